@@ -1,0 +1,323 @@
+"""The one training loop: augmentation, history, early stopping, best weights, checkpoints that continue bit for bit."""
+import hashlib
+import json
+import math
+import time
+import zipfile
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from .._files import replacing, write_text
+from .._progress import progress
+from .base import MANIFEST
+
+FLIPS = ("none", "horizontal", "vertical", "both")
+# Raised when a change to the code makes stored detectors of the same parameters wrong.
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes to good images that leave them good images.
+
+    Parameters
+    ----------
+    rotation : float
+        Largest turn in degrees, either way; 180 is any orientation.
+    shift : float
+        Largest shift along each axis, as a fraction of that axis.
+    brightness : float
+        Largest relative change of all grey values, either way.
+    flip : {"none", "horizontal", "vertical", "both"}
+        Mirror half of the images left-right, top-bottom, or each independently.
+
+    Examples
+    --------
+    >>> Augmentation(rotation=10).active
+    True
+    """
+
+    rotation: float = 0.0
+    shift: float = 0.0
+    brightness: float = 0.0
+    flip: str = "none"
+
+    def __post_init__(self):
+        for name, limit in (("rotation", 180), ("shift", 0.5), ("brightness", 1)):
+            if not 0 <= getattr(self, name) <= limit:
+                raise ValueError(f"{name} must be from 0 to {limit}, not {getattr(self, name)}.")
+        if self.flip not in FLIPS:
+            raise ValueError(f"flip must be one of {', '.join(FLIPS)}, not {self.flip!r}.")
+
+    @property
+    def active(self):
+        """Whether anything is changed at all."""
+        return self != Augmentation()
+
+    def apply(self, images, seed):
+        """Change each image in its own way; the same seed gives the same changes.
+
+        Parameters
+        ----------
+        images : tensor of float32, shape (n, h, w, c)
+            In [0, 1]. Places outside of an image take the value of its nearest edge.
+        seed : tensor of int32, shape (2,)
+
+        Returns
+        -------
+        tensor of float32, shape (n, h, w, c)
+        """
+        if not self.active:
+            return images
+        count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
+
+        def uniform(number, limit):
+            folded = tf.random.experimental.stateless_fold_in(seed, number)
+            return tf.random.stateless_uniform((count,), folded, -limit, limit) if limit else tf.zeros(count)
+
+        def mirrored(number, wanted):
+            return tf.where(uniform(number, 1.0) < 0, -1.0, 1.0) if wanted else tf.ones(count)
+
+        if self.rotation or self.shift or self.flip != "none":
+            angle = uniform(0, self.rotation * math.pi / 180)
+            across, down = uniform(1, self.shift * width), uniform(2, self.shift * height)
+            mirror_x, mirror_y = mirrored(3, self.flip in ("horizontal", "both")), mirrored(4, self.flip in ("vertical", "both"))
+            cosine, sine = tf.cos(angle), tf.sin(angle)
+            middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+            # Output pixel (x, y) is read at: middle + rotation @ mirror @ ((x, y) - middle) + shift.
+            rows = ((cosine * mirror_x, -sine * mirror_y), (sine * mirror_x, cosine * mirror_y))
+            offset_x = middle_x + across - rows[0][0] * middle_x - rows[0][1] * middle_y
+            offset_y = middle_y + down - rows[1][0] * middle_x - rows[1][1] * middle_y
+            zero = tf.zeros(count)
+            matrix = tf.stack((rows[0][0], rows[0][1], offset_x, rows[1][0], rows[1][1], offset_y, zero, zero), axis=1)
+            images = tf.raw_ops.ImageProjectiveTransformV3(
+                images=images, transforms=matrix, output_shape=(height, width), fill_value=0.0, interpolation="BILINEAR",
+                fill_mode="NEAREST")
+        if self.brightness:
+            images = images * (1 + uniform(5, self.brightness))[:, None, None, None]
+        return tf.clip_by_value(images, 0.0, 1.0)
+
+
+class Trainable(ABC):
+    """What the loop needs to know of a model.
+
+    Attributes
+    ----------
+    networks : dict of str to keras.Model
+        All networks whose weights are trained and kept.
+    optimizers : dict of str to keras.optimizers.Optimizer
+        All of them, already built.
+    """
+
+    networks: dict
+    optimizers: dict
+
+    @abstractmethod
+    def train_step(self, images, seed):
+        """One update on a batch (n, h, w, c); ``seed`` (2,) is the only source of randomness. Returns scalars by name."""
+
+    @abstractmethod
+    def validation_step(self, images):
+        """Losses on a batch without an update, without randomness. Returns scalars by name."""
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How long and how to train.
+
+    Parameters
+    ----------
+    epochs : int
+        At most so many passes over the training images.
+    batch_size : int
+        Cut to the number of training images where there are fewer.
+    patience : int
+        Stop after so many epochs without a better ``monitor``; 0 never stops early.
+    monitor : str
+        Name of the column of the history that should fall; the weights of its lowest epoch are kept.
+    checkpoint_every : int
+        Epochs between checkpoints.
+    seed : int
+    """
+
+    epochs: int
+    batch_size: int
+    patience: int = 0
+    monitor: str = "val_reconstruction"
+    checkpoint_every: int = 5
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 0), ("checkpoint_every", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be {least} or more, not {getattr(self, name)}.")
+
+
+def _variables(trainable):
+    for kind, owners in (("network", trainable.networks), ("optimizer", trainable.optimizers)):
+        for name, owner in owners.items():
+            for index, variable in enumerate(owner.variables):
+                yield f"{kind}/{name}/{index}", variable
+
+
+def _network_values(trainable):
+    return {name: np.array(variable) for name, variable in _variables(trainable) if name.startswith("network/")}
+
+
+def _assign(trainable, values, path=None):
+    variables = {name: variable for name, variable in _variables(trainable) if name in values or path is not None}
+    wrong = [name for name, variable in variables.items()
+             if name not in values or tuple(values[name].shape) != tuple(variable.shape)]
+    if wrong:
+        raise ValueError(f"{path} belongs to another architecture ({len(wrong)} arrays differ, the first is {wrong[0]}). "
+                         "Remove it to train from the start.")
+    for name, variable in variables.items():
+        variable.assign(values[name])
+
+
+def _write_checkpoint(path, trainable, best, state):
+    arrays = {name: np.array(variable) for name, variable in _variables(trainable)}
+    arrays |= {f"best/{name}": value for name, value in best.items()}
+    arrays["state"] = np.frombuffer(json.dumps(state).encode(), dtype=np.uint8)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def _read_checkpoint(path, trainable, plan):
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        state = json.loads(arrays.pop("state").tobytes())
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not a readable checkpoint ({error}). Remove it to train from the start.") from error
+    if state["plan"] != asdict(plan):
+        raise ValueError(f"{path} was written with another training plan ({state['plan']}, now {asdict(plan)}). "
+                         "Remove it to train from the start.")
+    best = {name.removeprefix("best/"): value for name, value in arrays.items() if name.startswith("best/")}
+    _assign(trainable, {name: value for name, value in arrays.items() if not name.startswith("best/")}, path)
+    return best, state
+
+
+def _epoch_order(count, batch_size, seed, epoch):
+    """Shuffled indices in full batches; the last batch is filled up from the first, so every image is seen in every epoch."""
+    order = np.random.default_rng((seed, epoch)).permutation(count)
+    return np.resize(order, (math.ceil(count / batch_size), batch_size))
+
+
+def train(trainable, train_images, validation_images, plan, *, checkpoint=None, show_progress=True, description="training"):
+    """Train, and leave the best weights in the networks.
+
+    All randomness follows from ``plan.seed``, the epoch and the step, so a training that was killed and is started again with
+    the same checkpoint file ends in the same bits as one that was not.
+
+    Parameters
+    ----------
+    trainable : Trainable
+    train_images, validation_images : ndarray of float32, shape (n, h, w, c)
+    plan : TrainingPlan
+    checkpoint : str or Path, optional
+        Written every few epochs, continued from where it exists, removed at the end by the caller.
+    show_progress : bool
+    description : str
+        Text before the progress bar.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row an epoch: ``epoch``, the means of what ``train_step`` returned, those of ``validation_step`` with ``val_`` in front,
+        ``learning_rate`` and ``seconds``. Beside a checkpoint it is also kept as CSV while training.
+
+    Raises
+    ------
+    FloatingPointError
+        If a loss is not finite; the last checkpoint stays.
+    ValueError
+        If the checkpoint is damaged or was written for another architecture or plan.
+    """
+    batch_size = min(plan.batch_size, len(train_images))
+    shape = train_images.shape[1:]
+    train_step = tf.function(trainable.train_step, input_signature=(
+        tf.TensorSpec((batch_size, *shape), tf.float32), tf.TensorSpec((2,), tf.int32)))
+    validation_step = tf.function(trainable.validation_step, input_signature=(tf.TensorSpec((None, *shape), tf.float32),))
+    best, state = {}, {"plan": asdict(plan), "epoch": 0, "best_value": None, "best_epoch": 0, "history": []}
+    if checkpoint is not None and Path(checkpoint).exists():
+        best, state = _read_checkpoint(checkpoint, trainable, plan)
+    with progress(total=plan.epochs, description=description, enabled=show_progress) as bar:
+        bar.update(state["epoch"])
+        while state["epoch"] < plan.epochs:
+            if plan.patience and state["epoch"] - state["best_epoch"] >= plan.patience:
+                break
+            row = _run_epoch(train_step, validation_step, train_images, validation_images, plan, batch_size, state["epoch"])
+            rate = float(np.array(next(iter(trainable.optimizers.values())).learning_rate))
+            state["epoch"] += 1
+            row = {"epoch": state["epoch"], **row, "learning_rate": rate}
+            bad = [name for name, value in row.items() if not math.isfinite(value)]
+            if bad:
+                raise FloatingPointError(
+                    f"{description}: {bad[0]} is {row[bad[0]]} in epoch {state['epoch']}; the training has diverged. A lower "
+                    f"learning_rate usually helps. {'The last checkpoint is ' + str(checkpoint) + '.' if checkpoint else ''}")
+            state["history"].append(row)
+            if state["best_value"] is None or row[plan.monitor] < state["best_value"]:
+                state["best_value"], state["best_epoch"] = row[plan.monitor], state["epoch"]
+                best = _network_values(trainable)
+            if checkpoint is not None and state["epoch"] % plan.checkpoint_every == 0:
+                _write_checkpoint(checkpoint, trainable, best, state)
+                write_text(Path(checkpoint).with_suffix(".csv"), pd.DataFrame(state["history"]).to_csv(index=False))
+            bar.update(1)
+            bar.set_postfix_str(f"{plan.monitor} {row[plan.monitor]:.4g} (best {state['best_value']:.4g})")
+    _assign(trainable, best)
+    return pd.DataFrame(state["history"])
+
+
+def _run_epoch(train_step, validation_step, train_images, validation_images, plan, batch_size, epoch):
+    started = time.monotonic()
+    order = _epoch_order(len(train_images), batch_size, plan.seed, epoch)
+    steps = [train_step(tf.constant(train_images[batch]), tf.constant((plan.seed, epoch * len(order) + index), tf.int32))
+             for index, batch in enumerate(order)]
+    row = {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
+    sizes, parts = [], []
+    for start in range(0, len(validation_images), batch_size):
+        batch = validation_images[start:start + batch_size]
+        sizes.append(len(batch))
+        parts.append(validation_step(tf.constant(batch)))
+    row |= {f"val_{name}": float(np.average([part[name] for part in parts], weights=sizes)) for name in parts[0]}
+    row["seconds"] = time.monotonic() - started
+    return row
+
+
+def fit_or_load(detector, category, models, *, show_progress=True):
+    """Fit a detector on a category's good images, or find the one that was fitted on them before.
+
+    The place is ``models/<category>/<detector>/<hash of parameters and data>/``. A training that was interrupted goes on from its
+    last checkpoint.
+
+    Parameters
+    ----------
+    detector : Detector
+        Not fitted yet.
+    category : Category
+        Its ``train`` and ``validation`` images are used, its ``fingerprint`` is part of the hash.
+    models : str or Path
+        Folder for stored detectors.
+    show_progress : bool
+
+    Returns
+    -------
+    Detector
+        Fitted.
+    """
+    identity = json.dumps([_FORMAT, type(detector).__name__, detector.parameters, category.fingerprint], sort_keys=True)
+    folder = Path(models) / category.name / detector.name / hashlib.sha256(identity.encode()).hexdigest()[:12]
+    if (folder / MANIFEST).is_file():
+        return type(detector).load(folder)
+    checkpoint = folder.with_suffix(".checkpoint.npz")
+    detector.fit(category.train.images, category.validation.images, checkpoint=checkpoint, show_progress=show_progress)
+    detector.save(folder)
+    for leftover in (checkpoint, checkpoint.with_suffix(".csv")):
+        leftover.unlink(missing_ok=True)
+    return detector

@@ -1,0 +1,379 @@
+"""How well scores and decisions tell good images from anomalous ones, each figure with its bootstrap interval."""
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ._checks import checked_flags, checked_labels, checked_scores, checked_types, refuse_equal_scores
+from .intervals import Estimate, checked_resampling, percentile_interval, resample_counts
+from .thresholds import Threshold
+
+
+class _Ranking:
+    """Images sorted by falling score, so that AUROC and average precision of any resample are a few cumulative sums."""
+
+    def __init__(self, scores, anomalous):
+        self._order = np.argsort(-scores, kind="stable")
+        ranked = scores[self._order]
+        # Images with equal scores enter together: only the last of each tie is a point of the curve.
+        self._tie_ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+        self._anomalous = anomalous[self._order]
+
+    def statistics(self, counts):
+        """AUROC and average precision for each row of counts (r, n): how often each image is in the resample."""
+        counts = counts[:, self._order]
+        true_positives = np.cumsum(counts * self._anomalous, axis=1)[:, self._tie_ends]
+        false_positives = np.cumsum(counts * ~self._anomalous, axis=1)[:, self._tie_ends]
+        hits = np.diff(true_positives, axis=1, prepend=0)
+        false_alarms = np.diff(false_positives, axis=1, prepend=0)
+        positives, negatives = true_positives[:, -1], false_positives[:, -1]
+        # A good image loses to the anomalous ones before it and draws with those of equal score.
+        auroc = (false_alarms * (true_positives - hits / 2)).sum(axis=1) / (positives * negatives)
+        precision = true_positives / np.maximum(true_positives + false_positives, 1)
+        return auroc, (hits * precision).sum(axis=1) / positives
+
+
+def image_auroc(scores, labels):
+    """Area under the ROC curve: the chance that an anomalous image scores above a good one, ties counting half.
+
+    Parameters
+    ----------
+    scores : (n,) array of float
+        Higher is more anomalous.
+    labels : (n,) array of int
+        0 good, 1 anomalous.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0.5 where all scores are equal.
+
+    Raises
+    ------
+    ValueError
+        If a class is missing or a score is not finite.
+
+    Examples
+    --------
+    >>> image_auroc([0.1, 0.4, 0.4, 0.8], [0, 0, 1, 1])
+    0.875
+    """
+    scores = checked_scores(scores)
+    anomalous = checked_labels(labels, len(scores), both_classes=True)
+    return float(_Ranking(scores, anomalous).statistics(np.ones((1, len(scores)), dtype=int))[0][0])
+
+
+def average_precision(scores, labels):
+    """Mean precision over the anomalous images, going down the ranking; images with equal scores enter together.
+
+    Parameters
+    ----------
+    scores : (n,) array of float
+        Higher is more anomalous.
+    labels : (n,) array of int
+        0 good, 1 anomalous.
+
+    Returns
+    -------
+    float
+        In (0, 1]; the share of anomalous images where all scores are equal.
+
+    Raises
+    ------
+    ValueError
+        If a class is missing or a score is not finite.
+
+    Examples
+    --------
+    >>> round(average_precision([0.1, 0.4, 0.5, 0.8], [0, 1, 0, 1]), 4)
+    0.8333
+    """
+    scores = checked_scores(scores)
+    anomalous = checked_labels(labels, len(scores), both_classes=True)
+    return float(_Ranking(scores, anomalous).statistics(np.ones((1, len(scores)), dtype=int))[1][0])
+
+
+def confusion(flags, labels):
+    """Counts of right and wrong decisions.
+
+    Parameters
+    ----------
+    flags : (n,) array of bool
+        True where an image was flagged.
+    labels : (n,) array of int
+        0 good, 1 anomalous.
+
+    Returns
+    -------
+    dict of str to int
+        ``tp`` (anomalous, flagged), ``fp`` (good, flagged), ``tn`` (good, passed), ``fn`` (anomalous, passed).
+
+    Raises
+    ------
+    ValueError
+        If lengths differ or a value is not a decision or a label.
+
+    Examples
+    --------
+    >>> confusion([True, True, False, False], [1, 0, 0, 1])
+    {'tp': 1, 'fp': 1, 'tn': 1, 'fn': 1}
+    """
+    flags = checked_flags(flags)
+    anomalous = checked_labels(labels, len(flags))
+    return {
+        "tp": int(np.count_nonzero(flags & anomalous)),
+        "fp": int(np.count_nonzero(flags & ~anomalous)),
+        "tn": int(np.count_nonzero(~flags & ~anomalous)),
+        "fn": int(np.count_nonzero(~flags & anomalous)),
+    }
+
+
+def _accuracy(tp, fp, tn, fn):
+    return (tp + tn) / (tp + fp + tn + fn)
+
+
+def _f1(tp, fp, tn, fn):
+    return 2 * tp / (2 * tp + fp + fn)
+
+
+def _g_mean(tp, fp, tn, fn):
+    return np.sqrt(tp / (tp + fn) * (tn / (tn + fp)))
+
+
+def accuracy(flags, labels):
+    """Share of right decisions.
+
+    Parameters
+    ----------
+    flags : (n,) array of bool
+    labels : (n,) array of int
+        0 good, 1 anomalous.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If lengths differ or a value is not a decision or a label.
+
+    Examples
+    --------
+    >>> accuracy([True, True, False, False], [1, 0, 0, 0])
+    0.75
+    """
+    return float(_accuracy(**confusion(flags, labels)))
+
+
+def f1_score(flags, labels):
+    """Harmonic mean of precision and recall of the anomalous images.
+
+    Parameters
+    ----------
+    flags : (n,) array of bool
+    labels : (n,) array of int
+        0 good, 1 anomalous; at least one anomalous.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 where no anomalous image is flagged.
+
+    Raises
+    ------
+    ValueError
+        If there is no anomalous image, lengths differ, or a value is not a decision or a label.
+
+    Examples
+    --------
+    >>> f1_score([True, True, False, False], [1, 0, 0, 1])
+    0.5
+    """
+    counts = confusion(flags, labels)
+    if counts["tp"] + counts["fn"] == 0:
+        raise ValueError("labels has no anomalous image (label 1): F1 is not defined without one")
+    return float(_f1(**counts))
+
+
+def g_mean(flags, labels):
+    """Geometric mean of the recall of the anomalous and the recall of the good images.
+
+    Parameters
+    ----------
+    flags : (n,) array of bool
+    labels : (n,) array of int
+        0 good, 1 anomalous; both present.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 where everything or nothing is flagged.
+
+    Raises
+    ------
+    ValueError
+        If a class is missing, lengths differ, or a value is not a decision or a label.
+
+    Examples
+    --------
+    >>> g_mean([True, False, False, False], [1, 1, 1, 0])
+    0.5773502691896257
+    """
+    flags = checked_flags(flags)
+    checked_labels(labels, len(flags), both_classes=True)
+    return float(_g_mean(**confusion(flags, labels)))
+
+
+def recall_by_type(flags, types):
+    """Share of flagged images for each defect type.
+
+    Parameters
+    ----------
+    flags : (n,) array of bool
+    types : (n,) array of str
+        ``"good"`` or the defect type of each image.
+
+    Returns
+    -------
+    dict of str to float
+        In [0, 1], by type, sorted by name, without ``"good"``.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ or a value is not a decision.
+
+    Examples
+    --------
+    >>> recall_by_type([True, False, True, False], ["crack", "crack", "hole", "good"])
+    {'crack': 0.5, 'hole': 1.0}
+    """
+    flags = checked_flags(flags)
+    types = checked_types(types, len(flags))
+    return {str(name): float(flags[types == name].mean()) for name in np.unique(types) if name != "good"}
+
+
+@dataclass(frozen=True)
+class DetectionReport:
+    """What a detector's scores and decisions are worth on a test set.
+
+    Attributes
+    ----------
+    auroc, average_precision, accuracy, f1, g_mean : Estimate
+    recall : dict of str to Estimate
+        By defect type.
+    confusion : dict of str to int
+        ``tp``, ``fp``, ``tn``, ``fn``.
+    images : dict of str to int
+        Number of test images by type, good ones too.
+    threshold : Threshold
+        The threshold that the decisions were made with.
+    """
+
+    auroc: Estimate
+    average_precision: Estimate
+    accuracy: Estimate
+    f1: Estimate
+    g_mean: Estimate
+    recall: dict
+    confusion: dict
+    images: dict
+    threshold: Threshold
+
+    def table(self):
+        """All figures, a row each.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Index ``measure``; columns ``value``, ``low``, ``high`` and ``images`` (how many the figure rests on).
+        """
+        total = sum(self.images.values())
+        rows = {
+            "image AUROC": (self.auroc, total),
+            "average precision": (self.average_precision, total),
+            "accuracy": (self.accuracy, total),
+            "F1": (self.f1, total),
+            "G-mean": (self.g_mean, total),
+            **{f"recall: {name}": (estimate, self.images[name]) for name, estimate in self.recall.items()},
+        }
+        return pd.DataFrame(
+            [(*estimate, images) for estimate, images in rows.values()],
+            index=pd.Index(rows, name="measure"), columns=["value", "low", "high", "images"],
+        )
+
+
+def detection_report(scores, labels, types, threshold, resamples=1000, confidence=0.95, seed=0):
+    """Every figure on scores and decisions, with bootstrap intervals.
+
+    All figures share the same resamples. Images are drawn within their type, so each resample holds as many good images and
+    as many of each defect as the test set; the intervals speak of other images of the same mix.
+
+    Parameters
+    ----------
+    scores : (n,) array of float
+        Higher is more anomalous.
+    labels : (n,) array of int
+        0 good, 1 anomalous.
+    types : (n,) array of str
+        ``"good"`` or the defect type; a type belongs to one label.
+    threshold : Threshold or float
+        An image is flagged where its score is strictly greater.
+    resamples : int
+    confidence : float
+        Between 0 and 1.
+    seed : int
+
+    Returns
+    -------
+    DetectionReport
+
+    Raises
+    ------
+    ValueError
+        If a class is missing, all scores are equal, a score is not finite, lengths differ, or a type holds both labels.
+
+    Notes
+    -----
+    Percentile intervals, so a figure that is perfect on all images has the interval (1, 1): see :func:`bootstrap`.
+
+    Examples
+    --------
+    >>> report = detection_report([0.1, 0.2, 0.7, 0.3, 0.9], [0, 0, 0, 1, 1], ["good"] * 3 + ["crack", "hole"], 0.5)
+    >>> report.confusion, round(report.auroc.value, 3), report.recall["hole"].value
+    ({'tp': 1, 'fp': 1, 'tn': 2, 'fn': 1}, 0.833, 1.0)
+    """
+    checked_resampling(resamples, confidence)
+    scores = checked_scores(scores)
+    anomalous = checked_labels(labels, len(scores), both_classes=True)
+    types = checked_types(types, len(scores))
+    refuse_equal_scores(scores)
+    mixed = np.intersect1d(types[anomalous], types[~anomalous])
+    if mixed.size:
+        raise ValueError(f"types: {', '.join(mixed)} holds good and anomalous images; a type belongs to one label")
+    if not isinstance(threshold, Threshold):
+        threshold = Threshold(threshold, "given", uses_test_labels=False)
+    flags = threshold.flag(scores)
+    names, numbers = np.unique(types, return_counts=True)
+    ranking = _Ranking(scores, anomalous)
+
+    def figures(counts):
+        """A column of resampled values for each figure, in one fixed order."""
+        tp, fp = counts @ (flags & anomalous), counts @ (flags & ~anomalous)
+        cells = {"tp": tp, "fp": fp, "tn": (~anomalous).sum() - fp, "fn": anomalous.sum() - tp}
+        found = {name: counts @ (flags & (types == name)) / (types == name).sum() for name in np.unique(types[anomalous])}
+        return np.column_stack([
+            *ranking.statistics(counts), _accuracy(**cells), _f1(**cells), _g_mean(**cells), *found.values()])
+
+    values = figures(np.ones((1, len(scores)), dtype=int))[0]
+    draws = np.concatenate([figures(block) for block in resample_counts(types, resamples, seed)])
+    estimates = [percentile_interval(value, column, confidence) for value, column in zip(values, draws.T, strict=True)]
+    return DetectionReport(
+        *estimates[:5],
+        recall=dict(zip((str(name) for name in np.unique(types[anomalous])), estimates[5:], strict=True)),
+        confusion=confusion(flags, anomalous),
+        images={str(name): int(number) for name, number in zip(names, numbers, strict=True)},
+        threshold=threshold,
+    )
