@@ -8,8 +8,9 @@ from adhelpers.data import _render_surface as surface
 DEFECTS = ("crack", "cut", "hole", "print")
 CHANNELS = 3
 # Natural variation that is spread evenly over the images: see synthetic.py.
-VARIATION = ("exposure", "size", "texture", "noise", "focus", "background", "hue")
-SHORTCUT_EXPOSURE = 0.62
+VARIATION = ("exposure", "roughness", "focus", "noise", "size", "background", "texture", "hue")
+# Share of the light that the planted shortcut leaves: below what the natural range covers.
+SHORTCUT_LIGHT = 0.58
 
 _TABLE_RANGE, _TABLE_COUNT = 1.4, 2048
 # Strokes of the printed letters on a grid 4 wide and 6 high.
@@ -36,29 +37,30 @@ class Hazelnut:
         Draws the shape, the shell and the light.
     variation : dict of float
         A number in [0, 1) for each name in ``VARIATION``.
-    exposure : float
-        Factor on the light, 1 for the natural range.
     """
 
-    def __init__(self, generator, variation, exposure=1.0):
+    def __init__(self, generator, variation):
         uniform = generator.uniform
-        self.exposure = exposure * (0.78 + 0.44 * variation["exposure"])
-        self.size = 0.645 + 0.09 * variation["size"]
-        self.texture = 0.55 + 0.9 * variation["texture"]
-        self.noise = 0.007 * 3.2 ** variation["noise"]
-        self.focus = 0.25 + 0.45 * variation["focus"]
+        self.exposure = 0.74 + 0.48 * variation["exposure"]
+        self.size = 0.655 + 0.065 * variation["size"]
+        self.texture = 0.50 + 0.75 * variation["texture"]
+        self.noise = 0.006 * 4.0 ** variation["noise"]
+        self.focus = 0.20 + 0.45 * variation["focus"]
         self.background = 0.80 + 0.40 * variation["background"]
+        # Fine detail: the cap's crumbs and fibres, the shell's grain and pale flecks.
+        self.roughness = 0.35 + 1.15 * variation["roughness"]
         self.hue = variation["hue"]
-        self.angle = np.radians(np.clip(generator.normal(0, 9), -20, 20))
-        self.tilt = np.radians(uniform(16, 42))
+        self.angle = np.radians(np.clip(generator.normal(0, 7), -16, 16))
+        self.tilt = np.radians(uniform(12, 27))
         # Plain floats: a NumPy scalar would turn the float32 pictures into float64.
         self.turn_cosine, self.turn_sine = float(np.cos(self.angle)), float(np.sin(self.angle))
         self.tilt_cosine, self.tilt_sine = float(np.cos(self.tilt)), float(np.sin(self.tilt))
         self.roll = uniform(0, 2 * np.pi)
-        self.shift = uniform(-0.05, 0.05), uniform(-0.05, 0.05)
-        self.lean = uniform(-0.06, 0.06)
+        self.shift = uniform(-0.035, 0.035), uniform(-0.035, 0.035)
+        self.lean = uniform(-0.05, 0.05)
         self.flatten = uniform(-0.05, 0.05), uniform(-0.05, 0.05)
-        self.cap_edge = uniform(-0.60, -0.46)
+        self.cap_edge = uniform(-0.65, -0.55)
+        self.cap_tone = uniform(0.48, 0.66)
         azimuth, elevation = np.radians(uniform(85, 150)), np.radians(uniform(48, 66))
         self.light = np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)],
                               np.float32)
@@ -170,14 +172,15 @@ class Hazelnut:
         """Albedo (n, 3), shading (n,) and gloss (n,) of the surface points."""
         axial, depth = self._axes(x, y, z)
         turn = (np.arctan2(x, depth) + np.float32(self.roll)) * np.float32(1 / (2 * np.pi))
-        turn += 0.004 * surface.lattice_noise(generator, (6, 8), (axial + 1.4) * 2, turn * 8)
+        straight = turn
+        turn = turn + 0.0045 * surface.lattice_noise(generator, (6, 14), (axial + 1.4) * 2, turn * 14)
 
         def noise(rows, columns):
             return surface.lattice_noise(generator, (rows, columns), (axial + 1.4) * (rows / 2.8), turn * columns)
 
-        bands, lines, fine, blotch, grain = noise(3, 22), noise(3, 34), noise(7, 110), noise(6, 9), noise(70, 230)
-        dark_line = np.exp(-((lines / 0.34) ** 2))
-        tone = self.texture * (0.10 * bands - 0.27 * dark_line + 0.05 * fine + 0.035 * grain) + 0.05 * blotch + 0.08
+        bands, lines, fine, blotch, grain = noise(1, 20), noise(1, 38), noise(7, 120), noise(6, 9), noise(70, 230)
+        dark_line = np.exp(-((lines / 0.36) ** 2)) * np.clip(0.75 + 0.3 * blotch, 0.1, 1.2)
+        tone = self.texture * (0.10 * bands - 0.30 * dark_line + 0.05 * fine) + 0.045 * self.roughness * grain + 0.05 * blotch + 0.08
         warm = np.array([0.60, 0.29, 0.165]) * (1 - self.hue) + np.array([0.60, 0.345, 0.205]) * self.hue
         albedo = warm.astype(np.float32) * (1 + tone[:, None] * np.array([1.0, 1.15, 1.2], np.float32))
         # The shell darkens towards the cap and has a greyish down at the tip.
@@ -186,9 +189,9 @@ class Hazelnut:
         down = np.clip(surface.smooth_step(latitude + 0.05 * lines, 0.86, 1.02) * (0.75 + 0.25 * fine), 0, 1)
         grey = np.array([0.47, 0.39, 0.33], np.float32) * (1 + 0.2 * grain[:, None])
         albedo += down[:, None] * (grey - albedo)
-        albedo, rough = self._cover_with_cap(generator, albedo, axial, x, depth, turn)
+        albedo, rough = self._cover_with_cap(generator, albedo, axial, x, depth, straight)
         flecks = noise(90, 160)
-        albedo += (0.20 * surface.smooth_step(flecks, 2.4, 3.2) * (1 - rough))[:, None]
+        albedo += (0.20 * self.roughness * surface.smooth_step(flecks, 2.3, 3.1) * (1 - rough))[:, None]
 
         normal, light = self._normals(x, depth, axial), self._turned_light()
         ridge = self.texture * 0.10 * (bands + 0.6 * fine) * (1 - rough)
@@ -205,9 +208,10 @@ class Hazelnut:
         height = self.cap_edge + 0.022 * ragged + 0.016 * teeth - axial
         cap = surface.smooth_step(height, -0.006, 0.012)
         fibre = surface.lattice_noise(generator, (7, 110), 5 * np.hypot(x, depth), turn * 110)
-        crumbs = surface.lattice_noise(generator, (64, 64), (x + 1.2) * 26, (depth + 1.2) * 26)
+        crumbs = surface.lattice_noise(generator, (96, 96), (x + 1.2) * 32, (depth + 1.2) * 32)
         blotch = surface.lattice_noise(generator, (8, 8), (x + 1.2) * 3, (depth + 1.2) * 3)
-        mix = np.clip(0.50 + 0.17 * fibre + 0.20 * crumbs + 0.14 * blotch, 0, 1.25)[:, None]
+        detail = self.roughness * (0.13 * fibre + 0.22 * crumbs) + 0.13 * blotch
+        mix = np.clip(self.cap_tone + detail, 0, 1.35)[:, None]
         dark, pale = np.array([0.155, 0.10, 0.075]), np.array([0.60, 0.47, 0.365])
         colour = dark + (pale - dark) * mix
         # Where the husk came off, a dark groove with pale teeth runs along the edge.
@@ -271,15 +275,15 @@ class HazelnutDefect:
 
     def _crack(self, generator, a, b):
         severity = self.severity
-        length, width = 0.50 + 0.55 * severity, 0.011 + 0.028 * severity
+        length, width = 0.55 + 0.50 * severity, 0.015 + 0.028 * severity
         direction = generator.choice([-1, 1]) * np.pi / 2 + generator.normal(0, 0.35)
         start = -0.5 * length * np.array([np.cos(direction), np.sin(direction)])
-        segments = wandering = surface.wandering_line(generator, start, direction, length, 11, 0.32)
+        segments = surface.wandering_line(generator, start, direction, length, 11, 0.32)
         taper = np.sin(np.pi * (np.arange(11) + 0.5) / 11) ** 0.6
         if severity > 0.35:
-            knee = wandering[generator.integers(4, 8), :2]
+            knee = segments[generator.integers(4, 8), :2]
             branch = surface.wandering_line(generator, knee, direction + generator.choice([-1, 1]) * 0.8, 0.4 * length, 5, 0.3)
-            segments = np.vstack([wandering, branch])
+            segments = np.vstack([segments, branch])
             taper = np.concatenate([taper, 0.6 * (1 - np.arange(5) / 5)])
         distance, nearest, _, side = surface.distance_to_segments(a, b, segments)
         half = width * taper[nearest]
@@ -289,7 +293,7 @@ class HazelnutDefect:
 
     def _cut(self, generator, a, b):
         severity = self.severity
-        length, width = 0.34 + 0.35 * severity, 0.012 + 0.018 * severity
+        length, width = 0.42 + 0.35 * severity, 0.022 + 0.022 * severity
         direction = generator.uniform(0, np.pi)
         step = 0.5 * length * np.array([np.cos(direction), np.sin(direction)])
         bend = generator.normal(0, 0.03) * np.array([-np.sin(direction), np.cos(direction)])
@@ -299,8 +303,8 @@ class HazelnutDefect:
         torn = surface.lattice_noise(generator, (8, 40), 40 * side + 4, 40 * position)
         wood = 1 - surface.smooth_step(distance + 0.004 * torn, 0.6 * half, half + 0.005)
         edge = np.exp(-(((side + half + 0.006) / 0.010) ** 2)) * (distance < half + 0.03) * 0.55
-        tone = np.array([0.83, 0.655, 0.47]) * (1 + 0.12 * torn[:, None])
-        return [(edge, (0.16, 0.08, 0.05), 1.0), (wood * (0.55 + 0.4 * severity), tone, 0.5)]
+        tone = np.array([0.88, 0.72, 0.54]) * (1 + 0.12 * torn[:, None])
+        return [(edge, (0.16, 0.08, 0.05), 1.0), (wood * (0.76 + 0.22 * severity), tone, 0.5)]
 
     def _hole(self, generator, a, b):
         severity = self.severity
@@ -318,7 +322,7 @@ class HazelnutDefect:
     def _print(self, generator, a, b):
         severity = self.severity
         word = generator.choice(["KOKI", "KO", "LOT", "ACK", "NIT", "OK", "TAN", "IKO"])
-        height = 0.20 + 0.07 * generator.uniform()
+        height = 0.22 + 0.08 * generator.uniform()
         turn = generator.normal(0, 0.35) + generator.choice([0, np.pi / 2, np.pi])
         strokes, pen = [], 0.0
         for letter in word:
@@ -329,6 +333,6 @@ class HazelnutDefect:
         distance, *_ = surface.distance_to_segments(u, v, strokes)
         worn = surface.lattice_noise(generator, (64, 64), (u + 1) * 26, (v + 1) * 26)
         patchy = surface.lattice_noise(generator, (8, 8), (u + 1) * 4, (v + 1) * 4)
-        ink = 1 - surface.smooth_step(distance + 0.004 * worn, 0.014, 0.026)
+        ink = 1 - surface.smooth_step(distance + 0.004 * worn, 0.020, 0.034)
         kept = surface.smooth_step(worn + 0.8 * patchy, -2.4 * severity - 0.4, 0.5 - 1.2 * severity)
-        return [(ink * kept * (0.42 + 0.45 * severity), (0.90, 0.89, 0.87), 0.7)]
+        return [(ink * kept * (0.45 + 0.42 * severity), (0.90, 0.89, 0.87), 0.7)]

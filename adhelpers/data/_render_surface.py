@@ -87,11 +87,14 @@ def add_specks(picture, generator, count, size_range, strength_range):
         window += (strength * np.exp(-0.5 * ((u / radius) ** 2 + (v / (radius * stretch)) ** 2)))[..., None]
 
 
-def through_camera(picture, generator, focus, noise):
-    """Lens blur of ``focus`` pixels and sensor noise of standard deviation ``noise`` at mid grey: (h, w, c) to uint8."""
-    if focus > 0:
-        picture = gaussian_filter(picture, (focus, focus, 0), mode="nearest")
-    # Photon noise grows with the light; a little is shared by the channels, as after demosaicing.
+def through_lens(picture, focus):
+    """Blur of standard deviation ``focus`` pixels: (h, w, c)."""
+    return gaussian_filter(picture, (focus, focus, 0), mode="nearest")
+
+
+def on_sensor(picture, generator, noise):
+    """Sensor noise of standard deviation ``noise`` at mid grey, and 8 bits: (h, w, c) float32 to uint8."""
+    # Photon noise grows with the light; most of it is shared by the channels, as after demosaicing.
     spread = noise * np.sqrt(0.35 + 1.3 * np.clip(picture, 0, 1))
     own = generator.standard_normal(picture.shape, dtype=np.float32)
     shared = generator.standard_normal(picture.shape[:2], dtype=np.float32)[..., None]

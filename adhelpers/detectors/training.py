@@ -166,7 +166,7 @@ def _variables(trainable):
 
 
 def _network_values(trainable):
-    return {name: np.array(variable) for name, variable in _variables(trainable) if name.startswith("network/")}
+    return {name: variable.value.numpy() for name, variable in _variables(trainable) if name.startswith("network/")}
 
 
 def _assign(trainable, values, path=None):
@@ -181,7 +181,7 @@ def _assign(trainable, values, path=None):
 
 
 def _write_checkpoint(path, trainable, best, state):
-    arrays = {name: np.array(variable) for name, variable in _variables(trainable)}
+    arrays = {name: variable.value.numpy() for name, variable in _variables(trainable)}
     arrays |= {f"best/{name}": value for name, value in best.items()}
     arrays["state"] = np.frombuffer(json.dumps(state).encode(), dtype=np.uint8)
     with replacing(path) as temporary, open(temporary, "wb") as file:
@@ -253,7 +253,7 @@ def train(trainable, train_images, validation_images, plan, *, checkpoint=None, 
             if plan.patience and state["epoch"] - state["best_epoch"] >= plan.patience:
                 break
             row = _run_epoch(train_step, validation_step, train_images, validation_images, plan, batch_size, state["epoch"])
-            rate = float(np.array(next(iter(trainable.optimizers.values())).learning_rate))
+            rate = float(tf.convert_to_tensor(next(iter(trainable.optimizers.values())).learning_rate))
             state["epoch"] += 1
             row = {"epoch": state["epoch"], **row, "learning_rate": rate}
             bad = [name for name, value in row.items() if not math.isfinite(value)]

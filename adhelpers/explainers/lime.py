@@ -1,64 +1,204 @@
 """LIME of a detector's score: which superpixels raise it."""
+import warnings
+
 import numpy as np
 from lime.lime_base import LimeBase
-from scipy.stats import spearmanr
+from scipy.linalg import hadamard
+from scipy.stats import ConstantInputWarning, spearmanr
 from sklearn.metrics import pairwise_distances
 
 from .explanation import BatchedScore, Explanation, check_pair
 from .superpixels import segment_superpixels
 
-_FIRST_SAMPLES = 256
+_DESIGNS = ("orthogonal", "random")
+# Scores that differ by less, relative to the largest, differ by float32 rounding only: there is nothing to rank.
+_CONSTANT = 1e-6
 
 
 def explain_with_lime(score, image, counterpart, *, segments=None, num_segments=100, segment_source="blend", num_samples=1000,
-                      max_samples=4096, settled=0.9, paired=True, kernel_width=0.25, batch_size=64, seed=0):
+                      design="orthogonal", agreement=0.95, max_samples=4096, kernel_width=0.25, batch_size=64, seed=0):
     """Explain the score of one image with LIME.
+
+    Segments are hidden by putting the counterpart in their place, the score of each such image is taken, and a weighted ridge
+    regression of the scores on which segments were present gives each segment a weight. The regression is lime's own [1]_.
+
+    Which segments are present together is the ``design``. ``"random"`` tosses a coin for each, as lime does. ``"orthogonal"``
+    takes the rows of Hadamard matrices with random order, columns and signs, each row followed by its complement (a
+    folded-over two-level design [2]_): each segment is present in half of the rows in the same way, so the weight of one
+    segment is not disturbed by that of another, nor by what two segments do together. It aims at the same weights and reaches
+    the same ranking with a fraction of the samples. (Lime's ridge draws all weights a little towards zero when samples are few,
+    about 3 % for 257, with either design.)
+
+    Parameters
+    ----------
+    score : callable
+        ``score(images) -> (n,)`` for float32 images (n, h, w, c).
+    image : ndarray, (h, w, c)
+        In [0, 1], c = 1 or 3.
+    counterpart : ndarray, (h, w, c)
+        What a normal version of the image looks like to the detector.
+    segments : ndarray of int, (h, w), optional
+        Labels from 0 without gaps; default: :func:`segment_superpixels` with ``num_segments`` and ``segment_source``.
+    num_segments : int
+        Wanted number of superpixels.
+    segment_source : {"blend", "image", "counterpart"}
+        What is cut into superpixels.
+    num_samples : int or "auto"
+        Number of scored images, the whole image included. ``"auto"`` doubles the number until the weights from the first half
+        of the samples and those from the second half rank the segments alike, or ``max_samples`` would be exceeded.
+    design : {"orthogonal", "random"}
+        How the samples are drawn, see above.
+    agreement : float
+        With ``"auto"``: Spearman correlation of the two halves' weights at which the ranking counts as settled. Each half knows
+        less than the whole: halves that agree to 0.95 make a whole that agrees with the truth to about 0.99.
+    max_samples : int
+        With ``"auto"``: upper limit. A score that is a maximum over the image leaves most segments without any effect; their
+        order is chance and never settles.
+    kernel_width : float
+        Width of the kernel ``sqrt(exp(-d² / width²))`` on the cosine distance from the whole image.
+    batch_size : int
+        Largest number of images in one call of the score.
+    seed : int
+        Seed of segmentation and samples.
+
+    Returns
+    -------
+    Explanation
+        Heatmap: the weight of each pixel's segment, in units of the score. Details: ``weights`` (k,), ``intercept``, ``r2`` (of
+        the weighted regression), ``num_samples``, ``num_segments``, ``segments`` (h, w), ``score`` (of the image), ``design``,
+        ``agreement`` (of the halves) and ``settled``; the last two are None for a fixed number of samples.
+
+    Raises
+    ------
+    ValueError
+        For an argument out of range, segments that are no labels from 0 without gaps, or a score that does not return one
+        finite number for each image.
+
+    References
+    ----------
+    .. [1] M. T. Ribeiro, S. Singh, C. Guestrin, "Why should I trust you?", KDD 2016.
+    .. [2] G. E. P. Box, J. S. Hunter, W. G. Hunter, "Statistics for Experimenters", Wiley 2005, chapter 6.
+
+    Examples
+    --------
+    >>> image = np.zeros((16, 16, 1)); image[4:8, 8:12] = 1
+    >>> segments = np.arange(16).reshape(4, 4).repeat(4, 0).repeat(4, 1)
+    >>> def score(images):
+    ...     return images.sum(axis=(1, 2, 3))
+    >>> explanation = explain_with_lime(score, image, np.zeros((16, 16, 1)), segments=segments)
+    >>> int(explanation.details["weights"].argmax()), round(explanation.details["r2"], 3)
+    (6, 1.0)
     """
     image, counterpart = check_pair(image, counterpart)
+    automatic = isinstance(num_samples, str)
+    _check(num_samples, design, agreement, max_samples, kernel_width)
     if segments is None:
         segments = segment_superpixels(image, counterpart, segment_source, num_segments, seed=seed)
+    segments = _check_segments(segments, image.shape[:2])
     count = int(segments.max()) + 1
-    batched = BatchedScore(score, batch_size)
-    base = LimeBase(lambda distances: np.sqrt(np.exp(-(distances ** 2) / kernel_width ** 2)), random_state=np.random.RandomState(seed))
-    draws = np.random.RandomState(seed)
-    present = np.zeros((0, count), dtype=np.int64)
+    score = BatchedScore(score, batch_size)
+
+    def fit(rows, scores):
+        return _surrogate(rows, scores, kernel_width, seed)
+
+    # Two whole orthogonal blocks, one for each half.
+    samples = min(4 * _order(count), max_samples) if automatic else int(num_samples)
+    agreed, settled = None, None
     scores = np.zeros(0)
-    wanted = num_samples
-    rows = _draw(draws, wanted, count, paired)
-    rows[0] = 1
-    scores = _scores(batched, rows, segments, image, counterpart)
-    w, b, r2 = _surrogate(base, rows, scores)
-    return w, rows, scores, base
+    while True:
+        present = _perturbations(samples, count, design, seed)
+        scores = np.concatenate([scores, _score_perturbed(score, present[len(scores):], segments, image, counterpart)])
+        if not automatic:
+            break
+        agreed = _agreement_of_halves(present, scores, fit)
+        settled = agreed >= agreement
+        if settled or 2 * samples > max_samples:
+            break
+        samples *= 2
+    weights, intercept, r2 = fit(present, scores)
+    details = {"weights": weights, "intercept": intercept, "r2": r2, "num_samples": samples, "num_segments": count,
+               "segments": segments, "score": float(scores[0]), "design": design, "agreement": agreed, "settled": settled}
+    return Explanation(weights[segments].astype(np.float32), details)
 
 
-def _draw(draws, n, count, paired):
-    if not paired:
-        return draws.randint(0, 2, n * count).reshape(n, count)
-    if paired is True:
-        half = draws.randint(0, 2, n // 2 * count).reshape(-1, count)
-        return np.stack([half, 1 - half], axis=1).reshape(-1, count)
-    from scipy.linalg import hadamard
-    order = 1 << count.bit_length()
-    H = hadamard(order)
-    out = []
-    for _ in range(-(-n // (2 * order))):
-        block = H[draws.permutation(order)][:, 1 + draws.permutation(order - 1)[:count]] * draws.choice([-1, 1], count)
-        out.append(np.stack([block, -block], axis=1).reshape(-1, count))
-    return (np.concatenate(out)[:n] + 1) // 2
+def _check(num_samples, design, agreement, max_samples, kernel_width):
+    for name, value in (("num_samples", num_samples), ("max_samples", max_samples)):
+        if isinstance(value, str) and name == "num_samples" and value == "auto":
+            continue
+        if not isinstance(value, (int, np.integer)) or value < 4:
+            allowed = ' or "auto"' if name == "num_samples" else ""
+            raise ValueError(f"{name} must be an integer of at least 4{allowed}, not {value!r}")
+    if design not in _DESIGNS:
+        raise ValueError(f"design must be one of {', '.join(_DESIGNS)}, not {design!r}")
+    if not 0 < agreement <= 1:
+        raise ValueError(f"agreement must lie in (0, 1], not {agreement!r}")
+    if not kernel_width > 0:
+        raise ValueError(f"kernel_width must be positive, not {kernel_width!r}")
 
 
-def _scores(score, rows, segments, image, counterpart):
+def _check_segments(segments, shape):
+    segments = np.asarray(segments)
+    if segments.shape != shape or not np.issubdtype(segments.dtype, np.integer):
+        raise ValueError(f"segments must be integers of the shape {shape}, not {segments.dtype} of {segments.shape}")
+    labels = np.unique(segments)
+    if not np.array_equal(labels, np.arange(len(labels))):
+        raise ValueError(f"segments must be labelled from 0 without gaps, but {len(labels)} labels run from {labels[0]} to "
+                         f"{labels[-1]}")
+    return segments
+
+
+def _order(count):
+    """Size of the smallest Hadamard matrix (a power of two) with a column for each segment beside the constant one."""
+    return 1 << count.bit_length()
+
+
+def _perturbations(samples, count, design, seed):
+    """Which segments are present in each sample: int64 (samples, count) of 0 and 1; fewer samples are a prefix of more."""
+    draws = np.random.RandomState(seed)
+    if design == "random":
+        # Drawn as lime_image does, so that equal seeds give equal explanations.
+        present = draws.randint(0, 2, samples * count).reshape(samples, count)
+        present[0] = 1
+        return present
+    order = _order(count)
+    matrix = hadamard(order)
+    blocks = [np.ones((1, count), dtype=np.int64)]
+    for _ in range(-(-(samples - 1) // (2 * order))):
+        columns = 1 + draws.permutation(order - 1)[:count]
+        block = matrix[np.ix_(draws.permutation(order), columns)] * draws.choice([-1, 1], size=count)
+        blocks.append((np.stack([block, -block], axis=1).reshape(-1, count) + 1) // 2)
+    return np.concatenate(blocks)[:samples]
+
+
+def _score_perturbed(score, present, segments, image, counterpart):
     parts = []
-    for start in range(0, len(rows), score.batch_size):
-        shown = rows[start:start + score.batch_size].astype(bool)[:, segments, None]
-        parts.append(score(np.where(shown, image, counterpart)))
+    for start in range(0, len(present), score.batch_size):
+        shown = np.take(present[start:start + score.batch_size].astype(bool), segments, axis=1)
+        parts.append(score(np.where(shown[..., None], image, counterpart)))
     return np.concatenate(parts)
 
 
-def _surrogate(base, rows, scores):
-    distances = pairwise_distances(rows, rows[:1], metric="cosine").ravel()
-    intercept, pairs, r2, _ = base.explain_instance_with_data(rows, scores[:, None], distances, 0, rows.shape[1], "none")
-    weights = np.empty(rows.shape[1])
+def _surrogate(present, scores, kernel_width, seed):
+    """Weights, intercept and R² of lime's regression."""
+    base = LimeBase(lambda distances: np.sqrt(np.exp(-(distances ** 2) / kernel_width ** 2)),
+                    random_state=np.random.RandomState(seed))
+    distances = pairwise_distances(present, present[:1], metric="cosine").ravel()
+    intercept, pairs, r2, _ = base.explain_instance_with_data(
+        present, scores[:, None], distances, 0, present.shape[1], feature_selection="none")
+    weights = np.zeros(present.shape[1])
     for segment, weight in pairs:
         weights[segment] = weight
     return weights, float(intercept), float(r2)
+
+
+def _agreement_of_halves(present, scores, fit):
+    """Spearman correlation of the weights from the first and from the second half of the samples; 1 for a constant score."""
+    if np.ptp(scores) <= _CONSTANT * np.abs(scores).max() or present.shape[1] < 2:
+        return 1.0
+    half = 1 + (len(scores) - 1) // 2
+    halves = (np.arange(half), np.r_[0, half:len(scores)])
+    first, second = (fit(present[rows], scores[rows])[0] for rows in halves)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConstantInputWarning)
+        correlation = float(spearmanr(first, second).statistic)
+    return correlation if np.isfinite(correlation) else 0.0

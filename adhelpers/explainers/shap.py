@@ -1,5 +1,6 @@
 """SHAP of a detector's score: the share of each image region in the difference from the counterpart's score."""
 from contextlib import contextmanager
+from functools import lru_cache
 
 import numpy as np
 import shap
@@ -65,7 +66,7 @@ def explain_with_shap(score, image, counterpart, *, max_evaluations=500, batch_s
     if not isinstance(max_evaluations, (int, np.integer)) or max_evaluations < _SMALLEST_BUDGET:
         raise ValueError(f"max_evaluations must be an integer of at least {_SMALLEST_BUDGET}, not {max_evaluations!r}")
     batched = BatchedScore(score, batch_size)
-    explainer = shap.PartitionExplainer(batched, shap.maskers.Image(counterpart))
+    explainer = shap.PartitionExplainer(batched, _ImageMasker(counterpart))
     with _global_seed(seed):
         result = explainer(image[None], max_evals=int(max_evaluations), batch_size=batched.batch_size, silent=True)
     values = np.asarray(result.values, dtype=np.float64).reshape(image.shape).sum(axis=2)
@@ -78,6 +79,18 @@ def explain_with_shap(score, image, counterpart, *, max_evaluations=500, batch_s
                            "counterpart to image: score must give the same value for the same image in every batch")
     details = {"score": of_image, "base_value": of_counterpart, "num_evaluations": evaluations, "additivity_error": float(error)}
     return Explanation(values.astype(np.float32), details)
+
+
+class _ImageMasker(shap.maskers.Image):
+    """shap's masker; the tree of regions depends on the shape only and takes longer to build than all else of a small image."""
+
+    def build_partition_tree(self):
+        self.clustering = _partition_tree(self.input_shape)
+
+
+@lru_cache(maxsize=4)
+def _partition_tree(shape):
+    return shap.maskers.Image(np.zeros(shape, dtype=np.float32)).clustering
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from skimage.segmentation import quickshift
 from .explanation import check_pair
 
 _SOURCES = ("image", "counterpart", "blend")
+# Longer than any link; quickshift gives a pixel without a link the length 1e154.
+_NO_LIMIT = 1e100
 
 
 def segment_superpixels(image, counterpart=None, source="image", num_segments=100, kernel_size=2, ratio=0.95, sigma=0.05,
@@ -76,22 +78,15 @@ def segment_superpixels(image, counterpart=None, source="image", num_segments=10
     pixels = np.clip(pixels, 0, 1).astype(np.float64)
     pixels = np.broadcast_to(pixels, pixels.shape[:2] + (3,))
     options = dict(kernel_size=kernel_size, ratio=ratio, sigma=sigma, rng=seed)
-    # A limit that no link reaches: only the pixels without a link, whose length is about 1e154, lie above it.
-    no_limit = 1e100
-    _, _, lengths = quickshift(pixels, max_dist=no_limit, return_tree=True, **options)
-    max_dist = _cut(np.asarray(lengths).ravel(), num_segments, no_limit)
-    labels = quickshift(pixels, max_dist=max_dist, **options)
+    _, _, lengths = quickshift(pixels, max_dist=_NO_LIMIT, return_tree=True, **options)
+    labels = quickshift(pixels, max_dist=_cut(np.asarray(lengths).ravel(), num_segments), **options)
     return np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int64)
 
 
-def _cut(lengths, num_segments, no_limit):
+def _cut(lengths, num_segments):
     """The ``max_dist`` for which the number of greater ``lengths`` is nearest to ``num_segments``."""
-    limits, repeats = np.unique(np.minimum(lengths, no_limit), return_counts=True)
-    limits = np.concatenate([[0.0], limits])
+    links, repeats = np.unique(lengths[lengths < _NO_LIMIT], return_counts=True)
+    limits = np.concatenate([[0.0], links])
     longer = len(lengths) - np.concatenate([[0], np.cumsum(repeats)])
-    if limits[-1] == no_limit:
-        longer[-1] = repeats[-1]
-    # Of a number of segments reached at several limits, and of two numbers equally near, the last is the smaller number.
-    distance = np.abs(longer - num_segments)
-    reachable = longer > 0
-    return limits[reachable][::-1][np.argmin(distance[reachable][::-1])]
+    # From the longest limit down, so that of two numbers equally near the smaller one is found first.
+    return limits[::-1][np.argmin(np.abs(longer[::-1] - num_segments))]

@@ -64,8 +64,8 @@ def percentile_interval(value, draws, confidence=0.95):
 
     Examples
     --------
-    >>> percentile_interval(0.5, np.linspace(0, 1, 101), confidence=0.9).as_dict()
-    {'value': 0.5, 'low': 0.05, 'high': 0.95}
+    >>> percentile_interval(0.5, np.linspace(0, 1, 101), confidence=0.5).as_dict()
+    {'value': 0.5, 'low': 0.25, 'high': 0.75}
     """
     low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Estimate(float(value), float(low), float(high))

@@ -36,6 +36,19 @@ def _region_shares(masks):
     return np.concatenate(shares), numbers
 
 
+def _area_of_each_pixel(sorted_good, defect, limit):
+    """What each defect pixel adds to the area under its curve up to a false positive rate of limit.
+
+    A defect pixel counts as found from the rate at which its value is reached: half-way through its ties with good pixels, as
+    straight lines between the points of the curve have it. The area under any weighted mean of pixels is that mean of these.
+    """
+    before = (len(sorted_good) - np.searchsorted(sorted_good, defect, side="right")) / len(sorted_good)
+    after = (len(sorted_good) - np.searchsorted(sorted_good, defect, side="left")) / len(sorted_good)
+    reached = np.clip(limit - before, 0, after - before)
+    rising = np.divide(reached**2, 2 * (after - before), out=np.zeros(len(defect)), where=after > before)
+    return rising + np.clip(limit - after, 0, None)
+
+
 def _area(false_positive_rate, overlap, limit):
     """Area under a curve of straight pieces up to limit, along the last axis; the rate rises and starts at 0."""
     left, right = false_positive_rate[..., :-1], false_positive_rate[..., 1:]
@@ -74,10 +87,7 @@ def pixel_auroc(maps, masks):
     0.875
     """
     maps, masks = _checked(maps, masks)
-    good, defect = np.sort(maps[~masks]), np.sort(maps[masks])
-    below = np.searchsorted(good, defect, side="left").sum(dtype=np.int64)
-    below_or_equal = np.searchsorted(good, defect, side="right").sum(dtype=np.int64)
-    return float((below + below_or_equal) / 2 / len(defect) / len(good))
+    return float(_area_of_each_pixel(np.sort(maps[~masks]), maps[masks], 1.0).mean())
 
 
 def aupro(maps, masks, limit=0.3):
@@ -120,24 +130,9 @@ def aupro(maps, masks, limit=0.3):
     """
     maps, masks = _checked(maps, masks)
     _checked_limit(limit)
-    good = np.sort(maps[~masks])
-    # Only the part of the curve up to the limit matters; its last point is the first at or beyond the limit.
-    needed = min(len(good), int(limit * len(good)) + 1)
-    lowest = good[-needed]
-    top_good = good[np.searchsorted(good, lowest, side="left"):]
     shares, numbers = _region_shares(masks)
-    defect = maps[masks]
-    kept = defect >= lowest
-    defect, shares = defect[kept], shares[kept]
-    order = np.argsort(defect)
-    defect = defect[order]
-    overlap_of_top = np.concatenate([[0.0], np.cumsum(shares[order][::-1])]) / numbers.sum()
-
-    thresholds = np.unique(np.concatenate([top_good, defect]))[::-1]
-    false_positives = len(top_good) - np.searchsorted(top_good, thresholds, side="left")
-    overlap = overlap_of_top[len(defect) - np.searchsorted(defect, thresholds, side="left")]
-    rate = np.concatenate([[0.0], false_positives / len(good)])
-    return float(min(_area(rate, np.concatenate([[0.0], overlap]), limit) / limit, 1.0))
+    area = shares @ _area_of_each_pixel(np.sort(maps[~masks]), maps[masks], limit) / numbers.sum()
+    return float(min(area / limit, 1.0))
 
 
 def _threshold_grid(good, size):

@@ -84,7 +84,7 @@ def threshold_text(threshold):
     """Value and rule of a threshold, and whether it was tuned on test labels, as one line."""
     text = f"threshold {threshold_value(threshold):.4g}"
     if getattr(threshold, "rule", None):
-        text += f" ({str(threshold.rule).replace('_', ' ')})"
+        text += f": {one_line(threshold.rule)}"
     if getattr(threshold, "uses_test_labels", False):
         text += "; this threshold used test labels"
     return text
@@ -111,10 +111,14 @@ def one_line(text, limit=None):
     return f"{text[:limit // 2 - 1]}…{text[-(limit - limit // 2):]}"
 
 
-def fitted_size(text, width, size=8.0):
-    """The font size, at most ``size`` points and at least 5, at which ``text`` fits into ``width`` inches."""
-    # DejaVu Sans is about 0.62 of its size wide on average.
-    return max(5.0, min(size, width * 72 / (0.62 * max(len(text), 1))))
+def fitted(text, width, size=8.0, smallest=6.2):
+    """``text`` and the font size at which it fits into ``width`` inches; at the smallest size its middle is left out instead."""
+    # Measured: a letter of DejaVu Sans is on average at most 0.63 of its size wide in file names, hinted at 100 dots per inch.
+    text = one_line(text)
+    points = width * 72 / (0.63 * max(len(text), 1))
+    if points >= smallest:
+        return text, min(size, points)
+    return one_line(text, max(4, int(width * 72 / (0.63 * smallest)))), smallest
 
 
 def panel_size(shape):
@@ -152,11 +156,10 @@ def image_panels(rows, columns, shape, *, top=0.3, bottom=0.08, right=0.08, row_
     return figure, axes
 
 
-def name_panel(ax, text, *, color=INK, weight="normal", size=8.0):
-    """Write ``text`` above a panel, small enough to stay within its width."""
-    width = ax.get_position().width * ax.figure.get_figwidth()
-    text = one_line(text, 40)
-    ax.set_title(text, fontsize=fitted_size(text, width, size), pad=2.5, color=color, fontweight=weight)
+def name_panel(ax, text, *, color=INK, size=8.0):
+    """Write ``text`` above a panel, small or short enough to stay within its width."""
+    text, size = fitted(text, ax.get_position().width * ax.figure.get_figwidth(), size)
+    ax.set_title(text, fontsize=size, pad=2.5, color=color, fontweight="normal")
 
 
 def show_image(ax, image):
@@ -213,7 +216,7 @@ def corner(ax, text):
                    path_effects=[patheffects.withStroke(linewidth=2.2, foreground="black")])
 
 
-def outline(ax, mask, color=GROUND_TRUTH, width=1.3):
+def outline(ax, mask, color=GROUND_TRUTH, width=1.1):
     """Draw the border of a mask with a dark edge, so that it shows on light and on dark. An empty mask draws nothing."""
     if mask is None or not np.any(mask):
         return None
@@ -222,6 +225,6 @@ def outline(ax, mask, color=GROUND_TRUTH, width=1.3):
     # With a frame of zeros a defect at the image's border is closed too.
     lines = ax.contour(np.arange(-1, length + 1), np.arange(-1, height + 1), np.pad(mask, 1).astype(float), levels=[0.5],
                        colors=[color], linewidths=width)
-    lines.set_path_effects([patheffects.withStroke(linewidth=width + 1.1, foreground="#101010")])
+    lines.set_path_effects([patheffects.withStroke(linewidth=width + 0.9, foreground="#101010")])
     ax.set(xlim=(-0.5, length - 0.5), ylim=(height - 0.5, -0.5))
     return lines

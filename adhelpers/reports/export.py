@@ -40,17 +40,18 @@ _CSS_PROPERTIES = (
     "background-color", "border", "border-collapse", "color", "font-style", "font-weight", "height", "margin", "max-width",
     "padding", "text-align", "vertical-align", "white-space", "width",
 )
-# The best picture of an output first; a widget is dropped with all its fallbacks, because they say "HBox(children=…".
+# A widget is dropped with all its fallbacks, because they say "HBox(children=…".
 _WIDGET = "application/vnd.jupyter.widget-view+json"
+# The best picture of an output first.
 _IMAGES = ("image/svg+xml", "image/png", "image/jpeg")
 
 
-def _templates():
+def _template(name):
     environment = Environment(
         loader=PackageLoader("adhelpers.reports", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment
+    return environment.get_template(name)
 
 
 def versions():
@@ -148,8 +149,8 @@ def write_summary(path, summary):
     missing, unknown = [key for key in SUMMARY_KEYS if key not in summary], sorted(set(summary) - set(SUMMARY_KEYS))
     if missing or unknown:
         raise ValueError(
-            f"summary: missing keys {missing}, unknown keys {unknown}; the keys are {', '.join(SUMMARY_KEYS)} (None where one does "
-            "not apply)"
+            f"summary: missing keys {missing}, unknown keys {unknown}; the keys are {', '.join(SUMMARY_KEYS)} (None where one "
+            "does not apply)"
         )
     plain = {key: _plain(summary[key], key) for key in SUMMARY_KEYS}
     for key, parts in _PARTS.items():
@@ -279,7 +280,7 @@ def notebook_to_html(notebook, html, title=None):
     except (nbformat.reader.NotJSONError, nbformat.ValidationError, AttributeError, KeyError) as error:
         raise ValueError(f"{notebook} is not a Jupyter notebook") from error
     blocks, headings = _blocks(node.cells)
-    page = _templates().get_template("report.html").render(
+    page = _template("report.html").render(
         title=title or (headings[0][2] if headings else notebook.stem), blocks=blocks,
         contents=[heading for heading in headings if heading[0] > 1], notebook=notebook.name,
     )
@@ -292,7 +293,7 @@ def _estimate(part):
         return None
     if part.get("low") is None or part.get("high") is None:
         return f"{part['value']:.3f}"
-    return f"{part['value']:.3f} [{part['low']:.3f}, {part['high']:.3f}]"
+    return f"{part['value']:.3f} [{part['low']:.3f},\N{NO-BREAK SPACE}{part['high']:.3f}]"
 
 
 def _overlap(name, value):
@@ -310,7 +311,7 @@ def _figures_of_run(path):
         "detector": summary["detector"], "image_auroc": _estimate(summary["image_auroc"]),
         "pixel_auroc": _estimate(summary["pixel_auroc"]), "aupro": _estimate(summary["aupro"]), "rule": threshold.get("rule"),
         "uses_test_labels": bool(threshold.get("uses_test_labels")),
-        "false_alarms": f"{confusion['fp']} of {confusion['fp'] + confusion['tn']}" if confusion else None,
+        "false_alarms": f"{confusion['fp']} of {confusion['fp'] + confusion['tn']}" if confusion is not None else None,
         "jaccard": [_overlap(name, value) for name, value in (summary["jaccard"] or {}).items()],
         "seconds": f"{seconds:.0f}" if seconds else None,
     }
@@ -336,8 +337,9 @@ def _rows_of_folder(results, folder):
     for path in sorted(folder.glob("*.failed.ipynb")):
         date = datetime.fromtimestamp(path.stat().st_mtime).strftime("%Y-%m-%d %H:%M")
         rows.append({
-            "notebook": notebook, "category": category, "date": date, "failed": True, "links": [("failed notebook", address + quote(path.name))],
+            "notebook": notebook, "category": category, "date": date, "failed": True,
             "problem": "the last run failed; its notebook shows where",
+            "links": [("failed notebook", address + quote(path.name))],
         })
     return rows
 
@@ -358,5 +360,5 @@ def write_index(results):
     results = Path(results)
     folders = sorted(path for path in results.glob("*/*") if path.is_dir() and not path.name.startswith("."))
     rows = [row for folder in folders for row in _rows_of_folder(results, folder)]
-    write_text(results / "index.html", _templates().get_template("index.html").render(rows=rows))
+    write_text(results / "index.html", _template("index.html").render(rows=rows))
     return results / "index.html"

@@ -2,6 +2,8 @@
 
 Those made of images live in :mod:`adhelpers.reports.pictures` and are offered here too.
 """
+import textwrap
+
 import numpy as np
 from matplotlib.lines import Line2D
 from sklearn.decomposition import PCA
@@ -30,7 +32,7 @@ def training_curves(history, title="Training"):
     Returns
     -------
     matplotlib.figure.Figure
-        A panel for each quantity, logarithmic where its values are positive and span more than a factor of 100.
+        A panel for each quantity, logarithmic where its values are positive and span more than a factor of 20.
 
     Raises
     ------
@@ -41,7 +43,7 @@ def training_curves(history, title="Training"):
     --------
     >>> import pandas
     >>> history = pandas.DataFrame({"epoch": [1, 2], "loss": [3.0, 2.0], "val_loss": [3.5, 2.5], "kl": [0.1, 0.2]})
-    >>> [ax.get_title() for ax in training_curves(history).axes]
+    >>> [ax.get_title("left") for ax in training_curves(history).axes]
     ['loss', 'kl']
     """
     if "epoch" not in history:
@@ -63,14 +65,15 @@ def training_curves(history, title="Training"):
                 ax.plot(epochs, history[name], dashes, color=color, label=label, linewidth=1.5, marker="." if len(epochs) < 3 else "")
         drawn = history[[name for name in (quantity, f"val_{quantity}") if name in numeric]].to_numpy(dtype=float)
         finite = drawn[np.isfinite(drawn)]
-        if finite.size and finite.min() > 0 and finite.max() > 100 * finite.min():
+        if finite.size and finite.min() > 0 and finite.max() > 20 * finite.min():
             ax.set_yscale("log")
             plain_log_axis(ax.yaxis)
         if f"val_{quantity}" in numeric and history[f"val_{quantity}"].notna().any():
             best = int(history[f"val_{quantity}"].argmin())
             ax.plot(epochs[best], history[f"val_{quantity}"].iloc[best], "o", color=ANOMALOUS, markersize=5,
                     label=f"best: epoch {epochs[best]:g}")
-        ax.legend()
+        if f"val_{quantity}" in numeric:
+            ax.legend()
     return figure
 
 
@@ -111,7 +114,7 @@ def latent_pca(latents, types, splits=None, title="Latent space"):
         raise ValueError("latents must be finite.")
     splits = np.full(len(latents), "test") if splits is None else np.asarray(splits).astype(str)
     check_batch(len(latents), types=types, splits=splits)
-    unknown = sorted(set(splits) - set(_SPLIT_MARKERS))
+    unknown = sorted(map(str, set(splits) - set(_SPLIT_MARKERS)))
     if unknown:
         raise ValueError(f"splits must be 'train', 'validation' or 'test'; it has {unknown}.")
     types = np.asarray(types).astype(str)
@@ -174,7 +177,7 @@ def score_separation(scores, labels, types, threshold, validation_scores=None, t
         rows.append(("validation (good)", np.asarray(validation_scores, dtype=float), np.zeros(len(validation_scores), dtype=int)))
     for name in sorted(set(types), key=lambda name: (labels[types == name].max(), name)):
         rows.append((name, scores[types == name], labels[types == name]))
-    figure = new_figure(8.4, 0.42 * len(rows) + 1.5, layout="constrained")
+    figure = new_figure(8.4, 0.42 * len(rows) + 1.7, layout="constrained")
     ax = figure.add_subplot()
     for row, (name, values, truth) in enumerate(reversed(rows)):
         heights = row + _swarm(values)
@@ -189,7 +192,8 @@ def score_separation(scores, labels, types, threshold, validation_scores=None, t
     ax.axvline(cut, color=INK, linewidth=1.2, linestyle="--")
     ax.set(yticks=range(len(rows)), yticklabels=[one_line(name, 30) for name, *_ in reversed(rows)], ylim=(-0.6, len(rows) - 0.4),
            xlabel="score (higher is more anomalous)")
-    ax.set_title(f"{one_line(title)}; {threshold_text(threshold)}")
+    figure.suptitle(one_line(title), x=0.01, ha="left", fontweight="bold", fontsize=9.5)
+    ax.set_title(_wrapped(threshold_text(threshold), 95), fontweight="normal")
     ax.grid(axis="y", visible=False)
     dot = {"marker": "o", "linestyle": "", "markersize": 5}
     figure.legend(handles=[Line2D([], [], color=GOOD, label="good", **dot), Line2D([], [], color=ANOMALOUS, label="anomalous", **dot),
@@ -225,7 +229,7 @@ def score_against_jaccard(scores, jaccards, types, threshold, cutoff=0.1, title=
     Examples
     --------
     >>> figure = score_against_jaccard([0.9, 0.8], {"LIME": [0.5, 0.02]}, ["crack", "cut"], 0.5)
-    >>> figure.axes[0].get_title()
+    >>> figure.axes[0].get_title("left")
     'LIME: 1 of 2 flagged in the wrong place'
     """
     if not jaccards:
@@ -234,7 +238,7 @@ def score_against_jaccard(scores, jaccards, types, threshold, cutoff=0.1, title=
     check_batch(len(scores), types=types, **{f"jaccards[{name!r}]": values for name, values in jaccards.items()})
     cut, colors = threshold_value(threshold), type_colors(types)
     figure = new_figure(4.3 * len(jaccards) + 1.0, 4.1, layout="constrained")
-    figure.suptitle(f"{one_line(title)}   {threshold_text(threshold)}", x=0.01, ha="left", fontweight="bold", fontsize=9)
+    figure.suptitle(_wrapped(f"{one_line(title)} At {threshold_text(threshold)}", 55 * len(jaccards)), x=0.01, ha="left", fontsize=9.5)
     drawn = {}
     for position, (name, values) in enumerate(jaccards.items()):
         values = np.asarray(values, dtype=float)
@@ -285,7 +289,7 @@ def explainer_against_explainer(jaccards_a, jaccards_b, types, names=("LIME", "S
     Examples
     --------
     >>> figure = explainer_against_explainer([0.2, 0.5], [0.4, 0.1], ["crack", "cut"])
-    >>> figure.axes[0].get_title()
+    >>> figure.axes[0].get_title("left")
     'SHAP above LIME in 1 of 2'
     """
     first, second = np.asarray(jaccards_a, dtype=float), np.asarray(jaccards_b, dtype=float)
@@ -305,6 +309,11 @@ def explainer_against_explainer(jaccards_a, jaccards_b, types, names=("LIME", "S
     if known.any():
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
+
+
+def _wrapped(text, width):
+    """``text`` in lines of at most ``width`` letters."""
+    return "\n".join(textwrap.wrap(text, width))
 
 
 def _swarm(values):

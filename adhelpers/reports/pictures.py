@@ -3,9 +3,11 @@ import numpy as np
 from matplotlib.patches import Patch
 from skimage.segmentation import find_boundaries
 
+from adhelpers.metrics import explained_region
+
 from ._style import (ANOMALOUS, EXPLANATION, FAINT, GOOD, GROUND_TRUTH, INK, MAX_WIDTH, OVERLAP, check_batch, check_plane, corner,
-                     displayable, image_panels, name_panel, one_line, outline, panel_size, say, show_heatmap, show_image, show_map,
-                     show_overlap, styled, threshold_value)
+                     displayable, fitted, image_panels, name_panel, one_line, outline, panel_size, say, show_heatmap, show_image,
+                     show_map, show_overlap, styled, threshold_value)
 
 __all__ = ["ground_truth_grid", "image_grid", "reconstruction_grid", "sample_strip", "superpixel_overlay"]
 
@@ -72,8 +74,8 @@ def ground_truth_grid(images, masks, types, per_type=4, title="Ground truth"):
     --------
     >>> masks = np.zeros((2, 8, 8), bool)
     >>> masks[1, :4, :4] = True
-    >>> [ax.get_title() for ax in ground_truth_grid(np.zeros((2, 8, 8, 1)), masks, ["good", "crack"]).axes]
-    ['crack, 25 %']
+    >>> [ax.get_title("left") for ax in ground_truth_grid(np.zeros((2, 8, 8, 1)), masks, ["good", "crack"]).axes]
+    ['crack']
     """
     images, masks, types = np.asarray(images), np.asarray(masks, dtype=bool), np.asarray(types).astype(str)
     check_batch(len(images), masks=masks, types=types)
@@ -85,10 +87,11 @@ def ground_truth_grid(images, masks, types, per_type=4, title="Ground truth"):
         ordered = np.flatnonzero((types == name) & (shares > 0))
         ordered = ordered[np.argsort(shares[ordered], kind="stable")]
         chosen += list(ordered[_spread(len(ordered), per_type)])
-    figure, axes = _flow(images[chosen], [f"{types[index]}, {100 * shares[index]:.2g} %" for index in chosen], None, title)
+    figure, axes = _flow(images[chosen], types[chosen], None, title)
     for ax, index in zip(axes, chosen):
         show_image(ax, images[index])
         outline(ax, masks[index])
+        corner(ax, f"{100 * shares[index]:.2g} %")
     return figure
 
 
@@ -134,7 +137,7 @@ def reconstruction_grid(images, counterparts, maps, titles=None, scores=None, ma
     block = 3 * (panel_size(images.shape[1:])[0] + 0.09) + 0.16
     across = max(1, min(count, int(MAX_WIDTH // block)))
     rows = -(-count // across)
-    figure, axes = image_panels(rows, 3 * across, images.shape[1:], top=0.85, right=0.75, row_gap=0.42, every=3)
+    figure, axes = image_panels(rows, 3 * across, images.shape[1:], top=0.74, right=0.75, row_gap=0.45, every=3)
     _headline(figure, title)
     limit = float(np.nanmax(maps)) if np.isfinite(maps).any() else 1.0
     limit = limit if limit > 0 else 1.0
@@ -144,7 +147,7 @@ def reconstruction_grid(images, counterparts, maps, titles=None, scores=None, ma
             for ax in panels:
                 ax.remove()
             continue
-        for ax, name in zip(panels, ("image", "reconstruction", "map")):
+        for ax, name in zip(panels, ("image", "reconstruction", "anomaly map")):
             name_panel(ax, name, color=FAINT)
         show_image(panels[0], images[position])
         show_image(panels[1], counterparts[position])
@@ -201,7 +204,7 @@ def superpixel_overlay(image, segments, title=None):
     fine = find_boundaries(np.kron(numbered, np.ones((4, 4), dtype=int)), mode="inner")
     bordered = np.kron(colored, np.ones((4, 4, 1)))
     bordered[fine] = (1.0, 0.85, 0.1)
-    figure, axes = image_panels(1, 3, shown.shape, top=0.55, scale=1.6)
+    figure, axes = image_panels(1, 3, shown.shape, top=0.45, scale=1.6)
     _headline(figure, f"{len(labels)} superpixels" if title is None else title)
     for ax, name, picture in zip(axes[0], ("image", "borders", "mean of each"), (shown, bordered, means[numbered])):
         name_panel(ax, name, color=FAINT)
@@ -229,7 +232,7 @@ def sample_strip(image, counterpart, anomaly_map, heatmaps, mask=None, optimal=N
         The true defect.
     optimal : dict of str to (float, float), optional
         For each explainer its optimal Jaccard and the threshold that gives it; the region is ``heatmap >= threshold``. Without it
-        there are no Jaccard panels; on an image without a defect they say so.
+        there are no Jaccard panels; on an image without a defect or without a mask they say so.
     title : str
         Such as the file's name.
     score : float, optional
@@ -251,7 +254,7 @@ def sample_strip(image, counterpart, anomaly_map, heatmaps, mask=None, optimal=N
     --------
     >>> image, heatmap = np.zeros((8, 8, 1)), np.eye(8)
     >>> figure = sample_strip(image, image, heatmap, {"LIME": heatmap}, mask=heatmap > 0, optimal={"LIME": (1.0, 1.0)})
-    >>> [ax.get_title() for ax in figure.axes]
+    >>> [ax.get_title("left") for ax in figure.axes]
     ['image', 'reconstruction', 'anomaly map', 'LIME', 'LIME: overlap']
     """
     shown = displayable(image)
@@ -263,7 +266,8 @@ def sample_strip(image, counterpart, anomaly_map, heatmaps, mask=None, optimal=N
     if stray:
         raise ValueError(f"optimal must only name explainers in heatmaps, {sorted(heatmaps)}; it also names {stray}.")
     mask = None if mask is None else np.asarray(mask, dtype=bool)
-    figure, axes = image_panels(1, 3 + len(heatmaps) + len(optimal), shown.shape, top=0.5, bottom=0.27 if optimal else 0.08)
+    headed = bool(title) or score is not None
+    figure, axes = image_panels(1, 3 + len(heatmaps) + len(optimal), shown.shape, top=0.45 if headed else 0.2, bottom=0.27)
     panels = iter(axes[0])
     ax = _named(panels, "image")
     show_image(ax, image)
@@ -278,14 +282,20 @@ def sample_strip(image, counterpart, anomaly_map, heatmaps, mask=None, optimal=N
             outline(ax, mask)
     for name, (value, cut) in optimal.items():
         ax = _named(panels, f"{name}: overlap")
-        if mask is None or not mask.any():
+        if mask is None:
+            say(ax, "no ground truth")
+        elif not mask.any():
             say(ax, "no defect")
         elif value is None or not np.isfinite(value):
             say(ax, "not available")
         else:
-            show_overlap(ax, image, np.asarray(heatmaps[name]) >= cut, mask)
+            show_overlap(ax, image, explained_region(heatmaps[name], cut), mask)
             corner(ax, f"J* {value:.2f}")
-    if optimal:
+    width, height = figure.get_size_inches()
+    compared = bool(optimal) and mask is not None and mask.any()
+    if heatmaps and width > (6.7 if compared else 3.3):
+        figure.text(0.08 / width, 0.07 / height, "heatmaps: orange raises the score, purple lowers it", color=FAINT, fontsize=7.5)
+    if compared:
         figure.legend(handles=[Patch(color=OVERLAP, label="overlap"), Patch(color=GROUND_TRUTH, label="ground truth only"),
                                Patch(color=EXPLANATION, label="explanation only")], ncols=3, loc="lower right", borderaxespad=0.1,
                       bbox_to_anchor=(1.0, 0.0), handlelength=1.1, handleheight=0.9, columnspacing=1.2, fontsize=7.5)
@@ -308,7 +318,8 @@ def _decision(score, threshold):
         return "", INK
     if threshold is None:
         return f"score {score:.4g}", INK
-    flagged = score > threshold_value(threshold)
+    # As Python numbers: a float32 score would round the threshold before it is compared.
+    flagged = float(score) > threshold_value(threshold)
     return (f"score {score:.4g} {'>' if flagged else '≤'} {threshold_value(threshold):.4g}: {'flagged' if flagged else 'passed'}",
             ANOMALOUS if flagged else GOOD)
 
@@ -329,12 +340,15 @@ def _flow(images, titles, columns, title):
     columns = columns or max(1, int(MAX_WIDTH // (panel_size(shape)[0] + 0.07)))
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    figure, axes = image_panels(rows, columns, shape, top=(0.28 if title else 0.06) + (0.2 if titles is not None else 0.0),
+    figure, axes = image_panels(rows, columns, shape, top=(0.25 if title else 0.06) + (0.2 if titles is not None else 0.0),
                                 row_gap=0.26 if titles is not None else 0.07)
     for ax in axes.ravel()[len(images):]:
         ax.remove()
-    for position in range(len(images) if titles is not None else 0):
-        name_panel(axes.ravel()[position], titles[position])
+    if titles is not None:
+        # One size for all, that of the longest: a sheet with titles of many sizes looks like a ransom note.
+        size = min(fitted(text, panel_size(shape)[0])[1] for text in titles)
+        for ax, text in zip(axes.ravel(), titles):
+            name_panel(ax, text, size=size)
     if title:
         _headline(figure, title)
     return figure, axes.ravel()[:len(images)]

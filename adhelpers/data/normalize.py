@@ -1,0 +1,379 @@
+"""Takes out of an image what physics explains: how bright the light was, where the object lies and how it is turned."""
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+from skimage.measure import block_reduce
+from skimage.transform import warp
+
+BACKGROUND_REFERENCE = 0.75
+"""Background level of every image after :func:`divide_background`. A highlight may be a third brighter before it clips."""
+
+# Below this level division would multiply sensor noise instead of correcting the light.
+_DARKEST_BACKGROUND = 0.2
+_RING_SHARE = 0.04
+# A pose needs no more pixels than this, and small images make it fast.
+_POSE_SIDE = 512
+
+
+@dataclass(frozen=True)
+class ObjectPose:
+    """Where an object lies in its file and how it is turned.
+
+    Attributes
+    ----------
+    centre : tuple of float
+        (x, y) in pixels of the file, at half of the object's length and on its axis.
+    down : tuple of float
+        Unit vector (x, y) in the file that points down once the object stands upright.
+    length, width : float
+        Extent in pixels of the file along the axis, and twice the farthest distance from the axis.
+    """
+
+    centre: tuple
+    down: tuple
+    length: float
+    width: float
+
+
+def background_colour(image):
+    """Median colour of a ring along the image's border, 4 % of its shorter side wide.
+
+    A median ignores an object that covers less than half of the ring.
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w, c)
+
+    Returns
+    -------
+    ndarray of shape (c,)
+
+    Examples
+    --------
+    >>> image = np.full((50, 50, 1), 0.6)
+    >>> image[10:40, 20:30] = 0.1
+    >>> background_colour(image)
+    array([0.6])
+    """
+    thickness = max(1, round(_RING_SHARE * min(image.shape[:2])))
+    ring = np.ones(image.shape[:2], bool)
+    ring[thickness:-thickness, thickness:-thickness] = False
+    return np.median(image[ring], axis=0)
+
+
+def divide_background(image, grey_levels=255):
+    """Divide an image by its background level, so that images taken in different light compare.
+
+    The level is the mean over channels of :func:`background_colour`: one number, so that colours keep their hue. The result
+    is scaled to a background of 0.75, clipped to [0, 1] and rounded to the grey levels of the file again. Without the
+    rounding the distance between neighbouring grey levels, and with it any noise statistic, would still tell the original
+    brightness.
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w, c)
+        Values in [0, 1].
+    grey_levels : int
+        Largest grey level of the file: 255 for 8 bits, 65535 for 16.
+
+    Returns
+    -------
+    ndarray of shape (h, w, c), float32, in [0, 1]
+
+    Raises
+    ------
+    ValueError
+        Where the background is darker than 0.2.
+
+    Examples
+    --------
+    >>> dim, bright = np.full((20, 20, 1), 0.4), np.full((20, 20, 1), 0.8)
+    >>> dim[10, 10], bright[10, 10] = 0.1, 0.2
+    >>> bool((divide_background(dim) == divide_background(bright)).all())
+    True
+    """
+    level = float(background_colour(image).mean())
+    if level < _DARKEST_BACKGROUND:
+        raise ValueError(
+            f"the background is too dark to divide by (level {level:.2f}, at least {_DARKEST_BACKGROUND} needed): "
+            'load this category with illumination="none"'
+        )
+    scaled = np.clip(image * (BACKGROUND_REFERENCE / level), 0, 1)
+    return (np.round(scaled * grey_levels) / grey_levels).astype(np.float32)
+
+
+def _disk(radius):
+    across = np.arange(-radius, radius + 1)
+    return across[:, None] ** 2 + across ** 2 <= radius ** 2
+
+
+def object_mask(image):
+    """The largest object on a plain background.
+
+    Otsu's threshold on the distance from the background colour finds what is not background. A second one, on the pixels
+    above half of the first, separates the object from the shadow that it casts; it is ignored where it would take away more
+    than 60 % of the pixels, because a shadow is not larger than its object. Small gaps are closed, holes filled, and the
+    largest connected region is kept.
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w, c)
+        Values in [0, 1].
+
+    Returns
+    -------
+    ndarray of shape (h, w), bool
+
+    Raises
+    ------
+    ValueError
+        Where no object stands out from a plain background.
+
+    References
+    ----------
+    N. Otsu, "A threshold selection method from gray-level histograms", IEEE Trans. Systems, Man, and Cybernetics, 1979.
+    """
+    distance = np.sqrt(((image - background_colour(image)) ** 2).mean(axis=-1))
+    if np.ptp(distance) < 0.02:
+        raise ValueError("no object stands out from the background (the image is almost uniform)")
+    threshold = threshold_otsu(distance)
+    stricter = threshold_otsu(distance[distance > threshold / 2])
+    if (distance > stricter).sum() >= 0.4 * (distance > threshold).sum():
+        threshold = stricter
+    foreground = distance > threshold
+    radius = max(1, round(0.008 * max(foreground.shape)))
+    # Closing needs room outside the frame, or it would eat an object that touches the border.
+    padded = np.pad(foreground, 2 * radius)
+    closed = ndimage.binary_closing(padded, _disk(radius))[2 * radius:-2 * radius, 2 * radius:-2 * radius]
+    regions, count = ndimage.label(ndimage.binary_fill_holes(closed))
+    sizes = np.bincount(regions.ravel(), minlength=count + 1)[1:]
+    mask = regions == 1 + sizes.argmax()
+    touched = sum(side.any() for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
+    scattered = foreground[mask].sum() < 0.5 * foreground.sum()
+    faint = mask.all() or distance[mask].mean() < 3 * distance[~mask].mean()
+    if touched == 4 or scattered or faint or mask.mean() < 0.001:
+        raise ValueError("no object stands out from a plain background")
+    return mask
+
+
+def find_object(image, turn=True):
+    """Locate the object of an image; with ``turn`` also its axis and its wider end.
+
+    The axis is the principal axis of :func:`object_mask`; the wider of its two ends (more area in the outer quarter) is up.
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w, c)
+        Values in [0, 1].
+    turn : bool
+        False leaves the object as it lies and only finds the middle of its box.
+
+    Returns
+    -------
+    ObjectPose
+
+    Raises
+    ------
+    ValueError
+        Where no object stands out, or it is too round to have an axis.
+
+    Examples
+    --------
+    >>> image = np.full((60, 60, 1), 0.8)
+    >>> image[28:33, 10:50] = 0.2        # a bar that lies ...
+    >>> image[24:37, 44:50] = 0.2        # ... with its head to the right
+    >>> pose = find_object(image)
+    >>> np.round(pose.down, 1) + 0.0, round(pose.length)
+    (array([-1.,  0.]), 40)
+    """
+    step = -(-max(image.shape[:2]) // _POSE_SIDE)
+    if step > 1:
+        # Whole blocks only: block_reduce would pad the last ones with black.
+        height, width = (side - side % step for side in image.shape[:2])
+        image = block_reduce(image[:height, :width], (step, step, 1), np.mean)
+    rows, columns = np.nonzero(object_mask(image))
+    points = np.stack([columns, rows], axis=1).astype(float)
+    if turn:
+        origin = points.mean(axis=0)
+        variances, axes = np.linalg.eigh(np.cov((points - origin).T))
+        # Compared as lengths: the square root of a ratio of variances.
+        if variances[1] < 1.5 ** 2 * variances[0]:
+            raise ValueError('the object is too round to have an axis: load this category with pose="none"')
+        down = axes[:, 1]
+        along = (points - origin) @ down
+        quarter = np.ptp(along) / 4
+        if (along < along.min() + quarter).sum() < (along > along.max() - quarter).sum():
+            down = -down
+    else:
+        origin, down = (points.min(axis=0) + points.max(axis=0)) / 2, np.array([0.0, 1.0])
+    along, across = (points - origin) @ down, (points - origin) @ np.array([down[1], -down[0]])
+    centre = origin + down * (along.min() + along.max()) / 2
+    return ObjectPose(
+        centre=tuple(((centre + 0.5) * step - 0.5).tolist()),
+        down=tuple(down.tolist()),
+        length=float(np.ptp(along) + 1) * step,
+        width=float(2 * np.abs(across).max() + 1) * step,
+    )
+
+
+def common_box(poses, margin):
+    """One box that holds the objects of all images, in pixels of the files.
+
+    The 99th percentile of the lengths and of the widths, so that one failed image does not enlarge it, plus the margin.
+
+    Parameters
+    ----------
+    poses : sequence of ObjectPose
+    margin : float
+        Share of the object's size that is added on each side.
+
+    Returns
+    -------
+    tuple of float
+        Height and width.
+
+    Examples
+    --------
+    >>> common_box([ObjectPose((0, 0), (0, 1), 100, 40)] * 3, margin=0.05)
+    (110.0, 44.0)
+    """
+    sizes = np.quantile([(pose.length, pose.width) for pose in poses], 0.99, axis=0) * (1 + 2 * margin)
+    return tuple(np.round(sizes, 6).tolist())
+
+
+def fit_aspect(box, image_size):
+    """Enlarge ``box`` (height, width) on one side to the aspect ratio of ``image_size``, so that nothing is distorted.
+
+    Examples
+    --------
+    >>> fit_aspect((100, 20), (50, 25))
+    (100.0, 50.0)
+    """
+    scale = max(box[0] / image_size[0], box[1] / image_size[1])
+    return float(scale * image_size[0]), float(scale * image_size[1])
+
+
+def whole_frame(original_shape):
+    """The pose that leaves an image of ``original_shape`` (height, width) as it is."""
+    height, width = original_shape
+    return ObjectPose(((width - 1) / 2, (height - 1) / 2), (0.0, 1.0), float(height), float(width))
+
+
+def frame_matrix(pose, box, image_size):
+    """The matrix that takes pixel coordinates of the final image to those of the file.
+
+    Parameters
+    ----------
+    pose : ObjectPose
+    box : tuple of float
+        Height and width of the window around the pose's centre, in pixels of the file.
+    image_size : tuple of int
+        Height and width of the final image.
+
+    Returns
+    -------
+    ndarray of shape (3, 3), float64
+        Acts on (x, y, 1); pixel centres are whole numbers.
+
+    Examples
+    --------
+    >>> frame_matrix(whole_frame((20, 40)), (20, 40), (10, 20)) @ (0, 0, 1)
+    array([0.5, 0.5, 1. ])
+    """
+    down = np.array(pose.down)
+    right = np.array([down[1], -down[0]])
+    linear = np.stack([right * box[1] / image_size[1], down * box[0] / image_size[0]], axis=1)
+    matrix = np.eye(3)
+    matrix[:2, :2] = linear
+    matrix[:2, 2] = np.array(pose.centre) - linear @ ((np.array(image_size[::-1]) - 1) / 2)
+    return matrix
+
+
+def resize_image(image, image_size):
+    """Resize a whole image with bicubic interpolation, antialiased when it gets smaller.
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w, c), float32
+    image_size : tuple of int
+        Height and width.
+
+    Returns
+    -------
+    ndarray of shape (height, width, c), float32, in [0, 1]
+    """
+    if image.shape[:2] == tuple(image_size):
+        return image
+    # Pillow widens its filter with the reduction, so that no separate blur is needed.
+    channels = [
+        Image.fromarray(np.ascontiguousarray(image[..., channel])).resize(image_size[::-1], Image.Resampling.BICUBIC)
+        for channel in range(image.shape[-1])
+    ]
+    return np.clip(np.stack([np.asarray(channel) for channel in channels], axis=-1), 0, 1)
+
+
+def resize_mask(mask, image_size):
+    """Resize a bool mask (h, w) with nearest neighbour."""
+    return np.asarray(Image.fromarray(mask).resize(image_size[::-1], Image.Resampling.NEAREST))
+
+
+def warp_image(image, matrix, image_size):
+    """Cut the frame that ``matrix`` describes out of an image, with one linear interpolation.
+
+    The image is smoothed first where it gets smaller. What lies outside the file takes the background colour.
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w, c), float32, in [0, 1]
+    matrix : ndarray of shape (3, 3)
+        From :func:`frame_matrix`.
+    image_size : tuple of int
+        Height and width.
+
+    Returns
+    -------
+    ndarray of shape (height, width, c), float32, in [0, 1]
+    """
+    reduction = np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
+    sigma = max(0.0, (reduction - 1) / 2)
+    result = np.empty((*image_size, image.shape[-1]), np.float32)
+    for channel, fill in enumerate(background_colour(image)):
+        plane = image[..., channel]
+        if sigma > 0.05:
+            plane = ndimage.gaussian_filter(plane, sigma, mode="nearest", truncate=3)
+        result[..., channel] = warp(plane, matrix, output_shape=image_size, order=1, mode="constant", cval=float(fill))
+    return np.clip(result, 0, 1)
+
+
+def warp_mask(mask, matrix, image_size):
+    """Cut the frame that ``matrix`` describes out of a bool mask (h, w), nearest neighbour, False outside the file."""
+    return warp(mask.astype(np.float32), matrix, output_shape=image_size, order=0, mode="constant", cval=0.0) > 0.5
+
+
+def unwarp_map(heatmap, matrix, original_shape):
+    """Bring a heatmap back to the frame of the original file, linearly interpolated.
+
+    Parameters
+    ----------
+    heatmap : ndarray of shape (h, w)
+    matrix : ndarray of shape (3, 3)
+        The matrix that the image was made with.
+    original_shape : tuple of int
+        Height and width of the file.
+
+    Returns
+    -------
+    ndarray of shape original_shape, float32
+        Zero where the file lies outside the heatmap's frame.
+    """
+    height, width = heatmap.shape
+    rows, columns = np.mgrid[:original_shape[0], :original_shape[1]]
+    inverse = np.linalg.inv(matrix)
+    x, y = (inverse[i, 0] * columns + inverse[i, 1] * rows + inverse[i, 2] for i in (0, 1))
+    result = ndimage.map_coordinates(np.asarray(heatmap, np.float32), [y, x], order=1, mode="nearest")
+    # Half a pixel beyond the outermost centres still belongs to the frame.
+    inside = (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
+    return np.where(inside, result, 0).astype(np.float32)

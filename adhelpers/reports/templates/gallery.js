@@ -1,0 +1,63 @@
+"use strict";
+(() => {
+  const list = document.getElementById("cards");
+  if (!list) return;
+  const cards = [...list.children];
+  const controls = document.getElementById("controls");
+  const filters = [...controls.querySelectorAll("[data-filter]")];
+  const sort = document.getElementById("sort");
+  const viewer = document.getElementById("viewer");
+  const image = document.getElementById("viewer-image");
+  let shown = cards;
+  let current = 0;
+
+  function update() {
+    shown = cards.filter((card) => filters.every((filter) => !filter.value || card.dataset[filter.dataset.filter] === filter.value));
+    const [key, direction] = sort.value.split(" ");
+    const value = (card) => (key in card.dataset ? Number(card.dataset[key]) : NaN);
+    shown.sort((a, b) => {
+      // What has no value comes last, whichever way the rest is sorted.
+      if (Number.isNaN(value(a)) || Number.isNaN(value(b))) return Number.isNaN(value(a)) - Number.isNaN(value(b));
+      return direction === "up" ? value(a) - value(b) : value(b) - value(a);
+    });
+    for (const card of cards) card.hidden = true;
+    for (const card of shown) card.hidden = false;
+    list.append(...shown);
+    document.getElementById("count").textContent = `${shown.length} of ${cards.length} images`;
+    document.getElementById("none").hidden = shown.length > 0;
+  }
+
+  function show(position) {
+    current = (position + shown.length) % shown.length;
+    const card = shown[current];
+    const picture = card.querySelector("img");
+    image.src = picture.src;
+    image.alt = picture.alt;
+    document.getElementById("viewer-name").textContent = card.querySelector("bdi").textContent;
+    document.getElementById("viewer-position").textContent = `${current + 1} of ${shown.length}`;
+    document.getElementById("viewer-facts").replaceChildren(...[...card.querySelector(".facts").children].map((part) => part.cloneNode(true)));
+    if (!viewer.open) viewer.showModal();
+  }
+
+  controls.addEventListener("change", update);
+  controls.addEventListener("submit", (event) => event.preventDefault());
+  list.addEventListener("click", (event) => {
+    const button = event.target.closest(".enlarge");
+    if (button) show(shown.indexOf(button.closest(".card")));
+  });
+  document.getElementById("previous").addEventListener("click", () => show(current - 1));
+  document.getElementById("next").addEventListener("click", () => show(current + 1));
+  document.getElementById("close").addEventListener("click", () => viewer.close());
+  viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
+  viewer.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (step) {
+      event.preventDefault();
+      show(current + step);
+    }
+  });
+  viewer.addEventListener("close", () => shown[current].querySelector(".enlarge").focus());
+
+  controls.hidden = false;
+  update();
+})();

@@ -1,0 +1,195 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from adhelpers.detectors import VAEGAN, Augmentation, TrainingPlan
+from adhelpers.detectors.training import _epoch_order, fit_or_load
+
+SEED = tf.constant((0, 1), tf.int32)
+
+
+def images(count=4, shape=(16, 16, 1), seed=0):
+    return np.random.default_rng(seed).uniform(size=(count, *shape)).astype("float32")
+
+
+def small(**changes):
+    return VAEGAN(**{"size": "compact", "width": 0.1, "latent_dim": 4, "epochs": 3, "batch_size": 4, **changes})
+
+
+def test_no_augmentation_changes_nothing():
+    assert not Augmentation().active
+    np.testing.assert_array_equal(Augmentation().apply(images(), SEED), images())
+
+
+def test_flips_mirror_about_half_of_the_images():
+    original = images(64)
+    for flip, axis in (("horizontal", 2), ("vertical", 1)):
+        changed = Augmentation(flip=flip).apply(original, SEED).numpy()
+        mirrored = np.flip(original, axis)
+        is_same = np.isclose(changed, original, atol=1e-4).all(axis=(1, 2, 3))
+        is_mirrored = np.isclose(changed, mirrored, atol=1e-4).all(axis=(1, 2, 3))
+        assert (is_same ^ is_mirrored).all() and 16 < is_mirrored.sum() < 48
+
+
+def test_rotation_turns_about_the_centre_by_the_drawn_angle():
+    grid_y, grid_x = np.mgrid[:33, :33] - 16.0
+    blob = np.exp(-((grid_x - 10) ** 2 + grid_y ** 2) / 8).astype("float32")[None, ..., None]
+    angles = []
+    for step in range(20):
+        turned = Augmentation(rotation=60).apply(blob, tf.constant((0, step), tf.int32)).numpy()[0, ..., 0]
+        x, y = (turned * grid_x).sum() / turned.sum(), (turned * grid_y).sum() / turned.sum()
+        assert np.hypot(x, y) == pytest.approx(10, abs=0.2)
+        angles.append(np.degrees(np.arctan2(y, x)))
+    assert max(angles) > 30 and min(angles) < -30 and max(np.abs(angles)) <= 60.5
+
+
+def test_shift_and_brightness_stay_within_their_limits():
+    image = np.full((50, 20, 20, 1), 0.5, "float32")
+    image[:, 10, 10] = 1
+    moved = Augmentation(shift=0.1).apply(image, SEED).numpy()[..., 0]
+    centres = [np.average(np.indices(one.shape).reshape(2, -1), axis=1, weights=(one - 0.5).ravel()) for one in moved]
+    assert 1.2 < np.abs(np.array(centres) - 10).max() <= 2.05
+    bright = Augmentation(brightness=0.2).apply(np.full((200, 4, 4, 1), 0.5, "float32"), SEED).numpy()[:, 0, 0, 0]
+    assert 0.4 <= bright.min() < 0.42 and 0.58 < bright.max() <= 0.6
+
+
+def test_each_image_and_step_draws_its_own_change():
+    twice = np.repeat(images(1), 2, axis=0)
+    rule = Augmentation(rotation=180)
+    first = rule.apply(twice, SEED).numpy()
+    assert np.abs(first[0] - first[1]).max() > 0.1
+    np.testing.assert_array_equal(first, rule.apply(twice, SEED))
+    assert np.abs(first - rule.apply(twice, tf.constant((0, 2), tf.int32))).max() > 0.1
+
+
+@pytest.mark.parametrize("wrong", [{"rotation": 200}, {"shift": -0.1}, {"brightness": 2}, {"flip": "diagonal"}])
+def test_wrong_augmentations_are_named(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Augmentation(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": 0}, {"patience": -1}, {"seed": -1}])
+def test_wrong_plans_are_named(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        TrainingPlan(**{"epochs": 1, "batch_size": 1, **wrong})
+
+
+@pytest.mark.parametrize("count, batch_size", [(27, 16), (32, 16), (5, 5), (7, 3)])
+def test_every_image_is_seen_in_every_epoch_in_full_batches(count, batch_size):
+    order = _epoch_order(count, batch_size, seed=0, epoch=3)
+    assert order.shape == (-(-count // batch_size), batch_size)
+    assert set(order.ravel()) == set(range(count))
+    assert not np.array_equal(order, _epoch_order(count, batch_size, seed=0, epoch=4))
+
+
+def test_the_best_weights_are_kept_not_the_last():
+    train, validation = images(8), images(4, seed=1)
+    # A learning rate this high makes the validation error go up and down.
+    detector = small(epochs=12, learning_rate=0.05, schedule="constant").fit(train, validation, show_progress=False)
+    errors = detector.history["val_reconstruction"]
+    assert errors.iloc[-1] > errors.min()
+    kept = np.mean(np.sum((detector.counterpart(validation) - validation) ** 2, axis=(1, 2, 3)))
+    # The reconstruction that is scored is clipped to [0, 1], the loss is not.
+    assert kept <= errors.min() * 1.001
+
+
+def test_early_stopping_ends_after_patience():
+    detector = small(epochs=200, patience=3, learning_rate=0.05).fit(images(8), images(4, seed=1), show_progress=False)
+    history = detector.history
+    assert len(history) == history["val_reconstruction"].idxmin() + 1 + 3 < 200
+
+
+def test_diverging_training_stops_with_a_clear_error(tmp_path):
+    with pytest.raises(FloatingPointError, match="diverged.*learning_rate.*last checkpoint is .*state.npz"):
+        small(epochs=30, learning_rate=1e30, checkpoint_every=1).fit(images(8), images(4), checkpoint=tmp_path / "state.npz",
+                                                                    show_progress=False)
+
+
+_KILLED = textwrap.dedent("""
+    import sys
+    import numpy as np
+    from adhelpers.detectors import VAEGAN
+    random = np.random.default_rng(0)
+    train, validation = (random.uniform(size=(n, 32, 16, 1)).astype("float32") for n in (10, 4))
+    detector = VAEGAN(size="compact", width=0.1, latent_dim=4, epochs=8, batch_size=4, adversarial_weight=1.0, rotation=20.0,
+                      checkpoint_every=2, seed=3)
+    detector.fit(train, validation, checkpoint=sys.argv[1], show_progress=False)
+    detector.history.drop(columns="seconds").to_csv(sys.argv[2] + ".csv", index=False)
+    np.savez(sys.argv[2], *[v.value.numpy() for network in detector.networks.values() for v in network.variables])
+""")
+
+
+def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path):
+    """Both networks with both optimisers, dropout of the process by SIGKILL, and a new process that goes on."""
+    slowed = _KILLED.replace("detector.fit(", textwrap.dedent("""
+        import adhelpers.detectors.training as training, time
+        write = training._write_checkpoint
+        def slow(*arguments):
+            write(*arguments)
+            time.sleep(60)
+        training._write_checkpoint = slow
+        detector.fit("""))
+    command = [sys.executable, "-c"]
+    subprocess.run([*command, _KILLED, tmp_path / "whole.checkpoint.npz", tmp_path / "whole"], check=True)
+    victim = subprocess.Popen([*command, slowed, tmp_path / "cut.checkpoint.npz", tmp_path / "cut"])
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "cut.checkpoint.npz").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.wait()
+    assert not (tmp_path / "cut.npz").exists()
+    subprocess.run([*command, _KILLED, tmp_path / "cut.checkpoint.npz", tmp_path / "cut"], check=True)
+    with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "cut.npz") as cut:
+        assert len(whole.files) > 20
+        for name in whole.files:
+            np.testing.assert_array_equal(whole[name], cut[name])
+    assert (tmp_path / "whole.csv").read_text() == (tmp_path / "cut.csv").read_text()
+
+
+def test_checkpoints_of_another_plan_or_architecture_or_damaged_ones_are_refused(tmp_path):
+    path = tmp_path / "state.npz"
+    small(epochs=2, checkpoint_every=1).fit(images(8), images(4), checkpoint=path, show_progress=False)
+    with pytest.raises(ValueError, match="another training plan"):
+        small(epochs=3, checkpoint_every=1).fit(images(8), images(4), checkpoint=path, show_progress=False)
+    with pytest.raises(ValueError, match="another architecture"):
+        small(epochs=2, checkpoint_every=1, latent_dim=6).fit(images(8), images(4), checkpoint=path, show_progress=False)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(ValueError, match="not a readable checkpoint"):
+        small(epochs=2, checkpoint_every=1).fit(images(8), images(4), checkpoint=path, show_progress=False)
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "state.npz"
+    small(epochs=2, checkpoint_every=2).fit(images(8), images(4), checkpoint=path, show_progress=False)
+    before = path.read_bytes()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        small(epochs=4, checkpoint_every=2).fit(images(8), images(4), checkpoint=tmp_path / "other.npz", show_progress=False)
+    assert path.read_bytes() == before and sorted(p.name for p in tmp_path.iterdir()) == ["state.csv", "state.npz"]
+
+
+def test_a_fitted_detector_is_found_again_and_not_for_other_data(tmp_path):
+    sets = SimpleNamespace(name="thing", fingerprint="a", train=SimpleNamespace(images=images(8)),
+                           validation=SimpleNamespace(images=images(4, seed=1)))
+    first = fit_or_load(small(), sets, tmp_path, show_progress=False)
+    stored = sorted((tmp_path / "thing" / "vae_gan").iterdir())
+    assert len(stored) == 1 and not list(tmp_path.rglob("*checkpoint*"))
+    again = fit_or_load(small(), sets, tmp_path, show_progress=False)
+    np.testing.assert_array_equal(again.score(sets.train.images), first.score(sets.train.images))
+    assert again.history.equals(first.history.astype(again.history.dtypes)) or np.allclose(again.history, first.history)
+    sets.fingerprint = "b"
+    fit_or_load(small(), sets, tmp_path, show_progress=False)
+    fit_or_load(small(seed=1), sets, tmp_path, show_progress=False)
+    assert len(list((tmp_path / "thing" / "vae_gan").iterdir())) == 3

@@ -1,0 +1,122 @@
+"""The parts that all figures share: colours, layout, and what a panel shows."""
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from adhelpers.reports import _style
+
+
+def bare_panel(shape=(8, 8)):
+    return _style.image_panels(1, 1, shape)[1][0, 0]
+
+
+@pytest.mark.parametrize("shape", [(128, 128), (256, 96), (40, 120)])
+def test_panels_keep_the_aspect_of_the_image(shape):
+    figure, axes = _style.image_panels(2, 3, shape, every=3)
+    width, height = figure.get_size_inches()
+    for ax in axes.ravel():
+        box = ax.get_position()
+        assert (box.height * height) / (box.width * width) == pytest.approx(shape[0] / shape[1])
+        assert 0 <= box.x0 and box.x1 <= 1 and 0 <= box.y0 and box.y1 <= 1
+
+
+def test_tall_panels_waste_no_width():
+    figure, axes = _style.image_panels(1, 7, (256, 96))
+    assert sum(ax.get_position().width for ax in axes.ravel()) > 0.9
+
+
+def test_a_new_figure_is_not_left_open_for_a_second_showing():
+    _style.new_figure(2, 2)
+    assert plt.get_fignums() == []
+
+
+def test_styled_leaves_the_readers_settings_alone():
+    before = plt.rcParams["axes.grid"], plt.rcParams["text.parse_math"]
+    inside = _style.styled(lambda: (plt.rcParams["axes.grid"], plt.rcParams["text.parse_math"]))()
+    assert inside == (True, False)
+    assert (plt.rcParams["axes.grid"], plt.rcParams["text.parse_math"]) == before
+
+
+@pytest.mark.parametrize("shape, shown", [((4, 5, 1), (4, 5)), ((4, 5), (4, 5)), ((4, 5, 3), (4, 5, 3))])
+def test_displayable_shapes(shape, shown):
+    picture = _style.displayable(np.full(shape, 1.7))
+    assert picture.shape == shown and picture.max() == 1.0
+
+
+def test_an_image_of_two_channels_is_refused():
+    with pytest.raises(ValueError, match=r"image must have shape \(h, w, 1\)"):
+        _style.displayable(np.zeros((4, 4, 2)))
+
+
+def test_a_map_without_negative_values_is_sequential_and_a_signed_one_is_centred_on_zero():
+    positive = _style.show_map(bare_panel(), np.array([[0.0, 2.0], [1.0, 0.5]]))
+    assert positive.get_cmap().name == _style.SEQUENTIAL and positive.get_clim() == (0.0, 2.0)
+    signed = _style.show_map(bare_panel(), np.array([[-3.0, 2.0], [1.0, 0.5]]))
+    assert signed.get_cmap().name == _style.DIVERGING and signed.get_clim() == (-3.0, 3.0)
+
+
+def test_a_heatmap_is_centred_on_zero_even_where_it_is_positive():
+    drawn = _style.show_heatmap(bare_panel(), np.array([[0.0, 2.0]]))
+    assert drawn.get_cmap().name == _style.DIVERGING and drawn.get_clim() == (-2.0, 2.0)
+
+
+def test_positive_relevance_has_the_colour_family_of_explanations():
+    red, green, blue, _ = plt.get_cmap(_style.DIVERGING)(0.8)
+    assert red > green > blue
+    red, green, blue, _ = plt.get_cmap(_style.DIVERGING)(0.2)
+    assert blue > red > green
+
+
+def test_a_map_that_failed_says_so():
+    ax = bare_panel()
+    _style.show_heatmap(ax, np.full((4, 4), np.nan))
+    assert [text.get_text() for text in ax.texts] == ["not available"] and not ax.images
+
+
+def test_overlap_gives_each_part_its_colour():
+    region, mask = np.zeros((2, 4, 4), dtype=bool)
+    region[:2], mask[:, :2] = True, True
+    canvas = _style.show_overlap(bare_panel(), np.full((4, 4, 1), 0.5), region, mask).get_array()
+    colors = {"overlap": _style.OVERLAP, "truth": _style.GROUND_TRUTH, "explanation": _style.EXPLANATION}
+
+    def nearest(pixel):
+        return min(colors, key=lambda name: np.abs(pixel - np.array(to_rgb(colors[name]))).sum())
+
+    assert nearest(canvas[0, 0]) == "overlap" and nearest(canvas[3, 0]) == "truth" and nearest(canvas[0, 3]) == "explanation"
+    assert np.ptp(canvas[3, 3]) == 0
+
+
+def test_outline_closes_a_defect_at_the_border_and_ignores_an_empty_mask():
+    ax, mask = bare_panel(), np.zeros((6, 6), dtype=bool)
+    assert _style.outline(ax, mask) is None
+    mask[0, 0] = True
+    path = _style.outline(ax, mask).get_paths()[0].vertices
+    # Half a pixel to each side of the only pixel's centre.
+    assert path.min(axis=0) == pytest.approx([-0.5, -0.5]) and path.max(axis=0) == pytest.approx([0.5, 0.5])
+    assert ax.get_xlim() == (-0.5, 5.5) and ax.get_ylim() == (5.5, -0.5)
+
+
+def test_type_colors_are_stable_and_good_is_blue():
+    assert _style.type_colors(["good", "cut", "crack"]) == {"good": _style.GOOD, "crack": _style.DEFECT_COLORS[0],
+                                                           "cut": _style.DEFECT_COLORS[1]}
+    assert "good" not in _style.type_colors(["cut"])
+
+
+@pytest.mark.parametrize("text, width", [("LIME", 1.0), ("manipulated_front/000.png", 1.0), ("x" * 300, 1.0)])
+def test_fitted_text_is_not_wider_than_its_panel(text, width):
+    shown, size = _style.fitted(text, width)
+    figure = _style.new_figure(10, 1, dpi=100)
+    drawn = figure.text(0, 0, shown, fontsize=size).get_window_extent()
+    assert drawn.width / 100 <= width * 1.05 and 6 <= size <= 8
+
+
+def test_one_line_keeps_both_ends():
+    assert _style.one_line("a\nb  c") == "a b c"
+    assert len(_style.one_line("test/crack/000.png", 10)) == 10
+    assert _style.one_line("test/crack/000.png", 10).endswith("0.png")
+
+
+def test_check_plane_names_what_does_not_fit():
+    with pytest.raises(ValueError, match=r"mask must have the image's shape \(4, 4\); it has \(4, 5\)"):
+        _style.check_plane((4, 4), mask=np.zeros((4, 5)))

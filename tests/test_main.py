@@ -1,0 +1,128 @@
+"""The command line: what it prints, its exit codes, one clear line for each error."""
+import json
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from adhelpers.__main__ import main
+from adhelpers.reports.export import SUMMARY_KEYS
+
+
+@pytest.fixture
+def notebooks(tmp_path):
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    source = 'category = "screw"  # image category\nrate = 0.1  # learning rate'
+    parameters = new_code_cell(source, metadata={"tags": ["parameters"]})
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# Why this screw?"), parameters]), folder / "01_screw.ipynb")
+    nbformat.write(new_notebook(cells=[new_code_cell("print(1)")]), folder / "02_bare.ipynb")
+    return folder
+
+
+def test_list_shows_titles_parameters_defaults_and_comments(notebooks, capsys):
+    assert main(["list", "--notebooks", str(notebooks)]) == 0
+    assert capsys.readouterr().out == (
+        "01_screw: Why this screw?\n  category  'screw'  image category\n  rate      0.1      learning rate\n\n"
+        "02_bare: 02_bare\n  no parameters\n\n"
+    )
+    assert main(["list", "02", "--notebooks", str(notebooks)]) == 0
+    assert "01_screw" not in capsys.readouterr().out
+
+
+def test_run_prints_a_table_and_fails_with_one(notebooks, tmp_path, capsys):
+    (notebooks / "01_screw.ipynb").unlink()
+    cells = [new_markdown_cell("## Work"), new_code_cell("raise OSError('no lamp')")]
+    nbformat.write(new_notebook(cells=cells), notebooks / "03_fails.ipynb")
+    results = tmp_path / "out"
+    assert main(["run", "--notebooks", str(notebooks), "--results", str(results)]) == 1
+    out, err = capsys.readouterr()
+    rows = [line.split() for line in out.splitlines()]
+    assert rows[0][:2] == ["02_bare", "ok"] and rows[0][-1] == str(results / "02_bare" / "default" / "report.html")
+    assert rows[1][:2] == ["03_fails", "FAILED"] and rows[1][-1].endswith("03_fails.failed.ipynb")
+    assert rows[2] == ["index:", str(results / "index.html")]
+    assert "under “Work”" in err and "OSError: no lamp" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("arguments, problem", [
+    (["run", "-p", "rte", "1"], "did you mean rate?"), (["run", "01", "-p", "rate", "fast"], "takes float, got 'fast'"),
+    (["run", "07"], "'07' is no notebook"), (["run", "--preset", "fast"], "no preset 'fast'"),
+    (["run", "--data", "nowhere"], "no folder nowhere"), (["list", "07"], "'07' is no notebook"),
+    (["run", "--jobs", "0"], "at least 1"),
+])
+def test_wrong_use_is_one_clear_message_and_code_2(notebooks, capsys, arguments, problem):
+    assert main([*arguments, "--notebooks", str(notebooks)]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("adhelpers: ") and problem in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("arguments", [[], ["rnu"], ["run", "-p", "rate"], ["run", "--jobs", "two"], ["data"], ["data", "check"]])
+def test_argparse_ends_with_code_2_too(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2 and "usage: python -m adhelpers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["list", "--help"], ["index", "--help"], ["data", "--help"],
+                                       ["data", "check", "--help"], ["data", "fetch", "--help"], ["data", "render", "--help"]])
+def test_every_command_explains_itself(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 0 and len(capsys.readouterr().out.splitlines()) > 4
+
+
+def test_a_damaged_notebook_is_named(notebooks, capsys):
+    (notebooks / "02_bare.ipynb").write_text("{")
+    assert main(["list", "--notebooks", str(notebooks)]) == 1
+    assert capsys.readouterr().err == f"adhelpers: {notebooks / '02_bare.ipynb'} is not a Jupyter notebook\n"
+
+
+def test_index(tmp_path, capsys):
+    folder = tmp_path / "01_screw" / "screw"
+    folder.mkdir(parents=True)
+    (folder / "summary.json").write_text(json.dumps(dict.fromkeys(SUMMARY_KEYS)))
+    assert main(["index", "--results", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'index.html'}\n"
+    assert "01_screw" in (tmp_path / "index.html").read_text()
+    assert main(["index", "--results", str(tmp_path / "none")]) == 2
+
+
+def test_help_and_list_load_nothing_heavy(notebooks):
+    code = (
+        "import sys; from adhelpers.__main__ import main\n"
+        f"main(['list', '--notebooks', {str(notebooks)!r}])\n"
+        "heavy = {'tensorflow', 'numpy', 'pandas', 'matplotlib', 'papermill', 'nbformat', 'sklearn'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_render_then_check(tmp_path, capsys):
+    command = ["data", "render", "hazelnut", "--to", str(tmp_path), "--image-size", "64", "--train-count", "2",
+               "--test-good-count", "1", "--defect-count", "1", "--seed", "3"]
+    assert main(command) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'hazelnut'}\n"
+    assert main(["data", "check", f"{tmp_path / 'hazelnut'}/"]) == 0
+    out = capsys.readouterr().out
+    assert "crack" in out and "64" in out and "no problems" in out
+    (tmp_path / "hazelnut" / "test" / "crack" / "000.png").write_bytes(b"no image")
+    assert main(["data", "check", str(tmp_path / "hazelnut")]) == 1
+    assert "test/crack/000.png" in capsys.readouterr().out
+
+
+def test_data_errors_are_one_line(tmp_path, capsys):
+    (tmp_path / "screw").mkdir()
+    assert main(["data", "check", str(tmp_path / "scrw")]) in (1, 2)
+    err = capsys.readouterr().err
+    assert err.startswith("adhelpers: ") and "did you mean" in err.lower() and err.count("\n") == 1
+    assert main(["data", "render", "toothbrush", "--to", str(tmp_path)]) == 1
+    assert "toothbrush" in capsys.readouterr().err
+
+
+def test_fetch_wants_the_licence_accepted(tmp_path, capsys):
+    assert main(["data", "fetch", "screw", "--to", str(tmp_path)]) == 1
+    assert "--accept-license" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
