@@ -7,6 +7,6 @@ from .normalize import ObjectPose, divide_background, find_object
 from .synthetic import render_category, rendered_root
 
 __all__ = [
-    "Category", "CategoryCheck", "CategoryError", "ImageSet", "ObjectPose", "check_category", "divide_background", "fetch_category",
-    "find_object", "load_category", "render_category", "rendered_root",
+    "Category", "CategoryCheck", "CategoryError", "ImageSet", "ObjectPose", "check_category", "divide_background",
+    "fetch_category", "find_object", "load_category", "render_category", "rendered_root",
 ]

@@ -44,8 +44,8 @@ class Hazelnut:
         self.exposure = 0.74 + 0.48 * variation["exposure"]
         self.size = 0.655 + 0.065 * variation["size"]
         self.texture = 0.50 + 0.75 * variation["texture"]
-        self.noise = 0.006 * 4.0 ** variation["noise"]
-        self.focus = 0.20 + 0.45 * variation["focus"]
+        self.noise = 0.006 * 4.3 ** variation["noise"]
+        self.focus = 0.15 + 0.60 * variation["focus"]
         self.background = 0.80 + 0.40 * variation["background"]
         # Fine detail: the cap's crumbs and fibres, the shell's grain and pale flecks.
         self.roughness = 0.35 + 1.15 * variation["roughness"]

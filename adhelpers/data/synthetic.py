@@ -45,7 +45,7 @@ def render_category(folder, category="hazelnut", image_size=128, train_count=80,
     folder : str or Path
         The data root. The category's folder is made in it, or replaced where it was rendered before.
     category : {"hazelnut", "screw"}
-        Hazelnuts are RGB; they stand within 20 degrees of upright, so that a small autoencoder can cope (real ones lie as they
+        Hazelnuts are RGB; they stand within 16 degrees of upright, so that a small autoencoder can cope (real ones lie as they
         fall). Screws are grey and lie in any direction, 0.65 to 0.75 of the image long.
     image_size : int
         Side of the square images in pixels, at least 64.

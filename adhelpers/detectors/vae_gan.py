@@ -57,8 +57,9 @@ def build_encoder(shape, size="paper", latent_dim=32, width=1.0, policy="float32
         hidden = layers.Conv2D(_scaled(256, width), 3, 2, "same", activation="relu", dtype=policy)(hidden)
         hidden = layers.Dense(_scaled(160, width), activation="tanh", dtype=policy)(layers.Flatten(dtype=policy)(hidden))
     else:
-        for filters in (32, 32, 64, 64):
-            hidden = layers.Conv2D(_scaled(filters, width), 4, 2, "same", activation="relu", dtype=policy)(hidden)
+        # Without batch normalisation ReLU units die in the first steps, and the code with them, in about half of the trainings.
+        for filters in (32, 64, 64, 128):
+            hidden = layers.Conv2D(_scaled(filters, width), 4, 2, "same", activation="elu", dtype=policy)(hidden)
         hidden = layers.Flatten(dtype=policy)(hidden)
     mean = layers.Dense(latent_dim, dtype="float32", name="mean")(hidden)
     log_variance = layers.Dense(latent_dim, dtype="float32", name="log_variance")(hidden)
@@ -81,8 +82,8 @@ def build_decoder(shape, size="paper", latent_dim=32, width=1.0, policy="float32
     """
     rows, columns, channels = shape[0] // 16, shape[1] // 16, shape[2]
     code = keras.Input((latent_dim,))
-    filters = _scaled(64, width)
-    hidden = layers.Dense(rows * columns * filters, activation="relu", dtype=policy)(code)
+    filters, activation = (_scaled(64, width), "relu") if size == "paper" else (_scaled(128, width), "elu")
+    hidden = layers.Dense(rows * columns * filters, activation=activation, dtype=policy)(code)
     hidden = layers.Reshape((rows, columns, filters), dtype=policy)(hidden)
     if size == "paper":
         for filters in (256, 128, 64, 32):
@@ -92,8 +93,8 @@ def build_decoder(shape, size="paper", latent_dim=32, width=1.0, policy="float32
                 hidden = layers.BatchNormalization(dtype=policy)(hidden)
         image = layers.Conv2DTranspose(channels, 3, 1, "same", activation="sigmoid", dtype="float32")(hidden)
     else:
-        for filters in (64, 32, 32):
-            hidden = layers.Conv2DTranspose(_scaled(filters, width), 4, 2, "same", activation="relu", dtype=policy)(hidden)
+        for filters in (64, 64, 32):
+            hidden = layers.Conv2DTranspose(_scaled(filters, width), 4, 2, "same", activation=activation, dtype=policy)(hidden)
         image = layers.Conv2DTranspose(channels, 4, 2, "same", dtype="float32")(hidden)
     return keras.Model(code, image, name="decoder")
 

@@ -116,7 +116,8 @@ def explain_images(explainer, score, images, counterparts, *, seed=0, descriptio
                 heatmaps[index], details[index] = explanation.heatmap, explanation.details
             bar.update(1)
     if len(errors) == len(images) > 0:
-        raise RuntimeError(f"none of the {len(images)} images could be explained; the first error was {errors[0]}") from first_error
+        raise RuntimeError(f"none of the {len(images)} images could be explained; the first error was {errors[0]}"
+                           ) from first_error
     return Explanations(heatmaps, details, errors, time.perf_counter() - started)
 
 

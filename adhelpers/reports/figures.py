@@ -62,7 +62,8 @@ def training_curves(history, title="Training"):
         for name, label, color, dashes in ((quantity, "training", GOOD, "-"), (f"val_{quantity}", "validation", ANOMALOUS, "--")):
             if name in numeric:
                 # A training of a single epoch has no line, only a point.
-                ax.plot(epochs, history[name], dashes, color=color, label=label, linewidth=1.5, marker="." if len(epochs) < 3 else "")
+                marker = "." if len(epochs) < 3 else ""
+                ax.plot(epochs, history[name], dashes, color=color, label=label, linewidth=1.5, marker=marker)
         drawn = history[[name for name in (quantity, f"val_{quantity}") if name in numeric]].to_numpy(dtype=float)
         finite = drawn[np.isfinite(drawn)]
         if finite.size and finite.min() > 0 and finite.max() > 20 * finite.min():
@@ -174,7 +175,8 @@ def score_separation(scores, labels, types, threshold, validation_scores=None, t
     cut = threshold_value(threshold)
     rows = []
     if validation_scores is not None:
-        rows.append(("validation (good)", np.asarray(validation_scores, dtype=float), np.zeros(len(validation_scores), dtype=int)))
+        validation_scores = np.asarray(validation_scores, dtype=float)
+        rows.append(("validation (good)", validation_scores, np.zeros(len(validation_scores), dtype=int)))
     for name in sorted(set(types), key=lambda name: (labels[types == name].max(), name)):
         rows.append((name, scores[types == name], labels[types == name]))
     figure = new_figure(8.4, 0.42 * len(rows) + 1.7, layout="constrained")
@@ -196,7 +198,8 @@ def score_separation(scores, labels, types, threshold, validation_scores=None, t
     ax.set_title(_wrapped(threshold_text(threshold), 95), fontweight="normal")
     ax.grid(axis="y", visible=False)
     dot = {"marker": "o", "linestyle": "", "markersize": 5}
-    figure.legend(handles=[Line2D([], [], color=GOOD, label="good", **dot), Line2D([], [], color=ANOMALOUS, label="anomalous", **dot),
+    figure.legend(handles=[Line2D([], [], color=GOOD, label="good", **dot),
+                           Line2D([], [], color=ANOMALOUS, label="anomalous", **dot),
                            Line2D([], [], markerfacecolor="white", markeredgecolor=INK, label="decided wrongly", **dot)],
                   loc="outside lower right", ncols=3)
     return figure
@@ -238,7 +241,8 @@ def score_against_jaccard(scores, jaccards, types, threshold, cutoff=0.1, title=
     check_batch(len(scores), types=types, **{f"jaccards[{name!r}]": values for name, values in jaccards.items()})
     cut, colors = threshold_value(threshold), type_colors(types)
     figure = new_figure(4.3 * len(jaccards) + 1.0, 4.1, layout="constrained")
-    figure.suptitle(_wrapped(f"{one_line(title)} At {threshold_text(threshold)}", 55 * len(jaccards)), x=0.01, ha="left", fontsize=9.5)
+    figure.suptitle(_wrapped(f"{one_line(title)} At {threshold_text(threshold)}", 55 * len(jaccards)), x=0.01, ha="left",
+                    fontsize=9.5)
     drawn = {}
     for position, (name, values) in enumerate(jaccards.items()):
         values = np.asarray(values, dtype=float)
@@ -264,7 +268,8 @@ def score_against_jaccard(scores, jaccards, types, threshold, cutoff=0.1, title=
 
 
 @styled
-def explainer_against_explainer(jaccards_a, jaccards_b, types, names=("LIME", "SHAP"), title="Which explainer hits the defect better?"):
+def explainer_against_explainer(jaccards_a, jaccards_b, types, names=("LIME", "SHAP"),
+                                title="Which explainer hits the defect better?"):
     """The optimal Jaccard of one explainer against another's, a point for each anomalous image.
 
     Parameters

@@ -26,7 +26,8 @@ from . import _style
 __all__ = ["Card", "figure_png", "write_gallery"]
 
 _NOTHING = "–"
-_OUTCOMES = {("flagged", True): "correct", ("flagged", False): "false alarm", ("passed", True): "correct", ("passed", False): "missed"}
+_OUTCOMES = {("flagged", True): "correct", ("passed", True): "correct", ("flagged", False): "false alarm",
+             ("passed", False): "missed"}
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,8 @@ def write_gallery(path, *, title, settings, tables, cards, notes=()):
     --------
     >>> import tempfile
     >>> from adhelpers.reports.figures import image_grid
-    >>> card = Card("test/good/0.png", "good", 0, 0.1, "passed", True, {"LIME": None}, figure_png(image_grid(np.zeros((1, 8, 8)))))
+    >>> picture = figure_png(image_grid(np.zeros((1, 8, 8))))
+    >>> card = Card("test/good/0.png", "good", 0, 0.1, "passed", True, {"LIME": None}, picture)
     >>> path = write_gallery(Path(tempfile.mkdtemp()) / "gallery.html", title="screw", settings={"seed": 0},
     ...                      tables={"Counts": pd.DataFrame({"type": ["good"], "images": [1]})}, cards=[card])
     >>> "data:image/png;base64," in path.read_text(), "https://" in path.read_text()

@@ -199,7 +199,8 @@ def superpixel_overlay(image, segments, title=None):
     numbered = numbered.reshape(segments.shape)
     colored = shown if shown.ndim == 3 else np.repeat(shown[..., None], 3, axis=2)
     counts = np.bincount(numbered.ravel())
-    means = np.stack([np.bincount(numbered.ravel(), weights=colored[..., channel].ravel()) / counts for channel in range(3)], axis=1)
+    sums = [np.bincount(numbered.ravel(), weights=colored[..., channel].ravel()) for channel in range(3)]
+    means = np.stack(sums, axis=1) / counts[:, None]
     # On a grid four times as fine the borders lie between the pixels instead of covering them.
     fine = find_boundaries(np.kron(numbered, np.ones((4, 4), dtype=int)), mode="inner")
     bordered = np.kron(colored, np.ones((4, 4, 1)))

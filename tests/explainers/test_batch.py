@@ -74,7 +74,7 @@ def test_failing_explainer_is_recorded_with_and_without_store(tmp_path):
 
 def test_every_image_failing_is_an_error_with_its_cause():
     images, counterparts = series(3)
-    with pytest.raises(RuntimeError, match="none of the 3 images could be explained; the first error was ArithmeticError") as caught:
+    with pytest.raises(RuntimeError, match="none of the 3 images .* first error was ArithmeticError") as caught:
         run(fails_on_dark, images * 0.1, counterparts)
     assert isinstance(caught.value.__cause__, ArithmeticError)
 
@@ -141,7 +141,7 @@ def test_store_is_not_used_for_anything_else(tmp_path, change):
     changed = {"image": lambda: run(explain, images * 0.99, counterparts, store=tmp_path),
                "counterpart": lambda: run(explain, images, counterparts + 0.01, store=tmp_path),
                "seed": lambda: run(explain, images, counterparts, seed=1, store=tmp_path),
-               "score": lambda: run(explain, images, counterparts, score=lambda images: 1.001 * brightness(images), store=tmp_path),
+               "score": lambda: run(explain, images, counterparts, score=lambda shown: 1.001 * brightness(shown), store=tmp_path),
                "parameter": lambda: run(partial(explain, gain=2.0), images, counterparts, store=tmp_path),
                "array parameter": lambda: run(partial(explain, places=np.arange(4)), images, counterparts, store=tmp_path),
                "explainer": lambda: run(residual_map, images, counterparts, store=tmp_path)}[change]
@@ -253,7 +253,7 @@ def score(images):
         time.sleep(float(sys.argv[2]))
     return images.mean((1, 2, 3))
 
-result = explain_images(partial(explain_with_lime, num_samples=64, num_segments=8), score, images, images[::-1],
+result = explain_images(partial(explain_with_lime, num_samples=64, num_segments=8, batch_size=64), score, images, images[::-1],
                         show_progress=False, store=sys.argv[1])
 np.save(sys.argv[3], result.heatmaps)
 print(large_batches)

@@ -54,7 +54,8 @@ def test_equals_lime_image_on_the_same_perturbations(design, capsys):
     image, _ = random_pair((24, 32, 3))
     colour = np.float32(0.4)
     segments = grid(24, 32, 4)
-    ours = explain_with_lime(curved, image, np.full_like(image, colour), segments=segments, num_samples=300, design=design, seed=5)
+    ours = explain_with_lime(curved, image, np.full_like(image, colour), segments=segments, num_samples=300, design=design,
+                             seed=5)
     # With the design of its own kind, lime_image draws for itself.
     draws = np.random.RandomState(5) if design == "random" else SamePerturbations(_perturbations(300, 48, design, 5))
     weights, intercept, r2 = by_lime_image(curved, image, colour, segments, 300, draws)

@@ -32,7 +32,8 @@ def shapley(value, players):
 
 def owen(value, rows, columns):
     """Owen values by definition: a region's halves share its worth as two players, once without and once with all else that a
-    region above has granted, half each; the longer side is halved, rows first, the greater half of an odd side at the top or left."""
+    region above has granted, half each; the longer side is halved, rows first, the greater half of an odd side at the top or
+    left."""
     heatmap = np.zeros((rows.stop, columns.stop))
 
     def share(rows, columns, context, weight):

@@ -17,7 +17,8 @@ def data():
     masks = np.zeros((5, 16, 8), dtype=bool)
     masks[1:, 2:6, 2:6] = True
     return {"images": random.random((5, 16, 8, 1)), "scores": np.array([0.1, 0.9, 0.3, 0.7, 0.5]),
-            "heatmaps": {"LIME": random.normal(size=(5, 16, 8)), "SHAP": masks + 0.01 * random.random((5, 16, 8))}, "masks": masks,
+            "heatmaps": {"LIME": random.normal(size=(5, 16, 8)), "SHAP": masks + 0.01 * random.random((5, 16, 8))},
+            "masks": masks,
             "types": ["good", "cut", "cut", "hole", "hole"], "names": [f"test/{n}.png" for n in range(5)],
             "threshold": Threshold(0.4, "by hand", False)}
 
@@ -96,7 +97,8 @@ def test_fixed_grid_spreads_over_the_scores_and_outlines_defects(data, monkeypat
 
 
 @pytest.mark.parametrize("change, message", [
-    ({"images": np.zeros((0, 16, 8, 1))}, "images must hold at least one"), ({"heatmaps": {}}, "heatmaps must name at least one explainer"),
+    ({"images": np.zeros((0, 16, 8, 1))}, "images must hold at least one"),
+    ({"heatmaps": {}}, "heatmaps must name at least one explainer"),
     ({"scores": [0.1]}, "scores must have one entry for each of the 5 images; it has 1"),
     ({"masks": np.zeros((5, 8, 8), dtype=bool)}, "masks must have the image's shape"),
     ({"heatmaps": {"LIME": np.zeros((5, 8, 8))}}, r"heatmaps\['LIME'\] must have the image's shape")])

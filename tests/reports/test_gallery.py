@@ -75,7 +75,8 @@ def test_data_attributes_are_numbers_and_left_out_where_there_is_none(tmp_path, 
 def test_controls_offer_every_type_decision_and_explainer(tmp_path, picture):
     cards = [make_card(picture), make_card(picture, type="good"), make_card(picture, type="cut", jaccards={"residual map": 0.1})]
     page = written(tmp_path, cards)
-    options = {select["data-filter"]: [option["value"] for option in select.select("option")] for select in page.select("[data-filter]")}
+    options = {select["data-filter"]: [option["value"] for option in select.select("option")]
+               for select in page.select("[data-filter]")}
     assert options["type"] == ["", "good", "crack", "cut"]
     assert options["decision"] == ["", "flagged", "passed"]
     sorts = {option["value"]: option.text for option in page.select("#sort option")}
@@ -103,8 +104,8 @@ def test_the_policy_forbids_the_network_and_allows_only_the_gallerys_own_script(
     assert len(page.select("script")) == 1
 
 
-@pytest.mark.parametrize("text", [HOSTILE, "\"><script>alert(1)</script>", "' onmouseover='alert(1)", "</script><b>", "{{ 7 * 7 }}",
-                                  "a&amp;b"])
+@pytest.mark.parametrize("text", [HOSTILE, "\"><script>alert(1)</script>", "' onmouseover='alert(1)", "</script><b>",
+                                  "{{ 7 * 7 }}", "a&amp;b"])
 def test_hostile_text_stays_text_everywhere(tmp_path, picture, text):
     card = make_card(picture, name=text, type=text, jaccards={text: 0.5}, badges=(text,), extra={text: text})
     page = written(tmp_path, [card], title=text, settings={text: text}, notes=[text],
@@ -152,7 +153,8 @@ def test_a_run_without_cards_masks_or_tables_is_a_page_too(tmp_path, picture):
 
 
 def test_settings_of_any_kind_are_readable(tmp_path, picture):
-    page = written(tmp_path, [], settings={"splits": {"train": 0.8, "n": 3}, "sizes": [256, 96], "crop": None, "nan": float("nan")})
+    settings = {"splits": {"train": 0.8, "n": 3}, "sizes": [256, 96], "crop": None, "nan": float("nan")}
+    page = written(tmp_path, [], settings=settings)
     assert [tag.text for tag in page.select("dd")] == ["train: 0.8, n: 3", "256, 96", "–", "–"]
 
 

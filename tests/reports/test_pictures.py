@@ -40,7 +40,8 @@ def test_strip_shows_every_panel_with_its_content(sample):
     assert axes[5].texts[0].get_text() == "J* 1.00" and axes[6].texts[0].get_text() == f"J* {optimal['SHAP'].value:.2f}"
     assert "test/crack/000.png" in words(figure) and "score 0.7 > 0.5: flagged" in words(figure)
     legend = figure.legends[0]
-    assert {text.get_text(): to_hex(patch.get_facecolor()).upper() for text, patch in zip(legend.get_texts(), legend.get_patches())} == {
+    entries = zip(legend.get_texts(), legend.get_patches())
+    assert {text.get_text(): to_hex(patch.get_facecolor()).upper() for text, patch in entries} == {
         "overlap": _style.OVERLAP, "ground truth only": _style.GROUND_TRUTH, "explanation only": _style.EXPLANATION}
 
 
