@@ -180,7 +180,8 @@ class Hazelnut:
 
         bands, lines, fine, blotch, grain = noise(1, 20), noise(1, 38), noise(7, 120), noise(6, 9), noise(70, 230)
         dark_line = np.exp(-((lines / 0.36) ** 2)) * np.clip(0.75 + 0.3 * blotch, 0.1, 1.2)
-        tone = self.texture * (0.10 * bands - 0.30 * dark_line + 0.05 * fine) + 0.045 * self.roughness * grain + 0.05 * blotch + 0.08
+        tone = self.texture * (0.10 * bands - 0.30 * dark_line + 0.05 * fine)
+        tone += 0.045 * self.roughness * grain + 0.05 * blotch + 0.08
         warm = np.array([0.60, 0.29, 0.165]) * (1 - self.hue) + np.array([0.60, 0.345, 0.205]) * self.hue
         albedo = warm.astype(np.float32) * (1 + tone[:, None] * np.array([1.0, 1.15, 1.2], np.float32))
         # The shell darkens towards the cap and has a greyish down at the tip.

@@ -31,7 +31,7 @@ class Screw:
         uniform = generator.uniform
         self.exposure = 0.93 + 0.14 * variation["exposure"]
         self.length = 0.65 + 0.10 * variation["length"]
-        self.metal = 0.88 + 0.26 * variation["metal"]
+        self.metal = 0.84 + 0.22 * variation["metal"]
         self.noise = 0.006 * 3.0 ** variation["noise"]
         self.focus = 0.20 + 0.40 * variation["focus"]
         self.dust = variation["dust"]
@@ -158,7 +158,8 @@ class Screw:
 
     def _background(self, generator, image_size):
         x, y = surface.pixel_grid(image_size, 1)
-        slope_x, slope_y, corner = generator.uniform(-0.018, 0.018), generator.uniform(-0.018, 0.018), generator.uniform(0.02, 0.05)
+        slope_x, slope_y = generator.uniform(-0.018, 0.018, 2).astype(np.float32)
+        corner = generator.uniform(0.02, 0.05)
         level = 0.755 * (1 + slope_x * x + slope_y * y - corner * (x * x + y * y) ** 2 / 4)
         level += 0.0025 * surface.lattice_noise(generator, (30, 30), (y + 1) * 15, (x + 1) * 15)
         level += 0.004 * surface.lattice_noise(generator, (6, 6), (y + 1) * 3, (x + 1) * 3)
@@ -204,14 +205,14 @@ class Screw:
         head = 1 - surface.smooth_step(along, 0.12, 0.17)
         grain = head * rings + (1 - head) * streaks
         base = self.metal * (1 + 0.055 * grain + 0.05 * patches + 0.04 * crumbs)
-        tone = base * (0.135 + 0.16 * facing + 0.20 * lit + 0.27 * mirror**9 * (1 + 0.35 * grain) + 0.16 * mirror**50)
+        tone = base * (0.125 + 0.14 * facing + 0.15 * lit + 0.15 * mirror**9 * (1 + 0.45 * grain) + 0.07 * mirror**50)
         # Sky light does not reach the bottom of the thread, and the crests are worn bright.
         threaded = np.clip(thread * float(1 / 0.023), 0, 1)
         tone = tone * (1 - threaded * (0.30 * (1 - ridge) * (1 - 0.6 * facing) + 0.10))
         tone += threaded * 0.13 * surface.smooth_step(ridge, 0.80, 1.0) * facing
         tone *= 1 - 0.45 * np.exp(-(((along - _NECK) / 0.016) ** 2)) * (1 - 0.5 * facing)
         # A bright edge runs around the head.
-        tone += 0.10 * np.exp(-(((along - 0.018) / 0.006) ** 2)) * (0.4 + 0.6 * facing)
+        tone += 0.08 * np.exp(-(((along - 0.018) / 0.006) ** 2)) * (0.4 + 0.6 * facing)
         return np.maximum(tone, 0.04)
 
     def _face(self, generator, across, toward):
@@ -219,11 +220,11 @@ class Screw:
         radius, angle = np.hypot(across, toward), np.arctan2(toward, across) + float(self.recess_turn)
         _, _, light_toward = self._light_in_screw()
         rings = surface.lattice_noise(generator, (60, 4), radius * 380, angle * float(2 / np.pi))
-        tone = self.metal * (0.36 + 0.08 * light_toward) * (1 + 0.06 * rings) + 0.05 * (radius > 0.138)
+        tone = self.metal * (0.285 + 0.06 * light_toward) * (1 + 0.06 * rings) + 0.05 * (radius > 0.138)
         star = 0.062 * (1 + 0.16 * np.cos(6 * angle))
         recess = 1 - surface.smooth_step(radius, star - 0.006, star + 0.003)
         glint = np.exp(-(((radius - star) / 0.007) ** 2)) * (toward < 0)
-        return tone + recess * (0.15 - tone) * 0.85 + 0.20 * glint
+        return tone + recess * (0.12 - tone) * 0.85 + 0.16 * glint
 
 
 class ScrewDefect:
@@ -316,5 +317,5 @@ class ScrewDefect:
             line = (1 - surface.smooth_step(distance + 0.001 * rough, 0.5 * half, half + 0.003)) * allowed
             dark = np.exp(-(((side + 1.8 * half) / half) ** 2)) * (distance < 3 * half) * allowed
             tone = tone * (1 - 0.40 * dark)
-            tone = tone + line * (0.65 + 0.35 * self.severity) * (0.66 + 0.08 * self.severity - tone)
+            tone = tone + line * (0.65 + 0.35 * self.severity) * (0.60 + 0.08 * self.severity - tone)
         return tone

@@ -64,6 +64,8 @@ class Detector(ABC):
         The constructor's arguments, plain JSON values.
     image_shape : tuple of int or None
         The (h, w, c) of the images it was fitted on.
+    folder : Path or None
+        Where it is stored.
     """
 
     name = "detector"
@@ -71,6 +73,7 @@ class Detector(ABC):
     def __init__(self, **parameters):
         self.parameters = parameters
         self.image_shape = None
+        self.folder = None
 
     @abstractmethod
     def fit(self, train, validation, *, checkpoint=None, show_progress=True):
@@ -128,6 +131,7 @@ class Detector(ABC):
             manifest = {"detector": type(self).__name__, "parameters": self.parameters, "image_shape": list(self.image_shape),
                         "files": files, **extra}
             write_json(temporary / MANIFEST, manifest)
+        self.folder = Path(folder)
 
     @classmethod
     def load(cls, folder):
@@ -157,6 +161,7 @@ class Detector(ABC):
         detector = cls(**manifest["parameters"])
         detector.image_shape = tuple(manifest["image_shape"])
         detector._read(Path(folder), manifest)
+        detector.folder = Path(folder)
         return detector
 
 

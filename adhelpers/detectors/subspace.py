@@ -86,6 +86,7 @@ class Subspace(ReconstructionDetector):
         super().__init__(n_components=n_components, score=score, residual=residual, smoothing=smoothing,
                          top_fraction=top_fraction, seed=seed)
         self.selection = []
+        self._mean = self._components = None
 
     def fit(self, train, validation, *, checkpoint=None, show_progress=True):
         """Fit the components; see `Detector.fit`. It takes seconds, so ``checkpoint`` and ``show_progress`` are not used."""
@@ -95,7 +96,8 @@ class Subspace(ReconstructionDetector):
         most = len(train) - 1
         if most < 1 or (wanted != "auto" and wanted > most):
             raise ValueError(f"{len(train)} training images allow n_components up to {most}; asked for {wanted}.")
-        self.image_shape = train.shape[1:]
+        if self.image_shape != train.shape[1:]:
+            self.image_shape, self._components, self._compiled = train.shape[1:], None, {}
         pca = PCA(most if wanted == "auto" else wanted, svd_solver="full").fit(train.reshape(len(train), -1))
         if wanted == "auto":
             pca = self._select(pca, validation)
@@ -115,9 +117,12 @@ class Subspace(ReconstructionDetector):
 
     def _set(self, pca):
         self.pca = pca
-        self._mean = tf.constant(pca.mean_, tf.float32)
-        self._components = tf.constant(pca.components_, tf.float32)
-        self._compiled = {}
+        if self._components is None:
+            # A variable of any number of rows, so that trying many numbers of components compiles the score only once.
+            self._mean = tf.Variable(pca.mean_, dtype=tf.float32)
+            self._components = tf.Variable(pca.components_, dtype=tf.float32, shape=(None, len(pca.mean_)))
+        self._mean.assign(pca.mean_)
+        self._components.assign(pca.components_)
 
     def reconstruct_tensor(self, images):
         flat = tf.reshape(images, (-1, self._mean.shape[0])) - self._mean

@@ -309,7 +309,7 @@ def fit_or_load(detector, category, models, *, show_progress=True):
     Returns
     -------
     Detector
-        Fitted.
+        Fitted; its ``folder`` is where it is stored, a place also for what belongs to it alone, such as its explanations.
     """
     identity = json.dumps([_FORMAT, type(detector).__name__, detector.parameters, category.fingerprint], sort_keys=True)
     folder = Path(models) / category.name / detector.name / hashlib.sha256(identity.encode()).hexdigest()[:12]

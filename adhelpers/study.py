@@ -1,0 +1,475 @@
+"""The steps that the notebooks share on the way from a fitted detector to the report.
+
+The rooms speak in arrays and do not know each other; the way through them is written once here, so that notebooks differ in
+their data, their detectors and what they find, not in copied code.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from skimage.transform import resize
+
+from .audit import compare_explainers, flagged_in_wrong_place
+from .data import read_image
+from .metrics import (DetectionReport, Threshold, bootstrap, detection_report, gmean_threshold, image_auroc, midpoint_threshold,
+                      normal_quantile, optimal_jaccards, pixel_report)
+from .reports import Card, figure_png, image_grid, sample_strip, write_gallery
+
+THRESHOLD_RULES = ("normal_quantile", "gmean", "midpoint")
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """All that one detector says about one category.
+
+    Attributes
+    ----------
+    title : str
+        The detector's name as people read it.
+    validation_scores, scores : ndarray of float32, shape (n,)
+    anomaly_maps : ndarray of float32, shape (n, h, w)
+    counterparts : ndarray of float32, shape (n, h, w, c)
+    threshold : Threshold
+    detection : DetectionReport
+    pixels : dict of str to Estimate, or None
+        ``pixel_auroc`` and ``aupro``; None without masks.
+    """
+
+    title: str
+    validation_scores: np.ndarray
+    scores: np.ndarray
+    anomaly_maps: np.ndarray
+    counterparts: np.ndarray
+    threshold: Threshold
+    detection: DetectionReport
+    pixels: dict | None
+
+    @property
+    def flags(self):
+        """Which test images are flagged: bool (n,)."""
+        return self.threshold.flag(self.scores)
+
+    @property
+    def false_alarms(self):
+        """Number of good test images that are flagged."""
+        return self.detection.confusion["fp"]
+
+
+def assess(title, detector, category, *, rule="normal_quantile", quantile=0.95, seed=0):
+    """Score a category's validation and test images and turn the scores into decisions.
+
+    Parameters
+    ----------
+    title : str
+        The detector's name as people read it.
+    detector : Detector
+        Fitted.
+    category : Category
+    rule : {"normal_quantile", "gmean", "midpoint"}
+        ``normal_quantile`` looks at good validation images only; the other two choose their threshold with the test labels, and
+        their `Threshold` says so.
+    quantile : float
+        Share of validation images that ``normal_quantile`` lets pass.
+    seed : int
+        For the bootstrap.
+
+    Returns
+    -------
+    Assessment
+    """
+    if rule not in THRESHOLD_RULES:
+        raise ValueError(f"rule must be one of {', '.join(THRESHOLD_RULES)}, not {rule!r}.")
+    test = category.test
+    validation_scores, scores = detector.score(category.validation.images), detector.score(test.images)
+    if rule == "normal_quantile":
+        threshold = normal_quantile(validation_scores, quantile)
+    else:
+        threshold = {"gmean": gmean_threshold, "midpoint": midpoint_threshold}[rule](scores, test.labels)
+    maps = detector.anomaly_map(test.images)
+    pixels = pixel_report(maps, test.masks, seed=seed) if category.has_masks else None
+    return Assessment(title, validation_scores, scores, maps, detector.counterpart(test.images), threshold,
+                      detection_report(scores, test.labels, test.types, threshold, seed=seed), pixels)
+
+
+def estimate_text(estimate):
+    """An `Estimate` as people read it: ``0.968 [0.940, 0.990]``; a dash for None."""
+    return "–" if estimate is None else f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def detector_table(assessments):
+    """Detectors side by side: a column each, measures with their 95 % bootstrap intervals in the rows.
+
+    Parameters
+    ----------
+    assessments : list of Assessment
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    columns = {}
+    for one in assessments:
+        detection, pixels, confusion = one.detection, one.pixels or {}, one.detection.confusion
+        columns[one.title] = {
+            "image AUROC": estimate_text(detection.auroc), "average precision": estimate_text(detection.average_precision),
+            "pixel AUROC": estimate_text(pixels.get("pixel_auroc")), "AUPRO to 30 % false positives": estimate_text(pixels.get("aupro")),
+            "threshold": f"{one.threshold.value:.4f}", "threshold rule": one.threshold.rule,
+            "threshold used test labels": "yes" if one.threshold.uses_test_labels else "no",
+            "defects flagged": f"{confusion['tp']} of {confusion['tp'] + confusion['fn']}",
+            "false alarms": f"{confusion['fp']} of {confusion['fp'] + confusion['tn']}",
+            "accuracy": estimate_text(detection.accuracy), "F1": estimate_text(detection.f1), "G-mean": estimate_text(detection.g_mean),
+            **{f"recall, {kind}": estimate_text(value) for kind, value in detection.recall.items()},
+        }
+    return pd.DataFrame(columns).rename_axis("measure")
+
+
+@dataclass(frozen=True)
+class LocalizationAudit:
+    """How well each explainer's heatmaps meet the true defects.
+
+    Attributes
+    ----------
+    jaccards, cuts : dict of str to ndarray, shape (n,)
+        For each explainer the optimal Jaccard of each test image and the heatmap threshold that gives it; NaN without a defect.
+        The threshold is chosen with the mask, so each value is an upper bound.
+    summary, wins : pandas.DataFrame
+        See `adhelpers.audit.compare_explainers`.
+    wrong_place : dict of str to pandas.DataFrame
+        For each explainer the flagged defective images whose optimal Jaccard is below ``cutoff``.
+    cutoff : float
+    """
+
+    jaccards: dict
+    cuts: dict
+    summary: pd.DataFrame
+    wins: pd.DataFrame
+    wrong_place: dict
+    cutoff: float
+
+
+def audit_localization(category, assessment, explanations, *, cutoff=0.1):
+    """Hold heatmaps against the true defects; here, and not before, masks come in.
+
+    Parameters
+    ----------
+    category : Category
+        With masks.
+    assessment : Assessment
+    explanations : dict of str to Explanations
+        For each explainer the explanations of all test images.
+    cutoff : float
+        Below this optimal Jaccard an explanation points to the wrong place.
+
+    Returns
+    -------
+    LocalizationAudit
+
+    Raises
+    ------
+    ValueError
+        If the category has no masks.
+    """
+    if not category.has_masks:
+        raise ValueError(f"The category {category.name!r} has no ground_truth folder: without masks no one can say whether an "
+                         "explanation points to the defect.")
+    test, jaccards, cuts, wrong = category.test, {}, {}, {}
+    for name, result in explanations.items():
+        jaccards[name], cuts[name] = optimal_jaccards(result.heatmaps, test.masks)
+        wrong[name] = flagged_in_wrong_place(test.names, test.types, assessment.scores, jaccards[name], assessment.threshold, cutoff)
+    comparison = compare_explainers(jaccards, cutoff)
+    return LocalizationAudit(jaccards, cuts, comparison.summary, comparison.wins, wrong, cutoff)
+
+
+def sample_table(category, assessment, audit=None, explanations=None):
+    """A row for each test image: what it is, its score, the decision, and how well each explanation met the defect.
+
+    Parameters
+    ----------
+    category : Category
+    assessment : Assessment
+    audit : LocalizationAudit, optional
+    explanations : dict of str to Explanations, optional
+        Adds LIME's R² and the errors of images that could not be explained.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    test, flags = category.test, assessment.flags
+    table = pd.DataFrame({"name": test.names, "type": test.types, "label": test.labels, "score": assessment.scores, "flagged": flags,
+                          "correct": flags == (test.labels == 1)})
+    for name, values in (audit.jaccards if audit else {}).items():
+        table[f"optimal_jaccard_{name.lower().replace(' ', '_')}"] = values
+    for name, result in (explanations or {}).items():
+        if any("r2" in one for one in result.details):
+            table[f"r2_{name.lower()}"] = [one.get("r2", np.nan) for one in result.details]
+        if result.errors:
+            table[f"error_{name.lower()}"] = [result.errors.get(index, "") for index in range(len(test))]
+    return table
+
+
+def strip_of(category, assessment, explanations, audit, index, names=("LIME", "SHAP"), titled=True):
+    """The strip of one test image: image, reconstruction, map, heatmaps, and where they overlap with the defect.
+
+    Parameters
+    ----------
+    category : Category
+    assessment : Assessment
+    explanations : dict of str to Explanations
+    audit : LocalizationAudit or None
+    index : int
+        Of the test image.
+    names : tuple of str
+        The explainers to show.
+    titled : bool
+        With file name, score and decision above it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    test = category.test
+    headline = {"title": test.names[index], "score": float(assessment.scores[index]), "threshold": assessment.threshold}
+    return sample_strip(
+        test.images[index], assessment.counterparts[index], assessment.anomaly_maps[index],
+        {name: explanations[name].heatmaps[index] for name in names},
+        mask=None if test.masks is None else test.masks[index],
+        optimal={name: (audit.jaccards[name][index], audit.cuts[name][index]) for name in names} if audit else None,
+        # One scale for all strips of a run, so that a bright map is a high score.
+        map_limit=float(np.quantile(assessment.anomaly_maps.max(axis=(1, 2)), 0.9)), **(headline if titled else {}))
+
+
+def save_gallery(path, category, assessment, explanations, audit=None, *, names=("LIME", "SHAP"), title, tables, notes=()):
+    """Write the gallery page: tables first, then a card with its strip for each test image, good ones too.
+
+    Parameters
+    ----------
+    path : str or Path
+        The HTML file.
+    category, assessment, explanations, audit, names
+        As in `strip_of`.
+    title : str
+    tables : dict of str to pandas.DataFrame
+    notes : list of str
+        Sentences at the top.
+    """
+    test, flags, cards = category.test, assessment.flags, []
+    for index in range(len(test)):
+        strip = strip_of(category, assessment, explanations, audit, index, names, titled=False)
+        jaccards = {name: float(audit.jaccards[name][index]) for name in names} if audit else {}
+        cards.append(Card(
+            name=str(test.names[index]), type=str(test.types[index]), index=index, score=float(assessment.scores[index]),
+            decision="flagged" if flags[index] else "passed", correct=bool(flags[index] == (test.labels[index] == 1)),
+            jaccards={name: value if np.isfinite(value) else None for name, value in jaccards.items()}, picture=figure_png(strip)))
+    settings = {"detector": assessment.title, "threshold": f"{assessment.threshold.value:.4f} ({assessment.threshold.rule})",
+                **{name: str(value) for name, value in category.settings.items()}}
+    write_gallery(path, title=title, settings=settings, tables=tables, cards=cards, notes=list(notes))
+
+
+def summary_parts(category, assessment, audit=None):
+    """The parts of ``summary.json`` that follow from an assessment, as keywords for `adhelpers.suite.Run.summary`.
+
+    Parameters
+    ----------
+    category : Category
+    assessment : Assessment
+    audit : LocalizationAudit, optional
+
+    Returns
+    -------
+    dict
+    """
+    pixels = assessment.pixels or {}
+    jaccard = {name: {"mean": float(row["mean"]), "median": float(row["median"]), "images": int(row["images"]),
+                      "flagged_in_wrong_place": len(audit.wrong_place[name])}
+               for name, row in audit.summary.iterrows()} if audit else None
+    return {"detector": assessment.title, "data": category, "image_auroc": assessment.detection.auroc,
+            "pixel_auroc": pixels.get("pixel_auroc"), "aupro": pixels.get("aupro"), "threshold": assessment.threshold,
+            "confusion": assessment.detection.confusion, "jaccard": jaccard}
+
+
+def auroc_difference(first, second, category, *, seed=0):
+    """Image AUROC of one detector minus that of another on the same test images, with a paired bootstrap interval.
+
+    Parameters
+    ----------
+    first, second : Assessment
+    category : Category
+    seed : int
+
+    Returns
+    -------
+    Estimate
+    """
+    test = category.test
+    return bootstrap(lambda a, b, labels: image_auroc(a, labels) - image_auroc(b, labels), first.scores, second.scores, test.labels,
+                     stratify=test.types, seed=seed)
+
+
+def detection_findings(category, simple, deep, *, seed=0):
+    """What the decisions of two detectors mean, in sentences that are true for the data they ran on.
+
+    Parameters
+    ----------
+    category : Category
+    simple, deep : Assessment
+        The baseline, and the detector that has to earn its place beside it.
+    seed : int
+
+    Returns
+    -------
+    list of str
+    """
+    difference = auroc_difference(deep, simple, category, seed=seed)
+    if difference.low > 0:
+        verdict = f"it is better than the {simple.title} on these images and earns its place"
+    elif difference.high < 0:
+        verdict = f"it is worse than the {simple.title}, which is simpler and faster: use that"
+    else:
+        verdict = f"these images do not show it to be better or worse than the {simple.title}, which is simpler and faster"
+    findings = [f"The {deep.title} ranks defective above good images with an AUROC of {estimate_text(deep.detection.auroc)}, the "
+                f"{simple.title} with {estimate_text(simple.detection.auroc)}. The difference is {difference.value:+.3f} "
+                f"[{difference.low:+.3f}, {difference.high:+.3f}]: {verdict}."]
+    good = int((category.test.labels == 0).sum())
+    for one in (simple, deep):
+        confusion = one.detection.confusion
+        labels = "was chosen with the test labels, so these counts flatter it" if one.threshold.uses_test_labels else (
+            f"comes from {len(one.validation_scores)} good validation images alone")
+        findings.append(f"The {one.title} flags {confusion['tp']} of {confusion['tp'] + confusion['fn']} defective images and raises "
+                        f"{confusion['fp']} false {'alarm' if confusion['fp'] == 1 else 'alarms'} on {good} good ones; its threshold "
+                        f"{labels}.")
+        weakest = min(one.detection.recall.items(), key=lambda item: item[1].value)
+        if weakest[1].value < 1:
+            findings[-1] += f" It is weakest on {weakest[0]} (recall {weakest[1].value:.2f})."
+    return findings
+
+
+def localization_findings(assessment, audit, explainers=("LIME", "SHAP"), baselines=("residual map", "uniform", "centre prior", "noise")):
+    """What the comparison of explanations with the true defects means, in sentences that are true for the data it ran on.
+
+    Parameters
+    ----------
+    assessment : Assessment
+    audit : LocalizationAudit
+    explainers, baselines : tuple of str
+        Which rows of the comparison are explainers, and which need no explaining at all.
+
+    Returns
+    -------
+    list of str
+    """
+    means, findings = audit.summary["mean"], []
+    best = max((name for name in baselines if name in means.index), key=lambda name: means[name])
+    for name in explainers:
+        relation = "above" if means[name] > means[best] else "not above"
+        findings.append(f"{name} reaches a mean optimal Jaccard of {means[name]:.2f}, {relation} the best baseline, the {best} "
+                        f"({means[best]:.2f}).")
+    if len(explainers) == 2:
+        first, second = explainers
+        count = int(audit.summary.loc[[first, second], "images"].min())
+        findings.append(f"{second} is above {first} on {int(audit.wins.loc[second, first])} of {count} defective images.")
+    flagged = assessment.detection.confusion["tp"]
+    names = [set(audit.wrong_place[name]["name"]) for name in explainers]
+    counts = ", ".join(f"{len(one)} by {name}" for name, one in zip(explainers, names, strict=True))
+    findings.append(f"Of {flagged} flagged defective images the explanation misses the defect (optimal Jaccard below {audit.cutoff:g}) "
+                    f"in: {counts}; in {len(set.intersection(*names))} by all of them. Those are the images to look at: either the "
+                    "detector flags them for another reason, or the explainer does not show its reason.")
+    return findings
+
+
+def as_markdown(findings):
+    """Sentences as a Markdown list, shown as such by a notebook."""
+    from IPython.display import Markdown
+
+    return Markdown("\n".join(f"- {one}" for one in findings))
+
+
+def on_photographs(category, maps, indices, size=256):
+    """Maps turned back onto the photographs as they are on disk, before light, pose and crop were changed.
+
+    Parameters
+    ----------
+    category : Category
+    maps : ndarray, shape (n, h, w)
+        For all test images; 0 or less is not drawn.
+    indices : sequence of int
+        Which test images to show.
+    size : int
+        Height of each picture in pixels.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    test, limit, pictures = category.test, float(np.quantile(maps.max(axis=(1, 2)), 0.9)), []
+    for index in indices:
+        photograph, _ = read_image((category.root / category.name / str(test.names[index])).read_bytes())
+        strength = np.clip(test.to_original(maps[index], index) / limit, 0, 1)[..., None]
+        # The map also sets how much of it is seen, so that the photograph shows wherever nothing is anomalous.
+        blend = (1 - 0.8 * strength) * photograph + 0.8 * strength * colormaps["magma"](strength[..., 0])[..., :3]
+        width = round(size * blend.shape[1] / blend.shape[0]) if not pictures else pictures[0].shape[1]
+        pictures.append(resize(blend, (size, width), order=1, anti_aliasing=True))
+    titles = [f"{test.names[index]}" for index in indices]
+    return image_grid(np.clip(pictures, 0, 1), titles, title="Back on the photograph")
+
+
+def examples(category, per_type=1):
+    """Indices of test images that stand for their type: good ones first, then each defect.
+
+    Parameters
+    ----------
+    category : Category
+    per_type : int
+
+    Returns
+    -------
+    ndarray of int
+    """
+    types = category.test.types
+    ordered = sorted(set(types), key=lambda kind: (kind != "good", kind))
+    return np.concatenate([np.flatnonzero(types == kind)[:per_type] for kind in ordered])
+
+
+def instructive(category, assessment, audit, count=4, explainer="SHAP"):
+    """Indices of test images that teach most: the surest flags in the wrong place, then a clear hit, a miss and a false alarm.
+
+    Parameters
+    ----------
+    category : Category
+    assessment : Assessment
+    audit : LocalizationAudit
+    count : int
+        At most so many.
+    explainer : str
+
+    Returns
+    -------
+    list of int
+        Without repetition; fewer than ``count`` where a kind does not occur.
+    """
+    labels, flags, scores = category.test.labels == 1, assessment.flags, assessment.scores
+    jaccards = np.nan_to_num(audit.jaccards[explainer], nan=-1.0)
+    wrong = [int(np.flatnonzero(category.test.names == name)[0]) for name in audit.wrong_place[explainer]["name"]]
+
+    def first(candidates, key):
+        found = np.flatnonzero(candidates)
+        return [int(found[np.argmax(key[found])])] if len(found) else []
+
+    others = first(labels & flags, jaccards) + first(labels & ~flags, -scores) + first(~labels & flags, scores)
+    chosen = wrong[:max(1, count - len(others))] + others
+    return list(dict.fromkeys(chosen))[:count]
+
+
+def seconds_table(run):
+    """Seconds by stage of a run as a table.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    return pd.DataFrame({"seconds": pd.Series(run.seconds).round(1)}).rename_axis("stage")
