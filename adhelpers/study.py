@@ -121,7 +121,7 @@ def detector_table(assessments):
             "accuracy": estimate_text(detection.accuracy), "F1": estimate_text(detection.f1), "G-mean": estimate_text(detection.g_mean),
             **{f"recall, {kind}": estimate_text(value) for kind, value in detection.recall.items()},
         }
-    return pd.DataFrame(columns).rename_axis("measure")
+    return pd.DataFrame(columns)
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,8 @@ class LocalizationAudit:
 
     Attributes
     ----------
+    names : ndarray of str, shape (n,)
+        Of the test images.
     jaccards, cuts : dict of str to ndarray, shape (n,)
         For each explainer the optimal Jaccard of each test image and the heatmap threshold that gives it; NaN without a defect.
         The threshold is chosen with the mask, so each value is an upper bound.
@@ -140,6 +142,7 @@ class LocalizationAudit:
     cutoff : float
     """
 
+    names: np.ndarray
     jaccards: dict
     cuts: dict
     summary: pd.DataFrame
@@ -178,7 +181,35 @@ def audit_localization(category, assessment, explanations, *, cutoff=0.1):
         jaccards[name], cuts[name] = optimal_jaccards(result.heatmaps, test.masks)
         wrong[name] = flagged_in_wrong_place(test.names, test.types, assessment.scores, jaccards[name], assessment.threshold, cutoff)
     comparison = compare_explainers(jaccards, cutoff)
-    return LocalizationAudit(jaccards, cuts, comparison.summary, comparison.wins, wrong, cutoff)
+    summary = comparison.summary.rename_axis(None).rename(columns=lambda name: name.replace("_", " "))
+    return LocalizationAudit(test.names, jaccards, cuts, summary, comparison.wins, wrong, cutoff)
+
+
+def wrong_place_table(audit, explainers=("LIME", "SHAP")):
+    """Flagged defective images whose explanation misses the defect, the surest flags with the least to do with it first.
+
+    Parameters
+    ----------
+    audit : LocalizationAudit
+    explainers : tuple of str
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each image that at least one explainer misses: type, score, the optimal Jaccard of each explainer, and who
+        misses it. Ranked by score over Jaccard, the highest of the explainers counting.
+    """
+    rows = {}
+    for name in explainers:
+        for one in audit.wrong_place[name].to_dict("records"):
+            index = int(np.flatnonzero(audit.names == one["name"])[0])
+            jaccards = {f"J* {other}": float(audit.jaccards[other][index]) for other in explainers}
+            row = rows.setdefault(index, {"image": one["name"], "type": one["type"], "score": one["score"], **jaccards, "missed by": []})
+            row["missed by"].append(name)
+    # The least Jaccard of the explainers counts; 1e-9 keeps images of Jaccard 0 in the order of their scores.
+    ranked = sorted(rows.values(), key=lambda row: -row["score"] / (min(row[f"J* {name}"] for name in explainers) + 1e-9))
+    columns = ["image", "type", "score", *(f"J* {name}" for name in explainers), "missed by"]
+    return pd.DataFrame([{**row, "missed by": ", ".join(row["missed by"])} for row in ranked], columns=columns)
 
 
 def sample_table(category, assessment, audit=None, explanations=None):
@@ -402,12 +433,14 @@ def on_photographs(category, maps, indices, size=256):
     -------
     matplotlib.figure.Figure
     """
-    test, limit, pictures = category.test, float(np.quantile(maps.max(axis=(1, 2)), 0.9)), []
+    test, pictures = category.test, []
+    limit = float(maps[list(indices)].max()) or 1.0
     for index in indices:
         photograph, _ = read_image((category.root / category.name / str(test.names[index])).read_bytes())
         strength = np.clip(test.to_original(maps[index], index) / limit, 0, 1)[..., None]
-        # The map also sets how much of it is seen, so that the photograph shows wherever nothing is anomalous.
-        blend = (1 - 0.8 * strength) * photograph + 0.8 * strength * colormaps["magma"](strength[..., 0])[..., :3]
+        # Squared, so that the photograph shows wherever the map is low, and in the map's bright colours only, which no object has.
+        opacity = 0.9 * strength ** 2
+        blend = (1 - opacity) * photograph + opacity * colormaps["magma"](0.5 + 0.5 * strength[..., 0])[..., :3]
         width = round(size * blend.shape[1] / blend.shape[0]) if not pictures else pictures[0].shape[1]
         pictures.append(resize(blend, (size, width), order=1, anti_aliasing=True))
     titles = [f"{test.names[index]}" for index in indices]
@@ -472,4 +505,4 @@ def seconds_table(run):
     -------
     pandas.DataFrame
     """
-    return pd.DataFrame({"seconds": pd.Series(run.seconds).round(1)}).rename_axis("stage")
+    return pd.DataFrame({"seconds": pd.Series(run.seconds).round(1)})

@@ -19,15 +19,17 @@ _SPLIT_MARKERS = {"train": "o", "validation": "s", "test": "^"}
 
 
 @styled
-def training_curves(history, title="Training"):
+def training_curves(history, title="Training", monitor="val_reconstruction"):
     """Every loss of a training against the epoch, training and validation in one panel.
 
     Parameters
     ----------
     history : pandas.DataFrame
-        A row for each epoch: ``epoch`` and any numeric columns. A column ``val_x`` is drawn in the panel of ``x``; where it is
-        there, its smallest value is marked. Columns that are not numbers are left out.
+        A row for each epoch: ``epoch`` and any numeric columns. A column ``val_x`` is drawn in the panel of ``x``. Columns that
+        are not numbers are left out.
     title : str
+    monitor : str
+        The validation column whose lowest epoch was kept; it is marked where the column is there.
 
     Returns
     -------
@@ -69,10 +71,9 @@ def training_curves(history, title="Training"):
         if finite.size and finite.min() > 0 and finite.max() > 20 * finite.min():
             ax.set_yscale("log")
             plain_log_axis(ax.yaxis)
-        if f"val_{quantity}" in numeric and history[f"val_{quantity}"].notna().any():
-            best = int(history[f"val_{quantity}"].argmin())
-            ax.plot(epochs[best], history[f"val_{quantity}"].iloc[best], "o", color=ANOMALOUS, markersize=5,
-                    label=f"best: epoch {epochs[best]:g}")
+        if monitor == f"val_{quantity}" and monitor in numeric and history[monitor].notna().any():
+            best = int(history[monitor].argmin())
+            ax.plot(epochs[best], history[monitor].iloc[best], "o", color=ANOMALOUS, markersize=5, label=f"kept: epoch {epochs[best]:g}")
         if f"val_{quantity}" in numeric:
             ax.legend()
     return figure

@@ -20,10 +20,10 @@ def test_every_public_function_is_offered_once():
 def test_training_curves_pair_training_with_validation():
     history = pd.DataFrame({"epoch": [1, 2, 3], "loss": [9.0, 5.0, 4.0], "val_loss": [8.0, 6.0, 7.0], "kl": [0.001, 0.1, 1.0],
                             "note": ["a", "b", "c"]})
-    figure = figures.training_curves(history, "VAE-GAN")
+    figure = figures.training_curves(history, "VAE-GAN", monitor="val_loss")
     loss, kl = figure.axes
     assert (loss.get_title("left"), kl.get_title("left")) == ("loss", "kl")
-    assert [text.get_text() for text in loss.get_legend().get_texts()] == ["training", "validation", "best: epoch 2"]
+    assert [text.get_text() for text in loss.get_legend().get_texts()] == ["training", "validation", "kept: epoch 2"]
     np.testing.assert_allclose(loss.lines[0].get_ydata(), history["loss"])
     np.testing.assert_allclose(loss.lines[1].get_ydata(), history["val_loss"])
     assert loss.lines[2].get_xydata().tolist() == [[2.0, 6.0]]
@@ -42,7 +42,8 @@ def test_training_curves_refuse_a_history_without_curves(history, message):
 
 
 def test_training_curves_survive_a_diverged_training():
-    figure = figures.training_curves(pd.DataFrame({"epoch": [1, 2], "loss": [np.nan, np.nan], "val_loss": [np.nan, np.nan]}))
+    figure = figures.training_curves(pd.DataFrame({"epoch": [1, 2], "loss": [np.nan, np.nan], "val_loss": [np.nan, np.nan]}),
+                                     monitor="val_loss")
     assert len(figure.axes[0].lines) == 2
 
 

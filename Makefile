@@ -1,0 +1,26 @@
+# Two commands on a fresh machine: `make setup`, then `make report`. Python 3.11 or 3.12: `make setup PYTHON=python3.12`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup report test benchmark clean
+
+setup: .venv/ready
+
+# Bytecode is compiled once, because where Python may not write it (PYTHONDONTWRITEBYTECODE) every kernel would compile again.
+.venv/ready: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --requirement requirements.txt
+	$(BIN)/python -m compileall -q -j 0 .venv/lib adhelpers || true
+	touch .venv/ready
+
+report: setup
+	$(BIN)/python -m adhelpers run
+
+test: setup
+	$(BIN)/python -m pytest
+
+benchmark: setup
+	$(BIN)/python -m pytest tests/benchmarks -s
+
+clean:
+	rm -rf .venv
