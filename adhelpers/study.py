@@ -404,8 +404,10 @@ def localization_findings(assessment, audit, explainers=("LIME", "SHAP"), baseli
     names = [set(audit.wrong_place[name]["name"]) for name in explainers]
     counts = ", ".join(f"{len(one)} by {name}" for name, one in zip(explainers, names, strict=True))
     findings.append(f"Of {flagged} flagged defective images the explanation misses the defect (optimal Jaccard below {audit.cutoff:g}) "
-                    f"in: {counts}; in {len(set.intersection(*names))} by all of them. Those are the images to look at: either the "
-                    "detector flags them for another reason, or the explainer does not show its reason.")
+                    f"in: {counts}; in {len(set.intersection(*names))} by all of them.")
+    if set.union(*names):
+        findings[-1] += (" Those are the images to look at: either the detector flags them for another reason, or the explainer does "
+                         "not show its reason.")
     return findings
 
 
