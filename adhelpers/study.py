@@ -14,7 +14,7 @@ from .audit import compare_explainers, flagged_in_wrong_place
 from .data import read_image
 from .metrics import (DetectionReport, Threshold, bootstrap, detection_report, gmean_threshold, image_auroc, midpoint_threshold,
                       normal_quantile, optimal_jaccards, pixel_report)
-from .reports import Card, figure_png, image_grid, sample_strip, write_gallery
+from .reports import Card, figure_png, ground_truth_grid, image_grid, reconstruction_grid, sample_strip, write_gallery
 
 THRESHOLD_RULES = ("normal_quantile", "gmean", "midpoint")
 
@@ -157,7 +157,7 @@ def audit_localization(category, assessment, explanations, *, cutoff=0.1):
     Parameters
     ----------
     category : Category
-        With masks.
+        Without masks every Jaccard is NaN and nothing is listed: no one can say then where the defects are.
     assessment : Assessment
     explanations : dict of str to Explanations
         For each explainer the explanations of all test images.
@@ -167,18 +167,13 @@ def audit_localization(category, assessment, explanations, *, cutoff=0.1):
     Returns
     -------
     LocalizationAudit
-
-    Raises
-    ------
-    ValueError
-        If the category has no masks.
     """
-    if not category.has_masks:
-        raise ValueError(f"The category {category.name!r} has no ground_truth folder: without masks no one can say whether an "
-                         "explanation points to the defect.")
     test, jaccards, cuts, wrong = category.test, {}, {}, {}
     for name, result in explanations.items():
-        jaccards[name], cuts[name] = optimal_jaccards(result.heatmaps, test.masks)
+        if category.has_masks:
+            jaccards[name], cuts[name] = optimal_jaccards(result.heatmaps, test.masks)
+        else:
+            jaccards[name] = cuts[name] = np.full(len(test), np.nan)
         wrong[name] = flagged_in_wrong_place(test.names, test.types, assessment.scores, jaccards[name], assessment.threshold, cutoff)
     comparison = compare_explainers(jaccards, cutoff)
     summary = comparison.summary.rename_axis(None).rename(columns=lambda name: name.replace("_", " "))
@@ -210,6 +205,45 @@ def wrong_place_table(audit, explainers=("LIME", "SHAP")):
     ranked = sorted(rows.values(), key=lambda row: -row["score"] / (min(row[f"J* {name}"] for name in explainers) + 1e-9))
     columns = ["image", "type", "score", *(f"J* {name}" for name in explainers), "missed by"]
     return pd.DataFrame([{**row, "missed by": ", ".join(row["missed by"])} for row in ranked], columns=columns)
+
+
+def overview(category, per_type=4):
+    """A few defective test images of each type, with their true defects outlined where there are masks.
+
+    Parameters
+    ----------
+    category : Category
+    per_type : int
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    test = category.test
+    if category.has_masks:
+        return ground_truth_grid(test.images, test.masks, test.types, per_type=per_type)
+    chosen = examples(category, per_type)
+    return image_grid(test.images[chosen], test.types[chosen], title="Test images")
+
+
+def reconstructions(category, assessment, indices):
+    """Test images beside their counterparts and anomaly maps.
+
+    Parameters
+    ----------
+    category : Category
+    assessment : Assessment
+    indices : sequence of int
+        Which test images.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    test = category.test
+    return reconstruction_grid(test.images[indices], assessment.counterparts[indices], assessment.anomaly_maps[indices],
+                               test.types[indices], assessment.scores[indices], None if test.masks is None else test.masks[indices],
+                               title=assessment.title[:1].upper() + assessment.title[1:])
 
 
 def sample_table(category, assessment, audit=None, explanations=None):
@@ -314,7 +348,7 @@ def summary_parts(category, assessment, audit=None):
     pixels = assessment.pixels or {}
     jaccard = {name: {"mean": float(row["mean"]), "median": float(row["median"]), "images": int(row["images"]),
                       "flagged_in_wrong_place": len(audit.wrong_place[name])}
-               for name, row in audit.summary.iterrows()} if audit else None
+               for name, row in audit.summary.iterrows()} if audit and category.has_masks else None
     return {"detector": assessment.title, "data": category, "image_auroc": assessment.detection.auroc,
             "pixel_auroc": pixels.get("pixel_auroc"), "aupro": pixels.get("aupro"), "threshold": assessment.threshold,
             "confusion": assessment.detection.confusion, "jaccard": jaccard}
@@ -391,6 +425,8 @@ def localization_findings(assessment, audit, explainers=("LIME", "SHAP"), baseli
     list of str
     """
     means, findings = audit.summary["mean"], []
+    if means.isna().all():
+        return ["This category has no masks, so no one can say whether a flag is about the defect. The heatmaps can be looked at."]
     best = max((name for name in baselines if name in means.index), key=lambda name: means[name])
     for name in explainers:
         relation = "above" if means[name] > means[best] else "not above"

@@ -109,16 +109,19 @@ def test_explanations_in_the_wrong_place_are_counted_and_listed(nuts, assessed, 
     assert f"Of {assessed.detection.confusion['tp']} flagged" in sentence and f"{len(audited.wrong_place['SHAP'])} by SHAP" in sentence
 
 
-def test_a_category_without_masks_is_assessed_but_not_audited(nuts, detector, explained, tmp_path):
+def test_a_category_without_masks_goes_all_the_way_with_the_jaccards_unknown(nuts, detector, explained, tmp_path):
     import shutil
 
     shutil.copytree(nuts.root / "hazelnut", tmp_path / "hazelnut", ignore=shutil.ignore_patterns("ground_truth"))
     bare = load_category(tmp_path, "hazelnut", image_size=64, color="rgb")
     one = study.assess("subspace", detector, bare)
     assert one.pixels is None and study.detector_table([one]).loc["pixel AUROC", "subspace"] == "–"
-    with pytest.raises(ValueError, match="no ground_truth"):
-        study.audit_localization(bare, one, explained)
-    study.save_gallery(tmp_path / "g.html", bare, one, explained, title="bare", tables={})
+    audit = study.audit_localization(bare, one, explained)
+    assert np.isnan(audit.jaccards["SHAP"]).all() and study.wrong_place_table(audit).empty
+    assert "no masks" in study.localization_findings(one, audit)[0]
+    assert study.summary_parts(bare, one, audit)["jaccard"] is None
+    assert study.overview(bare).axes and study.reconstructions(bare, one, study.examples(bare)).axes and study.instructive(bare, one, audit)
+    study.save_gallery(tmp_path / "g.html", bare, one, explained, audit, title="bare", tables={"Explainers": audit.summary})
     assert (tmp_path / "g.html").read_text().count("<article") == len(bare.test)
 
 
