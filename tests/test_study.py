@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from adhelpers import study
+from adhelpers import findings, study
 from adhelpers.data import load_category, render_category
 from adhelpers.detectors import Subspace
 from adhelpers.explainers import centre_prior, explain_images, residual_map, uniform
@@ -72,7 +72,7 @@ def test_rules_that_use_test_labels_say_so_everywhere(nuts, detector, rule):
     one = study.assess("subspace", detector, nuts, rule=rule)
     assert one.threshold.uses_test_labels
     assert study.detector_table([one]).loc["threshold used test labels", "subspace"] == "yes"
-    assert any("flatter" in sentence for sentence in study.detection_findings(nuts, one, one))
+    assert any("flatter" in sentence for sentence in findings.detection(nuts, one, one))
 
 
 def test_an_unknown_rule_is_named(nuts, detector):
@@ -89,11 +89,11 @@ def test_findings_follow_the_figures_and_not_a_wish(nuts):
     labels = nuts.test.labels
     perfect, reversed_, half = labels + 2.0, 3.0 - labels, np.arange(len(labels)) % 3 + 1.0
     good, bad, middling = (with_scores(nuts, scores) for scores in (perfect, reversed_, half))
-    assert "earns its place" in study.detection_findings(nuts, bad, good)[0]
-    assert "is worse" in study.detection_findings(nuts, good, bad)[0]
-    assert "do not show" in study.detection_findings(nuts, middling, middling)[0]
-    assert study.auroc_difference(good, bad, nuts).value == 1
-    assert "flags 8 of 8 defective images and raises 4 false alarms" in study.detection_findings(nuts, good, good)[1]
+    assert "earns its place" in findings.detection(nuts, bad, good)[0]
+    assert "is worse" in findings.detection(nuts, good, bad)[0]
+    assert "do not show" in findings.detection(nuts, middling, middling)[0]
+    assert findings.auroc_difference(good, bad, nuts).value == 1
+    assert "flags 8 of 8 defective images and raises 4 false alarms" in findings.detection(nuts, good, good)[1]
 
 
 def test_explanations_in_the_wrong_place_are_counted_and_listed(nuts, assessed, audited):
@@ -105,7 +105,7 @@ def test_explanations_in_the_wrong_place_are_counted_and_listed(nuts, assessed, 
     assert set(table["image"]) == set(nuts.test.names[missed | ((audited.jaccards["LIME"] < 0.2) & assessed.flags & (nuts.test.labels == 1))])
     assert table["missed by"].str.contains("uniform").sum() == missed.sum() > 0
     assert not table.isna().any().any()
-    sentence = study.localization_findings(assessed, audited, baselines=("uniform",))[-1]
+    sentence = findings.localization(assessed, audited, baselines=("uniform",))[-1]
     assert f"Of {assessed.detection.confusion['tp']} flagged" in sentence and f"{len(audited.wrong_place['SHAP'])} by SHAP" in sentence
 
 
@@ -118,7 +118,7 @@ def test_a_category_without_masks_goes_all_the_way_with_the_jaccards_unknown(nut
     assert one.pixels is None and study.detector_table([one]).loc["pixel AUROC", "subspace"] == "–"
     audit = study.audit_localization(bare, one, explained)
     assert np.isnan(audit.jaccards["SHAP"]).all() and study.wrong_place_table(audit).empty
-    assert "no masks" in study.localization_findings(one, audit)[0]
+    assert "no masks" in findings.localization(one, audit)[0]
     assert study.summary_parts(bare, one, audit)["jaccard"] is None
     assert study.overview(bare).axes and study.reconstructions(bare, one, study.examples(bare)).axes and study.instructive(bare, one, audit)
     study.save_gallery(tmp_path / "g.html", bare, one, explained, audit, title="bare", tables={"Explainers": audit.summary})

@@ -96,7 +96,7 @@ def test_figures_that_need_a_class_refuse_to_go_without():
 
 
 @pytest.fixture
-def test_set():
+def example_set():
     random = np.random.default_rng(3)
     types = np.array(["good"] * 41 + ["crack"] * 60 + ["hole"] * 19)
     labels = (types != "good").astype(int)
@@ -104,8 +104,8 @@ def test_set():
     return scores, labels, types
 
 
-def test_report_values_are_those_of_the_single_figures(test_set):
-    scores, labels, types = test_set
+def test_report_values_are_those_of_the_single_figures(example_set):
+    scores, labels, types = example_set
     threshold = Threshold(0.8, "by hand", uses_test_labels=False)
     flags = threshold.flag(scores)
     report = detection_report(scores, labels, types, threshold, resamples=50)
@@ -121,8 +121,8 @@ def test_report_values_are_those_of_the_single_figures(test_set):
     assert report.threshold == threshold
 
 
-def test_report_intervals_are_those_of_the_plain_bootstrap(test_set):
-    scores, labels, types = test_set
+def test_report_intervals_are_those_of_the_plain_bootstrap(example_set):
+    scores, labels, types = example_set
     flags = scores > 0.85
     report = detection_report(scores, labels, types, 0.85, resamples=200, seed=4)
 
@@ -137,8 +137,8 @@ def test_report_intervals_are_those_of_the_plain_bootstrap(test_set):
     assert report.recall["crack"] == pytest.approx(plain(lambda f, t: f[t == "crack"].mean(), flags, types))
 
 
-def test_auroc_interval_has_the_width_that_delong_gives(test_set):
-    scores, labels, types = test_set
+def test_auroc_interval_has_the_width_that_delong_gives(example_set):
+    scores, labels, types = example_set
     wins = scores[labels == 1][:, None] - scores[labels == 0]
     wins = (wins > 0) + (wins == 0) / 2
     deviation = np.sqrt(wins.mean(axis=1).var(ddof=1) / len(wins) + wins.mean(axis=0).var(ddof=1) / wins.shape[1])
@@ -146,8 +146,8 @@ def test_auroc_interval_has_the_width_that_delong_gives(test_set):
     assert interval.high - interval.low == pytest.approx(2 * 1.96 * deviation, rel=0.12)
 
 
-def test_report_table_has_a_row_for_each_figure(test_set):
-    table = detection_report(*test_set, 0.8, resamples=50).table()
+def test_report_table_has_a_row_for_each_figure(example_set):
+    table = detection_report(*example_set, 0.8, resamples=50).table()
     assert table.index.tolist() == [
         "image AUROC", "average precision", "accuracy", "F1", "G-mean", "recall: crack", "recall: hole"]
     assert table.loc["recall: hole", "images"] == 19
