@@ -1,4 +1,5 @@
 """Figures on scores, decisions and heatmaps, each held against an independent slow version or a closed form."""
+from .chance import ChanceLevel, chance_level, chance_levels, paired_difference, shift_distribution
 from .detection import (
     DetectionReport,
     accuracy,
@@ -11,13 +12,26 @@ from .detection import (
     recall_by_type,
 )
 from .intervals import Estimate, bootstrap
-from .localization import JaccardCurve, OptimalJaccard, explained_region, jaccard_curve, optimal_jaccard, optimal_jaccards
+from .localization import (
+    JaccardCurve,
+    OptimalJaccard,
+    explained_region,
+    good_image_threshold,
+    jaccard_at,
+    jaccard_curve,
+    localization_table,
+    optimal_jaccard,
+    optimal_jaccards,
+)
 from .regions import aupro, pixel_auroc, pixel_report
+from .relevance import heatmap_auroc, pointing_game, relevance_mass_accuracy, relevance_rank_accuracy, top_k_intersection
 from .thresholds import Threshold, gmean_threshold, midpoint_threshold, normal_quantile
 
 __all__ = [
-    "DetectionReport", "Estimate", "JaccardCurve", "OptimalJaccard", "Threshold", "accuracy", "aupro", "average_precision",
-    "bootstrap", "confusion", "detection_report", "explained_region", "f1_score", "g_mean", "gmean_threshold", "image_auroc",
-    "jaccard_curve", "midpoint_threshold", "normal_quantile", "optimal_jaccard", "optimal_jaccards", "pixel_auroc",
-    "pixel_report", "recall_by_type",
+    "ChanceLevel", "DetectionReport", "Estimate", "JaccardCurve", "OptimalJaccard", "Threshold", "accuracy", "aupro",
+    "average_precision", "bootstrap", "chance_level", "chance_levels", "confusion", "detection_report", "explained_region",
+    "f1_score", "g_mean", "gmean_threshold", "good_image_threshold", "heatmap_auroc", "image_auroc", "jaccard_at",
+    "jaccard_curve", "localization_table", "midpoint_threshold", "normal_quantile", "optimal_jaccard", "optimal_jaccards",
+    "paired_difference", "pixel_auroc", "pixel_report", "pointing_game", "recall_by_type", "relevance_mass_accuracy",
+    "relevance_rank_accuracy", "shift_distribution", "top_k_intersection",
 ]

@@ -5,7 +5,20 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from adhelpers.metrics import gmean_threshold, jaccard_curve
+from adhelpers.metrics import (
+    chance_level,
+    chance_levels,
+    gmean_threshold,
+    heatmap_auroc,
+    jaccard_curve,
+    localization_table,
+    optimal_jaccard,
+    pointing_game,
+    relevance_mass_accuracy,
+    relevance_rank_accuracy,
+    shift_distribution,
+    top_k_intersection,
+)
 
 
 def best_time(function, repeats):
@@ -67,3 +80,56 @@ def test_jaccard_curve(side, segments):
     assert curve.thresholds.tolist() == thresholds.tolist()
     assert curve.jaccards.tolist() == jaccards
     assert plain / ours >= 15
+
+
+def masses_by_moving_the_mask(heatmap, mask, region):
+    relevance = np.maximum(heatmap, 0).astype(np.float64)
+    masses = np.full(mask.shape, np.nan)
+    for down in range(mask.shape[0]):
+        for right in range(mask.shape[1]):
+            moved = np.roll(mask, (down, right), axis=(0, 1))
+            if region is None or region[moved].all():
+                masses[down, right] = relevance[moved].sum()
+    return masses / relevance.sum()
+
+
+def heatmap_mask_and_object(side):
+    random = np.random.default_rng(0)
+    heatmap = random.normal(size=(side, side)).astype(np.float32)
+    mask, region = np.zeros((2, side, side), dtype=bool)
+    mask[side // 4:side // 3, side // 4:side // 3] = True
+    region[side // 8:-side // 8, side // 5:-side // 5] = True
+    return heatmap, mask, region
+
+
+@pytest.mark.parametrize("side", [64, 128, 256])
+@pytest.mark.parametrize("on_object", [False, True], ids=["all shifts", "on the object"])
+def test_shift_distribution(side, on_object):
+    heatmap, mask, region = heatmap_mask_and_object(side)
+    region = region if on_object else None
+    plain, expected = best_time(lambda: masses_by_moving_the_mask(heatmap, mask, region), 1)
+    ours, masses = best_time(lambda: shift_distribution(heatmap, mask, region), 50)
+    difference = np.nanmax(abs(masses - expected))
+    shifts = "shifts on the object" if on_object else "all shifts"
+    print(f"\nMass at {shifts}, {side}x{side}: {plain * 1e3:.0f} ms -> {ours * 1e3:.3f} ms, {plain / ours:.0f} times faster; "
+          f"largest difference {difference:.0e}")
+    assert (np.isnan(masses) == np.isnan(expected)).all()
+    assert difference < 1e-9
+    assert chance_level(heatmap, mask, region).p_value == np.mean(expected[~np.isnan(expected)] >= expected[0, 0] - 1e-12)
+    assert plain / ours >= 100
+
+
+def test_localisation_of_a_test_set():
+    random = np.random.default_rng(0)
+    heatmaps = np.round(random.normal(size=(160, 128, 128)), 2).astype(np.float32)
+    masks = np.zeros(heatmaps.shape, dtype=bool)
+    masks[:, 40:60, 50:70] = True
+    functions = [pointing_game, relevance_mass_accuracy, relevance_rank_accuracy, top_k_intersection, heatmap_auroc]
+    singles, expected = best_time(
+        lambda: [[optimal_jaccard(heatmap, mask).value, *(function(heatmap, mask) for function in functions)]
+                 for heatmap, mask in zip(heatmaps, masks, strict=True)], 2)
+    ours, table = best_time(lambda: localization_table(heatmaps, masks), 2)
+    chance, _ = best_time(lambda: chance_levels(heatmaps, masks), 2)
+    print(f"\n160 heatmaps of 128x128: single images {singles:.2f} s, table {ours:.2f} s, chance levels {chance:.2f} s")
+    np.testing.assert_allclose(table.to_numpy(), expected, rtol=1e-12)
+    assert ours < 5 and chance < 5

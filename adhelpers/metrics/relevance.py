@@ -1,0 +1,343 @@
+"""How much of a heatmap's positive relevance lies on the true defect: mass, ranks, maximum, top pixels, AUROC.
+
+Named as in the Quantus library (Hedström et al., "Quantus: An Explainable AI Toolkit for Responsible Evaluation of Neural
+Network Explanations and Beyond", JMLR 2023). One policy holds for all: only the positive part of a heatmap speaks for the
+anomaly, so values below zero count as zero; pixels of equal value share what they get, as on average over random orders. A
+heatmap that prefers no pixel (all zero, constant, nowhere positive) therefore gets what chance gives.
+"""
+import numpy as np
+from scipy.stats import rankdata
+
+from ._checks import checked_map, checked_mask
+
+# Quantus takes 1000 pixels of 224x224; a share keeps the measure comparable between image sizes.
+_TOP_SHARE = 0.02
+
+
+def is_failed(heatmap):
+    """Whether a heatmap is NaN throughout, as explanations that failed are.
+
+    Parameters
+    ----------
+    heatmap : (h, w) array of float
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_failed(np.full((2, 2), np.nan)), is_failed(np.array([[np.nan, 0.0]]))
+    (True, False)
+    """
+    return heatmap.size > 0 and bool(np.isnan(heatmap).all())
+
+
+def positive_part(heatmap, mask, name="heatmap", mask_name="mask"):
+    """The positive part of a heatmap and its mask, checked; nothing where the two cannot be compared.
+
+    Parameters
+    ----------
+    heatmap : (h, w) array of float
+    mask : (h, w) array of bool
+    name, mask_name : str
+        For errors.
+
+    Returns
+    -------
+    tuple of (h, w) array of float64 and (h, w) array of bool, or None
+        None where the mask is empty or the heatmap NaN throughout.
+
+    Raises
+    ------
+    ValueError
+        If the heatmap is NaN in part or infinite, the shapes differ, or ``mask`` is None.
+
+    Examples
+    --------
+    >>> positive_part(np.array([[0.5, -1.0]]), np.array([[True, False]]))[0].tolist()
+    [[0.5, 0.0]]
+    """
+    heatmap = np.asarray(heatmap)
+    if heatmap.ndim != 2:
+        raise ValueError(f"{name} must have shape (h, w); got {heatmap.shape}")
+    mask = checked_mask(mask, heatmap.shape, mask_name)
+    if is_failed(heatmap):
+        return None
+    heatmap = checked_map(heatmap, name)
+    return (np.maximum(heatmap, 0, dtype=np.float64), mask) if mask.any() else None
+
+
+def mass_inside(relevance, inside):
+    """Relevance mass accuracy of each row of a stack; the share of the row that lies inside where there is no relevance.
+
+    Parameters
+    ----------
+    relevance : (n, p) array of float64
+        Not negative.
+    inside : (n, p) array of bool
+
+    Returns
+    -------
+    (n,) array of float64
+
+    Examples
+    --------
+    >>> mass_inside(np.array([[3.0, 1.0], [0.0, 0.0]]), np.array([[True, False], [True, False]])).tolist()
+    [0.75, 0.5]
+    """
+    highest = relevance.max(axis=1, keepdims=True)
+    # Scaled by the maximum, so that neither huge nor tiny values leave the range of float64 when summed.
+    relevance = np.divide(relevance, highest, out=np.ones_like(relevance), where=highest > 0)
+    return (relevance * inside).sum(axis=1) / relevance.sum(axis=1)
+
+
+def maximum_inside(relevance, inside):
+    """The pointing game of each row of a stack; parameters as for :func:`mass_inside`.
+
+    Examples
+    --------
+    >>> maximum_inside(np.array([[3.0, 1.0], [2.0, 2.0]]), np.array([[True, False], [True, False]])).tolist()
+    [1.0, 0.5]
+    """
+    highest = relevance == relevance.max(axis=1, keepdims=True)
+    return (highest & inside).sum(axis=1) / highest.sum(axis=1)
+
+
+def top_inside(relevance, inside, k, ascending):
+    """Share of the k most relevant pixels that lies inside, for each row of a stack.
+
+    Parameters
+    ----------
+    relevance : (n, p) array of float64
+        Not negative.
+    inside : (n, p) array of bool
+    k : (n,) array of int
+        From 1 to p.
+    ascending : (n, p) array of float64
+        ``relevance`` with each row sorted: shared by the measures that need it.
+
+    Returns
+    -------
+    (n,) array of float64
+
+    Examples
+    --------
+    >>> relevance = np.array([[3.0, 1.0, 1.0, 0.0]])
+    >>> top_inside(relevance, np.array([[True, True, False, False]]), np.array([2]), np.sort(relevance)).tolist()
+    [0.75]
+    """
+    last = ascending[np.arange(len(k)), -k][:, None]
+    above, tied = relevance > last, relevance == last
+    places_left = k - above.sum(axis=1)
+    return ((above & inside).sum(axis=1) + places_left * (tied & inside).sum(axis=1) / tied.sum(axis=1)) / k
+
+
+def auroc_inside(relevance, inside):
+    """Area under the ROC curve of each row of a stack, NaN where all is inside; parameters as for :func:`mass_inside`.
+
+    Examples
+    --------
+    >>> auroc_inside(np.array([[3.0, 1.0, 1.0]]), np.array([[True, True, False]])).tolist()
+    [0.75]
+    """
+    positives = inside.sum(axis=1)
+    pairs = positives * (~inside).sum(axis=1)
+    # Mann-Whitney: the ranks of the pixels inside, less what they would be if these were the lowest of all.
+    wins = (rankdata(relevance, axis=1) * inside).sum(axis=1) - positives * (positives + 1) / 2
+    return np.divide(wins, pairs, out=np.full(len(relevance), np.nan), where=pairs > 0)
+
+
+def checked_k(k, pixels):
+    """The number of pixels of :func:`top_k_intersection`, 2 % of the image by default.
+
+    Raises
+    ------
+    ValueError
+        If ``k`` is not a whole number from 1 to the number of pixels.
+
+    Examples
+    --------
+    >>> checked_k(None, 128 * 128)
+    328
+    """
+    if k is None:
+        return max(1, round(_TOP_SHARE * pixels))
+    if k != int(k) or not 1 <= k <= pixels:
+        raise ValueError(f"k must be a number of pixels from 1 to the {pixels} of the heatmap; got {k}")
+    return int(k)
+
+
+def _of_one_image(measure, heatmap, mask):
+    pair = positive_part(heatmap, mask)
+    return float("nan") if pair is None else float(measure(*(part.reshape(1, -1) for part in pair))[0])
+
+
+def pointing_game(heatmap, mask):
+    """Whether the most relevant pixel lies on the defect.
+
+    Parameters
+    ----------
+    heatmap : (h, w) array of float
+        Signed; the positive part counts.
+    mask : (h, w) array of bool
+        The true defect.
+
+    Returns
+    -------
+    float
+        1.0 or 0.0; where several pixels share the maximum, the share of them on the defect. Without a positive value that is
+        the share of the image that the mask covers. NaN where the mask is empty or the heatmap NaN throughout.
+
+    Raises
+    ------
+    ValueError
+        If the heatmap is NaN in part or infinite, the shapes differ, or ``mask`` is None.
+
+    References
+    ----------
+    Zhang, Bargal, Lin, Brandt, Shen, Sclaroff, "Top-Down Neural Attention by Excitation Backprop", IJCV 2018.
+
+    Examples
+    --------
+    >>> mask = np.array([[True, False], [False, False]])
+    >>> pointing_game(np.array([[0.9, 0.2], [0.1, 0.0]]), mask), pointing_game(np.array([[0.9, 0.9], [0.1, 0.0]]), mask)
+    (1.0, 0.5)
+    """
+    return _of_one_image(maximum_inside, heatmap, mask)
+
+
+def relevance_mass_accuracy(heatmap, mask):
+    """Share of the relevance that lies on the defect: its sum over the mask by its sum over the image.
+
+    Parameters
+    ----------
+    heatmap : (h, w) array of float
+        Signed; the positive part counts.
+    mask : (h, w) array of bool
+        The true defect.
+
+    Returns
+    -------
+    float
+        In [0, 1]. A constant heatmap, and one without a positive value, has the share of the image that the mask covers. NaN
+        where the mask is empty or the heatmap NaN throughout.
+
+    Raises
+    ------
+    ValueError
+        If the heatmap is NaN in part or infinite, the shapes differ, or ``mask`` is None.
+
+    References
+    ----------
+    Arras, Osman, Samek, "CLEVR-XAI: A benchmark dataset for the ground truth evaluation of neural network explanations",
+    Information Fusion 2022.
+
+    Examples
+    --------
+    >>> relevance_mass_accuracy(np.array([[3.0, 1.0], [0.0, -5.0]]), np.array([[True, False], [False, True]]))
+    0.75
+    """
+    return _of_one_image(mass_inside, heatmap, mask)
+
+
+def relevance_rank_accuracy(heatmap, mask):
+    """Share of the most relevant pixels that lies on the defect, as many pixels taken as the defect has.
+
+    Parameters
+    ----------
+    heatmap : (h, w) array of float
+        Signed; the positive part counts.
+    mask : (h, w) array of bool
+        The true defect.
+
+    Returns
+    -------
+    float
+        In [0, 1]. Pixels tied at the last place share it: a heatmap without a positive value has the share of the image that
+        the mask covers. NaN where the mask is empty or the heatmap NaN throughout.
+
+    Raises
+    ------
+    ValueError
+        If the heatmap is NaN in part or infinite, the shapes differ, or ``mask`` is None.
+
+    References
+    ----------
+    Arras, Osman, Samek, "CLEVR-XAI: A benchmark dataset for the ground truth evaluation of neural network explanations",
+    Information Fusion 2022.
+
+    Examples
+    --------
+    >>> relevance_rank_accuracy(np.array([[0.9, 0.8], [0.3, 0.1]]), np.array([[True, False], [True, False]]))
+    0.5
+    """
+    return _of_one_image(
+        lambda relevance, inside: top_inside(relevance, inside, inside.sum(axis=1), np.sort(relevance, axis=1)), heatmap, mask)
+
+
+def top_k_intersection(heatmap, mask, k=None):
+    """Share of the k most relevant pixels that lies on the defect.
+
+    Parameters
+    ----------
+    heatmap : (h, w) array of float
+        Signed; the positive part counts.
+    mask : (h, w) array of bool
+        The true defect.
+    k : int, optional
+        Number of pixels, from 1 to all of them; by default 2 % of the image.
+
+    Returns
+    -------
+    float
+        In [0, 1], but at most the area of the mask by ``k``. Pixels tied at the last place share it. NaN where the mask is
+        empty or the heatmap NaN throughout.
+
+    Raises
+    ------
+    ValueError
+        If the heatmap is NaN in part or infinite, the shapes differ, ``mask`` is None, or ``k`` is out of range.
+
+    References
+    ----------
+    Theiner, Müller-Budack, Ewerth, "Interpretable Semantic Photo Geolocation", WACV 2022.
+
+    Examples
+    --------
+    >>> top_k_intersection(np.array([[0.9, 0.8], [0.3, 0.1]]), np.array([[True, False], [False, False]]), k=2)
+    0.5
+    """
+    k = np.array([checked_k(k, np.size(heatmap))])
+    return _of_one_image(lambda relevance, inside: top_inside(relevance, inside, k, np.sort(relevance, axis=1)), heatmap, mask)
+
+
+def heatmap_auroc(heatmap, mask):
+    """Pixel AUROC of one heatmap: the chance that a defect pixel is more relevant than another pixel, ties counting half.
+
+    Unlike :func:`adhelpers.metrics.pixel_auroc` it compares pixels within an image, and values below zero tie.
+
+    Parameters
+    ----------
+    heatmap : (h, w) array of float
+        Signed; the positive part counts.
+    mask : (h, w) array of bool
+        The true defect.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0.5 for a constant heatmap and for one without a positive value. NaN where the mask is empty or covers the
+        whole image, or the heatmap is NaN throughout.
+
+    Raises
+    ------
+    ValueError
+        If the heatmap is NaN in part or infinite, the shapes differ, or ``mask`` is None.
+
+    Examples
+    --------
+    >>> heatmap_auroc(np.array([[0.9, 0.2], [0.2, -0.7]]), np.array([[True, True], [False, False]]))
+    0.875
+    """
+    return _of_one_image(auroc_inside, heatmap, mask)
