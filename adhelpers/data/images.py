@@ -14,6 +14,9 @@ from .normalize import (
     warp_mask, whole_frame,
 )
 
+# "auto" looks at about so many of the good images.
+_SAMPLE = 8
+
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -142,8 +145,8 @@ def _one_of(name, value, allowed):
 def _checked_settings(image_size, color, illumination, pose, crop, margin, seed, validation_fraction):
     """The parameters of load_category in the form that is hashed and kept."""
     _one_of("color", color, ("grayscale", "rgb"))
-    _one_of("illumination", illumination, ("none", "background"))
-    _one_of("pose", pose, ("none", "axis"))
+    _one_of("illumination", illumination, ("none", "background", "auto"))
+    _one_of("pose", pose, ("none", "axis", "auto"))
     _one_of("crop", crop, ("none", "object"))
     sides = tuple(image_size) if isinstance(image_size, (tuple, list)) else (image_size, image_size)
     whole = all(isinstance(side, (int, np.integer)) and not isinstance(side, bool) for side in sides)
@@ -179,12 +182,14 @@ def load_category(root, category, image_size=128, color="grayscale", illuminatio
     image_size : int or tuple of int
         Side, or height and width, of the loaded images in pixels.
     color : {"grayscale", "rgb"}
-    illumination : {"none", "background"}
+    illumination : {"none", "background", "auto"}
         ``"background"`` divides each image by its background level (:func:`~adhelpers.data.normalize.divide_background`).
-    pose : {"none", "axis"}
+        ``"auto"`` does so where a sample of the good images has a background that is bright enough.
+    pose : {"none", "axis", "auto"}
         ``"axis"`` turns the elongated object on a plain background upright, its wider end up, and centres it
         (:func:`~adhelpers.data.normalize.find_object`). The mask is warped with the same matrix. Without a crop the frame is
-        a square as wide as the file's longer side.
+        a square as wide as the file's longer side. ``"auto"`` does so where a sample of the good images shows objects with an
+        axis. What was decided stands in the category's ``settings``.
     crop : {"none", "object"}
         ``"object"`` cuts out a box around the object's centre. Its size is common to the category, measured on the images in
         ``train/good`` and enlarged to the aspect ratio of ``image_size``, so that nothing is distorted. Without crop, the
@@ -232,7 +237,8 @@ def load_category(root, category, image_size=128, color="grayscale", illuminatio
     if len(good) == len(entries):
         raise CategoryError(category, [*problems, "test holds no images"])
 
-    poses, box = {}, None
+    _decide(settings, [entries[index] for index in good[::max(1, len(good) // _SAMPLE)]])
+    pose, poses, box = settings["pose"], {}, None
     if crop == "object":
         for index in progress(good, f"Locating {category}", enabled=show_progress):
             try:
@@ -264,6 +270,31 @@ def load_category(root, category, image_size=128, color="grayscale", illuminatio
         validation=everything.subset(validation), test=everything.subset(np.setdiff1d(np.arange(len(entries)), good)),
         settings=settings, fingerprint=digest.hexdigest(),
     )
+
+
+def _decide(settings, sample):
+    """Replace ``"auto"`` in the settings by the correction that every image of the sample allows."""
+    images = []
+    for entry in sample:
+        try:
+            content = read_entry(entry)
+        except FileProblem:
+            continue  # load_category names it, with all others that cannot be read
+        images.append((to_color(content.image, settings["color"]), content.grey_levels))
+    if settings["illumination"] == "auto":
+        bright = _allowed(divide_background, images)
+        settings["illumination"] = "background" if bright else "none"
+        images = [(image, None) for image in bright] or images
+    if settings["pose"] == "auto":
+        settings["pose"] = "axis" if _allowed(lambda image, _: find_object(image), images) else "none"
+
+
+def _allowed(correction, images):
+    """The corrected images, or an empty list where one of them cannot be corrected."""
+    try:
+        return [correction(*image) for image in images]
+    except ValueError:
+        return []
 
 
 def _prepared(entry, category, settings):

@@ -317,7 +317,7 @@ def test_only_one_class_in_test_loads_and_the_check_names_it(root):
 @pytest.mark.parametrize("options, text", [
     ({"image_size": 0}, "image_size"), ({"image_size": (16, 16, 3)}, "image_size"), ({"image_size": 12.5}, "image_size"),
     ({"image_size": "big"}, "image_size"), ({"color": "gray"}, "color must be one of 'grayscale', 'rgb', not 'gray'"),
-    ({"illumination": "gamma"}, "illumination"), ({"pose": "auto"}, "pose"), ({"crop": "tight"}, "crop"),
+    ({"illumination": "gamma"}, "illumination"), ({"pose": "upright"}, "pose"), ({"crop": "tight"}, "crop"),
     ({"margin": -0.1}, "margin"), ({"seed": -1}, "seed"), ({"validation_fraction": 1.0}, "validation_fraction"),
 ])
 def test_wrong_parameters_are_named(root, options, text):
@@ -380,3 +380,30 @@ def test_real_hazelnut_is_refused_by_background_and_by_axis(real_data):
         load_category(real_data / "mvtec_ad", "hazelnut", illumination="background")
     cropped = load_category(real_data / "mvtec_ad", "hazelnut", image_size=64, color="rgb", crop="object")
     assert cropped.test.images.shape == (43, 64, 64, 3)
+
+
+@pytest.mark.parametrize("kind, expected", [("screw", ("background", "axis")), ("hazelnut", ("none", "none"))])
+def test_auto_takes_the_corrections_that_the_images_allow(tmp_path, kind, expected):
+    from adhelpers.data import render_category
+
+    render_category(tmp_path, kind, image_size=96, train_count=9, test_good_count=2, defect_count=1)
+    decided = load_category(tmp_path, kind, image_size=(64, 32), illumination="auto", pose="auto", crop="object")
+    assert (decided.settings["illumination"], decided.settings["pose"]) == expected
+    named = load_category(tmp_path, kind, image_size=(64, 32), illumination=expected[0], pose=expected[1], crop="object")
+    assert decided.fingerprint == named.fingerprint
+    np.testing.assert_array_equal(decided.test.images, named.test.images)
+
+
+def test_auto_leaves_an_unreadable_file_to_the_error_that_names_all(tmp_path):
+    from adhelpers.data import render_category
+
+    render_category(tmp_path, "screw", image_size=64, train_count=4, test_good_count=2, defect_count=1)
+    (tmp_path / "screw" / "train" / "good" / "000.png").write_bytes(b"broken")
+    with pytest.raises(CategoryError, match="000.png"):
+        load_category(tmp_path, "screw", image_size=64, illumination="auto", pose="auto")
+
+
+def test_auto_on_the_real_images(real_data):
+    for kind, expected in (("screw", ("background", "axis")), ("hazelnut", ("none", "none"))):
+        decided = load_category(real_data / "mvtec_ad", kind, image_size=32, illumination="auto", pose="auto").settings
+        assert (decided["illumination"], decided["pose"]) == expected
