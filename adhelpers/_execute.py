@@ -1,7 +1,6 @@
 """One notebook's execution by papermill in a thread of its own, watched and stopped from outside."""
 import logging
 import os
-import shutil
 import tempfile
 import threading
 import time
@@ -17,7 +16,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from nbclient.exceptions import DeadKernelError
 from nbconvert.filters import strip_ansi
 
-from ._files import replacing, replacing_folder
+from ._files import replacing_folder
 from ._run import FOLDER_VARIABLE
 from .reports.export import notebook_to_html
 
@@ -103,7 +102,8 @@ class Execution:
         except papermill.PapermillExecutionError as error:
             problem = self._describe_cell(f"{error.ename}: {error.evalue}")
         except DeadKernelError:
-            problem = self._describe_cell("the kernel died; the system may have ended it for want of memory")
+            problem = self._describe_cell("the kernel died; the system may have ended it for want of memory. The next run "
+                                          "goes on from what is stored under models/.")
         except (OSError, ValueError, RuntimeError) as error:
             problem = f"{type(error).__name__}: {error}"
         finally:
@@ -158,8 +158,14 @@ class Execution:
         if self._stopped or not executed.exists():
             return None
         kept = self.folder / f"{self.notebook.name}.failed.ipynb"
-        with replacing(kept) as temporary:
-            shutil.copyfile(executed, temporary)
+        try:
+            nbformat.read(executed, as_version=4)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            # Moved, not copied: this works on a full disk too.
+            os.replace(executed, kept)
+        except (OSError, ValueError):
+            # The disk was full, so it is cut off; what went wrong first is what has to be told.
+            return None
         return kept
 
     def _describe_cell(self, what):

@@ -8,6 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def _naming(error, path):
+    """``error`` with what was to be written, which errors of a full disk leave out; some writers bury these in their own words."""
+    if error.errno is None:
+        return OSError(f"{path}: {error}")
+    return OSError(error.errno, os.strerror(error.errno), str(path))
+
+
 @contextmanager
 def replacing(path):
     """Yield a temporary sibling of ``path``; move it into place when the body succeeds, remove it when it fails.
@@ -22,6 +29,11 @@ def replacing(path):
     ------
     Path
         The temporary path to write to.
+
+    Raises
+    ------
+    OSError
+        Where the file cannot be written; it is named.
 
     Examples
     --------
@@ -43,6 +55,10 @@ def replacing(path):
         # mkstemp makes files that only their owner may read; a report is for others too.
         temporary.chmod(0o644)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise _naming(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -51,7 +67,7 @@ def replacing(path):
 def replacing_folder(path):
     """Yield a temporary folder beside ``path``; move it into place when the body succeeds, remove it when it fails.
 
-    An existing folder at ``path`` is replaced only after the new one is complete.
+    An existing folder at ``path`` is replaced only after the new one is complete. Errors are those of :func:`replacing`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,6 +82,10 @@ def replacing_folder(path):
             shutil.rmtree(old)
         else:
             os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise _naming(error, path) from error
     finally:
         if temporary.exists():
             shutil.rmtree(temporary)

@@ -254,6 +254,8 @@ def values_for(notebooks, preset=None, data=None, given=(), results=None, models
         values |= {name: str(Path(path).resolve()) for name, path in folders.items() if path and name in notebook.parameters}
         for name, text in given:
             values[name] = _checked(notebook, name, _from_text(notebook, name, text, f"-p {name}"), f"-p {name}")
+            if name in folders and values[name]:
+                values[name] = str(Path(values[name]).resolve())
         passed.append(values)
     return passed
 

@@ -3,6 +3,7 @@
 Inside a notebook :func:`start_run` gives the :class:`Run` that knows the folder, measures the stages and writes the summary.
 """
 import sys
+import tempfile
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def run_notebooks(names=(), preset="quick", given=(), data=None, results=None, m
     Raises
     ------
     UsageError
-        If a notebook, preset, parameter or value is wrong. Nothing has been run then.
+        If a notebook, preset, parameter or value is wrong, or a folder cannot be written in. Nothing has been run then.
     KeyboardInterrupt
         Passed on after all kernels have been ended.
     """
@@ -124,10 +125,13 @@ def run_notebooks(names=(), preset="quick", given=(), data=None, results=None, m
     values = values_for(notebooks, read_preset(preset, folder), data, given, results, models)
     categories = [_category(notebook, passed) for notebook, passed in zip(notebooks, values)]
 
+    _check_writable("results", results)
+    for place in {passed["models"] for passed in values if passed.get("models")}:
+        _check_writable("models", Path(place))
+
     from ._execute import Execution
     from .reports.export import write_index
 
-    results.mkdir(parents=True, exist_ok=True)
     executions = [Execution(*one, results) for one in zip(notebooks, values, categories)]
     watcher = _Watcher(stream or sys.stderr)
     with ThreadPoolExecutor(max_workers=jobs) as pool:
@@ -149,6 +153,15 @@ def run_notebooks(names=(), preset="quick", given=(), data=None, results=None, m
         finally:
             watcher.close()
     return [future.result() for future in futures]
+
+
+def _check_writable(name, folder):
+    """Make the folder and try it: better to know now than after the training."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.NamedTemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UsageError(f"{name}: {folder} is no folder to write in ({error.strerror}); give another with --{name}") from error
 
 
 def _category(notebook, passed):
