@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def _naming(error, path):
-    """``error`` with what was to be written, which errors of a full disk leave out; some writers bury these in their own words."""
+    """``error`` with what was to be written, which a full disk's errors leave out or bury in other words."""
     if error.errno is None:
         return OSError(f"{path}: {error}")
     return OSError(error.errno, os.strerror(error.errno), str(path))

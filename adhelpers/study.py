@@ -305,7 +305,7 @@ def strip_of(category, assessment, explanations, audit, index, names=("LIME", "S
         map_limit=float(np.quantile(assessment.anomaly_maps.max(axis=(1, 2)), 0.9)), **(headline if titled else {}))
 
 
-def save_gallery(path, category, assessment, explanations, audit=None, *, names=("LIME", "SHAP"), title, tables, notes=()):
+def save_gallery(path, category, assessment, explanations, audit=None, *, names=("LIME", "SHAP"), title, tables, notes=(), verdicts=None):
     """Write the gallery page: tables first, then a card with its strip for each test image, good ones too.
 
     Parameters
@@ -318,6 +318,8 @@ def save_gallery(path, category, assessment, explanations, audit=None, *, names=
     tables : dict of str to pandas.DataFrame
     notes : list of str
         Sentences at the top.
+    verdicts : sequence of str, optional
+        One for each test image.
     """
     test, flags, cards = category.test, assessment.flags, []
     for index in range(len(test)):
@@ -326,7 +328,8 @@ def save_gallery(path, category, assessment, explanations, audit=None, *, names=
         cards.append(Card(
             name=str(test.names[index]), type=str(test.types[index]), index=index, score=float(assessment.scores[index]),
             decision="flagged" if flags[index] else "passed", correct=bool(flags[index] == (test.labels[index] == 1)),
-            jaccards={name: value if np.isfinite(value) else None for name, value in jaccards.items()}, picture=figure_png(strip)))
+            jaccards={name: value if np.isfinite(value) else None for name, value in jaccards.items()}, picture=figure_png(strip),
+            verdict="" if verdicts is None else str(verdicts[index])))
     settings = {"detector": assessment.title, "threshold": f"{assessment.threshold.value:.4f} ({assessment.threshold.rule})",
                 **{name: str(value) for name, value in category.settings.items()}}
     write_gallery(path, title=title, settings=settings, tables=tables, cards=cards, notes=list(notes))

@@ -14,6 +14,24 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
+def full_disk(*arguments):
+    # As h5py words it: the file is missing or buried, the reason too.
+    raise OSError(*arguments)
+
+
+@pytest.mark.parametrize("place", [replacing, replacing_folder])
+def test_a_full_disk_is_told_with_the_file(tmp_path, place):
+    with pytest.raises(OSError) as caught, place(tmp_path / "a"):
+        full_disk(28, "Can't synchronously write data")
+    assert str(caught.value) == f"[Errno 28] No space left on device: '{tmp_path / 'a'}'"
+    with pytest.raises(OSError) as caught, place(tmp_path / "a"):
+        full_disk("900 requested and 0 written")
+    assert str(caught.value) == f"{tmp_path / 'a'}: 900 requested and 0 written"
+    with pytest.raises(FileNotFoundError, match="another.png"), place(tmp_path / "a"):
+        (tmp_path / "another.png").read_bytes()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_temporary_name_keeps_the_suffix(tmp_path):
     with replacing(tmp_path / "b" / "x.weights.h5") as temporary:
         assert temporary.name.endswith(".weights.h5")

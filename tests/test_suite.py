@@ -154,6 +154,23 @@ def test_nothing_runs_after_a_wrong_request(folder, tmp_path, options, problem):
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize("name", ["results", "models"])
+def test_a_folder_that_cannot_be_written_in_is_named_before_anything_runs(folder, tmp_path, name):
+    (tmp_path / "file").write_text("kept")
+    options = {"results": tmp_path / "results", "models": tmp_path / "models", name: tmp_path / "file"}
+    stream = io.StringIO()
+    with pytest.raises(UsageError, match=f"{name}: .*file is no folder to write in .*--{name}"):
+        run_notebooks(["01"], folder=folder, stream=stream, **options)
+    assert (tmp_path / "file").read_text() == "kept" and stream.getvalue() == ""
+
+
+def test_a_folder_on_the_command_line_is_that_of_the_caller(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    notebooks = find_notebooks(["01"], folder)
+    assert values_for(notebooks, given=[("data_root", "images"), ("models", "")]) == [
+        {"data_root": str(tmp_path / "images"), "models": ""}]
+
+
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     """One good and one failing notebook, run at the same time; then the good one again, failing."""
@@ -270,6 +287,20 @@ def test_a_kernel_that_dies_is_reported(tmp_path):
     [outcome] = run_notebooks(results=tmp_path / "results", folder=tmp_path / "notebooks", stream=io.StringIO())
     assert "under “Too big”" in outcome.problem and "the kernel died" in outcome.problem
     assert outcome.partial.exists()
+
+
+def test_a_full_disk_is_told_and_leaves_no_cut_off_notebook(tmp_path, monkeypatch):
+    def cut_off(node, path, **_):
+        with open(path, "w") as file:
+            file.write('{"cells": [')
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("papermill.execute_notebook", cut_off)
+    write_notebook(tmp_path / "notebooks" / "01_full.ipynb", parameters=None)
+    [outcome] = run_notebooks(results=tmp_path / "results", folder=tmp_path / "notebooks", stream=io.StringIO())
+    place = tmp_path / "results" / "01_full" / "default"
+    assert outcome.problem == f"OSError: [Errno 28] No space left on device: '{place}'" and outcome.partial is None
+    assert list(place.parent.iterdir()) == []
 
 
 # ---- Run ----------------------------------------------------------------------------------------------------------------------

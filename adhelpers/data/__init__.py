@@ -3,10 +3,10 @@ from ._check import CategoryCheck, check_category
 from ._reading import CategoryError, read_image
 from .images import Category, ImageSet, load_category
 from .mvtec import fetch_category
-from .normalize import ObjectPose, divide_background, find_object
+from .normalize import ObjectPose, divide_background, find_object, object_mask
 from .synthetic import render_category, rendered_root
 
 __all__ = [
     "Category", "CategoryCheck", "CategoryError", "ImageSet", "ObjectPose", "check_category", "divide_background",
-    "fetch_category", "find_object", "load_category", "read_image", "render_category", "rendered_root",
+    "fetch_category", "find_object", "load_category", "object_mask", "read_image", "render_category", "rendered_root",
 ]

@@ -305,7 +305,8 @@ def _overlap(name, value):
 def _figures_of_run(path):
     """The columns of the index from one ``summary.json``."""
     summary = json.loads(path.read_text(encoding="utf-8"))
-    threshold, confusion = summary["threshold"] or {}, summary["confusion"]
+    threshold, confusion, shortcut = summary["threshold"] or {}, summary["confusion"], summary["shortcut"]
+    trusted = summary["trust_adjusted_recall"]
     seconds = sum((summary["seconds"] or {}).values())
     return {
         "detector": summary["detector"], "image_auroc": _estimate(summary["image_auroc"]),
@@ -314,6 +315,11 @@ def _figures_of_run(path):
         "false_alarms": f"{confusion['fp']} of {confusion['fp'] + confusion['tn']}" if confusion is not None else None,
         "jaccard": [_overlap(name, value) for name, value in (summary["jaccard"] or {}).items()],
         "seconds": f"{seconds:.0f}" if seconds else None,
+        "recall": f"{confusion['tp'] / (confusion['tp'] + confusion['fn']):.2f}" if confusion else None,
+        "trusted": None if trusted is None else f"{trusted:.2f}",
+        "shortcut": f"{shortcut['name'].replace('_', ' ')} {shortcut.get('separability', shortcut['auroc']):.2f}" if shortcut else None,
+        "shortcut_found": bool((shortcut or {}).get("significant")),
+        "verdicts": [f"{count} {name}" for name, count in (summary["verdicts"] or {}).items()],
     }
 
 

@@ -55,6 +55,8 @@ class Card:
         Short remarks shown beside the decision.
     extra : mapping of str to object
         Further lines of the card: what is shown before the value, and the value.
+    verdict : str
+        Such as ``"wrong reason"``; the cards can be filtered by it.
 
     Raises
     ------
@@ -79,6 +81,7 @@ class Card:
     picture: bytes
     badges: tuple = ()
     extra: Mapping = field(default_factory=dict)
+    verdict: str = ""
 
     def __post_init__(self):
         if self.decision not in ("flagged", "passed"):
@@ -187,7 +190,7 @@ def write_gallery(path, *, title, settings, tables, cards, notes=()):
     environment.filters.update(shown=_shown, number=_number, data_uri=_data_uri)
     text = environment.get_template("gallery.html").render(
         title=title, settings=settings, notes=notes, tables={name: _table(table) for name, table in tables.items()}, cards=cards,
-        types=sorted({str(card.type) for card in cards}, key=lambda name: (name != "good", name)),
+        verdicts=sorted({card.verdict for card in cards if card.verdict}), types=sorted({str(card.type) for card in cards}, key=lambda name: (name != "good", name)),
         explainers=list(dict.fromkeys(name for card in cards for name in card.jaccards)),
         # Only this script may run: a text that got past the escaping would still do nothing.
         script=Markup(script), script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode())

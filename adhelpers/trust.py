@@ -1,0 +1,282 @@
+"""Can it be trusted? The steps that notebooks share from the shortcut probe to the verdicts."""
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from .audit import (RepairResult, ShortcutProbe, VerdictSummary, image_statistics, probe_shortcuts, repair_test,
+                    shortcut_dependence, verdict_summary, verdicts)
+from .data import object_mask
+from .metrics import chance_levels, good_image_threshold, localization_table, paired_difference
+from .study import estimate_text
+
+
+@dataclass(frozen=True)
+class Shortcuts:
+    """Trivial statistics of the images of a category and what they tell.
+
+    Attributes
+    ----------
+    statistics, validation_statistics : pandas.DataFrame
+        Of the test and of the good validation images, as the detectors see them.
+    probe : ShortcutProbe
+    strongest : str or None
+        The statistic of the pixels (not of the file) that separates most.
+    """
+
+    statistics: pd.DataFrame
+    validation_statistics: pd.DataFrame
+    probe: ShortcutProbe
+    strongest: str | None
+
+
+def find_shortcuts(category, *, seed=0):
+    """Ask before any model: can a trivial statistic of the images tell test-good from test-anomalous?
+
+    Parameters
+    ----------
+    category : Category
+    seed : int
+        For the bootstrap.
+
+    Returns
+    -------
+    Shortcuts
+    """
+    test = category.test
+    files = [category.root / category.name / str(name) for name in test.names]
+    statistics = image_statistics(test.images, files)
+    probe = probe_shortcuts(statistics, test.labels, seed=seed)
+    pixels = [name for name in probe.table["statistic"] if not name.startswith("file_")]
+    return Shortcuts(statistics, image_statistics(category.validation.images), probe, pixels[0] if probe.strongest else None)
+
+
+def shortcut_table(shortcuts, count=8):
+    """The strongest trivial statistics as people read them.
+
+    Parameters
+    ----------
+    shortcuts : Shortcuts
+    count : int
+        At most so many rows.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    table = shortcuts.probe.table.head(count)
+    return pd.DataFrame({
+        "statistic": table["statistic"].str.replace("_", " "), "in defective images": table["direction"],
+        "AUROC": [f"{row.separability:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in table.itertuples()],
+        "p, corrected": table["p_value"].map("{:.3g}".format), "shortcut": np.where(table["significant"], "yes", "no")})
+
+
+def dependence(category, shortcuts, assessments, *, seed=0):
+    """Do the detectors' scores follow the strongest trivial statistic?
+
+    Parameters
+    ----------
+    category : Category
+    shortcuts : Shortcuts
+    assessments : list of Assessment
+    seed : int
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        A row for each detector.
+    sentences : list of str
+        What it means.
+    """
+    if shortcuts.strongest is None:
+        return pd.DataFrame(), [shortcuts.probe.sentence]
+    rows, sentences = {}, []
+    for one in assessments:
+        result = shortcut_dependence(
+            one.scores, shortcuts.statistics[shortcuts.strongest], category.test.labels, one.validation_scores,
+            shortcuts.validation_statistics[shortcuts.strongest], seed=seed)
+        rows[one.title] = {
+            "statistic": shortcuts.strongest.replace("_", " "),
+            "rank correlation, good validation": _signed(result["spearman_validation"]),
+            "rank correlation, test": _signed(result["spearman_test"]),
+            "image AUROC": estimate_text(result["auroc"]), "AUROC among images alike in it": estimate_text(result["auroc_within_strata"])}
+        sentences.append(f"{one.title[:1].upper()}{one.title[1:]}: {result['sentence']}")
+    return pd.DataFrame(rows).T, sentences
+
+
+def _signed(value):
+    return "–" if value is None else f"{value:+.2f}"
+
+
+def object_regions(category):
+    """Where the object is in each test image, its true defect included; the whole image where none stands out.
+
+    Parameters
+    ----------
+    category : Category
+
+    Returns
+    -------
+    ndarray of bool, shape (n, h, w)
+    """
+    test, regions = category.test, []
+    for image in test.images:
+        try:
+            regions.append(object_mask(image))
+        except ValueError:
+            regions.append(np.ones(image.shape[:2], dtype=bool))
+    regions = np.array(regions)
+    return regions | test.masks if category.has_masks else regions
+
+
+@dataclass(frozen=True)
+class Trust:
+    """The audit of one detector's flags and of the explainers that speak for it.
+
+    Attributes
+    ----------
+    repair : RepairResult or None
+        None without masks.
+    chance : dict of str to pandas.DataFrame
+        For each explainer the chance level of each test image; empty without masks.
+    localization : pandas.DataFrame
+        A row for each explainer: means over the defective images, beside what chance gives; empty without masks.
+    verdicts : dict of str to ndarray of str, shape (n,)
+        For each explainer one verdict for each test image.
+    summaries : dict of str to VerdictSummary
+    """
+
+    repair: RepairResult | None
+    chance: dict
+    localization: pd.DataFrame
+    verdicts: dict
+    summaries: dict
+
+
+def audit_trust(category, detector, assessment, explanations, good_explanations=None, *, explainers=("LIME", "SHAP", "residual map"),
+                reference="residual map", quantile=0.99, seed=0, show_progress=True):
+    """Tell the detector's fault from the explainer's: repair test, chance level, verdicts.
+
+    Parameters
+    ----------
+    category : Category
+        Without masks only what is known of labels and flags is said.
+    detector : Detector
+    assessment : Assessment
+    explanations : dict of str to Explanations
+        Of all test images.
+    good_explanations : dict of str to Explanations, optional
+        Of some good validation images, to fix a threshold for each explainer's heatmaps without a mask.
+    explainers : tuple of str
+        Those that get verdicts.
+    reference : str
+        The explainer that the others are compared with.
+    quantile : float
+        Share of the good images' pixels that the fixed threshold lets pass.
+    seed : int
+    show_progress : bool
+
+    Returns
+    -------
+    Trust
+    """
+    test, flags = category.test, assessment.flags
+    if not category.has_masks:
+        given = {name: verdicts(test.labels, flags) for name in explainers}
+        return Trust(None, {}, pd.DataFrame(), given, {name: verdict_summary(one, test.types, test.labels) for name, one in given.items()})
+    regions = object_regions(category)
+    heatmaps = {name: result.heatmaps for name, result in explanations.items()}
+    repair = repair_test(detector.score, test.images, assessment.counterparts, test.masks, {name: heatmaps[name] for name in explainers},
+                         assessment.threshold, object_regions=regions, seed=seed, show_progress=show_progress)
+    chance = {name: chance_levels(maps, test.masks, regions) for name, maps in heatmaps.items()}
+    given = {name: verdicts(
+        test.labels, flags, repair_cleared=repair.values("cleared"), repair_removed=repair.values("removed"),
+        control_removed=repair.values("control_mean"), explained_above_chance=chance[name]["p_adjusted"].to_numpy(),
+        explained_removed=repair.values("explained_removed", name)) for name in explainers}
+    return Trust(repair, chance, _localization(test, heatmaps, chance, good_explanations or {}, reference, quantile, seed), given,
+                 {name: verdict_summary(one, test.types, test.labels) for name, one in given.items()})
+
+
+def _localization(test, heatmaps, chance, good_explanations, reference, quantile, seed):
+    defective = test.labels == 1
+    thresholds = {name: good_image_threshold(result.heatmaps, quantile) for name, result in good_explanations.items()}
+    tables = {name: localization_table(maps, test.masks, thresholds.get(name)) for name, maps in heatmaps.items()}
+    rows = {}
+    for name, table in tables.items():
+        means, level = table[defective].mean(), chance[name][defective]
+        difference = paired_difference(table["relevance_mass_accuracy"], tables[reference]["relevance_mass_accuracy"], seed=seed)
+        rows[name] = {
+            "J*, upper bound": means["optimal_jaccard"], "J at a threshold from good images": means.get("jaccard_at", np.nan),
+            "pointing game": means["pointing_game"], "heatmap AUROC": means["heatmap_auroc"],
+            "relevance inside the defect": means["relevance_mass_accuracy"], "by chance on the object": level["mean"].mean(),
+            "images above chance": f"{int((level['p_adjusted'] <= 0.05).sum())} of {int(level['p_adjusted'].notna().sum())}",
+            f"relevance more than {reference}": "" if name == reference else estimate_text(difference)}
+    return pd.DataFrame(rows).T
+
+
+def verdict_table(trust, explainer="SHAP"):
+    """Counts of one explainer's verdicts by defect type.
+
+    Parameters
+    ----------
+    trust : Trust
+    explainer : str
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    return trust.summaries[explainer].counts.rename_axis(index=None, columns=None)
+
+
+def trust_findings(trust, explainers=("LIME", "SHAP")):
+    """What the repair test and the verdicts mean, in sentences that are true for the data they ran on.
+
+    Parameters
+    ----------
+    trust : Trust
+    explainers : tuple of str
+
+    Returns
+    -------
+    list of str
+    """
+    first = trust.summaries[explainers[0]]
+    if trust.repair is None:
+        return [f"Recall is {first.recall:.2f}. Without masks no flag can be verified: whether it is about the defect stays unknown."]
+    table, found = trust.repair.table, []
+    if table.empty:
+        return ["No defective image is flagged, so there is no flag to verify."]
+    found.append(f"Of {len(table)} flagged defective images {int(table['cleared'].sum())} lose their flag when the true defect is "
+                 f"repaired; the median share of the excess that the repair removes is {table['removed'].median():.2f}, that of "
+                 f"repairs of good surface {table['control_mean'].median():.2f}.")
+    found.append(f"Recall is {first.recall:.2f}; counting only flags raised by the defect it is {first.trust_adjusted_recall:.2f}.")
+    for name in explainers:
+        badly = int((trust.verdicts[name] == "right reason, badly explained").sum())
+        found.append(f"{name} explains {int((trust.verdicts[name] == 'right reason').sum())} of the flags raised by the defect well and "
+                     f"{badly} badly (not above chance, or what it points at does not move the score).")
+    return found
+
+
+def summary_parts(shortcuts, trust, explainer="SHAP"):
+    """The parts of ``summary.json`` that follow from the audit, as keywords for `adhelpers.suite.Run.summary`.
+
+    Parameters
+    ----------
+    shortcuts : Shortcuts
+    trust : Trust
+    explainer : str
+        Whose verdicts are counted.
+
+    Returns
+    -------
+    dict
+    """
+    summary, chance = trust.summaries[explainer], {}
+    for name, table in trust.chance.items():
+        tested = table["p_adjusted"].notna()
+        chance[name] = {"relevance": float(table["observed"][tested].mean()), "by_chance": float(table["mean"][tested].mean()),
+                        "above_chance": int((table["p_adjusted"] <= 0.05).sum()), "images": int(tested.sum())}
+    counts = {str(name): int(value) for name, value in summary.counts["all"].items()}
+    return {"shortcut": shortcuts.probe.as_dict(), "chance": chance or None, "verdicts": counts,
+            "trust_adjusted_recall": summary.trust_adjusted_recall}
