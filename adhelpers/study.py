@@ -79,7 +79,7 @@ def assess(title, detector, category, *, rule="normal_quantile", quantile=0.95, 
     Assessment
     """
     if rule not in THRESHOLD_RULES:
-        raise ValueError(f"rule must be one of {', '.join(THRESHOLD_RULES)}, not {rule!r}.")
+        raise ValueError(f"rule (threshold_rule) must be one of {', '.join(THRESHOLD_RULES)}, not {rule!r}.")
     test = category.test
     validation_scores, scores = detector.score(category.validation.images), detector.score(test.images)
     if rule == "normal_quantile":

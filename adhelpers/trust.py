@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 
 from .audit import (RepairResult, ShortcutProbe, VerdictSummary, image_statistics, probe_shortcuts, repair_test,
-                    shortcut_dependence, verdict_summary, verdicts)
+                    shortcut_dependence, verdict_rules, verdict_summary, verdicts)
 from .data import object_mask
 from .metrics import chance_levels, good_image_threshold, localization_table, paired_difference
 from .study import estimate_text
@@ -101,7 +101,7 @@ def dependence(category, shortcuts, assessments, *, seed=0):
             "rank correlation, test": _signed(result["spearman_test"]),
             "image AUROC": estimate_text(result["auroc"]), "AUROC among images alike in it": estimate_text(result["auroc_within_strata"])}
         sentences.append(f"{one.title[:1].upper()}{one.title[1:]}: {result['sentence']}")
-    return pd.DataFrame(rows).T, sentences
+    return pd.DataFrame.from_dict(rows, orient="index"), sentences
 
 
 def _signed(value):
@@ -211,7 +211,21 @@ def _localization(test, heatmaps, chance, good_explanations, reference, quantile
             "relevance inside the defect": means["relevance_mass_accuracy"], "by chance on the object": level["mean"].mean(),
             "images above chance": f"{int((level['p_adjusted'] <= 0.05).sum())} of {int(level['p_adjusted'].notna().sum())}",
             f"relevance more than {reference}": "" if name == reference else estimate_text(difference)}
-    return pd.DataFrame(rows).T
+    # From rows, not transposed from columns: each column keeps its own type, so that numbers can be rounded.
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def rules_page():
+    """The rule behind the verdicts as a notebook shows it, no cell cut short.
+
+    Returns
+    -------
+    IPython.display.HTML
+    """
+    from IPython.display import HTML
+
+    with pd.option_context("display.max_colwidth", None):
+        return HTML(verdict_rules().drop(columns="meaning").rename_axis(None).to_html())
 
 
 def verdict_table(trust, explainer="SHAP"):

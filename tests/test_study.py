@@ -76,7 +76,7 @@ def test_rules_that_use_test_labels_say_so_everywhere(nuts, detector, rule):
 
 
 def test_an_unknown_rule_is_named(nuts, detector):
-    with pytest.raises(ValueError, match="rule must be one of normal_quantile"):
+    with pytest.raises(ValueError, match="must be one of normal_quantile"):
         study.assess("subspace", detector, nuts, rule="best")
 
 

@@ -8,6 +8,7 @@
   const sort = document.getElementById("sort");
   const viewer = document.getElementById("viewer");
   const image = document.getElementById("viewer-image");
+  const strip = image.parentElement;
   let shown = cards;
   let current = 0;
 
@@ -53,7 +54,8 @@
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (step) {
       event.preventDefault();
-      show(current + step);
+      if (event.shiftKey) strip.scrollBy({ left: step * strip.clientWidth / 2 });
+      else show(current + step);
     }
   });
   viewer.addEventListener("close", () => shown[current].querySelector(".enlarge").focus());
