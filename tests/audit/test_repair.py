@@ -280,7 +280,7 @@ def test_nothing_flagged_gives_an_empty_table_with_all_columns():
     ({"counterparts": np.zeros((3, 20, 20, 1))}, "images and counterparts"), ({"threshold": np.nan}, "finite"),
     ({"heatmaps": np.zeros((4, 20, 20))}, "heatmaps must be a dict"),
     ({"heatmaps": {"LIME": np.zeros((4, 5, 5))}}, r"heatmaps\['LIME'\] must have the shape"),
-    ({"heatmaps": {"LIME": np.where(square(20, 1, 1), np.nan, np.zeros((4, 1, 1)))}}, r"heatmaps\['LIME'\] must be finite.*age 0"),
+    ({"heatmaps": {"LIME": np.where(square(20, 1, 1), np.nan, np.zeros((4, 1, 1)))}}, "must be finite.*image 0"),
     ({"heatmaps": {"LIME": np.zeros((4, 20, 20)), "lime": np.zeros((4, 20, 20))}}, "differ only in case"),
     ({"control_draws": 0}, "control_draws"), ({"margin": -1}, "margin"), ({"batch_size": 0}, "batch_size"),
     ({"object_regions": np.ones((4, 3, 3), bool)}, "object_regions"),
@@ -356,7 +356,8 @@ def test_failed_explanations_cost_no_call_and_have_no_curve():
 def test_curves_refuse_bad_input():
     image = np.ones((1, 4, 4, 1))
     for change, message in [({"steps": 0}, "steps"), ({"steps": 17}, "number of pixels, 16"),
-                            ({"heatmaps": {}}, "at least one explainer"), ({"counterparts": image[:, :2]}, "images and counterparts"),
+                            ({"heatmaps": {}}, "at least one explainer"),
+                            ({"counterparts": image[:, :2]}, "images and counterparts"),
                             ({"score": lambda images: np.full(len(images), np.nan)}, "NaN")]:
         arguments = {"score": total, "images": image, "counterparts": 0 * image, "heatmaps": {"LIME": image[..., 0]}, "steps": 4}
         with pytest.raises(ValueError, match=message):

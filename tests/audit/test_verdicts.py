@@ -228,7 +228,8 @@ def test_verdicts_agree_with_plain_conditions(rows):
 def test_the_printed_rule_holds_every_verdict_and_its_cutoffs():
     rules = verdict_rules(most=0.75, above_control=0.2, level=0.01)
     assert set(rules.index) == set(VERDICTS) and (rules.map(len) > 0).all(axis=None)
-    assert "at least 75 %" in rules.loc[RIGHT, "repair of the defect"] and "20 points more" in rules.loc[RIGHT, "repair of the defect"]
+    repair = rules.loc[RIGHT, "repair of the defect"]
+    assert "at least 75 %" in repair and "20 points more" in repair
     assert "at most 0.01" in rules.loc[RIGHT, "explanation"]
     assert rules.loc[BADLY, "explanation"] == "does not" and rules.loc[WRONG, "explanation"] == "any"
     assert rules.attrs == {"most": 0.75, "above_control": 0.2, "level": 0.01}
@@ -237,7 +238,8 @@ def test_the_printed_rule_holds_every_verdict_and_its_cutoffs():
 
 @pytest.mark.parametrize("change, message", [
     ({"labels": [1]}, "labels must have one value for each of the 2"), ({"flags": [0.3, 0.7]}, "use Threshold.flag"),
-    ({"control_removed": None}, "control_removed: missing"), ({"explained_above_chance": None}, "explained_above_chance: missing"),
+    ({"control_removed": None}, "control_removed: missing"),
+    ({"explained_above_chance": None}, "explained_above_chance: missing"),
     ({"repair_removed": [1.0]}, "repair_removed must have one value for each of the 2"),
     ({"repair_removed": [1.0, np.inf]}, "repair_removed must be finite or be NaN; got inf at index 1"),
     ({"explained_above_chance": [0.1, 7]}, r"p-value|\[0, 1\]"), ({"explained_removed": [1, 2, 3]}, "explained_removed"),
