@@ -118,6 +118,17 @@ class Run:
             parts["data"] = _counts(parts["data"])
         return write_summary(self.folder / file, dict.fromkeys(SUMMARY_KEYS) | parts | own)
 
+    def seconds_table(self):
+        """Seconds by stage of this run so far as a table.
+
+        Returns
+        -------
+        pandas.DataFrame
+        """
+        import pandas
+
+        return pandas.DataFrame({"seconds": pandas.Series(self.seconds, dtype=float).round(1)})
+
     def versions_table(self):
         """Versions, seed and parameters of this run as a two-column table.
 

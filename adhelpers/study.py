@@ -274,7 +274,7 @@ def sample_table(category, assessment, audit=None, explanations=None):
     return table
 
 
-def strip_of(category, assessment, explanations, audit, index, names=("LIME", "SHAP"), titled=True):
+def strip_of(category, assessment, explanations, audit, index, names=("LIME", "SHAP"), titled=True, repaired=None):
     """The strip of one test image: image, reconstruction, map, heatmaps, and where they overlap with the defect.
 
     Parameters
@@ -289,6 +289,8 @@ def strip_of(category, assessment, explanations, audit, index, names=("LIME", "S
         The explainers to show.
     titled : bool
         With file name, score and decision above it.
+    repaired : dict of int to (ndarray, float), optional
+        As `adhelpers.trust.repaired_defects` gives it.
 
     Returns
     -------
@@ -302,10 +304,12 @@ def strip_of(category, assessment, explanations, audit, index, names=("LIME", "S
         mask=None if test.masks is None else test.masks[index],
         optimal={name: (audit.jaccards[name][index], audit.cuts[name][index]) for name in names} if audit else None,
         # One scale for all strips of a run, so that a bright map is a high score.
-        map_limit=float(np.quantile(assessment.anomaly_maps.max(axis=(1, 2)), 0.9)), **(headline if titled else {}))
+        map_limit=float(np.quantile(assessment.anomaly_maps.max(axis=(1, 2)), 0.9)), repaired=(repaired or {}).get(index),
+        **(headline if titled else {}))
 
 
-def save_gallery(path, category, assessment, explanations, audit=None, *, names=("LIME", "SHAP"), title, tables, notes=(), verdicts=None):
+def save_gallery(path, category, assessment, explanations, audit=None, *, names=("LIME", "SHAP"), title, tables, notes=(), verdicts=None,
+                 repaired=None):
     """Write the gallery page: tables first, then a card with its strip for each test image, good ones too.
 
     Parameters
@@ -320,10 +324,12 @@ def save_gallery(path, category, assessment, explanations, audit=None, *, names=
         Sentences at the top.
     verdicts : sequence of str, optional
         One for each test image.
+    repaired : dict of int to (ndarray, float), optional
+        As in `strip_of`.
     """
     test, flags, cards = category.test, assessment.flags, []
     for index in range(len(test)):
-        strip = strip_of(category, assessment, explanations, audit, index, names, titled=False)
+        strip = strip_of(category, assessment, explanations, audit, index, names, titled=False, repaired=repaired)
         jaccards = {name: float(audit.jaccards[name][index]) for name in names} if audit else {}
         cards.append(Card(
             name=str(test.names[index]), type=str(test.types[index]), index=index, score=float(assessment.scores[index]),
@@ -433,17 +439,3 @@ def instructive(category, assessment, audit, count=4, explainer="SHAP"):
     others = first(labels & flags, jaccards) + first(labels & ~flags, -scores) + first(~labels & flags, scores)
     chosen = wrong[:max(1, count - len(others))] + others
     return list(dict.fromkeys(chosen))[:count]
-
-
-def seconds_table(run):
-    """Seconds by stage of a run as a table.
-
-    Parameters
-    ----------
-    run : Run
-
-    Returns
-    -------
-    pandas.DataFrame
-    """
-    return pd.DataFrame({"seconds": pd.Series(run.seconds).round(1)})

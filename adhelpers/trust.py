@@ -4,10 +4,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .audit import (RepairResult, ShortcutProbe, VerdictSummary, image_statistics, probe_shortcuts, repair_test,
-                    shortcut_dependence, verdict_rules, verdict_summary, verdicts)
+from .audit import (DeletionInsertion, RepairResult, ShortcutProbe, VerdictSummary, deletion_insertion, image_statistics, probe_shortcuts, repair_test,
+                    repaired,                    shortcut_dependence, verdict_rules, verdict_summary, verdicts)
 from .data import object_mask
 from .metrics import chance_levels, good_image_threshold, localization_table, paired_difference
+from .reports import deletion_insertion_curves
 from .study import estimate_text
 
 
@@ -137,6 +138,8 @@ class Trust:
     ----------
     repair : RepairResult or None
         None without masks.
+    curves : DeletionInsertion or None
+        Of the flagged defective images; None without masks or where there are none.
     chance : dict of str to pandas.DataFrame
         For each explainer the chance level of each test image; empty without masks.
     localization : pandas.DataFrame
@@ -147,6 +150,7 @@ class Trust:
     """
 
     repair: RepairResult | None
+    curves: DeletionInsertion | None
     chance: dict
     localization: pd.DataFrame
     verdicts: dict
@@ -183,7 +187,7 @@ def audit_trust(category, detector, assessment, explanations, good_explanations=
     test, flags = category.test, assessment.flags
     if not category.has_masks:
         given = {name: verdicts(test.labels, flags) for name in explainers}
-        return Trust(None, {}, pd.DataFrame(), given, {name: verdict_summary(one, test.types, test.labels) for name, one in given.items()})
+        return Trust(None, None, {}, pd.DataFrame(), given, {name: verdict_summary(one, test.types, test.labels) for name, one in given.items()})
     regions = object_regions(category)
     heatmaps = {name: result.heatmaps for name, result in explanations.items()}
     repair = repair_test(detector.score, test.images, assessment.counterparts, test.masks, {name: heatmaps[name] for name in explainers},
@@ -191,9 +195,17 @@ def audit_trust(category, detector, assessment, explanations, good_explanations=
     chance = {name: chance_levels(maps, test.masks, regions) for name, maps in heatmaps.items()}
     given = {name: verdicts(
         test.labels, flags, repair_cleared=repair.values("cleared"), repair_removed=repair.values("removed"),
-        control_removed=repair.values("control_mean"), explained_above_chance=chance[name]["p_adjusted"].to_numpy(),
+        control_removed=repair.values("control_max"), explained_above_chance=chance[name]["p_adjusted"].to_numpy(),
         explained_removed=repair.values("explained_removed", name)) for name in explainers}
-    return Trust(repair, chance, _localization(test, heatmaps, chance, good_explanations or {}, reference, quantile, seed), given,
+    found, curves = repair.table.index.to_numpy(), None
+    if len(found):
+        curves = deletion_insertion(detector.score, test.images[found], assessment.counterparts[found],
+                                    {name: maps[found] for name, maps in heatmaps.items()}, steps=16, show_progress=show_progress)
+    localization = _localization(test, heatmaps, chance, good_explanations or {}, reference, quantile, seed)
+    if curves is not None:
+        areas = curves.areas.groupby("explainer")[["deletion", "insertion"]].mean()
+        localization[["deletion area, low is good", "insertion area, high is good"]] = areas.loc[localization.index].to_numpy()
+    return Trust(repair, curves, chance, localization, given,
                  {name: verdict_summary(one, test.types, test.labels) for name, one in given.items()})
 
 
@@ -226,6 +238,47 @@ def rules_page():
 
     with pd.option_context("display.max_colwidth", None):
         return HTML(verdict_rules().drop(columns="meaning").rename_axis(None).to_html())
+
+
+def curves_figure(trust, names=("LIME", "SHAP", "residual map", "noise")):
+    """Mean deletion and insertion curves over the flagged defective images; empty where there are none or no masks.
+
+    Parameters
+    ----------
+    trust : Trust
+    names : tuple of str
+        The explainers to draw.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    if trust.curves is None:
+        return deletion_insertion_curves([0, 1], {}, {})
+    return deletion_insertion_curves(trust.curves.shares, *({name: curve[name] for name in names if name in curve}
+                                                            for curve in (trust.curves.deletion, trust.curves.insertion)))
+
+
+def repaired_defects(category, assessment, trust):
+    """The flagged defective images after their true defects were replaced by the counterpart.
+
+    Parameters
+    ----------
+    category : Category
+    assessment : Assessment
+    trust : Trust
+
+    Returns
+    -------
+    dict of int to (ndarray (h, w, c), float)
+        For the index of each flagged defective test image the repaired image and its score.
+    """
+    if trust.repair is None:
+        return {}
+    test, settings = category.test, trust.repair.settings
+    return {int(index): (repaired(test.images[index], assessment.counterparts[index], test.masks[index], settings["margin"],
+                                  settings["feather"]), float(score))
+            for index, score in trust.repair.table["repaired_score"].items()}
 
 
 def verdict_table(trust, explainer="SHAP"):

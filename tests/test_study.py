@@ -159,6 +159,9 @@ def test_the_strip_shows_each_explainer_beside_its_overlap(nuts, assessed, expla
     index = int(np.flatnonzero(nuts.test.labels)[0])
     titles = [ax.get_title("left") for ax in study.strip_of(nuts, assessed, explained, audited, index).axes]
     assert titles == ["image", "reconstruction", "anomaly map", "LIME", "SHAP", "LIME: overlap", "SHAP: overlap"]
+    repaired = {index: (assessed.counterparts[index], 0.1)}
+    mended = study.strip_of(nuts, assessed, explained, audited, index, repaired=repaired).axes[3]
+    assert mended.get_title("left") == "defect repaired" and "score 0.1" in [text.get_text() for text in mended.texts]
 
 
 def test_a_map_without_height_leaves_the_photograph_alone(nuts):

@@ -69,6 +69,10 @@ def test_a_perfect_detector_is_right_and_an_explainer_of_noise_is_not(nuts):
     table = audit.localization
     assert table.loc["residual map", "heatmap AUROC"] > 0.95 and 0.3 < table.loc["noise", "heatmap AUROC"] < 0.7
     assert table.loc["residual map", "relevance more than residual map"] == ""
+    assert table.loc["residual map", "deletion area, low is good"] < 0.2 < table.loc["noise", "deletion area, low is good"]
+    assert len(trust.curves_figure(audit, ("residual map", "noise")).axes[0].lines) == 2
+    clean = trust.repaired_defects(nuts, assessed, audit)
+    assert len(clean) == 8 and all(score <= assessed.threshold.value for _, score in clean.values())
     parts = trust.summary_parts(trust.find_shortcuts(nuts), audit, "noise")
     assert parts["verdicts"]["right reason, badly explained"] == badly["right reason, badly explained"]
     assert parts["trust_adjusted_recall"] == 1 and parts["chance"]["noise"]["images"] <= 8
@@ -83,6 +87,7 @@ def test_without_masks_only_what_can_be_known_is_said(nuts):
     detector = Subspace(n_components=3).fit(nuts.train.images, nuts.validation.images)
     audit = trust.audit_trust(bare, detector, study.assess("subspace", detector, bare), {})
     assert audit.repair is None and set(audit.verdicts["SHAP"]) <= {"flagged, unverified", "missed", "false alarm", "passed"}
+    assert trust.repaired_defects(bare, None, audit) == {} and not trust.curves_figure(audit).axes[0].lines
     assert "stays unknown" in trust.trust_findings(audit)[0]
     assert trust.summary_parts(trust.find_shortcuts(bare), audit)["chance"] is None
     assert trust.object_regions(bare).shape == (16, 64, 64)

@@ -2,14 +2,14 @@
 from .explore import explore
 from .export import SUMMARY_KEYS, notebook_to_html, versions, write_index, write_samples, write_summary
 from .figures import (
-    explainer_against_explainer, ground_truth_grid, image_grid, latent_pca, reconstruction_grid, sample_strip, score_against_jaccard,
-    score_separation, superpixel_overlay, training_curves,
+    deletion_insertion_curves, explainer_against_explainer, ground_truth_grid, image_grid, latent_pca, reconstruction_grid,
+    sample_strip, score_against_jaccard, score_separation, superpixel_overlay, training_curves,
 )
 from .gallery import Card, figure_png, write_gallery
 from .shortcut_figures import shortcut_figure
 
 __all__ = [
-    "SUMMARY_KEYS", "Card", "explainer_against_explainer", "explore", "figure_png", "ground_truth_grid", "image_grid", "latent_pca",
-    "notebook_to_html", "reconstruction_grid", "sample_strip", "score_against_jaccard", "score_separation", "shortcut_figure",
+    "SUMMARY_KEYS", "Card", "deletion_insertion_curves", "explainer_against_explainer", "explore", "figure_png", "ground_truth_grid", "image_grid",
+    "latent_pca", "notebook_to_html", "reconstruction_grid", "sample_strip", "score_against_jaccard", "score_separation", "shortcut_figure",
     "superpixel_overlay", "training_curves", "versions", "write_gallery", "write_index", "write_samples", "write_summary",
 ]

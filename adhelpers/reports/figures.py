@@ -8,11 +8,12 @@ import numpy as np
 from matplotlib.lines import Line2D
 from sklearn.decomposition import PCA
 
-from ._style import (ANOMALOUS, FAINT, GOOD, INK, check_batch, new_figure, one_line, plain_log_axis, styled, threshold_text,
+from ._style import (ANOMALOUS, FAINT, GOOD, INK, check_batch, new_figure, one_line, plain_log_axis, say, styled, threshold_text,
                      threshold_value, type_colors)
 from .pictures import ground_truth_grid, image_grid, reconstruction_grid, sample_strip, superpixel_overlay
 
-__all__ = ["explainer_against_explainer", "ground_truth_grid", "image_grid", "latent_pca", "reconstruction_grid", "sample_strip",
+__all__ = ["deletion_insertion_curves", "explainer_against_explainer", "ground_truth_grid", "image_grid", "latent_pca", "reconstruction_grid",
+           "sample_strip",
            "score_against_jaccard", "score_separation", "superpixel_overlay", "training_curves"]
 
 _SPLIT_MARKERS = {"train": "o", "validation": "s", "test": "^"}
@@ -314,6 +315,43 @@ def explainer_against_explainer(jaccards_a, jaccards_b, types, names=("LIME", "S
     ax.set_title(f"{names[1]} above {names[0]} in {int((second[known] > first[known]).sum())} of {int(known.sum())}")
     if known.any():
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+@styled
+def deletion_insertion_curves(shares, deletion, insertion, title="What happens to the score when the explained pixels go, or come back?"):
+    """Mean deletion and insertion curves of each explainer.
+
+    Parameters
+    ----------
+    shares : array (steps + 1,)
+        Share of the pixels that has been changed.
+    deletion, insertion : dict of str to array (n, steps + 1)
+        Scores of each image; a row of NaN is left out.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> figure = deletion_insertion_curves([0, 1], {"SHAP": [[1, 0]]}, {"SHAP": [[0, 1]]})
+    >>> [ax.get_title("left") for ax in figure.axes]
+    ['deletion: low is good', 'insertion: high is good']
+    """
+    figure = new_figure(8.6, 3.4, layout="constrained")
+    figure.suptitle(one_line(title), fontweight="bold", x=0.01, ha="left")
+    first = None
+    for position, (heading, curves) in enumerate((("deletion: low is good", deletion), ("insertion: high is good", insertion))):
+        first = figure.add_subplot(1, 2, position + 1, sharey=first, title=heading, xlabel="share of pixels, most relevant first")
+        for name, scores in curves.items():
+            first.plot(shares, np.nanmean(np.asarray(scores, dtype=float), axis=0), label=name, linewidth=1.5)
+    figure.axes[0].set_ylabel("mean score")
+    if deletion:
+        figure.axes[1].legend()
+    else:
+        say(figure.axes[0], "no flagged defective image")
     return figure
 
 

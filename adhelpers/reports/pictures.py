@@ -215,7 +215,7 @@ def superpixel_overlay(image, segments, title=None):
 
 @styled
 def sample_strip(image, counterpart, anomaly_map, heatmaps, mask=None, optimal=None, title="", score=None, threshold=None,
-                 map_limit=None):
+                 map_limit=None, repaired=None):
     """One sample from the image to the verdict on its explanations, side by side.
 
     Image, reconstruction, anomaly map, the heatmap of each explainer; then for each explainer a Jaccard panel that shows, in
@@ -241,6 +241,8 @@ def sample_strip(image, counterpart, anomaly_map, heatmaps, mask=None, optimal=N
         With ``score`` it tells whether the image is flagged (score > threshold).
     map_limit : float, optional
         The map value of the last colour, so that the strips of a run can be compared; by default the map's own largest.
+    repaired : (array (h, w, c), float), optional
+        The image after its true defect was replaced by the counterpart, and its score then.
 
     Returns
     -------
@@ -268,7 +270,7 @@ def sample_strip(image, counterpart, anomaly_map, heatmaps, mask=None, optimal=N
         raise ValueError(f"optimal must only name explainers in heatmaps, {sorted(heatmaps)}; it also names {stray}.")
     mask = None if mask is None else np.asarray(mask, dtype=bool)
     headed = bool(title) or score is not None
-    figure, axes = image_panels(1, 3 + len(heatmaps) + len(optimal), shown.shape, top=0.45 if headed else 0.2, bottom=0.27)
+    figure, axes = image_panels(1, 3 + (repaired is not None) + len(heatmaps) + len(optimal), shown.shape, top=0.45 if headed else 0.2, bottom=0.27)
     panels = iter(axes[0])
     ax = _named(panels, "image")
     show_image(ax, image)
@@ -277,6 +279,10 @@ def sample_strip(image, counterpart, anomaly_map, heatmaps, mask=None, optimal=N
     ax = _named(panels, "anomaly map")
     show_map(ax, anomaly_map, map_limit)
     outline(ax, mask)
+    if repaired is not None:
+        ax = _named(panels, "defect repaired")
+        show_image(ax, repaired[0])
+        corner(ax, f"score {repaired[1]:.3g}")
     for name, heatmap in heatmaps.items():
         ax = _named(panels, name)
         if show_heatmap(ax, heatmap) in ax.images:

@@ -378,7 +378,7 @@ def test_planted_brightness(tmp_path):
     def brightness(batch):
         return batch.mean(axis=(1, 2, 3))
 
-    threshold = metrics.midpoint_threshold(brightness(planted.images), planted.labels).value
+    threshold = metrics.gmean_threshold(brightness(planted.images), planted.labels).value
     assert planted.deserved(planted.verdicts(brightness, smooth(planted.residuals(planted.images)), threshold), WRONG)
 
 

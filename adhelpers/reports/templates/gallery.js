@@ -32,6 +32,7 @@
     current = (position + shown.length) % shown.length;
     const card = shown[current];
     const picture = card.querySelector("img");
+    viewer.dataset.verdict = card.dataset.verdict || "";
     image.src = picture.src;
     image.alt = picture.alt;
     document.getElementById("viewer-name").textContent = card.querySelector("bdi").textContent;
