@@ -3,6 +3,7 @@ import os
 import time
 
 from tqdm.auto import tqdm
+from tqdm.notebook import tqdm as notebook_tqdm
 
 # The runner names a file here: an executed notebook must not hold progress bars, yet the person who waits for it wants one.
 _STATUS_VARIABLE = "ADHELPERS_STATUS_FILE"
@@ -50,6 +51,25 @@ class _StatusFile:
                 self._written = float("inf")
 
 
+class _NotebookBar(notebook_tqdm):
+    """A bar whose widget leaves an empty output: a saved one would read "Error displaying widget" when the notebook is opened again."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, display=False, **options)
+        self._shown = None
+        if not self.disable:
+            from IPython.display import display
+
+            self._shown, self.displayed = display(self.container, display_id=True), True
+
+    def close(self):
+        super().close()
+        if getattr(self, "_shown", None) is not None:
+            from IPython.display import HTML
+
+            self._shown.update(HTML(""))
+
+
 def progress(iterable=None, description="", total=None, enabled=True):
     """A progress bar over ``iterable`` (or, without one, a context manager with ``update`` and ``set_postfix_str``).
 
@@ -71,4 +91,5 @@ def progress(iterable=None, description="", total=None, enabled=True):
     path = os.environ.get(_STATUS_VARIABLE)
     if enabled and path:
         return _StatusFile(iterable, description, total, path)
-    return tqdm(iterable, desc=description, total=total, disable=not enabled, leave=False)
+    kind = _NotebookBar if issubclass(tqdm, notebook_tqdm) else tqdm
+    return kind(iterable, desc=description, total=total, disable=not enabled, leave=False)

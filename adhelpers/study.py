@@ -363,14 +363,15 @@ def summary_parts(category, assessment, audit=None):
             "confusion": assessment.detection.confusion, "jaccard": jaccard}
 
 
-def on_photographs(category, maps, indices, size=256):
-    """Maps turned back onto the photographs as they are on disk, before light, pose and crop were changed.
+def on_photographs(category, assessment, indices, size=256):
+    """Anomaly maps turned back onto the photographs as they are on disk, before light, pose and crop were changed.
+
+    Where the map reaches the threshold it is drawn in full; below, it fades.
 
     Parameters
     ----------
     category : Category
-    maps : ndarray, shape (n, h, w)
-        For all test images; 0 or less is not drawn.
+    assessment : Assessment
     indices : sequence of int
         Which test images to show.
     size : int
@@ -381,7 +382,9 @@ def on_photographs(category, maps, indices, size=256):
     matplotlib.figure.Figure
     """
     test, pictures = category.test, []
-    limit = float(maps[list(indices)].max()) or 1.0
+    maps = assessment.anomaly_maps
+    # A score that sums over the image has a threshold that no pixel reaches.
+    limit = min(assessment.threshold.value, float(maps[list(indices)].max())) or 1.0
     for index in indices:
         photograph, _ = read_image((category.root / category.name / str(test.names[index])).read_bytes())
         strength = np.clip(test.to_original(maps[index], index) / limit, 0, 1)[..., None]

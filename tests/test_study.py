@@ -164,10 +164,12 @@ def test_the_strip_shows_each_explainer_beside_its_overlap(nuts, assessed, expla
     assert mended.get_title("left") == "defect repaired" and "score 0.1" in [text.get_text() for text in mended.texts]
 
 
-def test_a_map_without_height_leaves_the_photograph_alone(nuts):
+def test_the_photograph_shows_where_the_map_is_low_and_the_map_where_it_reaches_the_threshold(nuts, assessed):
+    import dataclasses
+
     maps = np.zeros((len(nuts.test), 64, 64), "float32")
-    maps[0] = 1
-    figure = study.on_photographs(nuts, maps, [0, 1], size=64)
+    maps[0] = assessed.threshold.value
+    figure = study.on_photographs(nuts, dataclasses.replace(assessed, anomaly_maps=maps), [0, 1], size=64)
     bright, plain = (ax.images[0].get_array() for ax in figure.axes[:2])
     np.testing.assert_allclose(plain, nuts.test.images[1], atol=0.02)
     assert np.abs(bright - nuts.test.images[0]).mean() > 0.2

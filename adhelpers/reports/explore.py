@@ -86,7 +86,7 @@ def _browser(images, heatmaps, masks, counterparts, anomaly_maps, describe, thre
     # A slider redraws when it is let go: one picture for each pixel that it passes would arrive late and out of step.
     index = widgets.IntSlider(value=0, min=0, max=len(images) - 1, description="Image", continuous_update=False)
     explainer = widgets.Dropdown(options=list(heatmaps), description="Explainer")
-    quantile = widgets.FloatSlider(value=0.95, min=0.0, max=0.999, step=0.001, readout_format=".3f", description="Quantile",
+    quantile = widgets.FloatSlider(value=0.95, min=0.5, max=0.999, step=0.001, readout_format=".3f", description="Quantile",
                                    continuous_update=False)
     text, picture = widgets.HTML(), widgets.Image(format="png", layout=widgets.Layout(max_width="100%", object_fit="contain"))
 
