@@ -412,33 +412,3 @@ def examples(category, per_type=1):
     types = category.test.types
     ordered = sorted(set(types), key=lambda kind: (kind != "good", kind))
     return np.concatenate([np.flatnonzero(types == kind)[:per_type] for kind in ordered])
-
-
-def instructive(category, assessment, audit, count=4, explainer="SHAP"):
-    """Indices of test images that teach most: the surest flags in the wrong place, then a clear hit, a miss and a false alarm.
-
-    Parameters
-    ----------
-    category : Category
-    assessment : Assessment
-    audit : LocalizationAudit
-    count : int
-        At most so many.
-    explainer : str
-
-    Returns
-    -------
-    list of int
-        Without repetition; fewer than ``count`` where a kind does not occur.
-    """
-    labels, flags, scores = category.test.labels == 1, assessment.flags, assessment.scores
-    jaccards = np.nan_to_num(audit.jaccards[explainer], nan=-1.0)
-    wrong = [int(np.flatnonzero(category.test.names == name)[0]) for name in audit.wrong_place[explainer]["name"]]
-
-    def first(candidates, key):
-        found = np.flatnonzero(candidates)
-        return [int(found[np.argmax(key[found])])] if len(found) else []
-
-    others = first(labels & flags, jaccards) + first(labels & ~flags, -scores) + first(~labels & flags, scores)
-    chosen = wrong[:max(1, count - len(others))] + others
-    return list(dict.fromkeys(chosen))[:count]
