@@ -57,7 +57,7 @@ def build_encoder(shape, size="paper", latent_dim=32, width=1.0, policy="float32
         hidden = layers.Conv2D(_scaled(256, width), 3, 2, "same", activation="relu", dtype=policy)(hidden)
         hidden = layers.Dense(_scaled(160, width), activation="tanh", dtype=policy)(layers.Flatten(dtype=policy)(hidden))
     else:
-        # Without batch normalisation ReLU units die in the first steps, and the code with them, in about half of the trainings.
+        # Without batch normalisation ReLU units died in the first steps of most trainings that were tried, and the code with them.
         for filters in (32, 64, 64, 128):
             hidden = layers.Conv2D(_scaled(filters, width), 4, 2, "same", activation="elu", dtype=policy)(hidden)
         hidden = layers.Flatten(dtype=policy)(hidden)
