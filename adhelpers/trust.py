@@ -4,8 +4,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .audit import (DeletionInsertion, RepairResult, ShortcutProbe, VerdictSummary, deletion_insertion, image_statistics, probe_shortcuts, repair_test,
-                    repaired,                    shortcut_dependence, verdict_rules, verdict_summary, verdicts)
+from .audit import (DeletionInsertion, RepairResult, ShortcutProbe, deletion_insertion, image_statistics, probe_shortcuts,
+                    repair_test, repaired, shortcut_dependence, verdict_rules, verdict_summary, verdicts)
 from .data import object_mask
 from .metrics import chance_levels, good_image_threshold, localization_table, paired_difference
 from .reports import deletion_insertion_curves

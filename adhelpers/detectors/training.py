@@ -169,15 +169,10 @@ def _network_values(trainable):
     return {name: variable.value.numpy() for name, variable in _variables(trainable) if name.startswith("network/")}
 
 
-def _assign(trainable, values, path=None):
-    variables = {name: variable for name, variable in _variables(trainable) if name in values or path is not None}
-    wrong = [name for name, variable in variables.items()
-             if name not in values or tuple(values[name].shape) != tuple(variable.shape)]
-    if wrong:
-        raise ValueError(f"{path} belongs to another architecture ({len(wrong)} arrays differ, the first is {wrong[0]}). "
-                         "Remove it to train from the start.")
-    for name, variable in variables.items():
-        variable.assign(values[name])
+def _assign(trainable, values):
+    for name, variable in _variables(trainable):
+        if name in values:
+            variable.assign(values[name])
 
 
 def _write_checkpoint(path, trainable, best, state):
@@ -199,7 +194,12 @@ def _read_checkpoint(path, trainable, plan):
         raise ValueError(f"{path} was written with another training plan ({state['plan']}, now {asdict(plan)}). "
                          "Remove it to train from the start.")
     best = {name.removeprefix("best/"): value for name, value in arrays.items() if name.startswith("best/")}
-    _assign(trainable, {name: value for name, value in arrays.items() if not name.startswith("best/")}, path)
+    wrong = [name for name, variable in _variables(trainable)
+             if name not in arrays or tuple(arrays[name].shape) != tuple(variable.shape)]
+    if wrong:
+        raise ValueError(f"{path} belongs to another architecture ({len(wrong)} arrays differ, the first is {wrong[0]}). "
+                         "Remove it to train from the start.")
+    _assign(trainable, arrays)
     return best, state
 
 
