@@ -1,5 +1,6 @@
 """Anomaly detectors that are trained on good images only."""
 from .base import Detector, check_images, read_manifest
+from .learning_rate import LearningRateSweep, find_learning_rate, learning_rate_factor, suggested_rate
 from .losses import adversarial_loss, binary_cross_entropy, discriminator_loss, kl_divergence, squared_error
 from .residuals import ReconstructionDetector, ResidualScore, gaussian_kernel, smooth, structural_similarity
 from .subspace import Subspace, plant_patches

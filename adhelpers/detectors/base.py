@@ -66,9 +66,12 @@ class Detector(ABC):
         The (h, w, c) of the images it was fitted on.
     folder : Path or None
         Where it is stored.
+    scoring_parameters : tuple of str
+        Those of ``parameters`` that training does not depend on; they can be changed in `load`.
     """
 
     name = "detector"
+    scoring_parameters = ()
 
     def __init__(self, **parameters):
         self.parameters = parameters
@@ -134,13 +137,15 @@ class Detector(ABC):
         self.folder = Path(folder)
 
     @classmethod
-    def load(cls, folder):
+    def load(cls, folder, **scoring):
         """Rebuild a stored detector: the architecture from code, the numbers from checked files.
 
         Parameters
         ----------
         folder : str or Path
             A folder written by `save`.
+        **scoring
+            Other values for some of ``scoring_parameters``; what is not given is as it was stored.
 
         Returns
         -------
@@ -151,14 +156,18 @@ class Detector(ABC):
         FileNotFoundError
             If the manifest or a file it names is missing.
         ValueError
-            If the folder holds another kind of detector, a file's SHA-256 is not the manifest's, or the weights do not fit
+            If the folder holds another kind of detector, ``scoring`` names something else, a file's SHA-256 is not the manifest's, or the weights do not fit
             the architecture.
         """
         manifest = read_manifest(folder)
         if manifest["detector"] != cls.__name__:
             raise ValueError(f"{folder} holds a {manifest['detector']}, not a {cls.__name__}: load it with "
                              f"{manifest['detector']}.load.")
-        detector = cls(**manifest["parameters"])
+        unknown = [name for name in scoring if name not in cls.scoring_parameters]
+        if unknown:
+            raise ValueError(f"{unknown[0]} cannot be changed in a trained {cls.__name__}; "
+                             f"what can is {', '.join(cls.scoring_parameters) or 'nothing'}.")
+        detector = cls(**manifest["parameters"] | scoring)
         detector.image_shape = tuple(manifest["image_shape"])
         detector._read(Path(folder), manifest)
         detector.folder = Path(folder)

@@ -185,6 +185,7 @@ class ReconstructionDetector(Detector):
     `ResidualScore`.
     """
 
+    scoring_parameters = ("score", "residual", "smoothing", "top_fraction")
     _BATCH = 32
 
     def __init__(self, *, score, residual, smoothing, top_fraction, **parameters):

@@ -79,6 +79,8 @@ class Subspace(ReconstructionDetector):
     """
 
     name = "subspace"
+    # The score chooses the number of components.
+    scoring_parameters = ()
 
     def __init__(self, n_components="auto", score="smooth_max", residual="absolute", smoothing=2.0, top_fraction=0.01, seed=0):
         if n_components != "auto" and (isinstance(n_components, str) or n_components < 1):

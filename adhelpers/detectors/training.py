@@ -1,10 +1,12 @@
 """The one training loop: augmentation, history, early stopping, best weights, checkpoints that continue bit for bit."""
 import hashlib
+import importlib.util
 import json
 import math
 import time
 import zipfile
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,10 +17,11 @@ import tensorflow as tf
 from .._files import replacing, write_text
 from .._progress import progress
 from .base import MANIFEST
+from .learning_rate import SCHEDULES, learning_rate_factor
 
 FLIPS = ("none", "horizontal", "vertical", "both")
 # Raised when a change to the code makes stored detectors of the same parameters wrong.
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ class Trainable(ABC):
     networks : dict of str to keras.Model
         All networks whose weights are trained and kept.
     optimizers : dict of str to keras.optimizers.Optimizer
-        All of them, already built.
+        All of them, already built, each with a plain number as its learning rate: schedules are the plan's affair.
     """
 
     networks: dict
@@ -143,6 +146,12 @@ class TrainingPlan:
     checkpoint_every : int
         Epochs between checkpoints.
     seed : int
+    schedule : {"constant", "cosine", "cyclical"}
+        How all learning rates change with the steps, see `learning_rate_factor`.
+    cycle_epochs : int
+        Epochs of one cycle, for ``"cyclical"``.
+    plateau : int
+        Halve all learning rates after so many epochs without a better ``monitor``; 0 never does.
     """
 
     epochs: int
@@ -151,11 +160,17 @@ class TrainingPlan:
     monitor: str = "val_reconstruction"
     checkpoint_every: int = 5
     seed: int = 0
+    schedule: str = "constant"
+    cycle_epochs: int = 10
+    plateau: int = 0
 
     def __post_init__(self):
-        for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 0), ("checkpoint_every", 1), ("seed", 0)):
+        for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 0), ("checkpoint_every", 1), ("seed", 0), ("cycle_epochs", 1),
+                            ("plateau", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be {least} or more, not {getattr(self, name)}.")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, not {self.schedule!r}.")
 
 
 def _variables(trainable):
@@ -209,7 +224,8 @@ def _epoch_order(count, batch_size, seed, epoch):
     return np.resize(order, (math.ceil(count / batch_size), batch_size))
 
 
-def train(trainable, train_images, validation_images, plan, *, checkpoint=None, show_progress=True, description="training"):
+def train(trainable, train_images, validation_images, plan, *, checkpoint=None, show_progress=True, description="training",
+          tensorboard=None):
     """Train, and leave the best weights in the networks.
 
     All randomness follows from ``plan.seed``, the epoch and the step, so a training that was killed and is started again with
@@ -225,6 +241,8 @@ def train(trainable, train_images, validation_images, plan, *, checkpoint=None, 
     show_progress : bool
     description : str
         Text before the progress bar.
+    tensorboard : str or Path, optional
+        Folder for TensorBoard's event files: every column of the history against the epoch.
 
     Returns
     -------
@@ -244,16 +262,27 @@ def train(trainable, train_images, validation_images, plan, *, checkpoint=None, 
     train_step = tf.function(trainable.train_step, input_signature=(
         tf.TensorSpec((batch_size, *shape), tf.float32), tf.TensorSpec((2,), tf.int32)))
     validation_step = tf.function(trainable.validation_step, input_signature=(tf.TensorSpec((None, *shape), tf.float32),))
-    best, state = {}, {"plan": asdict(plan), "epoch": 0, "best_value": None, "best_epoch": 0, "history": []}
+    best, state = {}, {"plan": asdict(plan), "epoch": 0, "best_value": None, "best_epoch": 0, "history": [], "halvings": 0,
+                       "halved_epoch": 0, "rates": {name: float(one.learning_rate) for name, one in trainable.optimizers.items()}}
     if checkpoint is not None and Path(checkpoint).exists():
         best, state = _read_checkpoint(checkpoint, trainable, plan)
-    with progress(total=plan.epochs, description=description, enabled=show_progress) as bar:
+    order_length = math.ceil(len(train_images) / batch_size)
+
+    def set_rates(step):
+        factor = 0.5 ** state["halvings"] * learning_rate_factor(plan.schedule, step, plan.epochs * order_length,
+                                                                 plan.cycle_epochs * order_length)
+        for name, optimizer in trainable.optimizers.items():
+            optimizer.learning_rate.assign(state["rates"][name] * factor)
+
+    with progress(total=plan.epochs, description=description, enabled=show_progress) as bar, _event_writer(tensorboard) as log:
         bar.update(state["epoch"])
         while state["epoch"] < plan.epochs:
             if plan.patience and state["epoch"] - state["best_epoch"] >= plan.patience:
                 break
-            row = _run_epoch(train_step, validation_step, train_images, validation_images, plan, batch_size, state["epoch"])
-            rate = float(tf.convert_to_tensor(next(iter(trainable.optimizers.values())).learning_rate))
+            if plan.plateau and state["epoch"] - max(state["best_epoch"], state["halved_epoch"]) >= plan.plateau:
+                state["halvings"], state["halved_epoch"] = state["halvings"] + 1, state["epoch"]
+            row = _run_epoch(train_step, validation_step, train_images, validation_images, plan, batch_size, state["epoch"], set_rates)
+            rate = float(next(iter(trainable.optimizers.values())).learning_rate)
             state["epoch"] += 1
             row = {"epoch": state["epoch"], **row, "learning_rate": rate}
             bad = [name for name, value in row.items() if not math.isfinite(value)]
@@ -268,17 +297,42 @@ def train(trainable, train_images, validation_images, plan, *, checkpoint=None, 
             if checkpoint is not None and state["epoch"] % plan.checkpoint_every == 0:
                 _write_checkpoint(checkpoint, trainable, best, state)
                 write_text(Path(checkpoint).with_suffix(".csv"), pd.DataFrame(state["history"]).to_csv(index=False))
+            log(row)
             bar.update(1)
             bar.set_postfix_str(f"{plan.monitor} {row[plan.monitor]:.4g} (best {state['best_value']:.4g})")
     _assign(trainable, best)
     return pd.DataFrame(state["history"])
 
 
-def _run_epoch(train_step, validation_step, train_images, validation_images, plan, batch_size, epoch):
+@contextmanager
+def _event_writer(folder):
+    """A function that writes a row of the history for TensorBoard; it does nothing without a folder."""
+    if folder is None:
+        yield lambda row: None
+        return
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ModuleNotFoundError("tensorboard is not installed: pip install tensorboard, or train without the option tensorboard.")
+    writer = tf.summary.create_file_writer(str(folder))
+
+    def log(row):
+        with writer.as_default():
+            for name, value in row.items():
+                tf.summary.scalar(name, value, step=row["epoch"])
+
+    try:
+        yield log
+    finally:
+        writer.close()
+
+
+def _run_epoch(train_step, validation_step, train_images, validation_images, plan, batch_size, epoch, set_rates):
     started = time.monotonic()
     order = _epoch_order(len(train_images), batch_size, plan.seed, epoch)
-    steps = [train_step(tf.constant(train_images[batch]), tf.constant((plan.seed, epoch * len(order) + index), tf.int32))
-             for index, batch in enumerate(order)]
+    steps = []
+    for index, batch in enumerate(order):
+        step = epoch * len(order) + index
+        set_rates(step)
+        steps.append(train_step(tf.constant(train_images[batch]), tf.constant((plan.seed, step), tf.int32)))
     row = {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
     sizes, parts = [], []
     for start in range(0, len(validation_images), batch_size):
@@ -290,11 +344,12 @@ def _run_epoch(train_step, validation_step, train_images, validation_images, pla
     return row
 
 
-def fit_or_load(detector, category, models, *, show_progress=True):
+def fit_or_load(detector, category, models, *, show_progress=True, **options):
     """Fit a detector on a category's good images, or find the one that was fitted on them before.
 
-    The place is ``models/<category>/<detector>/<hash of parameters and data>/``. A training that was interrupted goes on from its
-    last checkpoint.
+    The place is ``models/<category>/<detector>/<hash of parameters and data>/``. Parameters that only say how a map becomes a
+    score (`Detector.scoring_parameters`) are not part of the hash: they can be changed without another training. A training that
+    was interrupted goes on from its last checkpoint.
 
     Parameters
     ----------
@@ -305,18 +360,22 @@ def fit_or_load(detector, category, models, *, show_progress=True):
     models : str or Path
         Folder for stored detectors.
     show_progress : bool
+    **options
+        More arguments for the detector's ``fit``, such as ``tensorboard``.
 
     Returns
     -------
     Detector
         Fitted; its ``folder`` is where it is stored, a place also for what belongs to it alone, such as its explanations.
     """
-    identity = json.dumps([_FORMAT, type(detector).__name__, detector.parameters, category.fingerprint], sort_keys=True)
+    scoring = {name: detector.parameters[name] for name in detector.scoring_parameters}
+    trained = {name: value for name, value in detector.parameters.items() if name not in scoring}
+    identity = json.dumps([_FORMAT, type(detector).__name__, trained, category.fingerprint], sort_keys=True)
     folder = Path(models) / category.name / detector.name / hashlib.sha256(identity.encode()).hexdigest()[:12]
     if (folder / MANIFEST).is_file():
-        return type(detector).load(folder)
+        return type(detector).load(folder, **scoring)
     checkpoint = folder.with_suffix(".checkpoint.npz")
-    detector.fit(category.train.images, category.validation.images, checkpoint=checkpoint, show_progress=show_progress)
+    detector.fit(category.train.images, category.validation.images, checkpoint=checkpoint, show_progress=show_progress, **options)
     detector.save(folder)
     for leftover in (checkpoint, checkpoint.with_suffix(".csv")):
         leftover.unlink(missing_ok=True)

@@ -184,8 +184,8 @@ class VAEGAN(ReconstructionDetector):
         variational autoencoder without batch normalisation (which overfits a few hundred images), the mean image subtracted,
         squared error.
     latent_dim, reconstruction_loss, kl_weight, adversarial_weight, batch_size, schedule, epochs : optional
-        None takes what belongs to ``size``. ``adversarial_weight=0`` trains no discriminator. ``schedule`` is ``"constant"`` or
-        ``"cosine"`` (the learning rate falls to zero).
+        None takes what belongs to ``size``. ``adversarial_weight=0`` trains no discriminator. ``schedule`` is one of
+        `TrainingPlan`.
     width : float
         Scales the number of filters.
     learning_rate : float
@@ -239,7 +239,7 @@ class VAEGAN(ReconstructionDetector):
 
     def _check(self):
         parameters = self.parameters
-        choices = {"reconstruction_loss": _RECONSTRUCTION_LOSSES, "schedule": ("constant", "cosine"), "precision": _PRECISIONS}
+        choices = {"reconstruction_loss": _RECONSTRUCTION_LOSSES, "precision": _PRECISIONS}
         for name, allowed in choices.items():
             if parameters[name] not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {parameters[name]!r}.")
@@ -254,7 +254,7 @@ class VAEGAN(ReconstructionDetector):
 
     def _plan(self):
         return TrainingPlan(**{name: self.parameters[name]
-                               for name in ("epochs", "batch_size", "patience", "checkpoint_every", "seed")})
+                               for name in ("epochs", "batch_size", "patience", "checkpoint_every", "seed", "schedule")})
 
     def _build(self, mean_image):
         height, width, _ = self.image_shape
@@ -287,12 +287,9 @@ class VAEGAN(ReconstructionDetector):
         keras.utils.set_random_seed(parameters["seed"])
         self.image_shape = train_images.shape[1:]
         self._build(train_images.mean(axis=0))
-        steps = parameters["epochs"] * -(-len(train_images) // min(parameters["batch_size"], len(train_images)))
-        rate = parameters["learning_rate"]
 
         def adam(*names):
-            scheduled = keras.optimizers.schedules.CosineDecay(rate, steps) if parameters["schedule"] == "cosine" else rate
-            optimizer = keras.optimizers.Adam(scheduled)
+            optimizer = keras.optimizers.Adam(parameters["learning_rate"])
             # Built before training: an optimiser that is built later cannot take its state from a checkpoint.
             optimizer.build([variable for name in names for variable in self.networks[name].trainable_variables])
             return optimizer
