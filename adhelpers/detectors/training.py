@@ -128,6 +128,9 @@ class Trainable(ABC):
     def validation_step(self, images):
         """Losses on a batch without an update, without randomness. Returns scalars by name."""
 
+    def after_epoch(self, epoch):
+        """What else is to be done after an epoch (from 1), before its checkpoint; nothing here."""
+
 
 @dataclass(frozen=True)
 class TrainingPlan:
@@ -141,8 +144,9 @@ class TrainingPlan:
         Cut to the number of training images where there are fewer.
     patience : int
         Stop after so many epochs without a better ``monitor``; 0 never stops early.
-    monitor : str
-        Name of the column of the history that should fall; the weights of its lowest epoch are kept.
+    monitor : str or None
+        Name of the column of the history that should fall; the weights of its lowest epoch are kept. None keeps the last ones: the
+        losses of two players do not fall.
     checkpoint_every : int
         Epochs between checkpoints.
     seed : int
@@ -157,7 +161,7 @@ class TrainingPlan:
     epochs: int
     batch_size: int
     patience: int = 0
-    monitor: str = "val_reconstruction"
+    monitor: str | None = "val_reconstruction"
     checkpoint_every: int = 5
     seed: int = 0
     schedule: str = "constant"
@@ -169,6 +173,8 @@ class TrainingPlan:
                             ("plateau", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be {least} or more, not {getattr(self, name)}.")
+        if self.monitor is None and (self.patience or self.plateau):
+            raise ValueError("patience and plateau must be 0 where monitor is None: there is nothing that could fail to get better.")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, not {self.schedule!r}.")
 
@@ -291,7 +297,8 @@ def train(trainable, train_images, validation_images, plan, *, checkpoint=None, 
                     f"{description}: {bad[0]} is {row[bad[0]]} in epoch {state['epoch']}; the training has diverged. A lower "
                     f"learning_rate usually helps. {'The last checkpoint is ' + str(checkpoint) + '.' if checkpoint else ''}")
             state["history"].append(row)
-            if state["best_value"] is None or row[plan.monitor] < state["best_value"]:
+            trainable.after_epoch(state["epoch"])
+            if plan.monitor is not None and (state["best_value"] is None or row[plan.monitor] < state["best_value"]):
                 state["best_value"], state["best_epoch"] = row[plan.monitor], state["epoch"]
                 best = _network_values(trainable)
             if checkpoint is not None and state["epoch"] % plan.checkpoint_every == 0:
@@ -299,7 +306,8 @@ def train(trainable, train_images, validation_images, plan, *, checkpoint=None, 
                 write_text(Path(checkpoint).with_suffix(".csv"), pd.DataFrame(state["history"]).to_csv(index=False))
             log(row)
             bar.update(1)
-            bar.set_postfix_str(f"{plan.monitor} {row[plan.monitor]:.4g} (best {state['best_value']:.4g})")
+            if plan.monitor is not None:
+                bar.set_postfix_str(f"{plan.monitor} {row[plan.monitor]:.4g} (best {state['best_value']:.4g})")
     _assign(trainable, best)
     return pd.DataFrame(state["history"])
 
