@@ -129,10 +129,10 @@ class AnoGAN(Detector):
     name = "anogan"
     scoring_parameters = ("score", "feature_weight", "smoothing", "start", "steps", "restarts", "search_rate", "tolerance")
 
-    def __init__(self, *, latent_dim=100, width=1.0, epochs=200, batch_size=16, learning_rate=1e-4, discriminator_rate=1e-4,
-                 label_smoothing=0.1, differentiable=True, gradient_penalty=0.0, normalization="batch", dropout=0.3, average=0.99,
+    def __init__(self, *, latent_dim=100, width=1.0, epochs=200, batch_size=16, learning_rate=4e-4, discriminator_rate=4e-4,
+                 label_smoothing=0.0, differentiable=False, gradient_penalty=1.0, normalization="batch", dropout=0.3, average=0.99,
                  encoder_epochs=100, encoder_rate=5e-4, rotation=0.0, shift=0.0, brightness=0.0, flip="none", precision="float32",
-                 score="anogan", feature_weight=0.1, smoothing=2.0, start="random", steps=500, restarts=1, search_rate=0.02,
+                 score="anogan", feature_weight=0.1, smoothing=2.0, start="random", steps=500, restarts=1, search_rate=0.05,
                  tolerance=0.002, checkpoint_every=10, seed=0):
         super().__init__(
             latent_dim=latent_dim, width=width, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,

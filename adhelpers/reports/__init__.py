@@ -6,10 +6,11 @@ from .figures import (
     sample_strip, score_against_jaccard, score_separation, superpixel_overlay, training_curves,
 )
 from .gallery import Card, figure_png, write_gallery
+from .gan_figures import sample_film, search_walk
 from .shortcut_figures import shortcut_figure
 
 __all__ = [
     "SUMMARY_KEYS", "Card", "deletion_insertion_curves", "explainer_against_explainer", "explore", "figure_png", "ground_truth_grid", "image_grid",
-    "latent_pca", "notebook_to_html", "reconstruction_grid", "sample_strip", "score_against_jaccard", "score_separation", "shortcut_figure",
+    "latent_pca", "notebook_to_html", "reconstruction_grid", "sample_film", "sample_strip", "score_against_jaccard", "score_separation", "search_walk", "shortcut_figure",
     "superpixel_overlay", "training_curves", "versions", "write_gallery", "write_index", "write_samples", "write_summary",
 ]

@@ -96,7 +96,8 @@ def ground_truth_grid(images, masks, types, per_type=4, title="Ground truth"):
 
 
 @styled
-def reconstruction_grid(images, counterparts, maps, titles=None, scores=None, masks=None, title="What the detector sees"):
+def reconstruction_grid(images, counterparts, maps, titles=None, scores=None, masks=None, title="What the detector sees",
+                        names=("image", "reconstruction", "anomaly map")):
     """Image, reconstruction and anomaly map side by side for each sample.
 
     Parameters
@@ -111,6 +112,8 @@ def reconstruction_grid(images, counterparts, maps, titles=None, scores=None, ma
     masks : bool array (n, h, w), optional
         Outlined on the image and the map.
     title : str
+    names : tuple of str (3,)
+        What the three panels of a sample are called.
 
     Returns
     -------
@@ -147,7 +150,7 @@ def reconstruction_grid(images, counterparts, maps, titles=None, scores=None, ma
             for ax in panels:
                 ax.remove()
             continue
-        for ax, name in zip(panels, ("image", "reconstruction", "anomaly map")):
+        for ax, name in zip(panels, names, strict=True):
             name_panel(ax, name, color=FAINT)
         show_image(panels[0], images[position])
         show_image(panels[1], counterparts[position])
