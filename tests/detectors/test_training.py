@@ -193,3 +193,15 @@ def test_a_fitted_detector_is_found_again_and_not_for_other_data(tmp_path):
     fit_or_load(small(), sets, tmp_path, show_progress=False)
     fit_or_load(small(seed=1), sets, tmp_path, show_progress=False)
     assert len(list((tmp_path / "thing" / "vae_gan").iterdir())) == 3
+
+
+def test_without_a_monitor_the_last_weights_are_kept_and_nothing_stops_early():
+    with pytest.raises(ValueError, match="patience and plateau must be 0 where monitor is None"):
+        TrainingPlan(epochs=1, batch_size=1, monitor=None, patience=2)
+    detector, plan = small(), TrainingPlan(epochs=6, batch_size=4, monitor=None, schedule="constant")
+    detector._plan = lambda: plan
+    detector.parameters["learning_rate"] = 0.05
+    detector.fit(images(8), images(4, seed=1), show_progress=False)
+    kept = np.mean(np.sum((np.clip(detector.uncentred(detector.networks["decoder"](detector.encode(images(4, seed=1)))), -9, 9)
+                           - images(4, seed=1)) ** 2, axis=(1, 2, 3)))
+    assert len(detector.history) == 6 and kept == pytest.approx(detector.history["val_reconstruction"].iloc[-1], rel=1e-3)
