@@ -49,8 +49,7 @@ def searched_with_fit(search, image, start, steps):
     model = keras.Model(inputs, (made, features(made, training=False)))
     model.compile(keras.optimizers.Adam(search.learning_rate), loss=[lambda wanted, found: tf.reduce_sum(tf.abs(wanted - found))] * 2,
                   loss_weights=[1 - search.feature_weight, search.feature_weight])
-    wanted, ones = (image[None], search.features(image[None]).numpy() if hasattr(search.features(image[None]), "numpy") else
-                    np.asarray(search.features(image[None]))), np.ones((1, len(start)), "float32")
+    wanted, ones = (image[None], np.asarray(search.features(image[None]))), np.ones((1, len(start)), "float32")
     for _ in range(steps):
         history = model.fit(ones, wanted, epochs=1, batch_size=1, verbose=0)
     return history.history["loss"][0]
@@ -65,7 +64,7 @@ def test_batched_search_against_a_fit_loop_for_each_image(anogan, nuts):
     found = search.find(images, starts, STEPS)
     ours = (time.perf_counter() - started) / len(images)
     losses = search.total(found.residual, found.feature)
-    # Two images are enough to time a loop, and too many for a coffee.
+    # Two images are enough to time a loop.
     seconds, theirs = [], []
     for image in images[:2]:
         started = time.perf_counter()
