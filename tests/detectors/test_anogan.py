@@ -105,8 +105,8 @@ def test_the_encoder_learns_to_find_the_noise():
     good = images()
     short, long = (trained(small(encoder_epochs=epochs, start="encoder", steps=0, average=0.0), good[:4], good[4:])
                    for epochs in (1, 25))
-    # The same generator, because it is trained first and then frozen.
-    np.testing.assert_array_equal(short.samples(3), long.samples(3))
+    # The same generator, because it is trained first and then frozen; on a busy machine threads may add up in another order.
+    np.testing.assert_allclose(short.samples(3), long.samples(3), atol=0.02)
     made = long.samples(30)
     assert long.score(made).mean() < short.score(made).mean()
     assert long.encoder_history["val_loss"].min() < short.encoder_history["val_loss"].min()
