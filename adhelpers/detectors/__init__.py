@@ -1,15 +1,21 @@
 """Anomaly detectors that are trained on good images only."""
 from .base import Detector, check_images, read_manifest
+from .cae import ARCHITECTURES, CAE, COPYING_ARCHITECTURES, build_autoencoder, copied_share
 from .learning_rate import LearningRateSweep, find_learning_rate, learning_rate_factor, suggested_rate
-from .losses import adversarial_loss, binary_cross_entropy, discriminator_loss, kl_divergence, squared_error
-from .residuals import ReconstructionDetector, ResidualScore, gaussian_kernel, smooth, structural_similarity
+from .losses import (
+    adversarial_loss, binary_cross_entropy, discriminator_loss, kl_divergence, multiscale_dissimilarity, squared_error, structural_dissimilarity,
+)
+from .residuals import ReconstructionDetector, ResidualScore, smooth
+from .similarity import gaussian_kernel, multiscale_similarity, structural_similarity
 from .subspace import Subspace, plant_patches
 from .training import Augmentation, Trainable, TrainingPlan, fit_or_load, train
 from .vae_gan import VAEGAN, build_decoder, build_discriminator, build_encoder
 
 __all__ = [
-    "Augmentation", "Detector", "ReconstructionDetector", "ResidualScore", "Subspace", "Trainable", "TrainingPlan", "VAEGAN",
-    "adversarial_loss", "binary_cross_entropy", "build_decoder", "build_discriminator", "build_encoder", "check_images",
-    "discriminator_loss", "fit_or_load", "gaussian_kernel", "kl_divergence", "plant_patches", "read_manifest", "smooth",
-    "squared_error", "structural_similarity", "train",
+    "ARCHITECTURES", "COPYING_ARCHITECTURES", "VAEGAN", "Augmentation", "CAE", "Detector", "LearningRateSweep",
+    "ReconstructionDetector", "ResidualScore", "Subspace", "Trainable", "TrainingPlan", "adversarial_loss",
+    "binary_cross_entropy", "build_autoencoder", "build_decoder", "build_discriminator", "build_encoder", "check_images",
+    "copied_share", "discriminator_loss", "find_learning_rate", "fit_or_load", "gaussian_kernel", "kl_divergence",
+    "learning_rate_factor", "multiscale_dissimilarity", "multiscale_similarity", "plant_patches", "read_manifest", "smooth",
+    "squared_error", "structural_dissimilarity", "structural_similarity", "suggested_rate", "train",
 ]

@@ -194,7 +194,7 @@ class VAEGAN(ReconstructionDetector):
         As in `Augmentation`; leave them off where ``pose="axis"`` has turned the objects alike.
     precision : {"float32", "bfloat16"}
         bfloat16 trains faster on processors that support it; weights stay float32.
-    score, residual, smoothing, top_fraction
+    score, residual, smoothing, top_fraction, minimal_area
         As in `ResidualScore`.
     patience : int
         Stop after so many epochs without a better validation reconstruction error; 0 never stops early.
@@ -225,7 +225,7 @@ class VAEGAN(ReconstructionDetector):
     def __init__(self, size="compact", *, latent_dim=None, width=1.0, reconstruction_loss=None, kl_weight=None,
                  adversarial_weight=None, epochs=None, batch_size=None, learning_rate=1e-3, schedule=None, rotation=0.0, shift=0.0,
                  brightness=0.0, flip="none", precision="float32", score="smooth_max", residual="absolute", smoothing=2.0,
-                 top_fraction=0.01, patience=0, checkpoint_every=5, seed=0):
+                 top_fraction=0.01, minimal_area=25, patience=0, checkpoint_every=5, seed=0):
         if size not in _SIZES:
             raise ValueError(f"size must be one of {', '.join(_SIZES)}, not {size!r}.")
         given = {"latent_dim": latent_dim, "reconstruction_loss": reconstruction_loss, "kl_weight": kl_weight,
@@ -233,7 +233,7 @@ class VAEGAN(ReconstructionDetector):
         chosen = _SIZES[size] | {name: value for name, value in given.items() if value is not None}
         super().__init__(size=size, width=width, learning_rate=learning_rate, rotation=rotation, shift=shift, brightness=brightness,
                          flip=flip, precision=precision, score=score, residual=residual, smoothing=smoothing,
-                         top_fraction=top_fraction, patience=patience, checkpoint_every=checkpoint_every, seed=seed, **chosen)
+                         top_fraction=top_fraction, minimal_area=minimal_area, patience=patience, checkpoint_every=checkpoint_every, seed=seed, **chosen)
         self._check()
         self.history = pd.DataFrame()
 
