@@ -23,8 +23,17 @@ _BLOCK_FILTERS = (32, 32, 64, 64, 128, 128)
 _RESNET_FILTERS = (32, 64, 64, 128, 128)
 
 
+def _start(inputs):
+    return keras.initializers.RandomNormal(stddev=float(np.sqrt(2 / inputs)))
+
+
 class _Layers:
-    """Layers with the number format and the width of one network, so that architectures read like their tables."""
+    """Layers with the number format and the width of one network, so that architectures read like their tables.
+
+    Weights start with the variance that hands the signal on unchanged (He et al., "Delving deep into rectifiers", ICCV 2015),
+    transposed convolutions by the inputs that really meet in one output. With Keras' own start the signal fades over the many
+    layers, and a training stays at the mean image for dozens of epochs, with 1 - SSIM for good.
+    """
 
     def __init__(self, width, policy):
         self._width, self.policy = width, policy
@@ -32,11 +41,19 @@ class _Layers:
     def filters(self, count):
         return max(4, round(count * self._width))
 
-    def convolution(self, hidden, filters, size, stride=1, padding="same", **options):
-        return layers.Conv2D(self.filters(filters), size, stride, padding, dtype=self.policy, **options)(hidden)
+    def convolution(self, hidden, filters, size, stride=1, padding="same"):
+        start = _start(hidden.shape[-1] * np.prod(np.broadcast_to(size, 2)))
+        return layers.Conv2D(self.filters(filters), size, stride, padding, kernel_initializer=start, dtype=self.policy)(hidden)
 
     def transposed(self, hidden, filters, size, stride=1, padding="same"):
-        return layers.Conv2DTranspose(self.filters(filters), size, stride, padding, dtype=self.policy)(hidden)
+        return self.transposed_to(hidden, self.filters(filters), size, stride, padding)
+
+    def transposed_to(self, hidden, channels, size, stride=1, padding="same"):
+        """To a number of channels that the width does not scale, because it is that of an earlier layer."""
+        # With "valid" the only input is a code of one place, which meets each output once.
+        meeting = 1 if padding == "valid" else np.prod(np.broadcast_to(size, 2) / np.broadcast_to(stride, 2))
+        return layers.Conv2DTranspose(channels, size, stride, padding, kernel_initializer=_start(hidden.shape[-1] * meeting),
+                                      dtype=self.policy)(hidden)
 
     def leaky(self, hidden, slope):
         return layers.LeakyReLU(negative_slope=slope, dtype=self.policy)(hidden)
@@ -74,7 +91,7 @@ def _mvtec(make, image, latent_dim, latent):
     for filters, size, stride in steps:
         hidden = make.leaky(make.convolution(hidden, filters, size, stride), 0.2)
     size, padding = (_MVTEC_SIDE, "same") if latent == "map" else (hidden.shape[1:3], "valid")
-    code = layers.Conv2D(latent_dim, size, 1, padding, dtype=make.policy, name="code")(hidden)
+    code = layers.Conv2D(latent_dim, size, 1, padding, kernel_initializer="he_normal", dtype=make.policy, name="code")(hidden)
     hidden = make.leaky(make.transposed(code, 32, size, 1, padding), 0.2)
     # Mirrored: a step from a to b filters becomes one from b to a; the last one to the image's channels is made by the caller.
     inputs = [32] + [filters for filters, _, _ in steps[:-1]]
@@ -123,8 +140,7 @@ def _resnet(make, image, latent_dim, latent):
         hidden = make.added(make.convolution(inner, filters, 3), make.convolution(make.averaged(active), filters, 1))
     hidden = make.through_code(hidden, latent_dim)
     for shortcut in shortcuts[::-1]:
-        channels = shortcut.shape[-1]
-        hidden = layers.Conv2DTranspose(channels, 3, 2, "same", dtype=make.policy)(make.leaky(make.normalized(hidden), 0.1))
+        hidden = make.transposed_to(make.leaky(make.normalized(hidden), 0.1), shortcut.shape[-1], 3, 2)
         hidden = make.added(hidden, shortcut)
     return make.leaky(make.normalized(hidden), 0.1), (3, 1)
 
@@ -142,9 +158,7 @@ def _skip(make, image, latent_dim, latent):
     # Two shortcuts: at a quarter of the image's side, and at a sixteenth of it.
     shortcuts = {position for position in (2, 4) if position < len(before)}
     for position in range(len(before) - 1, 0, -1):
-        channels = before[position].shape[-1]
-        hidden = layers.Conv2DTranspose(channels, 4, strides[position], "same", dtype=make.policy)(hidden)
-        hidden = make.leaky(make.normalized(hidden), 0.1)
+        hidden = make.leaky(make.normalized(make.transposed_to(hidden, before[position].shape[-1], 4, strides[position])), 0.1)
         if position in shortcuts:
             hidden = make.added(hidden, before[position])
     return hidden, (4, strides[0])
