@@ -132,7 +132,7 @@ def area_table(decision):
         "pixel AUROC, plain residual": estimate_text(pixels.get("pixel_auroc")),
         "AUPRO, plain residual": estimate_text(pixels.get("aupro")),
         **{f"segmentation: {name}": f"{regions[key]:.3f}" for key, name in (
-            ("iou", "intersection over union"), ("mean_iou", "the same, mean over defective images"),
+            ("iou", "intersection over union"), ("mean_iou", "mean intersection over union of defective images"),
             ("per_region_overlap", "per-region overlap"), ("false_positive_rate", "good pixels segmented")) if key in regions},
     }
     return pd.DataFrame({"area and threshold": rows})
@@ -318,6 +318,8 @@ def copying_findings(detector, comparison):
     if detector.copies_defects:
         found.append(f"Warning: the architecture {detector.parameters['architecture']!r} has shortcuts around its code. They can carry a defect into "
                      "the reconstruction, where the residual no longer shows it: do not rely on its misses.")
+    if not copied:
+        return found
     most, least = max(copied, key=copied.get), min(copied, key=copied.get)
     found.append(f"At this budget {most} takes over {copied[most]:.0%} of a planted patch and {least} {copied[least]:.0%}: what is copied cannot be "
                  "seen in the residual.")

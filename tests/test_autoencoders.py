@@ -92,5 +92,7 @@ def test_architectures_are_compared_and_copying_is_said(screws):
     warned = autoencoders.copying_findings(detectors["skip"], comparison)
     plain = autoencoders.copying_findings(detectors["mvtec"], comparison)
     assert warned[0].startswith("Warning: the architecture 'skip'") and len(warned) == len(plain) + 1 and "takes over" in plain[0]
+    nothing = autoencoders.compare_architectures(screws, {})
+    assert nothing.table.empty and autoencoders.copying_findings(detectors["skip"], nothing) == warned[:1]
     figure = autoencoders.comparison_figure(screws, comparison, 0)
     assert [ax.get_title("left") for ax in figure.axes[:3]] == ["image", "mvtec", "skip"]
