@@ -9,13 +9,12 @@ from .base import check_images
 from .learning_rate import find_learning_rate
 from .losses import multiscale_dissimilarity, squared_error, structural_dissimilarity
 from .residuals import ReconstructionDetector
-from .training import Augmentation, Trainable, TrainingPlan, train
+from .training import PRECISIONS, Augmentation, Trainable, TrainingPlan, train
 
 ARCHITECTURES = ("mvtec", "baseline", "inception", "resnet", "skip")
 # Shortcuts around the code let an anomaly through to the reconstruction, where it is no longer seen.
 COPYING_ARCHITECTURES = ("resnet", "skip")
 _LOSSES = {"l2": squared_error, "ssim": structural_dissimilarity, "ms_ssim": multiscale_dissimilarity}
-_PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 _LATENT_DIMS = {"mvtec": 100, "baseline": 64, "inception": 64, "resnet": 64, "skip": 64}
 # The side to which mvtec's encoder reduces an image before the latent code, and the halvings that take the others there.
 _MVTEC_SIDE = 8
@@ -316,7 +315,7 @@ class CAE(ReconstructionDetector):
                          plateau=plateau, rotation=rotation, shift=shift, brightness=brightness, flip=flip, precision=precision, score=score,
                          residual=residual, smoothing=smoothing, top_fraction=top_fraction, minimal_area=minimal_area,
                          checkpoint_every=checkpoint_every, seed=seed)
-        for parameter, allowed in (("architecture", ARCHITECTURES), ("loss", _LOSSES), ("precision", _PRECISIONS),
+        for parameter, allowed in (("architecture", ARCHITECTURES), ("loss", _LOSSES), ("precision", PRECISIONS),
                                    ("latent", ("vector", "map"))):
             if self.parameters[parameter] not in allowed:
                 raise ValueError(f"{parameter} must be one of {', '.join(allowed)}, not {self.parameters[parameter]!r}.")
@@ -335,7 +334,7 @@ class CAE(ReconstructionDetector):
     def _build(self):
         _check_loss(self.parameters["loss"], self.image_shape)
         parameters = {name: self.parameters[name] for name in ("architecture", "latent_dim", "latent", "width")}
-        self.network = build_autoencoder(self.image_shape, policy=_PRECISIONS[self.parameters["precision"]], **parameters)
+        self.network = build_autoencoder(self.image_shape, policy=PRECISIONS[self.parameters["precision"]], **parameters)
         self._compiled = {}
 
     def fit(self, train_images, validation, *, checkpoint=None, show_progress=True, tensorboard=None):

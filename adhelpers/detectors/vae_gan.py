@@ -8,7 +8,7 @@ from keras import layers
 from .base import check_images
 from .losses import adversarial_loss, binary_cross_entropy, discriminator_loss, kl_divergence, squared_error
 from .residuals import ReconstructionDetector
-from .training import Augmentation, Trainable, TrainingPlan, train
+from .training import PRECISIONS, Augmentation, Trainable, TrainingPlan, train
 
 # What each published or designed size means where the caller says nothing else.
 _SIZES = {
@@ -18,7 +18,6 @@ _SIZES = {
                 "batch_size": 16, "schedule": "cosine", "epochs": 100},
 }
 _RECONSTRUCTION_LOSSES = {"binary_cross_entropy": binary_cross_entropy, "squared_error": squared_error}
-_PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def _scaled(filters, width):
@@ -239,7 +238,7 @@ class VAEGAN(ReconstructionDetector):
 
     def _check(self):
         parameters = self.parameters
-        choices = {"reconstruction_loss": _RECONSTRUCTION_LOSSES, "precision": _PRECISIONS}
+        choices = {"reconstruction_loss": _RECONSTRUCTION_LOSSES, "precision": PRECISIONS}
         for name, allowed in choices.items():
             if parameters[name] not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {parameters[name]!r}.")
@@ -261,7 +260,7 @@ class VAEGAN(ReconstructionDetector):
         if height % 16 or width % 16:
             raise ValueError(f"image_size must be a multiple of 16 in both directions, not {height} x {width}; "
                              f"the nearest is {max(16, round(height / 16) * 16)} x {max(16, round(width / 16) * 16)}.")
-        parameters, policy = self.parameters, _PRECISIONS[self.parameters["precision"]]
+        parameters, policy = self.parameters, PRECISIONS[self.parameters["precision"]]
         shared = {"shape": self.image_shape, "width": parameters["width"], "policy": policy}
         coder = {"size": parameters["size"], "latent_dim": parameters["latent_dim"], **shared}
         self.networks = {"encoder": build_encoder(**coder), "decoder": build_decoder(**coder)}

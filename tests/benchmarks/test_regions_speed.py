@@ -1,22 +1,10 @@
 """The component curve against labelling: ratios in one run, results held equal: ``python -m pytest tests/benchmarks -s``."""
-import time
-
 import numpy as np
 import pytest
 from scipy import ndimage
 from skimage.measure import label, regionprops
 
 from adhelpers.metrics import area_levels, component_curve
-
-
-def best_time(function, repeats):
-    """Seconds of the fastest of several calls, and the last result: the fastest is the one that others disturbed least."""
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        result = function()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds), result
 
 
 def residual(kind, size=256):
@@ -38,7 +26,7 @@ def largest_with_scipy(region):
 
 @pytest.mark.parametrize("kind", ["8 bit", "float"])
 @pytest.mark.parametrize("labelling", [largest_with_skimage, largest_with_scipy])
-def test_one_curve_against_a_labelling_pass_for_each_of_256_levels(kind, labelling):
+def test_one_curve_against_a_labelling_pass_for_each_of_256_levels(best_time, kind, labelling):
     heatmap = residual(kind)
     levels = np.arange(256) if kind == "8 bit" else np.linspace(0, 1, 256, dtype=np.float32)
     component_curve(heatmap)  # compiled before it is timed
@@ -50,7 +38,7 @@ def test_one_curve_against_a_labelling_pass_for_each_of_256_levels(kind, labelli
     assert plain / ours >= (50 if kind == "8 bit" else 30)
 
 
-def test_all_areas_against_relabelling_for_each_area_and_level():
+def test_all_areas_against_relabelling_for_each_area_and_level(best_time):
     """The published search labels every map for each area and threshold and measures its regions."""
     heatmap, areas, levels = residual("8 bit"), np.arange(5, 1001, 5), np.arange(256)
     ours, found = best_time(lambda: area_levels(heatmap[None], areas)[0], 60)

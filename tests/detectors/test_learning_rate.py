@@ -116,3 +116,29 @@ def test_tensorboard_gets_every_column(tmp_path):
     losses = [float(tf.make_ndarray(one.tensor_proto)) for one in events.Tensors("val_loss")]
     np.testing.assert_allclose(losses, history["val_loss"], rtol=1e-6)
     assert isinstance(history, pd.DataFrame) and [one.step for one in events.Tensors("loss")] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "cyclical"])
+def test_rates_go_on_after_an_interruption_as_if_there_had_been_none(tmp_path, schedule):
+    plan = TrainingPlan(10, 4, monitor="val_loss", schedule=schedule, cycle_epochs=3, plateau=2, checkpoint_every=2)
+    whole = train(Valley(rate=1e-12), IMAGES, IMAGES[:1], plan, show_progress=False).drop(columns="seconds")
+    interrupted, epochs = Valley(rate=1e-12), []
+    step = interrupted.validation_step
+
+    def stop_in_the_seventh_epoch(images):
+        def count():
+            epochs.append(1)
+            if len(epochs) == 7:
+                raise RuntimeError("power cut")
+
+        tf.py_function(count, [], [])
+        return step(images)
+
+    interrupted.validation_step = stop_in_the_seventh_epoch
+    with pytest.raises(tf.errors.OpError, match="power cut"):
+        train(interrupted, IMAGES, IMAGES[:1], plan, checkpoint=tmp_path / "state.npz", show_progress=False)
+    assert (tmp_path / "state.npz").exists()
+    # The new process begins with another rate: that of the checkpoint counts.
+    resumed = train(Valley(rate=5e-12), IMAGES, IMAGES[:1], plan, checkpoint=tmp_path / "state.npz", show_progress=False).drop(columns="seconds")
+    pd.testing.assert_frame_equal(resumed, whole)
+    assert whole["learning_rate"].max() > 4 * whole["learning_rate"].min() > 0
