@@ -270,7 +270,8 @@ def compare_architectures(category, detectors, *, rule="normal_quantile", quanti
     planted, rows, assessments, copied = plant_patches(validation, seed, draws=1), {}, {}, {}
     for name, detector in detectors.items():
         one = assessments[name] = assess(name, detector, category, rule=rule, quantile=quantile, seed=seed)
-        copied[name] = copied_share(detector, validation, planted)
+        # Below zero the reconstruction moves the other way: nothing is copied.
+        copied[name] = max(copied_share(detector, validation, planted), 0.0)
         rows[name] = {
             "weights": f"{detector.network.count_params():,}", "epochs": len(detector.history), "seconds": round(detector.history["seconds"].sum(), 1),
             "image AUROC": estimate_text(one.detection.auroc), "pixel AUROC": estimate_text((one.pixels or {}).get("pixel_auroc")),

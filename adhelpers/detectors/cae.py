@@ -40,9 +40,14 @@ class _Layers:
     def filters(self, count):
         return max(4, round(count * self._width))
 
+    def policy_at(self, hidden):
+        """The number format at a place of the network: on maps of one or two pixels bfloat16 brings no speed, and TensorFlow 2.21's
+        convolutions there read what they have not written: every other training began with NaN."""
+        return "float32" if len(hidden.shape) == 4 and min(hidden.shape[1:3]) <= 2 else self.policy
+
     def convolution(self, hidden, filters, size, stride=1, padding="same"):
         start = _start(hidden.shape[-1] * np.prod(np.broadcast_to(size, 2)))
-        return layers.Conv2D(self.filters(filters), size, stride, padding, kernel_initializer=start, dtype=self.policy)(hidden)
+        return layers.Conv2D(self.filters(filters), size, stride, padding, kernel_initializer=start, dtype=self.policy_at(hidden))(hidden)
 
     def transposed(self, hidden, filters, size, stride=1, padding="same"):
         return self.transposed_to(hidden, self.filters(filters), size, stride, padding)
@@ -52,34 +57,35 @@ class _Layers:
         # With "valid" the only input is a code of one place, which meets each output once.
         meeting = 1 if padding == "valid" else np.prod(np.broadcast_to(size, 2) / np.broadcast_to(stride, 2))
         return layers.Conv2DTranspose(channels, size, stride, padding, kernel_initializer=_start(hidden.shape[-1] * meeting),
-                                      dtype=self.policy)(hidden)
+                                      dtype=self.policy_at(hidden))(hidden)
 
     def leaky(self, hidden, slope):
-        return layers.LeakyReLU(negative_slope=slope, dtype=self.policy)(hidden)
+        return layers.LeakyReLU(negative_slope=slope, dtype=self.policy_at(hidden))(hidden)
 
     def normalized(self, hidden):
-        return layers.BatchNormalization(dtype=self.policy)(hidden)
+        # A few hundred images make few steps: Keras' momentum of 0.99 would still hold the statistics of the first ones.
+        return layers.BatchNormalization(momentum=0.9, dtype=self.policy_at(hidden))(hidden)
 
     def pooled(self, hidden, size=2, stride=2):
-        return layers.MaxPooling2D(size, stride, "same", dtype=self.policy)(hidden)
+        return layers.MaxPooling2D(size, stride, "same", dtype=self.policy_at(hidden))(hidden)
 
     def averaged(self, hidden):
-        return layers.AveragePooling2D(2, dtype=self.policy)(hidden)
+        return layers.AveragePooling2D(2, dtype=self.policy_at(hidden))(hidden)
 
     def upsampled(self, hidden):
-        return layers.UpSampling2D(2, dtype=self.policy)(hidden)
+        return layers.UpSampling2D(2, dtype=self.policy_at(hidden))(hidden)
 
     def added(self, *hidden):
-        return layers.Add(dtype=self.policy)(hidden)
+        return layers.Add(dtype=self.policy_at(hidden[0]))(hidden)
 
     def joined(self, *hidden):
-        return layers.Concatenate(dtype=self.policy)(hidden)
+        return layers.Concatenate(dtype=self.policy_at(hidden[0]))(hidden)
 
     def through_code(self, hidden, latent_dim):
         """Flatten, a dense code, and back to the shape before."""
-        shape = hidden.shape[1:]
-        code = layers.Dense(latent_dim, dtype=self.policy, name="code")(layers.Flatten(dtype=self.policy)(hidden))
-        return layers.Reshape(shape, dtype=self.policy)(layers.Dense(int(np.prod(shape)), dtype=self.policy)(code))
+        shape, policy = hidden.shape[1:], self.policy_at(hidden)
+        code = layers.Dense(latent_dim, dtype=policy, name="code")(layers.Flatten(dtype=policy)(hidden))
+        return layers.Reshape(shape, dtype=policy)(layers.Dense(int(np.prod(shape)), dtype=policy)(code))
 
 
 def _mvtec(make, image, latent_dim, latent):

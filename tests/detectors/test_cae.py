@@ -141,6 +141,15 @@ def test_every_architecture_and_loss_learns(architecture, loss, shape):
     assert detector.anomaly_map(good).shape == good.shape[:3] and detector.score(good).shape == (8,)
 
 
+@pytest.mark.parametrize("architecture", ["skip", "mvtec"])
+def test_bfloat16_starts_with_finite_gradients_also_on_maps_of_one_pixel(architecture):
+    good = images(8, (128, 64, 1))
+    # Three trainings, because without care about every other one began with NaN.
+    for seed in range(3):
+        detector = small(architecture, precision="bfloat16", width=0.5, epochs=1, seed=seed).fit(good[:6], good[6:], show_progress=False)
+        assert np.isfinite(detector.history["val_loss"]).all() and np.isfinite(detector.score(good)).all()
+
+
 def test_the_learning_rate_is_found_and_kept(tmp_path):
     good = images(8)
     detector = small(learning_rate=None).fit(good[:6], good[6:], show_progress=False)
