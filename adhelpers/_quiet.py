@@ -90,6 +90,8 @@ class _QuietLoader(importlib.abc.Loader):
             self._loader.exec_module(module)
             # The search for a GPU complains at its first use, which would otherwise be somewhere in the user's notebook.
             module.config.list_physical_devices("GPU")
+            # It warns where several detectors of one kind are compiled, each for itself and each only once.
+            module.get_logger().setLevel("ERROR")
 
 
 class _QuietFinder(importlib.abc.MetaPathFinder):

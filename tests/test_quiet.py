@@ -51,3 +51,11 @@ def test_a_gpu_that_fails_is_not_hidden(monkeypatch):
     assert is_start_up_line(line)
     monkeypatch.setattr("adhelpers._quiet._has_gpu_device", lambda: True)
     assert not is_start_up_line(line)
+
+
+def test_warnings_about_compiling_several_detectors_do_not_reach_reports():
+    import logging
+
+    import tensorflow  # noqa: F401  (its import sets the level)
+
+    assert logging.getLogger("tensorflow").level == logging.ERROR

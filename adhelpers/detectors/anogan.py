@@ -15,11 +15,10 @@ from .dcgan import build_dcgan_discriminator, build_dcgan_generator, build_laten
 from .gan_training import EncoderTraining, GanTraining, spread
 from .latent_search import LatentSearch
 from .residuals import smooth
-from .training import Augmentation, TrainingPlan, train
+from .training import PRECISIONS, Augmentation, TrainingPlan, train
 
 SCORES = ("anogan", "residual", "feature", "discriminator", "smooth_max")
 STARTS = ("random", "encoder")
-_PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 _NORMALIZATIONS = ("batch", "none")
 # A pass over a few dozen images is too short an epoch to look at samples and write checkpoints after.
 _LEAST_BATCHES = 16
@@ -167,7 +166,7 @@ class AnoGAN(Detector):
 
     def _check(self):
         parameters = self.parameters
-        for name, allowed in (("precision", _PRECISIONS), ("normalization", _NORMALIZATIONS), ("score", SCORES), ("start", STARTS)):
+        for name, allowed in (("precision", PRECISIONS), ("normalization", _NORMALIZATIONS), ("score", SCORES), ("start", STARTS)):
             if parameters[name] not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {parameters[name]!r}.")
         for name in ("latent_dim", "width", "learning_rate", "discriminator_rate", "encoder_rate", "search_rate"):
@@ -202,7 +201,7 @@ class AnoGAN(Detector):
     def _build(self):
         check_sides(self.image_shape)
         parameters = self.parameters
-        shared = {"shape": self.image_shape, "width": parameters["width"], "policy": _PRECISIONS[parameters["precision"]]}
+        shared = {"shape": self.image_shape, "width": parameters["width"], "policy": PRECISIONS[parameters["precision"]]}
         self.networks = {"generator": build_dcgan_generator(latent_dim=parameters["latent_dim"], **shared),
                          "discriminator": build_dcgan_discriminator(dropout=parameters["dropout"], normalization=parameters["normalization"],
                                                                     **shared)}

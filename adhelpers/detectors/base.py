@@ -43,7 +43,9 @@ def check_images(images, shape=None, name="images"):
     if len(images) == 0:
         raise ValueError(f"{name} holds no image; at least one is needed.")
     if shape is not None and images.shape[1:] != tuple(shape):
-        raise ValueError(f"{name} have the shape {images.shape[1:]}, but this detector was fitted on {tuple(shape)}.")
+        color = "grayscale" if shape[2] == 1 else "rgb"
+        raise ValueError(f"{name} have the shape {images.shape[1:]}, but this detector was fitted on {tuple(shape)}: load them with the "
+                         f"image size {shape[0]} x {shape[1]} and color {color}, or train another detector.")
     # One pass each; a comparison with NaN is False, so it is caught as well.
     if not (images.min() >= 0 and images.max() <= 1):
         raise ValueError(f"{name} must hold finite values in [0, 1]; found {images.min()} to {images.max()}.")

@@ -1,6 +1,8 @@
 """Training losses, one value an image."""
 import tensorflow as tf
 
+from .similarity import multiscale_similarity, similarity_parts
+
 _EPSILON = 1e-7
 
 
@@ -65,6 +67,53 @@ def squared_error(images, reconstructions):
     4.0
     """
     return tf.reduce_sum(tf.reduce_mean((images - reconstructions) ** 2, axis=-1), axis=(1, 2))
+
+
+def structural_dissimilarity(images, reconstructions):
+    """1 - SSIM, averaged over the pixels whose window of 11 pixels lies inside the image, and over channels.
+
+    1 less `skimage.metrics.structural_similarity` with ``gaussian_weights=True, use_sample_covariance=False, data_range=1``.
+
+    Parameters
+    ----------
+    images, reconstructions : tensor of float32, shape (n, h, w, c)
+        In [0, 1]; h and w at least 11.
+
+    Returns
+    -------
+    tensor of float32, shape (n,)
+        In [0, 2]; 0 for equal images.
+
+    Examples
+    --------
+    >>> image = tf.ones((1, 16, 16, 1))
+    >>> round(float(structural_dissimilarity(image, 0 * image)[0]), 4)  # the luminance of black and white has nothing in common
+    0.9999
+    """
+    luminance, contrast_structure = similarity_parts(images, reconstructions)
+    return 1 - tf.reduce_mean(luminance * contrast_structure, axis=(1, 2, 3))
+
+
+def multiscale_dissimilarity(images, reconstructions):
+    """1 - MS-SSIM, see `multiscale_similarity`.
+
+    Parameters
+    ----------
+    images, reconstructions : tensor of float32, shape (n, h, w, c)
+        In [0, 1]; h and w at least 11.
+
+    Returns
+    -------
+    tensor of float32, shape (n,)
+        In [0, 1]; 0 for equal images.
+
+    Examples
+    --------
+    >>> image = tf.random.uniform((1, 32, 32, 3))
+    >>> round(abs(float(multiscale_dissimilarity(image, image)[0])), 4)
+    0.0
+    """
+    return 1 - multiscale_similarity(images, reconstructions)
 
 
 def discriminator_loss(real, fake):

@@ -5,42 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from ..metrics import area_levels
 from .base import Detector, check_images
+from .similarity import gaussian_kernel, separable, structural_similarity
 
-RESIDUALS = ("absolute", "ssim")
-SCORES = ("smooth_max", "max", "sse", "mean", "top")
-
-
-def gaussian_kernel(sigma, truncate=4.0):
-    """A normalised Gaussian of one dimension, as `scipy.ndimage.gaussian_filter` uses it.
-
-    Parameters
-    ----------
-    sigma : float
-        Standard deviation in pixels.
-    truncate : float
-        Radius in standard deviations.
-
-    Returns
-    -------
-    ndarray of float32, shape (2 * radius + 1,)
-
-    Examples
-    --------
-    >>> gaussian_kernel(1.0).shape
-    (9,)
-    """
-    radius = int(truncate * sigma + 0.5)
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    return (kernel / kernel.sum()).astype(np.float32)
-
-
-def _separable(images, kernel, padding):
-    """Convolve each channel with ``kernel`` along both axes; a depthwise convolution of one row and one column."""
-    channels = images.shape[-1]
-    taps = tf.constant(np.tile(kernel[:, None, None, None], (1, 1, channels, 1)))
-    images = tf.nn.depthwise_conv2d(images, taps, (1, 1, 1, 1), padding)
-    return tf.nn.depthwise_conv2d(images, tf.transpose(taps, (1, 0, 2, 3)), (1, 1, 1, 1), padding)
+RESIDUALS = ("absolute", "ssim", "l2")
+SCORES = ("smooth_max", "max", "sse", "mean", "top", "area")
 
 
 def smooth(maps, sigma):
@@ -68,46 +38,7 @@ def smooth(maps, sigma):
     radius = min(len(kernel) // 2, maps.shape[1], maps.shape[2])
     kernel = kernel[len(kernel) // 2 - radius:len(kernel) // 2 + radius + 1]
     padded = tf.pad(maps, ((0, 0), (radius, radius), (radius, radius)), "SYMMETRIC")[..., None]
-    return _separable(padded, kernel / kernel.sum(), "VALID")[..., 0]
-
-
-def structural_similarity(first, second):
-    """Structural similarity (SSIM) at each pixel: Gaussian window of 11 pixels, sigma 1.5, dynamic range 1.
-
-    Equal to `skimage.metrics.structural_similarity` with ``gaussian_weights=True, use_sample_covariance=False``, averaged over
-    channels. Wang, Bovik, Sheikh and Simoncelli, IEEE Transactions on Image Processing 2004.
-
-    Parameters
-    ----------
-    first, second : tensor of float32, shape (n, h, w, c)
-        In [0, 1]; h and w at least 11.
-
-    Returns
-    -------
-    tensor of float32, shape (n, h, w)
-        In [-1, 1]; 1 where the neighbourhoods are equal.
-
-    Examples
-    --------
-    >>> image = tf.random.uniform((1, 16, 16, 1))
-    >>> round(float(tf.reduce_min(structural_similarity(image, image))), 4)
-    1.0
-    """
-    kernel = gaussian_kernel(1.5, truncate=3.5)
-    radius = len(kernel) // 2
-
-    def local_mean(images):
-        padded = tf.pad(images, ((0, 0), (radius, radius), (radius, radius), (0, 0)), "SYMMETRIC")
-        return _separable(padded, kernel, "VALID")
-
-    mean_first, mean_second = local_mean(first), local_mean(second)
-    variance_first = local_mean(first * first) - mean_first ** 2
-    variance_second = local_mean(second * second) - mean_second ** 2
-    covariance = local_mean(first * second) - mean_first * mean_second
-    luminance, contrast = 0.01 ** 2, 0.03 ** 2
-    numerator = (2 * mean_first * mean_second + luminance) * (2 * covariance + contrast)
-    denominator = (mean_first ** 2 + mean_second ** 2 + luminance) * (variance_first + variance_second + contrast)
-    return tf.reduce_mean(numerator / denominator, axis=-1)
+    return separable(padded, kernel / kernel.sum(), "VALID")[..., 0]
 
 
 @dataclass(frozen=True)
@@ -119,13 +50,17 @@ class ResidualScore:
     score : {"smooth_max", "max", "sse", "mean", "top"}
         ``smooth_max``: maximum of the Gaussian-smoothed residual (a single-pixel maximum is noise, a sum over the image drowns
         small defects); ``max``: maximum of the plain residual; ``sse``: sum of the squared residual; ``mean``: mean of the plain
-        residual; ``top``: mean of the highest ``top_fraction`` of the smoothed residual.
-    residual : {"absolute", "ssim"}
-        Absolute difference averaged over channels, or 1 - SSIM.
+        residual; ``top``: mean of the highest ``top_fraction`` of the smoothed residual; ``area``: the highest level at which a
+        connected region of the plain residual is as large as ``minimal_area``, so that a threshold on it flags an image where
+        such a region lies above (see `adhelpers.metrics.area_levels`).
+    residual : {"absolute", "ssim", "l2"}
+        Absolute difference averaged over channels, 1 - SSIM, or squared difference averaged over channels.
     smoothing : float
         Standard deviation of the Gaussian in pixels, for ``smooth_max`` and ``top``.
     top_fraction : float
         In (0, 1], for ``top``.
+    minimal_area : int
+        In pixels, for ``area``.
 
     Examples
     --------
@@ -139,6 +74,7 @@ class ResidualScore:
     residual: str = "absolute"
     smoothing: float = 2.0
     top_fraction: float = 0.01
+    minimal_area: int = 25
 
     def __post_init__(self):
         if self.score not in SCORES:
@@ -149,29 +85,45 @@ class ResidualScore:
             raise ValueError(f"smoothing must be 0 or more pixels, not {self.smoothing}.")
         if not 0 < self.top_fraction <= 1:
             raise ValueError(f"top_fraction must be in (0, 1], not {self.top_fraction}.")
+        if self.minimal_area < 1:
+            raise ValueError(f"minimal_area must be 1 pixel or more, not {self.minimal_area}.")
+
+    def residual_of(self, images, counterparts):
+        """The plain residual at each pixel: tensor of float32, shape (n, h, w)."""
+        images, counterparts = tf.convert_to_tensor(images), tf.convert_to_tensor(counterparts)
+        if self.residual == "ssim":
+            return 1 - structural_similarity(images, counterparts)
+        difference = images - counterparts
+        return tf.reduce_mean(difference ** 2 if self.residual == "l2" else tf.abs(difference), axis=-1)
 
     def map_of(self, images, counterparts):
         """The anomaly map, such that `reduce` of it is the score: tensor of float32, shape (n, h, w)."""
-        images, counterparts = tf.convert_to_tensor(images), tf.convert_to_tensor(counterparts)
-        if self.residual == "ssim":
-            maps = 1 - structural_similarity(images, counterparts)
-        else:
-            maps = tf.reduce_mean(tf.abs(images - counterparts), axis=-1)
+        maps = self.residual_of(images, counterparts)
         if self.score in ("smooth_max", "top"):
             return smooth(maps, self.smoothing)
         return maps ** 2 if self.score == "sse" else maps
 
     def reduce(self, maps):
         """The score of each map: tensor of float32, shape (n,)."""
-        flat = tf.reshape(maps, (tf.shape(maps)[0], -1))
+        flat = tf.reshape(maps, (-1, maps.shape[1] * maps.shape[2]))
         if self.score in ("smooth_max", "max"):
             return tf.reduce_max(flat, axis=1)
         if self.score == "sse":
             return tf.reduce_sum(flat, axis=1)
         if self.score == "mean":
             return tf.reduce_mean(flat, axis=1)
+        if self.score == "area":
+            return self._levels(flat, maps)
         count = max(1, round(self.top_fraction * maps.shape[1] * maps.shape[2]))
         return tf.reduce_mean(tf.math.top_k(flat, count).values, axis=1)
+
+    def _levels(self, flat, maps):
+        if self.minimal_area > flat.shape[1]:
+            raise ValueError(f"minimal_area is {self.minimal_area} pixels, but a map has only {flat.shape[1]}.")
+        levels = tf.numpy_function(lambda values: area_levels(values, [self.minimal_area]).astype(np.float32), [maps], tf.float32)
+        # The level is the value of one pixel; taken from there, it has a gradient.
+        pixel = tf.argmin(tf.abs(flat - tf.ensure_shape(levels, (None, 1))), axis=1)
+        return tf.gather(flat, pixel, axis=1, batch_dims=1)
 
     def score_of(self, images, counterparts):
         """The score of each image beside its counterpart: tensor of float32, shape (n,)."""
@@ -181,16 +133,17 @@ class ResidualScore:
 class ReconstructionDetector(Detector):
     """A detector whose counterpart is a reconstruction, and whose map and score come from the difference.
 
-    A subclass gives `reconstruct_tensor`; the parameters ``score``, ``residual``, ``smoothing`` and ``top_fraction`` are those of
-    `ResidualScore`.
+    A subclass gives `reconstruct_tensor`; the parameters ``score``, ``residual``, ``smoothing``, ``top_fraction`` and ``minimal_area``
+    are those of `ResidualScore`.
     """
 
-    scoring_parameters = ("score", "residual", "smoothing", "top_fraction")
+    scoring_parameters = ("score", "residual", "smoothing", "top_fraction", "minimal_area")
     _BATCH = 32
 
-    def __init__(self, *, score, residual, smoothing, top_fraction, **parameters):
-        super().__init__(score=score, residual=residual, smoothing=smoothing, top_fraction=top_fraction, **parameters)
-        self.residual_score = ResidualScore(score, residual, smoothing, top_fraction)
+    def __init__(self, *, score, residual, smoothing, top_fraction, minimal_area=25, **parameters):
+        super().__init__(score=score, residual=residual, smoothing=smoothing, top_fraction=top_fraction, minimal_area=minimal_area,
+                         **parameters)
+        self.residual_score = ResidualScore(score, residual, smoothing, top_fraction, minimal_area)
         self._compiled = {}
 
     @abstractmethod
@@ -203,6 +156,9 @@ class ReconstructionDetector(Detector):
 
     def _map_tensor(self, images):
         return self.residual_score.map_of(images, self.reconstruct_tensor(images))
+
+    def _residual_tensor(self, images):
+        return self.residual_score.residual_of(images, self.reconstruct_tensor(images))
 
     def _in_batches(self, function, images):
         self._require_fitted()
@@ -217,6 +173,10 @@ class ReconstructionDetector(Detector):
 
     def counterpart(self, images):
         return self._in_batches(self.reconstruct_tensor, images)
+
+    def residual_map(self, images):
+        """The plain residual, before any smoothing: float32 (n, h, w)."""
+        return self._in_batches(self._residual_tensor, images)
 
     def anomaly_map(self, images):
         return self._in_batches(self._map_tensor, images)

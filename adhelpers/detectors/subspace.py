@@ -60,7 +60,7 @@ class Subspace(ReconstructionDetector):
     n_components : int or "auto"
         ``"auto"`` takes the number with which the score best tells the validation images from the same images with a patch of
         another good image planted in them (see `plant_patches`). No defective image is needed.
-    score, residual, smoothing, top_fraction
+    score, residual, smoothing, top_fraction, minimal_area
         As in `ResidualScore`.
     seed : int
         For the planted patches.
@@ -82,11 +82,12 @@ class Subspace(ReconstructionDetector):
     # The score chooses the number of components.
     scoring_parameters = ()
 
-    def __init__(self, n_components="auto", score="smooth_max", residual="absolute", smoothing=2.0, top_fraction=0.01, seed=0):
+    def __init__(self, n_components="auto", score="smooth_max", residual="absolute", smoothing=2.0, top_fraction=0.01,
+                 minimal_area=25, seed=0):
         if n_components != "auto" and (isinstance(n_components, str) or n_components < 1):
             raise ValueError(f"n_components must be 'auto' or 1 or more, not {n_components!r}.")
         super().__init__(n_components=n_components, score=score, residual=residual, smoothing=smoothing,
-                         top_fraction=top_fraction, seed=seed)
+                         top_fraction=top_fraction, minimal_area=minimal_area, seed=seed)
         self.selection = []
         self._mean = self._components = None
 

@@ -19,6 +19,8 @@ from .._progress import progress
 from .base import MANIFEST
 from .learning_rate import SCHEDULES, learning_rate_factor
 
+# Keras' dtype policy for each number format of the layers; weights are float32 in all of them.
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 FLIPS = ("none", "horizontal", "vertical", "both")
 # Raised when a change to the code makes stored detectors of the same parameters wrong.
 _FORMAT = 2

@@ -8,7 +8,7 @@ from keras import layers
 from .base import check_images
 from .losses import adversarial_loss, binary_cross_entropy, discriminator_loss, kl_divergence, squared_error
 from .residuals import ReconstructionDetector
-from .training import Augmentation, Trainable, TrainingPlan, train
+from .training import PRECISIONS, Augmentation, Trainable, TrainingPlan, train
 
 # What each published or designed size means where the caller says nothing else.
 _SIZES = {
@@ -18,7 +18,6 @@ _SIZES = {
                 "batch_size": 16, "schedule": "cosine", "epochs": 100},
 }
 _RECONSTRUCTION_LOSSES = {"binary_cross_entropy": binary_cross_entropy, "squared_error": squared_error}
-_PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def _scaled(filters, width):
@@ -194,7 +193,7 @@ class VAEGAN(ReconstructionDetector):
         As in `Augmentation`; leave them off where ``pose="axis"`` has turned the objects alike.
     precision : {"float32", "bfloat16"}
         bfloat16 trains faster on processors that support it; weights stay float32.
-    score, residual, smoothing, top_fraction
+    score, residual, smoothing, top_fraction, minimal_area
         As in `ResidualScore`.
     patience : int
         Stop after so many epochs without a better validation reconstruction error; 0 never stops early.
@@ -225,7 +224,7 @@ class VAEGAN(ReconstructionDetector):
     def __init__(self, size="compact", *, latent_dim=None, width=1.0, reconstruction_loss=None, kl_weight=None,
                  adversarial_weight=None, epochs=None, batch_size=None, learning_rate=1e-3, schedule=None, rotation=0.0, shift=0.0,
                  brightness=0.0, flip="none", precision="float32", score="smooth_max", residual="absolute", smoothing=2.0,
-                 top_fraction=0.01, patience=0, checkpoint_every=5, seed=0):
+                 top_fraction=0.01, minimal_area=25, patience=0, checkpoint_every=5, seed=0):
         if size not in _SIZES:
             raise ValueError(f"size must be one of {', '.join(_SIZES)}, not {size!r}.")
         given = {"latent_dim": latent_dim, "reconstruction_loss": reconstruction_loss, "kl_weight": kl_weight,
@@ -233,13 +232,13 @@ class VAEGAN(ReconstructionDetector):
         chosen = _SIZES[size] | {name: value for name, value in given.items() if value is not None}
         super().__init__(size=size, width=width, learning_rate=learning_rate, rotation=rotation, shift=shift, brightness=brightness,
                          flip=flip, precision=precision, score=score, residual=residual, smoothing=smoothing,
-                         top_fraction=top_fraction, patience=patience, checkpoint_every=checkpoint_every, seed=seed, **chosen)
+                         top_fraction=top_fraction, minimal_area=minimal_area, patience=patience, checkpoint_every=checkpoint_every, seed=seed, **chosen)
         self._check()
         self.history = pd.DataFrame()
 
     def _check(self):
         parameters = self.parameters
-        choices = {"reconstruction_loss": _RECONSTRUCTION_LOSSES, "precision": _PRECISIONS}
+        choices = {"reconstruction_loss": _RECONSTRUCTION_LOSSES, "precision": PRECISIONS}
         for name, allowed in choices.items():
             if parameters[name] not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {parameters[name]!r}.")
@@ -261,7 +260,7 @@ class VAEGAN(ReconstructionDetector):
         if height % 16 or width % 16:
             raise ValueError(f"image_size must be a multiple of 16 in both directions, not {height} x {width}; "
                              f"the nearest is {max(16, round(height / 16) * 16)} x {max(16, round(width / 16) * 16)}.")
-        parameters, policy = self.parameters, _PRECISIONS[self.parameters["precision"]]
+        parameters, policy = self.parameters, PRECISIONS[self.parameters["precision"]]
         shared = {"shape": self.image_shape, "width": parameters["width"], "policy": policy}
         coder = {"size": parameters["size"], "latent_dim": parameters["latent_dim"], **shared}
         self.networks = {"encoder": build_encoder(**coder), "decoder": build_decoder(**coder)}

@@ -228,3 +228,12 @@ def outline(ax, mask, color=GROUND_TRUTH, width=1.1):
     lines.set_path_effects([patheffects.withStroke(linewidth=width + 0.9, foreground="#101010")])
     ax.set(xlim=(-0.5, length - 0.5), ylim=(height - 0.5, -0.5))
     return lines
+
+
+def headline(figure, title, note="", color=INK):
+    """Title at the left and a note at the right of a figure made of panels, the title shortened where both do not fit."""
+    width, height = figure.get_size_inches()
+    y = 1 - 0.08 / height
+    title = one_line(title or "", max(12, int((width - 0.2) / 0.095 - 0.9 * len(note))))
+    figure.text(0.08 / width, y, title, ha="left", va="top", fontsize=9.5, fontweight="bold")
+    figure.text(1 - 0.08 / width, y, note, ha="right", va="top", fontsize=9, color=color, fontweight="bold")

@@ -6,7 +6,7 @@ from skimage.segmentation import find_boundaries
 from adhelpers.metrics import explained_region
 
 from ._style import (ANOMALOUS, EXPLANATION, FAINT, GOOD, GROUND_TRUTH, INK, MAX_WIDTH, OVERLAP, check_batch, check_plane, corner,
-                     displayable, fitted, image_panels, name_panel, one_line, outline, panel_size, say, show_heatmap, show_image,
+                     displayable, fitted, headline, image_panels, name_panel, one_line, outline, panel_size, say, show_heatmap, show_image,
                      show_map, show_overlap, styled, threshold_value)
 
 __all__ = ["ground_truth_grid", "image_grid", "reconstruction_grid", "sample_strip", "superpixel_overlay"]
@@ -141,7 +141,7 @@ def reconstruction_grid(images, counterparts, maps, titles=None, scores=None, ma
     across = max(1, min(count, int(MAX_WIDTH // block)))
     rows = -(-count // across)
     figure, axes = image_panels(rows, 3 * across, images.shape[1:], top=0.74, right=0.75, row_gap=0.45, every=3)
-    _headline(figure, title)
+    headline(figure, title)
     limit = float(np.nanmax(maps)) if np.isfinite(maps).any() else 1.0
     limit = limit if limit > 0 else 1.0
     for position in range(rows * across):
@@ -209,7 +209,7 @@ def superpixel_overlay(image, segments, title=None):
     bordered = np.kron(colored, np.ones((4, 4, 1)))
     bordered[fine] = (1.0, 0.85, 0.1)
     figure, axes = image_panels(1, 3, shown.shape, top=0.45, scale=1.6)
-    _headline(figure, f"{len(labels)} superpixels" if title is None else title)
+    headline(figure, f"{len(labels)} superpixels" if title is None else title)
     for ax, name, picture in zip(axes[0], ("image", "borders", "mean of each"), (shown, bordered, means[numbered])):
         name_panel(ax, name, color=FAINT)
         show_image(ax, picture)
@@ -309,17 +309,8 @@ def sample_strip(image, counterpart, anomaly_map, heatmaps, mask=None, optimal=N
         figure.legend(handles=[Patch(color=OVERLAP, label="overlap"), Patch(color=GROUND_TRUTH, label="ground truth only"),
                                Patch(color=EXPLANATION, label="explanation only")], ncols=3, loc="lower right", borderaxespad=0.1,
                       bbox_to_anchor=(1.0, 0.0), handlelength=1.1, handleheight=0.9, columnspacing=1.2, fontsize=7.5)
-    _headline(figure, title, *_decision(score, threshold))
+    headline(figure, title, *_decision(score, threshold))
     return figure
-
-
-def _headline(figure, title, note="", color=INK):
-    """Title at the left and a note at the right of a figure made of panels, the title shortened where both do not fit."""
-    width, height = figure.get_size_inches()
-    y = 1 - 0.08 / height
-    title = one_line(title or "", max(12, int((width - 0.2) / 0.095 - 0.9 * len(note))))
-    figure.text(0.08 / width, y, title, ha="left", va="top", fontsize=9.5, fontweight="bold")
-    figure.text(1 - 0.08 / width, y, note, ha="right", va="top", fontsize=9, color=color, fontweight="bold")
 
 
 def _decision(score, threshold):
@@ -360,7 +351,7 @@ def _flow(images, titles, columns, title):
         for ax, text in zip(axes.ravel(), titles):
             name_panel(ax, text, size=size)
     if title:
-        _headline(figure, title)
+        headline(figure, title)
     return figure, axes.ravel()[:len(images)]
 
 

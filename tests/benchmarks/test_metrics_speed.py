@@ -1,6 +1,4 @@
 """Ratios of the plain way to ours, timed in the same run, results held equal: ``python -m pytest tests/benchmarks -s``."""
-import time
-
 import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
@@ -21,16 +19,6 @@ from adhelpers.metrics import (
 )
 
 
-def best_time(function, repeats):
-    """Seconds of the fastest of several calls, and the last result: the fastest is the one that others disturbed least."""
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        result = function()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds), result
-
-
 def gmean_by_trying_all(scores, labels):
     qualities = []
     for candidate in scores:
@@ -41,7 +29,7 @@ def gmean_by_trying_all(scores, labels):
 
 @pytest.mark.parametrize("count", [160, 2000])
 @pytest.mark.parametrize("decimals", [6, 1], ids=["distinct", "ties"])
-def test_gmean_search(count, decimals):
+def test_gmean_search(best_time, count, decimals):
     random = np.random.default_rng(0)
     labels = (random.random(count) < 0.7).astype(int)
     scores = np.round(random.normal(size=count) + labels, decimals)
@@ -64,7 +52,7 @@ def curve_by_trying_all(heatmap, mask):
 
 @pytest.mark.parametrize("side", [128, 256])
 @pytest.mark.parametrize("segments", [100, None], ids=["superpixels", "continuous"])
-def test_jaccard_curve(side, segments):
+def test_jaccard_curve(best_time, side, segments):
     random = np.random.default_rng(0)
     if segments is None:
         heatmap = np.round(random.normal(size=(side, side)), 3).astype(np.float32)
@@ -104,7 +92,7 @@ def heatmap_mask_and_object(side):
 
 @pytest.mark.parametrize("side", [64, 128, 256])
 @pytest.mark.parametrize("on_object", [False, True], ids=["all shifts", "on the object"])
-def test_shift_distribution(side, on_object):
+def test_shift_distribution(best_time, side, on_object):
     heatmap, mask, region = heatmap_mask_and_object(side)
     region = region if on_object else None
     plain, expected = best_time(lambda: masses_by_moving_the_mask(heatmap, mask, region), 1)
@@ -119,7 +107,7 @@ def test_shift_distribution(side, on_object):
     assert plain / ours >= 100
 
 
-def test_localisation_of_a_test_set():
+def test_localisation_of_a_test_set(best_time):
     random = np.random.default_rng(0)
     heatmaps = np.round(random.normal(size=(160, 128, 128)), 2).astype(np.float32)
     masks = np.zeros(heatmaps.shape, dtype=bool)

@@ -4,10 +4,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
-from skimage.metrics import structural_similarity as skimage_similarity
 
-from adhelpers.detectors import ResidualScore, smooth, structural_similarity
-from adhelpers.detectors.residuals import SCORES
+from adhelpers.detectors import ResidualScore, smooth
+from adhelpers.detectors.residuals import RESIDUALS, SCORES
+from adhelpers.metrics import area_levels
 
 
 def pair(shape, seed=0):
@@ -25,37 +25,29 @@ def test_smooth_equals_scipy(shape, sigma):
     np.testing.assert_allclose(smooth(tf.constant(maps), sigma), expected, atol=tolerance)
 
 
-@pytest.mark.parametrize("shape", [(2, 48, 32, 1), (1, 32, 40, 3)])
-def test_structural_similarity_equals_skimage(shape):
-    first, second = pair(shape)
-    ours = structural_similarity(tf.constant(first), tf.constant(second)).numpy()
-    for index in range(shape[0]):
-        _, expected = skimage_similarity(first[index], second[index], channel_axis=-1, data_range=1, gaussian_weights=True, sigma=1.5,
-                                         use_sample_covariance=False, full=True)
-        np.testing.assert_allclose(ours[index], expected.mean(axis=-1), atol=1e-4)
-
-
 def test_every_score_by_hand():
     image, counterpart = np.zeros((1, 10, 10, 3), "float32"), np.zeros((1, 10, 10, 3), "float32")
     image[0, 2, 3] = (0.3, 0.0, 0.6)   # mean absolute difference 0.3
-    counterpart[0, 7, 7] = 0.1
-    expected = {"max": 0.3, "sse": 0.3 ** 2 + 0.1 ** 2, "mean": 0.4 / 100, "top": 0.4 / 2, "smooth_max": 0.3}
+    counterpart[0, 7, 7] = counterpart[0, 8, 8] = 0.1  # across a corner: one region of two pixels
+    expected = {"max": 0.3, "sse": 0.3 ** 2 + 2 * 0.1 ** 2, "mean": 0.5 / 100, "top": 0.4 / 2, "smooth_max": 0.3, "area": 0.1}
     for name, value in expected.items():
-        score = ResidualScore(name, smoothing=0, top_fraction=0.02).score_of(image, counterpart)
+        score = ResidualScore(name, smoothing=0, top_fraction=0.02, minimal_area=2).score_of(image, counterpart)
         assert float(score[0]) == pytest.approx(value, rel=1e-5), name
+    squared = ResidualScore("max", "l2").score_of(image, counterpart)
+    assert float(squared[0]) == pytest.approx((0.3 ** 2 + 0.6 ** 2) / 3, rel=1e-5)
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.sampled_from(SCORES), st.sampled_from(("absolute", "ssim")), st.integers(0, 1000))
+@given(st.sampled_from(SCORES), st.sampled_from(RESIDUALS), st.integers(0, 1000))
 def test_the_score_is_zero_only_for_the_counterpart_itself(name, residual, seed):
     image, other = pair((1, 16, 16, 1), seed)
-    rule = ResidualScore(name, residual, smoothing=1.0)
+    rule = ResidualScore(name, residual, smoothing=1.0, minimal_area=3)
     assert float(rule.score_of(image, image)[0]) == pytest.approx(0, abs=1e-4)
     assert float(rule.score_of(image, other)[0]) > 1e-4
 
 
-@pytest.mark.parametrize("name", SCORES)
-@pytest.mark.parametrize("residual", ("absolute", "ssim"))
+@pytest.mark.parametrize("name", [name for name in SCORES if name != "area"])
+@pytest.mark.parametrize("residual", RESIDUALS)
 def test_the_score_is_the_reduction_of_the_map_and_differentiable(name, residual):
     image, other = pair((2, 16, 16, 1), 3)
     rule = ResidualScore(name, residual, smoothing=1.0)
@@ -71,9 +63,29 @@ def test_the_score_is_the_reduction_of_the_map_and_differentiable(name, residual
 
 
 @pytest.mark.parametrize("wrong, message", [
-    ({"score": "maximum"}, "score must be one of smooth_max"), ({"residual": "l2"}, "residual must be one of"),
+    ({"score": "maximum"}, "score must be one of smooth_max"), ({"residual": "l1"}, "residual must be one of"),
     ({"smoothing": -1}, "smoothing"), ({"top_fraction": 0}, "top_fraction"),
+    ({"minimal_area": 0}, "minimal_area"),
 ])
 def test_wrong_parameters_are_named(wrong, message):
     with pytest.raises(ValueError, match=message):
         ResidualScore(**wrong)
+
+
+def test_an_area_larger_than_the_map_is_refused():
+    with pytest.raises(ValueError, match="minimal_area is 300 pixels, but a map has only 256"):
+        ResidualScore("area", minimal_area=300).score_of(*pair((1, 16, 16, 1)))
+
+
+def test_the_level_of_an_area_is_the_value_of_one_pixel_and_has_its_gradient():
+    image, other = pair((3, 16, 16, 1), 3)
+    rule, variable = ResidualScore("area", minimal_area=20), tf.Variable(image)
+    with tf.GradientTape() as tape:
+        score = rule.score_of(variable, other)
+        total = tf.reduce_sum(score)
+    maps = np.abs(image - other)[..., 0]
+    np.testing.assert_allclose(score, area_levels(maps, [20])[:, 0], rtol=1e-6)
+    gradient = tape.gradient(total, variable).numpy()[..., 0]
+    assert ((gradient != 0).sum(axis=(1, 2)) == 1).all()
+    np.testing.assert_allclose(maps[gradient != 0], score, rtol=1e-6)
+    np.testing.assert_allclose(gradient[gradient != 0], np.sign(image - other)[..., 0][gradient != 0])
