@@ -183,8 +183,9 @@ def test_averaging_and_penalty_are_options():
 
 def test_the_same_seed_gives_the_same_detector():
     again = trained(small(), images()[:4], images()[4:])
-    np.testing.assert_array_equal(again.score(images()), fitted().score(images()))
-    assert not np.allclose(fitted(seed=1).score(images()), again.score(images()))
+    # Not to the last bit: on several threads TensorFlow adds the parts of a gradient now and then in another order.
+    np.testing.assert_allclose(again.score(images()), fitted().score(images()), rtol=0.01)
+    assert not np.allclose(fitted(seed=1).score(images()), again.score(images()), rtol=0.02)
 
 
 _KILLED = textwrap.dedent("""
