@@ -12,7 +12,7 @@ import tensorflow as tf
 from .._progress import progress
 from .base import Detector, check_images
 from .dcgan import build_dcgan_discriminator, build_dcgan_generator, build_latent_encoder, check_sides
-from .gan_training import EncoderTraining, GanTraining, spread
+from .gan_training import EncoderTraining, GanTraining, spread, unfused_layers
 from .latent_search import LatentSearch
 from .residuals import smooth
 from .training import PRECISIONS, Augmentation, TrainingPlan, train
@@ -232,8 +232,9 @@ class AnoGAN(Detector):
         batches = len(train_images) / min(parameters["batch_size"], len(train_images))
         repeated = np.tile(train_images, (max(1, round(_LEAST_BATCHES / batches)), 1, 1, 1))
         training = self._gan_training()
-        self.history = train(training, repeated, validation, self._plan("epochs"), checkpoint=checkpoint, show_progress=show_progress,
-                             description="GAN", tensorboard=tensorboard)
+        with unfused_layers():
+            self.history = train(training, repeated, validation, self._plan("epochs"), checkpoint=checkpoint, show_progress=show_progress,
+                                 description="GAN", tensorboard=tensorboard)
         self.film, self.film_epochs = training.film.frames(), training.film.epochs
         if "encoder" in self.networks:
             encoder_checkpoint = None if checkpoint is None else Path(checkpoint).with_suffix(".encoder.npz")

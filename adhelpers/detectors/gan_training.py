@@ -1,4 +1,6 @@
 """Training a GAN and its encoder on a few hundred images: losses, steadying options, and what the samples looked like on the way."""
+from contextlib import contextmanager
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -9,6 +11,21 @@ from .training import Trainable
 _BRIGHTNESS, _CONTRAST, _SHIFT, _CUTOUT = 0.25, 0.5, 1 / 8, 1 / 4
 # The gradient penalty is measured on this share of each batch: its second derivative costs as much as the rest of the step.
 _PENALISED = 4
+
+
+@contextmanager
+def unfused_layers():
+    """Compile what is traced in the body without TensorFlow's fusion of neighbouring layers.
+
+    On a GAN's step the fusion fails now and then, for no reason in the graph; with it and without it sums round differently, and a
+    training that was resumed would end in other bits than one that was not.
+    """
+    before = tf.config.optimizer.get_experimental_options().get("remapping", True)
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"remapping": before})
 
 
 def gan_losses(real_logits, fake_logits, label_smoothing=0.0):
