@@ -1,8 +1,7 @@
 """What a generator makes: its samples over a training, and how a search walks through its images."""
 import numpy as np
 
-from ._style import FAINT, GAP, check_batch, corner, image_panels, name_panel, show_image, show_map, styled
-from .pictures import _headline
+from ._style import FAINT, GAP, check_batch, corner, headline, image_panels, name_panel, show_image, show_map, styled
 
 __all__ = ["sample_film", "search_walk"]
 
@@ -44,7 +43,7 @@ def sample_film(frames, epochs, images=None, title="Samples of the same noise ov
     if images is not None:
         rows.append(("good images", images[:frames.shape[1]]))
     figure, axes = image_panels(len(rows), frames.shape[1], frames.shape[2:], top=0.45, row_gap=0.2, scale=0.5, column_gap=0.5 * GAP)
-    _headline(figure, title)
+    headline(figure, title)
     for panels, (name, pictures) in zip(axes, rows, strict=True):
         panels[0].set_title(name, fontsize=8, pad=2.5, color=FAINT, fontweight="normal")
         for ax, picture in zip(panels, pictures):
@@ -93,7 +92,7 @@ def search_walk(images, walks, moments, losses, titles=None, title="How the sear
         raise ValueError(f"walks must have the shape {(len(images), len(moments), *images.shape[1:])}, not {walks.shape}.")
     check_batch(len(images), losses=losses, titles=titles)
     figure, axes = image_panels(len(images), len(moments) + 2, images.shape[1:], top=0.45, scale=0.75)
-    _headline(figure, title)
+    headline(figure, title)
     left = np.abs(images - walks[:, -1]).mean(axis=-1)
     for row, panels in enumerate(axes):
         name_panel(panels[0], "image" if titles is None else titles[row])

@@ -49,8 +49,17 @@
   });
   document.getElementById("previous").addEventListener("click", () => show(current - 1));
   document.getElementById("next").addEventListener("click", () => show(current + 1));
-  document.getElementById("close").addEventListener("click", () => viewer.close());
-  viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
+  // The event "close" comes later: a key that is pressed in between would open the picture that the reader began with.
+  const leave = () => {
+    viewer.close();
+    shown[current].querySelector(".enlarge").focus();
+  };
+  document.getElementById("close").addEventListener("click", leave);
+  viewer.addEventListener("cancel", (event) => {
+    event.preventDefault();
+    leave();
+  });
+  viewer.addEventListener("click", (event) => { if (event.target === viewer) leave(); });
   viewer.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (step) {
@@ -59,7 +68,6 @@
       else show(current + step);
     }
   });
-  viewer.addEventListener("close", () => shown[current].querySelector(".enlarge").focus());
 
   controls.hidden = false;
   update();
