@@ -127,7 +127,7 @@ def _parser():
     fetch.add_argument("--to", type=Path, default=Path("data"), metavar="FOLDER", help="default: data/ in the current folder")
     fetch.add_argument("--accept-license", action="store_true", help="accept CC BY-NC-SA 4.0 (not for commercial use)")
     render = command(actions, "render", _render, "render a category with exact masks")
-    render.add_argument("category", metavar="CATEGORY", help="hazelnut or screw")
+    render.add_argument("category", metavar="CATEGORY", help="hazelnut, metal or screw")
     render.add_argument("--to", type=Path, default=Path("data"), metavar="FOLDER", help="default: data/ in the current folder")
     for name, text in _RENDERING.items():
         render.add_argument(f"--{name.replace('_', '-')}", type=int, default=argparse.SUPPRESS, metavar="N", help=text)

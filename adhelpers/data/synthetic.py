@@ -1,4 +1,4 @@
-"""The embedded data: rendered hazelnuts and screws in the MVTec AD layout, with exact masks and without a shortcut.
+"""The embedded data: rendered hazelnuts, screws and brushed metal in the MVTec AD layout, exact masks, no shortcut.
 
 A rendered category comes through the same loader as a real one. What varies among real images varies here too: shape, pose,
 surface texture, light, focus, sensor noise, dust. The strongest of these are spread evenly by a low-discrepancy sequence, over
@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from adhelpers._files import replacing_folder
 from adhelpers._progress import progress
-from adhelpers.data import _render_hazelnut, _render_screw
+from adhelpers.data import _render_hazelnut, _render_metal, _render_screw
 from adhelpers.data._render_surface import on_sensor, through_lens
 
 # Raise it when the pictures change: cached renderings of older versions are then left alone.
@@ -27,6 +27,7 @@ _SMALLEST = 64
 _SHORTCUTS = ("none", "brightness")
 _CATEGORIES = {
     "hazelnut": (_render_hazelnut, _render_hazelnut.Hazelnut, _render_hazelnut.HazelnutDefect),
+    "metal": (_render_metal, _render_metal.Metal, _render_metal.MetalDefect),
     "screw": (_render_screw, _render_screw.Screw, _render_screw.ScrewDefect),
 }
 # Multiples of these, modulo one, are spread evenly in each dimension (their continued fractions are periodic).
@@ -44,9 +45,10 @@ def render_category(folder, category="hazelnut", image_size=128, train_count=80,
     ----------
     folder : str or Path
         The data root. The category's folder is made in it, or replaced where it was rendered before.
-    category : {"hazelnut", "screw"}
+    category : {"hazelnut", "metal", "screw"}
         Hazelnuts are RGB; they stand within 16 degrees of upright, so that a small autoencoder can cope (real ones lie as they
-        fall). Screws are grey and lie in any direction, 0.65 to 0.75 of the image long.
+        fall). Screws are grey and lie in any direction, 0.65 to 0.75 of the image long. Metal is a grey brushed sheet that fills
+        the image, the brushing within 4 degrees of horizontal.
     image_size : int
         Side of the square images in pixels, at least 64.
     train_count, test_good_count : int
@@ -133,7 +135,7 @@ def render_sample(category="hazelnut", defect=None, image_size=128, seed=0):
 
     Parameters
     ----------
-    category : {"hazelnut", "screw"}
+    category : {"hazelnut", "metal", "screw"}
     defect : str, optional
         A type of defect of the category; None gives a good image. The same seed gives the same object with any defect.
     image_size : int
@@ -144,7 +146,7 @@ def render_sample(category="hazelnut", defect=None, image_size=128, seed=0):
     Returns
     -------
     image : (h, w, c) float32
-        In [0, 1]; c is 3 for hazelnuts, 1 for screws.
+        In [0, 1]; c is 3 for hazelnuts, 1 for metal and screws.
     mask : (h, w) bool
         Where the defect changed the picture; all False without one.
 

@@ -11,6 +11,7 @@ from adhelpers.data.synthetic import render_category, render_sample, rendered_ro
 
 DEFECTS = {
     "hazelnut": ["crack", "cut", "hole", "print"],
+    "metal": ["black_spot", "thin_line", "arc"],
     "screw": ["manipulated_front", "scratch_head", "scratch_neck", "thread_side", "thread_top"],
 }
 EVERY_DEFECT = [(category, defect) for category, defects in DEFECTS.items() for defect in defects]
@@ -92,6 +93,10 @@ def test_a_defect_lies_on_the_object(category, defect):
         thing = gaussian_filter(good[..., 0] - good[..., 2], 1.5) > 0.05
         # The cap is nearly grey: the hull of the rows between the edges belongs to the nut too.
         thing = binary_dilation(thing, iterations=10)
+    elif category == "metal":
+        # The sheet fills the picture; the defect keeps away from its border.
+        assert not mask[:4].any() and not mask[-4:].any() and not mask[:, :4].any() and not mask[:, -4:].any()
+        return
     else:
         thing = binary_dilation(gaussian_filter(good[..., 0], 0.7) < 0.62, iterations=4)
     assert 0.02 < thing.mean() < 0.7
@@ -157,6 +162,17 @@ def test_a_linear_subspace_finds_the_defects_of_hazelnuts(tmp_path):
     assert roc_auc_score(masks.ravel(), maps.ravel()) > 0.93
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_brushing_of_metal_runs_along_the_rows_in_good_images_and_a_line_crosses_it(seed):
+    good, _ = render_sample("metal", None, 128, seed)
+    across, along = (np.abs(np.diff(good[..., 0], axis=axis)).mean() for axis in (0, 1))
+    assert across > 1.3 * along
+    _, mask = render_sample("metal", "thin_line", 128, seed)
+    rows, columns = np.nonzero(mask)
+    spread, axes = np.linalg.eigh(np.cov(np.stack([columns, rows])))
+    assert spread[1] > 25 * spread[0] and abs(axes[1, 1]) > np.sin(np.radians(20))
+
+
 def test_a_rendered_root_is_rendered_once(tmp_path, monkeypatch):
     root = rendered_root("screw", tmp_path, **TINY)
     assert root.parent == tmp_path / "rendered"
@@ -211,7 +227,7 @@ def test_a_foreign_folder_is_not_overwritten(tmp_path):
 
 @pytest.mark.parametrize("wrong, message", [
     ({"category": "hazlenut"}, "category: 'hazlenut' .* did you mean 'hazelnut'"),
-    ({"category": "bottle"}, "use one of hazelnut, screw"),
+    ({"category": "bottle"}, "use one of hazelnut, metal, screw"),
     ({"shortcut": "dark"}, "shortcut: 'dark' .* none, brightness"),
     ({"image_size": 63}, "image_size: 63 .* at least 64"),
     ({"image_size": 64.0}, "image_size: 64.0 must be a whole number"),
