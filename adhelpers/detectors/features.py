@@ -17,12 +17,12 @@ import tensorflow as tf
 from .._files import replacing, sha256
 from .._progress import progress
 from .base import Detector
+from .training import PRECISIONS
 
 # Raise it when the same settings give other features: cached ones are then left alone.
 _FORMAT = 1
 _SMALLEST = 32
 _BATCH = 16
-PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 POOLINGS = ("average", "maximum", "generalised mean")
 # keras.applications' function, the module that knows its preprocessing, and two middle layers (strides 4 and 8, or 8 and 16).
 _BACKBONES = {
