@@ -235,10 +235,10 @@ class AnoGAN(Detector):
         with unfused_layers():
             self.history = train(training, repeated, validation, self._plan("epochs"), checkpoint=checkpoint, show_progress=show_progress,
                                  description="GAN", tensorboard=tensorboard)
-        self.film, self.film_epochs = training.film.frames(), training.film.epochs
-        if "encoder" in self.networks:
-            encoder_checkpoint = None if checkpoint is None else Path(checkpoint).with_suffix(".encoder.npz")
-            self._train_encoder(repeated, validation, encoder_checkpoint, show_progress)
+            self.film, self.film_epochs = training.film.frames(), training.film.epochs
+            if "encoder" in self.networks:
+                encoder_checkpoint = None if checkpoint is None else Path(checkpoint).with_suffix(".encoder.npz")
+                self._train_encoder(repeated, validation, encoder_checkpoint, show_progress)
         self._measure_diversity(train_images)
         if self.collapse is not None:
             warnings.warn(self.collapse, stacklevel=2)

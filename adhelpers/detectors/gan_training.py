@@ -17,8 +17,8 @@ _PENALISED = 4
 def unfused_layers():
     """Compile what is traced in the body without TensorFlow's fusion of neighbouring layers.
 
-    On a GAN's step the fusion fails now and then, for no reason in the graph; with it and without it sums round differently, and a
-    training that was resumed would end in other bits than one that was not.
+    On the steps of a GAN and of its encoder the fusion fails now and then, for no reason in the graph; with it and without it sums
+    round differently, and a training that was resumed would end in other bits than one that was not.
     """
     before = tf.config.optimizer.get_experimental_options().get("remapping", True)
     tf.config.optimizer.set_experimental_options({"remapping": False})

@@ -43,6 +43,17 @@ def changed(tmp_path, detector, **scoring):
     return AnoGAN.load(tmp_path / "model", **scoring)
 
 
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """The same training once more, kept in a folder of models."""
+    sets = SimpleNamespace(name="thing", fingerprint="a", train=SimpleNamespace(images=images()[:4]),
+                           validation=SimpleNamespace(images=images()[4:]))
+    folder = tmp_path_factory.mktemp("models")
+    with pytest.warns(UserWarning, match="generator has collapsed.*%"):
+        detector = fit_or_load(small(), sets, folder, show_progress=False)
+    return SimpleNamespace(sets=sets, folder=folder, detector=detector)
+
+
 def test_every_score_by_hand():
     good, detector = images(), fitted()
     scores, counterpart = detector.all_scores(good), detector.counterpart(good)
@@ -83,15 +94,20 @@ def test_the_map_is_the_difference_plain_and_smoothed(tmp_path):
                                      {"start": "encoder", "steps": 0}, {"score": "discriminator"}], ids=str)
 def test_a_score_depends_on_no_other_image_and_on_no_order(tmp_path, options):
     pictures, order = images(40), np.random.default_rng(1).permutation(40)
-    fresh = functools.partial(changed, tmp_path, fitted(), **options)
-    whole = fresh().score(pictures)
-    np.testing.assert_allclose(fresh().score(pictures[order]), whole[order], rtol=1e-5)
-    parts = [fresh().score(part) for part in (pictures[:1], pictures[1:20], pictures[20:])]
+    detector = changed(tmp_path, fitted(), **options)
+
+    def score_anew(part):
+        detector._found.clear()
+        return detector.score(part)
+
+    whole = score_anew(pictures)
+    np.testing.assert_allclose(score_anew(pictures[order]), whole[order], rtol=1e-5)
+    parts = [score_anew(part) for part in (pictures[:1], pictures[1:20], pictures[20:])]
     np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-5)
 
 
-def test_an_image_is_searched_for_once():
-    detector = fitted(steps=30)
+def test_an_image_is_searched_for_once(tmp_path):
+    detector = changed(tmp_path, fitted(), steps=30)
     first = detector.score(images())
     detector._search.find, find = None, detector._search.find
     try:
@@ -101,10 +117,9 @@ def test_an_image_is_searched_for_once():
         detector._search.find = find
 
 
-def test_the_encoder_learns_to_find_the_noise():
-    good = images()
-    short, long = (trained(small(encoder_epochs=epochs, start="encoder", steps=0, average=0.0), good[:4], good[4:])
-                   for epochs in (1, 25))
+def test_the_encoder_learns_to_find_the_noise(tmp_path):
+    good, options = images(), {"start": "encoder", "steps": 0}
+    short, long = changed(tmp_path, fitted(), **options), trained(small(encoder_epochs=25, **options), good[:4], good[4:])
     # The same generator, because it is trained first and then frozen; on a busy machine threads may add up in another order.
     np.testing.assert_allclose(short.samples(3), long.samples(3), atol=0.02)
     made = long.samples(30)
@@ -148,14 +163,12 @@ def test_a_better_start_needs_fewer_steps(tmp_path):
     assert np.median(encoder) < np.median(random)
 
 
-def test_a_collapsed_generator_is_told(tmp_path):
-    good = images()
-    with pytest.warns(UserWarning, match="generator has collapsed.*%"):
-        detector = small().fit(good[:4], good[4:], show_progress=False)
-    detector.save(tmp_path / "model")
-    manifest = json.loads((tmp_path / "model" / "manifest.json").read_text())
-    assert manifest["collapse"] == detector.collapse == AnoGAN.load(tmp_path / "model").collapse
-    assert manifest["diversity"] == detector.diversity
+def test_a_collapsed_generator_is_told(stored):
+    # That the training says so is seen where it is stored.
+    manifest = json.loads((stored.detector.folder / "manifest.json").read_text())
+    detector = AnoGAN.load(stored.detector.folder)
+    assert manifest["collapse"] == stored.detector.collapse == detector.collapse
+    assert manifest["diversity"] == stored.detector.diversity
     # Twins: as different as the data on the whole, and a few pictures only.
     detector.diversity = {"samples": 0.3, "samples_nearest": 0.001, "data": 0.3, "data_nearest": 0.2}
     assert "most similar one by 0 %" in detector.collapse
@@ -172,8 +185,11 @@ def test_the_film_shows_fixed_noise_from_the_first_epoch_to_the_last():
     assert {"loss", "discriminator", "generator", "real", "fake", "val_real", "val_fake", "val_diversity"} <= set(detector.history.columns)
 
 
+PLAIN = {"average": 0.0, "encoder_epochs": 0, "differentiable": False}
+
+
 def test_averaging_and_penalty_are_options():
-    plain = fitted(average=0.0, encoder_epochs=0, differentiable=False)
+    plain = fitted(**PLAIN)
     assert set(plain.networks) == {"generator", "discriminator"} and plain.encoder_history.empty
     penalised = fitted(gradient_penalty=1.0, normalization="none", encoder_epochs=0)
     assert "penalty" in penalised.history and (penalised.history["penalty"] > 0).all()
@@ -181,8 +197,8 @@ def test_averaging_and_penalty_are_options():
     assert any(not np.array_equal(first, second) for first, second in zip(*weights, strict=True))
 
 
-def test_the_same_seed_gives_the_same_detector():
-    again = trained(small(), images()[:4], images()[4:])
+def test_the_same_seed_gives_the_same_detector(stored):
+    again = stored.detector
     # Not to the last bit: on several threads TensorFlow adds the parts of a gradient now and then in another order.
     np.testing.assert_allclose(again.score(images()), fitted().score(images()), rtol=0.01)
     assert not np.allclose(fitted(seed=1).score(images()), again.score(images()), rtol=0.02)
@@ -195,39 +211,40 @@ _KILLED = textwrap.dedent("""
     warnings.simplefilter("ignore")
     random = np.random.default_rng(0)
     train, validation = (random.uniform(size=(n, 32, 32, 1)).astype("float32") for n in (10, 4))
-    detector = AnoGAN(width=0.05, latent_dim=4, epochs=6, encoder_epochs=4, batch_size=4, rotation=20.0, gradient_penalty=1.0,
-                      checkpoint_every=2, seed=3)
-    detector.fit(train, validation, checkpoint=sys.argv[1], show_progress=False)
-    for history in (detector.history, detector.encoder_history):
-        history.drop(columns="seconds").to_csv(sys.argv[2] + ".csv", index=False, mode="a")
-    np.savez(sys.argv[2], detector.film, *[v.value.numpy() for network in detector.networks.values() for v in network.variables])
+    for name in sys.argv[1].split():
+        detector = AnoGAN(width=0.05, latent_dim=4, epochs=6, encoder_epochs=4, batch_size=4, rotation=20.0, gradient_penalty=1.0,
+                          checkpoint_every=2, seed=3)
+        detector.fit(train, validation, checkpoint=f"{name}.checkpoint.npz", show_progress=False)
+        for history in (detector.history, detector.encoder_history):
+            history.drop(columns="seconds").to_csv(f"{name}.csv", index=False, mode="a")
+        np.savez(name, detector.film, *[v.value.numpy() for network in detector.networks.values() for v in network.variables])
 """)
 
 
 def test_killed_twice_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path):
     """Generator, its average, discriminator with dropout, encoder, film and all optimisers; SIGKILL in both trainings, new processes."""
-    slowed = _KILLED.replace("detector.fit(", textwrap.dedent("""
+    slowed = textwrap.dedent("""
         import adhelpers.detectors.training as training, time
         write = training._write_checkpoint
         def slow(path, *arguments):
             write(path, *arguments)
-            if str(path).endswith(sys.argv[3]):
+            if str(path).endswith(sys.argv[2]):
                 time.sleep(60)
         training._write_checkpoint = slow
-        detector.fit("""))
-    command, cut = [sys.executable, "-c"], [tmp_path / "cut.checkpoint.npz", tmp_path / "cut"]
+    """)
+    command = [sys.executable, "-c"]
     # On one thread: on several, TensorFlow adds the parts of a gradient in the order in which they are done, now and then another one.
-    alone = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-    subprocess.run([*command, _KILLED, tmp_path / "whole.checkpoint.npz", tmp_path / "whole"], check=True, env=alone)
+    alone = {"cwd": tmp_path, "env": {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}}
     for during in ("cut.checkpoint.npz", "cut.checkpoint.encoder.npz"):
-        victim = subprocess.Popen([*command, slowed, *cut, during], env=alone)
+        victim = subprocess.Popen([*command, f"import sys\n{slowed}{_KILLED}", "cut", during], **alone)
         deadline = time.monotonic() + 120
         while not (tmp_path / during).exists() and time.monotonic() < deadline:
             time.sleep(0.1)
         os.kill(victim.pid, signal.SIGKILL)
         victim.wait()
         assert (tmp_path / during).exists() and not (tmp_path / "cut.npz").exists()
-    subprocess.run([*command, _KILLED, *cut], check=True, env=alone)
+    # Starting TensorFlow takes longer than training: the process that goes on trains once more from the beginning.
+    subprocess.run([*command, _KILLED, "cut whole"], check=True, **alone)
     with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "cut.npz") as resumed:
         assert len(whole.files) > 40
         for name in whole.files:
@@ -254,15 +271,10 @@ def test_stored_and_loaded_scores_are_equal(tmp_path):
     assert loaded.film_epochs == list(detector.film_epochs) and loaded.diversity == detector.diversity
 
 
-def test_scoring_parameters_need_no_other_training(tmp_path):
-    sets = SimpleNamespace(name="thing", fingerprint="a", train=SimpleNamespace(images=images()[:4]),
-                           validation=SimpleNamespace(images=images()[4:]))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        first = fit_or_load(small(), sets, tmp_path, show_progress=False)
-        again = fit_or_load(small(start="encoder", steps=0, score="residual"), sets, tmp_path, show_progress=False)
-    assert first.folder == again.folder and again.parameters["steps"] == 0
-    assert sorted(path.name for path in first.folder.parent.iterdir()) == [first.folder.name]
+def test_scoring_parameters_need_no_other_training(stored):
+    again = fit_or_load(small(start="encoder", steps=0, score="residual"), stored.sets, stored.folder, show_progress=False)
+    assert stored.detector.folder == again.folder and again.parameters["steps"] == 0
+    assert [path.name for path in again.folder.parent.iterdir()] == [again.folder.name]
 
 
 def test_weights_of_another_architecture_are_refused(tmp_path):
@@ -278,9 +290,15 @@ def test_a_size_that_is_no_power_of_two_is_refused_with_the_nearest():
         small().fit(images(4, (48, 96, 1)), images(2, (48, 96, 1)))
 
 
+@functools.cache
+def coloured():
+    """Colour, another shape, and a batch larger than the data."""
+    pictures = images(6, (64, 32, 3))
+    return trained(small(batch_size=50, epochs=1), pictures[:4], pictures[4:])
+
+
 def test_a_batch_larger_than_the_data_is_cut():
-    detector = trained(small(batch_size=50, epochs=1), images()[:3], images()[3:])
-    assert len(detector.history) == 1 and np.isfinite(detector.score(images())).all()
+    assert len(coloured().history) == 1 and np.isfinite(coloured().history["loss"]).all()
 
 
 def test_bfloat16_keeps_float32_weights_and_scores():
@@ -291,15 +309,15 @@ def test_bfloat16_keeps_float32_weights_and_scores():
 
 
 def test_colour_and_other_sides():
-    pictures = images(6, (64, 32, 3))
-    detector = trained(small(epochs=1), pictures[:4], pictures[4:])
+    pictures, detector = images(6, (64, 32, 3)), coloured()
+    assert np.isfinite(detector.score(pictures)).all()
     assert detector.counterpart(pictures).shape == pictures.shape and detector.anomaly_map(pictures).shape == (6, 64, 32)
 
 
 def test_an_encoder_that_is_missing_is_told(tmp_path):
     with pytest.raises(ValueError, match='start="encoder" needs an encoder.*encoder_epochs'):
         small(start="encoder", encoder_epochs=0)
-    fitted(encoder_epochs=0).save(tmp_path / "model")
+    fitted(**PLAIN).save(tmp_path / "model")
     with pytest.raises(ValueError, match='start="encoder" needs an encoder'):
         AnoGAN.load(tmp_path / "model", start="encoder")
     with pytest.raises(ValueError, match="steps=0 scores the start"):

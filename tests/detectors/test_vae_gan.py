@@ -30,6 +30,9 @@ def fitted(size="compact", **changes):
     return small(size=size, **changes).fit(good[:4], good[4:], show_progress=False)
 
 
+WEIGHTED = {"kl_weight": 0.5, "adversarial_weight": 2.0}
+
+
 @pytest.mark.parametrize("size, shape", [("paper", (48, 16, 3)), ("compact", (16, 80, 1)), ("compact", (32, 32, 3))])
 def test_any_multiple_of_16_grey_or_colour_also_non_square(size, shape):
     good = images(6, shape)
@@ -63,7 +66,7 @@ def test_the_score_is_that_of_map_and_counterpart_and_is_differentiable():
 
 
 def test_the_adversarial_term_trains_the_discriminator():
-    detector = fitted("paper")
+    detector = fitted("paper", **WEIGHTED)
     assert {"loss", "reconstruction", "kl", "discriminator", "adversarial", "val_reconstruction"} <= set(detector.history.columns)
     fresh = build_discriminator((32, 32, 1), width=0.1)
     assert fresh.count_params() == detector.networks["discriminator"].count_params()
@@ -73,8 +76,7 @@ def test_the_adversarial_term_trains_the_discriminator():
 
 
 def test_the_total_loss_is_the_weighted_sum_of_its_parts():
-    good = images(8)
-    history = small(size="paper", kl_weight=0.5, adversarial_weight=2.0).fit(good[:4], good[4:], show_progress=False).history
+    history = fitted("paper", **WEIGHTED).history
     np.testing.assert_allclose(history["loss"], history["reconstruction"] + 0.5 * history["kl"] + 2 * history["adversarial"], rtol=1e-5)
 
 
@@ -103,9 +105,9 @@ def test_bfloat16_keeps_float32_weights_and_scores():
     np.testing.assert_allclose(detector.score(good), fitted().score(good), rtol=0.05)
 
 
-@pytest.mark.parametrize("size", ("paper", "compact"))
-def test_stored_and_loaded_scores_are_equal(tmp_path, size):
-    good, detector = images(8), fitted(size)
+@pytest.mark.parametrize("size, changes", [("paper", WEIGHTED), ("compact", {})], ids=["paper", "compact"])
+def test_stored_and_loaded_scores_are_equal(tmp_path, size, changes):
+    good, detector = images(8), fitted(size, **changes)
     detector.save(tmp_path / "model")
     loaded = VAEGAN.load(tmp_path / "model")
     np.testing.assert_array_equal(loaded.score(good), detector.score(good))
