@@ -1,12 +1,15 @@
 """Images: loading and checking a category, correcting light and pose, rendered examples, MVTec AD."""
 from ._check import CategoryCheck, check_category
 from ._reading import CategoryError, read_image
+from .class_images import ClassImages, load_class_images, make_class_images
 from .images import Category, ImageSet, load_category
+from .insulators import insulators_root, render_insulators
 from .mvtec import fetch_category
 from .normalize import ObjectPose, divide_background, find_object, object_mask
 from .synthetic import render_category, rendered_root
 
 __all__ = [
-    "Category", "CategoryCheck", "CategoryError", "ImageSet", "ObjectPose", "check_category", "divide_background",
-    "fetch_category", "find_object", "load_category", "object_mask", "read_image", "render_category", "rendered_root",
+    "Category", "CategoryCheck", "CategoryError", "ClassImages", "ImageSet", "ObjectPose", "check_category", "divide_background",
+    "fetch_category", "find_object", "insulators_root", "load_category", "load_class_images", "make_class_images", "object_mask",
+    "read_image", "render_category", "render_insulators", "rendered_root",
 ]
