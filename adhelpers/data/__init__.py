@@ -1,12 +1,15 @@
-"""Images: loading and checking a category, correcting light and pose, rendered examples, MVTec AD."""
+"""Images: loading and checking a category, correcting light and pose, rendered examples, MVTec AD, labelled samples of several classes."""
 from ._check import CategoryCheck, check_category
 from ._reading import CategoryError, read_image
 from .images import Category, ImageSet, load_category
+from .labelled import DATASETS, LabelledSamples, load_labelled, read_idx
 from .mvtec import fetch_category
 from .normalize import ObjectPose, divide_background, find_object, object_mask
+from .semi_supervised import SemiSupervisedCategory, SplitCounts, semi_supervised, split_counts
 from .synthetic import render_category, rendered_root
 
 __all__ = [
-    "Category", "CategoryCheck", "CategoryError", "ImageSet", "ObjectPose", "check_category", "divide_background",
-    "fetch_category", "find_object", "load_category", "object_mask", "read_image", "render_category", "rendered_root",
+    "DATASETS", "Category", "CategoryCheck", "CategoryError", "ImageSet", "LabelledSamples", "ObjectPose", "SemiSupervisedCategory",
+    "SplitCounts", "check_category", "divide_background", "fetch_category", "find_object", "load_category", "load_labelled",
+    "object_mask", "read_idx", "read_image", "render_category", "rendered_root", "semi_supervised", "split_counts",
 ]

@@ -62,8 +62,8 @@ def deep_sad_centre(codes):
 
     Examples
     --------
-    >>> deep_sad_centre(np.float32([[1, 0.25, -0.1, 0], [2, -0.05, -0.06, 0]])).round(3).tolist()
-    [1.5, 0.1, -0.1, 0.1]
+    >>> deep_sad_centre(np.float32([[1, 0.25, -0.1, 0], [2, -0.05, -0.06, 0]])).round(3)
+    array([ 1.5,  0.1, -0.1,  0.1], dtype=float32)
     """
     centre = np.asarray(codes).mean(axis=0, dtype=np.float64)
     return np.where(np.abs(centre) < LEAST_CENTRE, np.where(centre < 0, -LEAST_CENTRE, LEAST_CENTRE), centre).astype(np.float32)
@@ -240,6 +240,8 @@ class DeepSAD(Detector):
         self
         """
         train_images = self._checked(train_images, "train")
+        if validation is not None and len(validation) == 0:
+            validation = None
         if validation is not None:
             validation = self._checked(validation, "validation", train_images.shape[1:])
         labels = _checked_labels(labels, len(train_images))
