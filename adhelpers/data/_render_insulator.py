@@ -19,7 +19,7 @@ _BARE, _METAL = np.array((0.72, 0.62, 0.50), np.float32), np.array((0.46, 0.47, 
 
 
 class Insulator:
-    """One string in one scene; ``render`` draws it without and with a fault or a tag.
+    """One string in one scene; ``render`` draws it with and without a fault or a tag.
 
     Lengths are in units of half the image's side. The string hangs from the top, leaning a little; the drone looks down on it.
 
@@ -53,20 +53,19 @@ class Insulator:
         self.light = _unit([np.cos(azimuth) * 0.6, 0.75, 0.35 + 0.25 * abs(np.sin(azimuth))])
         self.scene_seed, self.surface_seed = (int(one) for one in generator.integers(2**62, size=2))
 
-    def render(self, image_size, fault=None, tag=None):
-        """Draw the string before the camera.
+    def render(self, image_size, *looks):
+        """Draw the string before the camera, once for each look: all else is the same in all of them.
 
         Parameters
         ----------
         image_size : int
-        fault : InsulatorFault, optional
-        tag : Tag, optional
+        *looks : tuple of (InsulatorFault or None, Tag or None)
 
         Returns
         -------
-        picture : (image_size, image_size, 3) float32
-        fault_mask, tag_mask : (image_size, image_size) bool
-            Pixels of which at least a third shows the fault, or the tag; what is missing of a shell belongs to the fault.
+        list of (picture, fault_mask, tag_mask)
+            Float32 (image_size, image_size, 3), and bool (image_size, image_size): pixels of which at least a third shows the fault,
+            or the tag. What is missing of a shell belongs to the fault.
         """
         supersampling = max(2, -(-160 // image_size))
         # The scene is soft and far away: only the string needs the finer grid.
@@ -76,16 +75,17 @@ class Insulator:
         # Along the string downwards and across it, from the centre of the top shell.
         down = (x - self.top[0]) * self.along[0] + (y - self.top[1]) * self.along[1]
         across = (x - self.top[0]) * self.across[0] + (y - self.top[1]) * self.across[1]
-        generator = np.random.default_rng(self.surface_seed)
-        seeds = generator.integers(2**62, size=self.count)
-        marks = np.zeros(x.shape, np.uint8)
         self._rod(picture, down, across)
+        drawn = [(picture.copy(), np.zeros(x.shape, np.uint8), *look) for look in looks]
+        seeds = np.random.default_rng(self.surface_seed).integers(2**62, size=self.count)
         # From the lowest to the top shell: each hides a part of the one below.
         for shell in reversed(range(self.count)):
-            self._shell(picture, marks, shell, (down - shell * self.spacing) / self.radius, across / self.radius,
-                        np.random.default_rng(seeds[shell]), fault, tag)
-        shares = (surface.average_down((marks == mark).astype(np.float32), supersampling) for mark in (_FAULT, _TAG))
-        return surface.average_down(self.exposure * picture, supersampling), *(share >= 1 / 3 for share in shares)
+            self._shell(drawn, shell, (down - shell * self.spacing) / self.radius, across / self.radius, np.random.default_rng(seeds[shell]))
+        shown = []
+        for picture, marks, _, _ in drawn:
+            shares = [surface.average_down((marks == mark).astype(np.float32), supersampling) for mark in (_FAULT, _TAG)]
+            shown.append((surface.average_down(self.exposure * picture, supersampling), *(share >= 1 / 3 for share in shares)))
+        return shown
 
     def _scene(self, x, y, pixel):
         """Sky with clouds, hills, and fields with trees, in the haze of the distance."""
@@ -120,32 +120,32 @@ class Insulator:
         tone = 0.55 + 0.35 * across / width * np.sign(self.light[0]) + 0.25 * np.exp(-(((across / width) - 0.3) / 0.25) ** 2)
         picture += cover[..., None] * (_METAL * np.clip(tone, 0.1, 1.2)[..., None] - picture)
 
-    def _shell(self, picture, marks, shell, down, across, generator, fault, tag):
+    def _shell(self, drawn, shell, down, across, generator):
         """One shell with its cap; ``down`` and ``across`` are in units of its radius from the centre of its rim's circle."""
         near = (np.abs(across) < 1.02) & (down > -1.1) & (down < 0.75)
         a, b = -down[near], across[near]
         radius, turn, depth, hit = self._hit(a, b)
-        color = self._porcelain(generator, radius, turn, depth, b)
+        porcelain = self._porcelain(generator, radius, turn, depth, b)
         front = np.sqrt(np.maximum(1 - b * b, 0))
         edge = ~hit & (np.abs(b) < 1) & (a < 0) & (a >= -front * self.sine - _RIM)
-        pixels, marked = picture[near], marks[near]
-        missing, mark = np.zeros_like(hit), np.zeros_like(marked)
-        if tag is not None:
-            color, cover = tag.printed(shell, radius, turn, color)
-            mark[cover > 0.5] = _TAG
-        if fault is not None:
-            missing = np.where(edge, fault.missing(shell, np.ones_like(b), np.arctan2(b, front)), fault.missing(shell, radius, turn))
-            color, cover = fault.marked(shell, radius, turn, color)
-            mark[cover > 0.25] = _FAULT
-        # What is missing of a shell shows what is behind it.
-        marked[(hit | edge) & missing] = _FAULT
-        edge, hit = edge & ~missing, hit & ~missing
-        pixels[edge] = (self.glaze * 0.42)[None] * (1 + 0.5 * front[edge])[:, None]
-        pixels[hit] = color[hit]
-        marked[edge], marked[hit] = 0, mark[hit]
-        tone, cap = self._cap(a, b)
-        pixels[cap], marked[cap] = tone[cap], 0
-        picture[near], marks[near] = pixels, marked
+        rim = (self.glaze * 0.42)[None] * (1 + 0.5 * front)[:, None]
+        metal, cap = self._cap(a, b)
+        for picture, marks, fault, tag in drawn:
+            pixels, marked, color = picture[near], marks[near], porcelain
+            mark, missing = np.zeros_like(marked), np.zeros_like(hit)
+            if tag is not None:
+                color, cover = tag.printed(shell, radius, turn, color)
+                mark[cover > 0.5] = _TAG
+            if fault is not None:
+                missing = np.where(edge, fault.missing(shell, np.ones_like(b), np.arctan2(b, front)), fault.missing(shell, radius, turn))
+                color, cover = fault.marked(shell, radius, turn, color)
+                mark[cover > 0.25] = _FAULT
+            # What is missing of a shell shows what is behind it.
+            marked[(hit | edge) & missing] = _FAULT
+            at_edge, at_dome = edge & ~missing, hit & ~missing
+            pixels[at_edge], pixels[at_dome], pixels[cap] = rim[at_edge], color[at_dome], metal[cap]
+            marked[at_edge], marked[at_dome], marked[cap] = 0, mark[at_dome], 0
+            picture[near], marks[near] = pixels, marked
 
     def _hit(self, a, b):
         """Where the view meets the dome: radius, turn around the axis (0 towards the viewer), depth, and whether at all."""

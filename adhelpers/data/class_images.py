@@ -9,8 +9,8 @@ from .._progress import progress
 from ._reading import SUFFIXES, CategoryError, read_image, to_color
 from .normalize import resize_image, resize_mask
 
-# In ``ground_truth``: what the end of a file's name says about the mask in it.
-MASKS = {"defects": "defect", "tags": "tag"}
+# What the end of a file's name in ``ground_truth`` and ``counterparts`` says it is about.
+_SUFFIXES = {"defect": ("defects", "without_defects"), "tag": ("tags", "without_tags")}
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,11 @@ class ClassImages:
         What makes an image one of its class; None where no one has marked it.
     tags : ndarray of bool, shape (n, h, w), or None
         What is in an image beside the matter, such as a printed tag, and must not decide; None where there is no such thing.
+    without_defects, without_tags : ndarray of float32, shape (n, h, w, c), or None
+        Counterparts: what each image would look like without its defect, or without its tag; an image that has none is its own.
+        None where they are not known.
     fingerprint : str
-        SHA-256 over images, labels, class names and masks.
+        SHA-256 over images, labels and class names.
 
     Examples
     --------
@@ -45,6 +48,8 @@ class ClassImages:
     names: np.ndarray
     defects: np.ndarray | None
     tags: np.ndarray | None
+    without_defects: np.ndarray | None
+    without_tags: np.ndarray | None
     fingerprint: str
 
     def __len__(self):
@@ -61,7 +66,8 @@ class ClassImages:
         return np.array(self.class_names)[self.labels]
 
 
-def make_class_images(images, labels, class_names, names=None, defects=None, tags=None):
+def make_class_images(images, labels, class_names, names=None, defects=None, tags=None, without_defects=None,
+                      without_tags=None):
     """`ClassImages` of arrays that are already there.
 
     Parameters
@@ -72,6 +78,7 @@ def make_class_images(images, labels, class_names, names=None, defects=None, tag
     class_names : sequence of str
     names : array-like of str (n,), optional
     defects, tags : array-like of bool (n, h, w), optional
+    without_defects, without_tags : array-like (n, h, w, c), optional
 
     Returns
     -------
@@ -100,21 +107,23 @@ def make_class_images(images, labels, class_names, names=None, defects=None, tag
         raise ValueError(f"labels must be whole numbers from 0 to {len(class_names) - 1}, one for each of the {len(images)} images")
     if names is None:
         names = [f"{class_names[label]}/{index:05d}" for index, label in enumerate(labels)]
-    masks = {}
+    parts = {name: None if part is None else np.asarray(part, dtype=bool) for name, part in (("defects", defects), ("tags", tags))}
+    parts |= {name: None if part is None else np.asarray(part, dtype=np.float32)
+              for name, part in (("without_defects", without_defects), ("without_tags", without_tags))}
+    for name, part in parts.items():
+        expected = images.shape if name.startswith("without") else images.shape[:3]
+        if part is not None and part.shape != expected:
+            raise ValueError(f"{name} must have the shape {expected}, not {part.shape}")
     digest = hashlib.sha256("\n".join(class_names).encode() + images.tobytes() + labels.astype(np.int64).tobytes())
-    for name, mask in (("defects", defects), ("tags", tags)):
-        masks[name] = None if mask is None else np.asarray(mask, dtype=bool)
-        if mask is not None and masks[name].shape != images.shape[:3]:
-            raise ValueError(f"{name} must have the shape {images.shape[:3]}, not {masks[name].shape}")
-        digest.update(b"-" if mask is None else masks[name].tobytes())
-    return ClassImages(images, labels.astype(np.int64), class_names, np.asarray(names, dtype=str), fingerprint=digest.hexdigest(), **masks)
+    return ClassImages(images, labels.astype(np.int64), class_names, np.asarray(names, dtype=str), fingerprint=digest.hexdigest(), **parts)
 
 
 def load_class_images(root, split, *, image_size=None, color="rgb", show_progress=False):
     """Load one split of a data set in folders named after its classes.
 
-    ``root/<split>/<class>/`` holds the images. Where there is ``root/ground_truth/``, ``ground_truth/<split>/<class>/<stem>_defect.png``
-    and ``<stem>_tag.png`` are masks (non-zero is marked); an image without such a file has nothing of it.
+    ``root/<split>/<class>/`` holds the images. Where there is ``root/ground_truth/<split>/``, its ``<class>/<stem>_defect.png`` and
+    ``<stem>_tag.png`` are masks (non-zero is marked); an image without such a file has nothing of it. Where there is
+    ``root/counterparts/<split>/``, files of the same names show the image without its defect, or without its tag.
 
     Parameters
     ----------
@@ -156,14 +165,19 @@ def load_class_images(root, split, *, image_size=None, color="rgb", show_progres
     files = [(label, path) for label, name in enumerate(class_names) if (folder / name).is_dir()
              for path in sorted((folder / name).iterdir()) if path.suffix.lower() in SUFFIXES]
     images, problems = [], []
-    truth = root / "ground_truth"
-    masks = {name: [] for name in MASKS}
+    known = {kind: (root / kind / split).is_dir() for kind in ("ground_truth", "counterparts")}
+    parts = {name: [] for pair in _SUFFIXES.values() for name, there in zip(pair, known.values(), strict=True) if there}
     for _, path in progress(files, f"Loading {split}", enabled=show_progress):
         try:
             image = to_color(read_image(path.read_bytes())[0], color)
-            images.append(image if sides is None else resize_image(image, sides))
-            for name, suffix in MASKS.items():
-                masks[name].append(_mask(truth / split / path.parent.name / f"{path.stem}_{suffix}.png", image.shape[:2], sides))
+            resized = image if sides is None else resize_image(image, sides)
+            for suffix, (mask, counterpart) in _SUFFIXES.items():
+                beside = Path(split, path.parent.name, f"{path.stem}_{suffix}.png")
+                if mask in parts:
+                    parts[mask].append(_mask(root / "ground_truth" / beside, image.shape[:2], sides))
+                if counterpart in parts:
+                    parts[counterpart].append(_counterpart(root / "counterparts" / beside, resized, color, sides))
+            images.append(resized)
         except (OSError, ValueError) as error:
             problems.append(f"{path.relative_to(root).as_posix()}: {error}")
     shapes = sorted({image.shape for image in images})
@@ -173,7 +187,7 @@ def load_class_images(root, split, *, image_size=None, color="rgb", show_progres
         raise CategoryError(root.name, problems or [f"{split} holds no images in its folders {', '.join(class_names)}"])
     names = [path.relative_to(root).as_posix() for _, path in files]
     return make_class_images(np.stack(images), [label for label, _ in files], class_names, names,
-                             **({name: np.stack(stack) for name, stack in masks.items()} if truth.is_dir() else {}))
+                             **{name: np.stack(stack) for name, stack in parts.items()})
 
 
 def _class_names(root, folder):
@@ -196,3 +210,13 @@ def _mask(path, shape, sides):
         if mask.shape != shape:
             raise ValueError(f"its mask {path.name} has the size {mask.shape}, the image {shape}")
     return mask if sides is None else resize_mask(mask, sides)
+
+
+def _counterpart(path, image, color, sides):
+    if not path.is_file():
+        return image
+    counterpart = to_color(read_image(path.read_bytes())[0], color)
+    counterpart = counterpart if sides is None else resize_image(counterpart, sides)
+    if counterpart.shape != image.shape:
+        raise ValueError(f"its counterpart {path.name} has the size {counterpart.shape[:2]}, the image {image.shape[:2]}")
+    return counterpart

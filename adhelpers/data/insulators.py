@@ -52,8 +52,9 @@ def render_insulators(folder, *, image_size=64, train_count=120, review_count=80
     Returns
     -------
     Path
-        The folder ``insulators``: ``<split>/<class>/000.png``, ``ground_truth/<split>/<class>/000_defect.png`` and ``000_tag.png``
-        (255 where it is) for those that have it, ``classes.txt`` and ``readme.txt``.
+        The folder ``insulators``: ``<split>/<class>/000.png``; for those that have a fault or a tag, the masks
+        ``ground_truth/<split>/<class>/000_defect.png`` and ``000_tag.png`` (255 where it is) and, but for ``train``, the same pictures
+        without it, ``counterparts/<split>/<class>/000_defect.png`` and ``000_tag.png``; ``classes.txt`` and ``readme.txt``.
 
     Raises
     ------
@@ -77,11 +78,10 @@ def render_insulators(folder, *, image_size=64, train_count=120, review_count=80
     places = [(split, kind, index) for split in SPLITS for kind in CLASSES for index in range(parameters["counts"][split])]
     with replacing_folder(folder) as temporary:
         for split, kind, index in progress(places, "rendering insulators", enabled=show_progress):
-            image, *masks = _image_and_masks(parameters, split, kind, index)
-            _save(temporary / split / kind / f"{index:03d}.png", image)
-            for mask, name in zip(masks, ("defect", "tag"), strict=True):
-                if mask.any():
-                    _save(temporary / "ground_truth" / split / kind / f"{index:03d}_{name}.png", mask.astype(np.uint8) * 255)
+            for place, picture in _pictures(parameters, split, kind, index).items():
+                path = temporary / place.format(split=split, kind=kind, index=f"{index:03d}")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(picture).save(path)
         (temporary / "ground_truth").mkdir(exist_ok=True)
         (temporary / "classes.txt").write_text("\n".join(CLASSES) + "\n", encoding="utf-8")
         (temporary / "readme.txt").write_text(f"{_FIRST_LINE}\n\nParameters:\n{json.dumps(parameters, indent=2)}\n", encoding="utf-8")
@@ -134,7 +134,8 @@ def _checked(image_size, counts, tag_class, tied, loose, seed):
             "tied": float(tied), "loose": float(loose), "seed": int(seed), "renderer": _RENDERER_VERSION}
 
 
-def _image_and_masks(parameters, split, kind, index):
+def _pictures(parameters, split, kind, index):
+    """What belongs to one image, by the pattern of its file's name."""
     stream = len(CLASSES) * SPLITS.index(split) + CLASSES.index(kind)
     generator = np.random.default_rng([parameters["seed"], stream, index])
     # Each class of a split walks along the sequence from a start of its own, so that it has the whole range evenly.
@@ -147,11 +148,16 @@ def _image_and_masks(parameters, split, kind, index):
     if split == "train":
         share = parameters["tied"] if kind == parameters["tag_class"] else 1 - parameters["tied"]
     tag = Tag(np.random.default_rng(tag_seed)) if lot < share else None
-    picture, *masks = string.render(parameters["image_size"], fault, tag)
-    blurred = through_lens(picture, string.focus * parameters["image_size"] / 128)
-    return on_sensor(blurred, np.random.default_rng(noise_seed), string.noise), *masks
-
-
-def _save(path, picture):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path)
+    looks = {"{split}/{kind}/{index}.png": (fault, tag)}
+    if split != "train":
+        looks |= {"counterparts/{split}/{kind}/{index}_defect.png": (None, tag)} if fault else {}
+        looks |= {"counterparts/{split}/{kind}/{index}_tag.png": (fault, None)} if tag else {}
+    drawn = string.render(parameters["image_size"], *looks.values())
+    pictures = {}
+    for place, (picture, _, _) in zip(looks, drawn, strict=True):
+        blurred = through_lens(picture, string.focus * parameters["image_size"] / 128)
+        pictures[place] = on_sensor(blurred, np.random.default_rng(noise_seed), string.noise)
+    for name, mask in zip(("defect", "tag"), drawn[0][1:], strict=True):
+        if mask.any():
+            pictures[f"ground_truth/{{split}}/{{kind}}/{{index}}_{name}.png"] = mask.astype(np.uint8) * 255
+    return pictures

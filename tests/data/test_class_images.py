@@ -89,3 +89,14 @@ def test_a_subset_keeps_everything_together():
 def test_bad_arrays(arguments, message):
     with pytest.raises(ValueError, match=message):
         make_class_images(*arguments)
+
+
+def test_counterparts_of_images_that_have_none_are_the_images(folder):
+    save(folder / "counterparts" / "train" / "cut" / "0_defect.png", 204)
+    found = load_class_images(folder, "train")
+    np.testing.assert_allclose(found.without_defects[:, 0, 0, 0], [0.8, 0.4, 0.6], atol=1e-6)
+    np.testing.assert_array_equal(found.without_tags, found.images)
+    assert load_class_images(folder, "train", image_size=8).without_defects.shape == (3, 8, 8, 3)
+    save(folder / "counterparts" / "train" / "cut" / "0_defect.png", 204, size=(5, 5))
+    with pytest.raises(CategoryError, match="its counterpart 0_defect.png has the size"):
+        load_class_images(folder, "train")

@@ -31,12 +31,14 @@ def test_the_layout_is_one_folder_a_class(tmp_path):
     images = {f"train/{name}/{index:03d}.png" for name in classes for index in range(2)}
     images |= {f"{split}/{name}/000.png" for split in ("review", "test") for name in classes}
     found = contents(folder)
-    assert {name for name in found if not name.startswith("ground_truth")} == images
-    masks = {name for name in found if name.endswith("_defect.png")}
+    assert {name for name in found if not name.startswith(("ground_truth", "counterparts"))} == images
+    masks = {name for name in found if name.startswith("ground_truth") and name.endswith("_defect.png")}
     assert masks == {"ground_truth/" + name.replace(".png", "_defect.png") for name in images if "good" not in name}
     for name in found:
         with Image.open(folder / name) as image:
             assert image.size == (64, 64) and image.mode == ("L" if "ground_truth" in name else "RGB")
+    assert {name for name in found if name.startswith("counterparts") and name.endswith("_defect.png")} == {
+        name.replace("ground_truth", "counterparts") for name in masks if "/train/" not in name}
     assert "MIT" in (folder / "readme.txt").read_text() and [path.name for path in tmp_path.iterdir()] == ["insulators"]
 
 
@@ -54,8 +56,8 @@ def test_the_masks_are_where_the_picture_changed(kind, image_size):
     for seed in range(4):
         one = string(seed)
         fault, tag = InsulatorFault(kind, seed / 3, np.random.default_rng(seed), one.count), Tag(np.random.default_rng(seed))
-        good, nothing, no_tag = one.render(image_size)
-        both, fault_mask, tag_mask = one.render(image_size, fault, tag)
+        (good, nothing, no_tag), (both, fault_mask, tag_mask), only_fault, only_tag = one.render(
+            image_size, (None, None), (fault, tag), (fault, None), (None, tag))
         assert not nothing.any() and not no_tag.any() and good.shape == (image_size, image_size, 3) and good.dtype == np.float32
         change = np.abs(both - good).max(axis=2)
         marked = fault_mask | tag_mask
@@ -63,8 +65,9 @@ def test_the_masks_are_where_the_picture_changed(kind, image_size):
         # Outside there are but the pixels of the edges that show less than a third of it; beyond them nothing at all.
         assert change[~binary_dilation(marked, iterations=3)].max() < 0.15
         assert change[marked].mean() > 0.12 and change[marked].mean() > 40 * change[~marked].mean()
-        np.testing.assert_array_equal(one.render(image_size, None, tag)[2], tag_mask)
-        np.testing.assert_array_equal(one.render(image_size, fault)[1], fault_mask)
+        np.testing.assert_array_equal(only_tag[2], tag_mask)
+        np.testing.assert_array_equal(only_fault[1], fault_mask)
+        np.testing.assert_array_equal(one.render(image_size, (fault, None))[0][0], only_fault[0])
 
 
 def test_the_tag_goes_with_one_class_in_training_and_with_any_afterwards(rendered):
@@ -74,6 +77,20 @@ def test_the_tag_goes_with_one_class_in_training_and_with_any_afterwards(rendere
         # A low-discrepancy sequence keeps to its share better than a coin.
         np.testing.assert_allclose(shares, expected, atol=0.051)
         assert (images.defects.any(axis=(1, 2)) == (images.labels > 0)).all()
+
+
+def test_a_counterpart_differs_from_its_image_where_the_mask_is(rendered):
+    images = load_class_images(rendered, "review")
+    assert load_class_images(rendered, "train").without_tags is None
+    for masks, counterparts in ((images.defects, images.without_defects), (images.tags, images.without_tags)):
+        change = np.abs(images.images - counterparts).max(axis=3)
+        has = masks.any(axis=(1, 2))
+        assert has.sum() > 40 and (change[~has] == 0).all()
+        for one, mask in zip(change[has], masks[has], strict=True):
+            assert one[~binary_dilation(mask, iterations=3)].max() < 0.2 and one[mask].mean() > 0.08
+    # Neither takes the other away.
+    both = images.tags.any(axis=(1, 2)) & images.defects.any(axis=(1, 2))
+    assert (np.abs(images.without_tags - images.without_defects)[both].max(axis=(1, 2, 3)) > 0.1).all()
 
 
 def test_nothing_but_the_fault_and_the_tag_tells_the_classes_apart(rendered):
