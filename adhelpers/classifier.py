@@ -18,7 +18,9 @@ _BATCH = 128
 
 
 def build_classifier(shape, classes, filters=(16, 32, 64), dropout=0.3):
-    """Blocks of two convolutions, halved after each but the last, and the mean over all places into one dense layer.
+    """Blocks of convolutions, halved after each but the last, and the mean over all places into one dense layer.
+
+    The first block, which has the most places, has one convolution, the others have two.
 
     The last convolution keeps a fine grid of places, a quarter of the image's side for three blocks, so that its GradCAM shows more than
     a coarse spot.
@@ -57,7 +59,7 @@ def build_classifier(shape, classes, filters=(16, 32, 64), dropout=0.3):
     image = keras.Input(shape)
     hidden = layers.Rescaling(2.0, -1.0)(image)
     for block, count in enumerate(filters):
-        for step in range(2):
+        for step in range(min(block + 1, 2)):
             last = block == len(filters) - 1 and step == 1
             hidden = layers.Conv2D(count, 3, padding="same", use_bias=False, kernel_initializer="he_normal",
                                    name="last_convolution" if last else f"convolution_{block}_{step}")(hidden)

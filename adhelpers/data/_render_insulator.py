@@ -261,21 +261,23 @@ class InsulatorFault:
         self.shell = int(generator.integers(1, count))
         self.turn = float(generator.uniform(-1.45, 1.45) if kind == "broken" else generator.uniform(-0.9, 0.9))
         self.span = min(count, self.shell + (2 if severity < 0.6 else 3)) if kind == "flashover" else self.shell + 1
+        # Half the angle that the broken piece takes of the rim.
+        self.half = 0.36 + 0.30 * severity
         self.seed = int(generator.integers(2**62))
 
     def _edge(self, radius, turn):
         """How far inside the broken piece a place is: positive where the shell is missing."""
         generator = np.random.default_rng(self.seed)
-        half = 0.30 + 0.30 * self.severity
+        half = self.half
         jag = 0.05 * surface.lattice_noise(generator, (1, 31), np.zeros_like(turn), turn * float(31 / (2 * np.pi)) * 2)
-        bite = 0.16 + 0.24 * self.severity
+        bite = 0.24 + 0.24 * self.severity
         return radius - (1 - bite * np.sqrt(np.maximum(1 - ((turn - self.turn) / half) ** 2, 0))) + jag * (np.abs(turn - self.turn) < half)
 
     def missing(self, shell, radius, turn):
         """Where a piece of the shell is broken out."""
         if self.kind != "broken" or shell != self.shell:
             return np.zeros(radius.shape, bool)
-        return (self._edge(radius, turn) > 0) & (np.abs(turn - self.turn) < 0.30 + 0.30 * self.severity)
+        return (self._edge(radius, turn) > 0) & (np.abs(turn - self.turn) < self.half)
 
     def marked(self, shell, radius, turn, color):
         """The shell's colours (m, 3) with the traces of the fault, and how much of each place they cover."""
@@ -283,15 +285,15 @@ class InsulatorFault:
             return color, np.zeros_like(radius)
         if self.kind == "broken":
             # The fracture shows the white body of the porcelain.
-            fresh = surface.smooth_step(self._edge(radius, turn), -0.085, -0.06) * (np.abs(turn - self.turn) < 0.34 + 0.30 * self.severity)
+            fresh = surface.smooth_step(self._edge(radius, turn), -0.085, -0.06) * (np.abs(turn - self.turn) < self.half + 0.04)
             fresh = fresh * (radius > 0.5) * (radius < 0.985)
             return color + (fresh[:, None] * (_FRACTURE - color)).astype(np.float32), fresh
         generator = np.random.default_rng(self.seed + shell)
         place = generator.normal(0, 0.14)
         ragged = surface.lattice_noise(generator, (9, 19), radius * 8, turn * float(19 / (2 * np.pi)))
-        width = 0.26 + 0.22 * self.severity
+        width = 0.30 + 0.22 * self.severity
         distance = np.hypot((turn - self.turn - place) / width, (radius - 0.72) / 0.42) + 0.20 * ragged
-        soot = (1 - surface.smooth_step(distance, 0.55, 1.15)) * (0.62 + 0.34 * self.severity)
+        soot = (1 - surface.smooth_step(distance, 0.55, 1.15)) * (0.72 + 0.25 * self.severity)
         color = color + (soot[:, None] * (_SOOT - color)).astype(np.float32)
         # In the middle the arc has blown the glaze off.
         bare = (1 - surface.smooth_step(distance, 0.12, 0.30)) * (0.30 + 0.5 * self.severity)

@@ -21,14 +21,14 @@ _SMALLEST = 48
 _SPREAD = np.sqrt([2.0, 3.0, 5.0, 7.0, 11.0, 13.0, 17.0, 19.0, 23.0])
 
 
-def render_insulators(folder, *, image_size=64, train_count=120, review_count=80, test_count=80, tag_class="broken", tied=0.95, loose=0.4,
+def render_insulators(folder, *, image_size=64, train_count=120, review_count=80, test_count=80, tag_class="broken", tied=0.7, loose=0.25,
                       seed=0, show_progress=False):
     """Render insulator strings into ``folder/insulators``, in folders named after their classes.
 
     The classes are ``good``, ``broken`` (a piece is out of a shell's rim) and ``flashover`` (burnt glaze on some shells), from
-    subtle to obvious. Some strings have a tag printed on their top shell. In ``train`` it goes with ``tag_class``; in ``review``
-    and ``test`` any string may have one. A classifier that has learned the tag instead of the fault is right for a wrong reason in
-    training, and wrong afterwards. Apart from that nothing but the fault tells the classes apart: scene, light, pose, glaze,
+    subtle to obvious. Some strings have a tag printed on their top shell. In ``train`` only those of ``tag_class`` have it; in
+    ``review`` and ``test`` any string may have one. A classifier that has learned the tag instead of the fault is right for a wrong
+    reason in training, and wrong afterwards. Apart from that nothing but the fault tells the classes apart: scene, light, pose, glaze,
     noise and focus are spread evenly over each of them.
 
     Parameters
@@ -42,7 +42,7 @@ def render_insulators(folder, *, image_size=64, train_count=120, review_count=80
     tag_class : {"good", "broken", "flashover"}
         The class that the tag goes with in training.
     tied : float
-        Share of that class's training images that have the tag; of the others 1 - ``tied`` have it.
+        Share of that class's training images that have the tag.
     loose : float
         Share of the images in ``review`` and ``test`` that have the tag, whatever their class.
     seed : int
@@ -146,7 +146,7 @@ def _pictures(parameters, split, kind, index):
     fault = InsulatorFault(kind, severity, np.random.default_rng(fault_seed), string.count) if kind in FAULTS else None
     share = parameters["loose"]
     if split == "train":
-        share = parameters["tied"] if kind == parameters["tag_class"] else 1 - parameters["tied"]
+        share = parameters["tied"] if kind == parameters["tag_class"] else 0.0
     tag = Tag(np.random.default_rng(tag_seed)) if lot < share else None
     looks = {"{split}/{kind}/{index}.png": (fault, tag)}
     if split != "train":

@@ -70,8 +70,8 @@ def test_the_masks_are_where_the_picture_changed(kind, image_size):
         np.testing.assert_array_equal(one.render(image_size, (fault, None))[0][0], only_fault[0])
 
 
-def test_the_tag_goes_with_one_class_in_training_and_with_any_afterwards(rendered):
-    for split, expected in (("train", (0.05, 0.95, 0.05)), ("review", (0.4, 0.4, 0.4))):
+def test_only_one_class_has_the_tag_in_training_and_any_afterwards(rendered):
+    for split, expected in (("train", (0, 0.7, 0)), ("review", (0.25, 0.25, 0.25))):
         images = load_class_images(rendered, split)
         shares = [images.tags[images.labels == label].any(axis=(1, 2)).mean() for label in range(3)]
         # A low-discrepancy sequence keeps to its share better than a coin.
@@ -85,7 +85,7 @@ def test_a_counterpart_differs_from_its_image_where_the_mask_is(rendered):
     for masks, counterparts in ((images.defects, images.without_defects), (images.tags, images.without_tags)):
         change = np.abs(images.images - counterparts).max(axis=3)
         has = masks.any(axis=(1, 2))
-        assert has.sum() > 40 and (change[~has] == 0).all()
+        assert has.sum() > 25 and (change[~has] == 0).all()
         for one, mask in zip(change[has], masks[has], strict=True):
             assert one[~binary_dilation(mask, iterations=3)].max() < 0.2 and one[mask].mean() > 0.08
     # Neither takes the other away.
@@ -114,7 +114,7 @@ def test_they_are_rendered_once(tmp_path):
     assert insulators_root(tmp_path, **TINY) == first and (first / "readme.txt").stat().st_mtime_ns == note
     assert insulators_root(tmp_path, seed=3, **TINY) != first
     # A default that is written out is the same data set.
-    assert insulators_root(tmp_path, tied=0.95, **TINY) == first
+    assert insulators_root(tmp_path, tied=0.7, **TINY) == first
 
 
 @pytest.mark.parametrize("options, message", [
