@@ -165,9 +165,13 @@ def _check_writable(name, folder):
 
 
 def _category(notebook, passed):
-    if "category" not in notebook.parameters:
-        return "default"
+    values = {name: passed.get(name, parameter.default) for name, parameter in notebook.parameters.items()}
+    # A notebook that takes more than folders of images names its data set, and a category only where there are several.
+    if "category" in values and not values.get("dataset"):
+        name = values["category"]
+    else:
+        name = values.get("category") or values.get("dataset") or "default"
     try:
-        return checked_category(passed.get("category", notebook.parameters["category"].default))
+        return checked_category(name)
     except ValueError as error:
         raise UsageError(f"{notebook.name}: {error}") from error

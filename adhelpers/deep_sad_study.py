@@ -1,0 +1,404 @@
+"""The steps of the notebook on Deep SAD: decisions, baselines, the four grids, the curve over the share of labels, and the files of a run."""
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ._files import write_json
+from .data import semi_supervised
+from .detectors import SHALLOW_METHODS, DeepSAD, fit_or_load, fit_shallow
+from .metrics import DetectionReport, Threshold, bootstrap, detection_report, image_auroc, normal_quantile, pixel_report
+from .reports import image_grid, label_curve, reconstruction_grid
+from .study import estimate_text
+
+GRID = 32
+# Ruff et al., "Deep semi-supervised anomaly detection", ICLR 2020: mean AUROC on the whole MNIST, without pollution.
+PUBLISHED_MNIST = pd.DataFrame({"ratio": [0.0, 0.01, 0.05, 0.1], "auroc": [0.928, 0.964, 0.967, 0.969]})
+_TITLES = {"one_class_svm": "one-class SVM", "isolation_forest": "isolation forest", "kde": "kernel density",
+           "supervised_svm": "SVM, known anomalies against the rest"}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a Deep SAD says about the test samples.
+
+    Attributes
+    ----------
+    scores, reference_scores : ndarray of float32
+        Of the test samples, and of those that the threshold was taken from.
+    threshold : Threshold
+    detection : DetectionReport
+    pixels : dict of str to Estimate, or None
+        ``pixel_auroc`` and ``aupro``; None without masks.
+    seconds : float
+        Time that scoring the test set took.
+    """
+
+    scores: np.ndarray
+    reference_scores: np.ndarray
+    threshold: Threshold
+    detection: DetectionReport
+    pixels: dict | None
+    seconds: float
+
+
+def judge(category, detector, *, quantile=0.95, seed=0):
+    """Score the test samples and decide on them.
+
+    Parameters
+    ----------
+    category : SemiSupervisedCategory
+    detector : DeepSAD
+        Fitted.
+    quantile : float
+        Share of the normal validation samples that pass. Where none were held out, of the unlabelled training samples.
+    seed : int
+        For the bootstrap.
+
+    Returns
+    -------
+    Judgement
+    """
+    test = category.test
+    detector.score(test.images[:1])
+    started = time.perf_counter()
+    scores = detector.score(test.images)
+    seconds = time.perf_counter() - started
+    if len(category.validation):
+        reference = detector.score(category.validation.images)
+        threshold = normal_quantile(reference, quantile)
+    else:
+        reference = detector.score(category.train.images[category.known == 0])
+        threshold = Threshold(normal_quantile(reference, quantile).value, f"{quantile:g} quantile of {len(reference)} unlabelled training scores", False)
+    pixels = pixel_report(detector.anomaly_map(test.images), test.masks, seed=seed) if category.has_masks else None
+    return Judgement(scores, reference, threshold, detection_report(scores, test.labels, test.types, threshold, seed=seed), pixels, seconds)
+
+
+def judgement_table(judgement):
+    """Figures of a judgement as people read them, with 95 % bootstrap intervals.
+
+    Parameters
+    ----------
+    judgement : Judgement
+
+    Returns
+    -------
+    pandas.DataFrame
+        One column.
+    """
+    detection, pixels, confusion = judgement.detection, judgement.pixels or {}, judgement.detection.confusion
+    rows = {"AUROC": estimate_text(detection.auroc), "average precision": estimate_text(detection.average_precision),
+            "threshold": f"{judgement.threshold.value:.4g}", "threshold rule": judgement.threshold.rule,
+            "anomalies flagged": f"{confusion['tp']} of {confusion['tp'] + confusion['fn']}",
+            "false alarms": f"{confusion['fp']} of {confusion['fp'] + confusion['tn']}",
+            **{f"recall, {kind}": estimate_text(value) for kind, value in detection.recall.items()}}
+    if pixels:
+        rows |= {"pixel AUROC": estimate_text(pixels["pixel_auroc"]), "AUPRO to 30 % false positives": estimate_text(pixels["aupro"])}
+    return pd.DataFrame({"Deep SAD": rows})
+
+
+def compare_baselines(category, detector, judgement, *, seed=0):
+    """Shallow methods on the same training set, on the samples as they are and on the autoencoder's code, beside Deep SAD.
+
+    Parameters
+    ----------
+    category : SemiSupervisedCategory
+    detector : DeepSAD
+        Fitted; without pretraining there is no autoencoder's code, and its column is left out.
+    judgement : Judgement
+    seed : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each method and kind of input: ``method``, ``input``, ``AUROC`` (an `Estimate`), ``chosen`` and ``chosen by``. What needs known anomalies is
+        left out where there are none.
+    """
+    train, test = category.train.images, category.test
+    inputs = {"samples": (train, test.images)}
+    if detector.parameters["pretrain"]:
+        inputs["autoencoder's code"] = tuple(map(detector.autoencoder_features, (train, test.images)))
+    rows = [{"method": "Deep SAD", "input": "samples", "AUROC": judgement.detection.auroc, "chosen": "", "chosen by": ""}]
+    for method in SHALLOW_METHODS:
+        if method == "supervised_svm" and not (category.known < 0).any():
+            continue
+        for name, (fitted_on, tested_on) in inputs.items():
+            model = fit_shallow(method, fitted_on, category.known, seed=seed)
+            auroc = bootstrap(image_auroc, model.score(tested_on), test.labels, resamples=200, seed=seed, stratify=test.labels)
+            rows.append({"method": _TITLES[method], "input": name, "AUROC": auroc,
+                         "chosen": ", ".join(f"{one} {value:.3g}" for one, value in model.chosen.items()), "chosen by": model.rule})
+    return pd.DataFrame(rows)
+
+
+def baseline_table(baselines):
+    """`compare_baselines` as people read it, the best first."""
+    ordered = baselines.iloc[np.argsort([-one.value for one in baselines["AUROC"]], kind="stable")]
+    return ordered.assign(AUROC=[estimate_text(one) for one in ordered["AUROC"]]).reset_index(drop=True)
+
+
+def baseline_findings(baselines):
+    """Where Deep SAD stands among the shallow methods, in sentences that are true for the data.
+
+    Parameters
+    ----------
+    baselines : pandas.DataFrame
+        As from `compare_baselines`.
+
+    Returns
+    -------
+    list of str
+    """
+    deep, others = baselines["AUROC"][0], baselines[1:]
+    best = others.iloc[int(np.argmax([one.value for one in others["AUROC"]]))]
+    relation = "overlap" if deep.low <= best["AUROC"].high and best["AUROC"].low <= deep.high else "do not overlap"
+    order = "above" if deep.value > best["AUROC"].value else "below" if deep.value < best["AUROC"].value else "as high as"
+    return [f"Deep SAD's AUROC {estimate_text(deep)} is {order} that of the best shallow method, {best['method']} on the {best['input']} "
+            f"({estimate_text(best['AUROC'])}); the intervals {relation}."]
+
+
+def extremes(category, scores, count=GRID):
+    """Which test samples have the lowest and the highest scores, over all and over the normal ones.
+
+    Parameters
+    ----------
+    category : SemiSupervisedCategory
+    scores : ndarray, shape (n,)
+        Of the test samples.
+    count : int
+
+    Returns
+    -------
+    dict of str to ndarray of int
+        ``all_low``, ``all_high``, ``normals_low``, ``normals_high``: indices of test samples, in the order of their scores; at most ``count``.
+    """
+    order = np.argsort(scores, kind="stable")
+    normal = order[category.test.labels[order] == 0]
+    return {"all_low": order[:count], "all_high": order[-count:], "normals_low": normal[:count], "normals_high": normal[-count:]}
+
+
+def extreme_grids(category, scores, count=GRID):
+    """The pictures of `extremes`, each with its class and score.
+
+    Parameters
+    ----------
+    category, scores, count
+        As in `extremes`; the samples must be images.
+
+    Returns
+    -------
+    dict of str to matplotlib.figure.Figure
+    """
+    titles = {"all_low": "Lowest scores", "all_high": "Highest scores", "normals_low": "Normal samples, lowest scores",
+              "normals_high": "Normal samples, highest scores"}
+    test = category.test
+    return {name: image_grid(test.images[chosen], [f"{test.types[index]} {scores[index]:.2g}" for index in chosen], columns=8, title=titles[name])
+            for name, chosen in extremes(category, scores, count).items()}
+
+
+def explained(category, detector, scores, count=4):
+    """Where the score comes from: the test anomalies with the highest and the normal samples with the highest scores, beside their counterparts.
+
+    Parameters
+    ----------
+    category : SemiSupervisedCategory
+    detector : DeepSAD
+    scores : ndarray, shape (n,)
+    count : int
+        Of each.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    test, order = category.test, np.argsort(-scores, kind="stable")
+    chosen = np.concatenate([order[test.labels[order] == label][:count] for label in (1, 0)])
+    images = test.images[chosen]
+    return reconstruction_grid(images, detector.counterpart(images), detector.anomaly_map(images), test.types[chosen], scores[chosen],
+                               None if test.masks is None else test.masks[chosen], title="Sample, most similar normal training sample, where the score comes from",
+                               names=("sample", "counterpart", "attribution"))
+
+
+def pretraining_figure(category, detector, count=8):
+    """Validation samples, or training ones where there are none, beside what the pretrained autoencoder makes of them.
+
+    Parameters
+    ----------
+    category : SemiSupervisedCategory
+    detector : DeepSAD
+        Fitted on images, with pretraining.
+    count : int
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    images = (category.validation.images if len(category.validation) else category.train.images)[:count]
+    again = detector.reconstruct(images)
+    return reconstruction_grid(images, again, np.abs(images - again).mean(axis=-1), title="The pretrained autoencoder",
+                               names=("sample", "reconstruction", "difference"))
+
+
+def run_curve(labelled, models, detector, *, ratios=(0.0, 0.01, 0.05, 0.1), normal_classes=(), seeds=1, first_seed=0, show_progress=True, **split):
+    """Train for every share of known anomalies, normal class and seed.
+
+    Parameters
+    ----------
+    labelled : LabelledSamples
+    models : str or Path
+        Trainings are found again there.
+    detector : dict
+        Parameters of `DeepSAD`; the seed is set here.
+    ratios : sequence of float
+        Shares of known anomalies.
+    normal_classes : sequence of str
+        Empty: every class.
+    seeds : int
+        Trainings of each, with different draws of samples, known classes and weights.
+    first_seed : int
+    show_progress : bool
+    **split
+        More arguments for `adhelpers.data.semi_supervised`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a training: ``normal_class``, ``seed``, ``ratio``, ``known_outlier_class``, ``known``, ``auroc``. A ratio that a class has too few
+        samples for is left out.
+    """
+    rows = []
+    for normal_class in normal_classes or sorted(set(map(str, labelled.classes))):
+        for seed in range(first_seed, first_seed + seeds):
+            for ratio in ratios:
+                category = semi_supervised(labelled, normal_class, ratio_known_outlier=ratio, seed=seed, **split)
+                model = fit_or_load(DeepSAD(**detector | {"seed": seed}), category, models, labels=category.known, show_progress=show_progress)
+                rows.append({"normal_class": category.settings["normal_class"], "seed": seed, "ratio": ratio,
+                             "known_outlier_class": category.settings["known_outlier_class"] if category.counts.known_outlier else "",
+                             "known": category.counts.known_outlier, "auroc": image_auroc(model.score(category.test.images), category.test.labels)})
+    return pd.DataFrame(rows)
+
+
+def curve_table(runs, published=None):
+    """Mean and deviation of the AUROC for each share of known anomalies.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        As from `run_curve`.
+    published : pandas.DataFrame, optional
+        As `PUBLISHED_MNIST`.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    grouped = runs.groupby("ratio")["auroc"]
+    table = pd.DataFrame({"trainings": grouped.size(), "mean AUROC": grouped.mean().round(4), "deviation": grouped.std().round(4),
+                          "lowest": grouped.min().round(4)})
+    if published is not None:
+        known = published.set_index("ratio").reindex(table.index)
+        table["published on MNIST"] = [f"{row['auroc']:.3f}" if np.isfinite(row["auroc"]) else "–"
+                                       for _, row in known.iterrows()]
+    table.index = [f"{100 * ratio:g} % known" for ratio in table.index]
+    return table
+
+
+def curve_figure(runs, published=None):
+    """`adhelpers.reports.label_curve` of what `run_curve` found."""
+    return label_curve(runs, published)
+
+
+def curve_findings(runs):
+    """What labels bring, in sentences that are true for the data.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        As from `run_curve`.
+
+    Returns
+    -------
+    list of str
+    """
+    means = runs.groupby("ratio")["auroc"].mean()
+    if len(means) < 2:
+        return [f"With {100 * means.index[0]:g} % known anomalies the mean AUROC is {means.iloc[0]:.3f}."]
+    first, best = means.index[0], means.idxmax()
+    paired = runs.pivot_table(index=["normal_class", "seed"], columns="ratio", values="auroc").dropna()
+    gains = paired[means.index[-1]] - paired[first]
+    return [f"From {100 * first:g} % to {100 * means.index[-1]:g} % known anomalies the mean AUROC goes from {means.iloc[0]:.3f} to {means.iloc[-1]:.3f}; "
+            f"it is higher in {(gains > 0).sum()} of {len(gains)} pairs of trainings. The highest mean, {means[best]:.3f}, is that of {100 * best:g} %."]
+
+
+def configured(path, part, **values):
+    """Settings, some of them replaced by those of a stored configuration.
+
+    Parameters
+    ----------
+    path : str or Path
+        A ``config.json`` that `write_run` has left; empty changes nothing.
+    part : {"data", "split", "detector"}
+    **values
+        The settings as they are without it.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is missing, is none of these, or has a setting that is not known.
+    """
+    if not path:
+        return values
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"load_config: there is no file {path}")
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))[part]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"load_config: {path} is not a config.json written by this notebook: it has no part {part!r}.") from error
+    unknown = sorted(set(stored) - set(values))
+    if unknown:
+        raise ValueError(f"load_config: {path} sets {', '.join(unknown)} in {part!r}, which is not a setting; those are {', '.join(values)}.")
+    return values | stored
+
+
+def write_run(folder, category, detector, judgement, *, data, split, seconds):
+    """Leave what the published code leaves: ``results.json``, ``config.json`` and the model in ``model/``.
+
+    Parameters
+    ----------
+    folder : str or Path
+    category : SemiSupervisedCategory
+    detector : DeepSAD
+    judgement : Judgement
+    data, split : dict
+        The settings of the data set and of the split, as `configured` returns them.
+    seconds : dict of str to float
+        By stage.
+
+    Returns
+    -------
+    dict
+        What stands in ``results.json``: ``train_seconds`` and ``pretrain_seconds`` (of the epochs, in this or an earlier run), ``test_seconds``, ``test_auc``,
+        ``test_scores`` (index, label, score), ``counts``, ``stages``.
+    """
+    folder = Path(folder)
+    scores = [[index, int(label), float(score)] for index, (label, score) in enumerate(zip(category.test.labels, judgement.scores))]
+
+    def epochs(history):
+        return round(float(history["seconds"].sum()), 3) if len(history) else 0.0
+
+    results = {"train_seconds": epochs(detector.history), "pretrain_seconds": epochs(detector.pretraining_history),
+               "test_seconds": round(judgement.seconds, 4), "test_auc": judgement.detection.auroc.value, "counts": asdict(category.counts),
+               "stages": {name: round(value, 3) for name, value in seconds.items()}, "test_scores": scores}
+    write_json(folder / "results.json", results)
+    write_json(folder / "config.json", {"data": data, "split": split, "detector": detector.parameters})
+    stored = detector.folder
+    detector.save(folder / "model")
+    detector.folder = stored
+    return results
