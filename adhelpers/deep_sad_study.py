@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ._files import write_json
+from ._files import write_json, write_text
 from .data import semi_supervised
 from .detectors import SHALLOW_METHODS, DeepSAD, fit_or_load, fit_shallow
 from .metrics import DetectionReport, Threshold, bootstrap, detection_report, image_auroc, normal_quantile, pixel_report
@@ -19,6 +19,50 @@ GRID = 32
 PUBLISHED_MNIST = pd.DataFrame({"ratio": [0.0, 0.01, 0.05, 0.1], "auroc": [0.928, 0.964, 0.967, 0.969]})
 _TITLES = {"one_class_svm": "one-class SVM", "isolation_forest": "isolation forest", "kde": "kernel density",
            "supervised_svm": "SVM, known anomalies against the rest"}
+
+
+_DATA = ("dataset", "data_root", "category", "label_column", "image_size", "color", "illumination", "pose", "crop")
+_SPLIT = ("normal_class", "known_outlier_class", "n_known_outlier_classes", "ratio_known_normal", "ratio_known_outlier", "ratio_pollution",
+          "validation_fraction", "seed")
+_DETECTOR = ("network", "latent_dim", "eta", "epochs", "learning_rate", "milestones", "batch_size", "weight_decay", "pretrain", "pretrain_epochs",
+             "pretrain_learning_rate", "pretrain_milestones", "pretrain_batch_size", "pretrain_weight_decay", "smoothing", "seed")
+_PARTS = {"data": _DATA, "split": _SPLIT, "detector": _DETECTOR}
+
+
+def settings(variables):
+    """The notebook's parameters as arguments of `load_labelled`, `semi_supervised` and `DeepSAD`.
+
+    Parameters
+    ----------
+    variables : dict
+        ``globals()``. Where ``load_config`` names a ``config.json`` that `write_run` has left, its settings replace the others.
+
+    Returns
+    -------
+    data, split, detector : dict
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the configuration is missing, is none, or has a setting that is not known.
+    """
+    parts = {part: {name: variables[name] for name in names} for part, names in _PARTS.items()}
+    path = variables.get("load_config")
+    if not path:
+        return tuple(parts.values())
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"load_config: there is no file {path}")
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = {part: dict(stored[part]) for part in parts}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"load_config: {path} is not a config.json that this notebook has left ({error!r}).") from error
+    for part, values in stored.items():
+        unknown = [name for name in values if name not in parts[part]]
+        if unknown:
+            raise ValueError(f"load_config: {path} sets {unknown[0]!r} in {part!r}; what can be set there is {', '.join(parts[part])}.")
+    return tuple(values | stored[part] for part, values in parts.items())
 
 
 @dataclass(frozen=True)
@@ -77,11 +121,18 @@ def judge(category, detector, *, quantile=0.95, seed=0):
     return Judgement(scores, reference, threshold, detection_report(scores, test.labels, test.types, threshold, seed=seed), pixels, seconds)
 
 
-def judgement_table(judgement):
+def _known_types(category):
+    """Whether each outlier class of the test set is one that the detector knows anomalies of."""
+    known = set(map(str, category.train.types[category.known < 0]))
+    return {kind: kind in known for kind in sorted(set(map(str, category.test.types[category.test.labels == 1])))}
+
+
+def judgement_table(category, judgement):
     """Figures of a judgement as people read them, with 95 % bootstrap intervals.
 
     Parameters
     ----------
+    category : SemiSupervisedCategory
     judgement : Judgement
 
     Returns
@@ -90,14 +141,82 @@ def judgement_table(judgement):
         One column.
     """
     detection, pixels, confusion = judgement.detection, judgement.pixels or {}, judgement.detection.confusion
+    known = _known_types(category)
     rows = {"AUROC": estimate_text(detection.auroc), "average precision": estimate_text(detection.average_precision),
             "threshold": f"{judgement.threshold.value:.4g}", "threshold rule": judgement.threshold.rule,
             "anomalies flagged": f"{confusion['tp']} of {confusion['tp'] + confusion['fn']}",
             "false alarms": f"{confusion['fp']} of {confusion['fp'] + confusion['tn']}",
-            **{f"recall, {kind}": estimate_text(value) for kind, value in detection.recall.items()}}
+            **{f"recall, {kind}{' (known)' if known[kind] else ''}": estimate_text(value) for kind, value in detection.recall.items()}}
     if pixels:
         rows |= {"pixel AUROC": estimate_text(pixels["pixel_auroc"]), "AUPRO to 30 % false positives": estimate_text(pixels["aupro"])}
     return pd.DataFrame({"Deep SAD": rows})
+
+
+def judgement_findings(category, judgement):
+    """How well anomalies are ranked, of classes known and not, in sentences that are true for the data.
+
+    Parameters
+    ----------
+    category : SemiSupervisedCategory
+    judgement : Judgement
+
+    Returns
+    -------
+    list of str
+    """
+    test, known = category.test, _known_types(category)
+    found = [f"Deep SAD's AUROC on {len(test)} test samples is {estimate_text(judgement.detection.auroc)}, with {category.counts.known_outlier} known "
+             f"anomalies among {len(category.train)} training samples."]
+    if any(known.values()) and not all(known.values()):
+        of_known = np.isin(test.types, [kind for kind in known if known[kind]])
+        areas = [image_auroc(judgement.scores[chosen], test.labels[chosen])
+                 for chosen in ((test.labels == 0) | of_known, (test.labels == 0) | ((test.labels == 1) & ~of_known))]
+        found.append(f"For anomalies of the class that was labelled ({', '.join(kind for kind in known if known[kind])}) it is {areas[0]:.3f}, for those of all "
+                     f"other classes {areas[1]:.3f}.")
+    return found
+
+
+def overview(category, count=16):
+    """Training samples of each kind: unlabelled, known normal, known anomalies.
+
+    Parameters
+    ----------
+    category : SemiSupervisedCategory
+        Of images.
+    count : int
+        At most so many of each.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    chosen = np.concatenate([np.flatnonzero(category.known == told)[:count] for told in (0, 1, -1)])
+    told = {0: "unlabelled", 1: "known normal", -1: "known anomaly"}
+    return image_grid(category.train.images[chosen], [told[int(one)] for one in category.known[chosen]], columns=8, title="Training samples")
+
+
+def sample_table(category, judgement):
+    """A row for each test sample: name, class, label, score, and the decision.
+
+    Parameters
+    ----------
+    category : SemiSupervisedCategory
+    judgement : Judgement
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    test, flags = category.test, judgement.threshold.flag(judgement.scores)
+    return pd.DataFrame({"name": test.names, "type": test.types, "label": test.labels, "score": judgement.scores, "flagged": flags,
+                         "correct": flags == (test.labels == 1)})
+
+
+def summary_parts(category, judgement):
+    """The parts of ``summary.json`` that follow from a judgement, as keywords for `adhelpers.suite.Run.summary`."""
+    pixels = judgement.pixels or {}
+    return {"detector": "Deep SAD", "data": category, "image_auroc": judgement.detection.auroc, "pixel_auroc": pixels.get("pixel_auroc"),
+            "aupro": pixels.get("aupro"), "threshold": judgement.threshold, "confusion": judgement.detection.confusion}
 
 
 def compare_baselines(category, detector, judgement, *, seed=0):
@@ -241,7 +360,7 @@ def pretraining_figure(category, detector, count=8):
                                names=("sample", "reconstruction", "difference"))
 
 
-def run_curve(labelled, models, detector, *, ratios=(0.0, 0.01, 0.05, 0.1), normal_classes=(), seeds=1, first_seed=0, show_progress=True, **split):
+def run_curve(labelled, models, detector, split, *, ratios=(0.0, 0.01, 0.05, 0.1), classes="", seeds=1, first_seed=0, show_progress=True):
     """Train for every share of known anomalies, normal class and seed.
 
     Parameters
@@ -249,35 +368,39 @@ def run_curve(labelled, models, detector, *, ratios=(0.0, 0.01, 0.05, 0.1), norm
     labelled : LabelledSamples
     models : str or Path
         Trainings are found again there.
-    detector : dict
-        Parameters of `DeepSAD`; the seed is set here.
+    detector, split : dict
+        As from `settings`; the share of known anomalies and the seed are set here.
     ratios : sequence of float
         Shares of known anomalies.
-    normal_classes : sequence of str
-        Empty: every class.
+    classes : str
+        Normal classes, with commas between; empty is that of ``split``, ``"all"`` every class in turn.
     seeds : int
-        Trainings of each, with different draws of samples, known classes and weights.
+        Trainings of each, with other draws of samples, known classes and weights.
     first_seed : int
     show_progress : bool
-    **split
-        More arguments for `adhelpers.data.semi_supervised`.
 
     Returns
     -------
     pandas.DataFrame
-        A row a training: ``normal_class``, ``seed``, ``ratio``, ``known_outlier_class``, ``known``, ``auroc``. A ratio that a class has too few
-        samples for is left out.
+        A row a training: ``normal_class``, ``seed``, ``ratio``, ``known_outlier_class``, ``known`` (how many anomalies are known), ``auroc``.
     """
+    chosen = sorted(set(map(str, labelled.classes))) if classes == "all" else [one.strip() for one in classes.split(",")]
     rows = []
-    for normal_class in normal_classes or sorted(set(map(str, labelled.classes))):
+    for normal_class in [one or split["normal_class"] for one in chosen]:
         for seed in range(first_seed, first_seed + seeds):
             for ratio in ratios:
-                category = semi_supervised(labelled, normal_class, ratio_known_outlier=ratio, seed=seed, **split)
+                category = semi_supervised(labelled, **split | {"normal_class": normal_class, "ratio_known_outlier": ratio, "seed": seed})
                 model = fit_or_load(DeepSAD(**detector | {"seed": seed}), category, models, labels=category.known, show_progress=show_progress)
+                known = category.counts.known_outlier
                 rows.append({"normal_class": category.settings["normal_class"], "seed": seed, "ratio": ratio,
-                             "known_outlier_class": category.settings["known_outlier_class"] if category.counts.known_outlier else "",
-                             "known": category.counts.known_outlier, "auroc": image_auroc(model.score(category.test.images), category.test.labels)})
-    return pd.DataFrame(rows)
+                             "known_outlier_class": category.settings["known_outlier_class"] if known else "", "known": known,
+                             "auroc": image_auroc(model.score(category.test.images), category.test.labels)})
+    return pd.DataFrame(rows, columns=["normal_class", "seed", "ratio", "known_outlier_class", "known", "auroc"])
+
+
+def published_curve(labelled):
+    """The published curve where the data are MNIST's, else None: a DataFrame with the columns ``ratio`` and ``auroc``."""
+    return PUBLISHED_MNIST if labelled.name == "mnist" else None
 
 
 def curve_table(runs, published=None):
@@ -288,7 +411,7 @@ def curve_table(runs, published=None):
     runs : pandas.DataFrame
         As from `run_curve`.
     published : pandas.DataFrame, optional
-        As `PUBLISHED_MNIST`.
+        As `published_curve` returns it.
 
     Returns
     -------
@@ -298,9 +421,7 @@ def curve_table(runs, published=None):
     table = pd.DataFrame({"trainings": grouped.size(), "mean AUROC": grouped.mean().round(4), "deviation": grouped.std().round(4),
                           "lowest": grouped.min().round(4)})
     if published is not None:
-        known = published.set_index("ratio").reindex(table.index)
-        table["published on MNIST"] = [f"{row['auroc']:.3f}" if np.isfinite(row["auroc"]) else "–"
-                                       for _, row in known.iterrows()]
+        table["published, whole MNIST"] = published.set_index("ratio")["auroc"].reindex(table.index)
     table.index = [f"{100 * ratio:g} % known" for ratio in table.index]
     return table
 
@@ -322,6 +443,8 @@ def curve_findings(runs):
     -------
     list of str
     """
+    if runs.empty:
+        return []
     means = runs.groupby("ratio")["auroc"].mean()
     if len(means) < 2:
         return [f"With {100 * means.index[0]:g} % known anomalies the mean AUROC is {means.iloc[0]:.3f}."]
@@ -332,42 +455,7 @@ def curve_findings(runs):
             f"it is higher in {(gains > 0).sum()} of {len(gains)} pairs of trainings. The highest mean, {means[best]:.3f}, is that of {100 * best:g} %."]
 
 
-def configured(path, part, **values):
-    """Settings, some of them replaced by those of a stored configuration.
-
-    Parameters
-    ----------
-    path : str or Path
-        A ``config.json`` that `write_run` has left; empty changes nothing.
-    part : {"data", "split", "detector"}
-    **values
-        The settings as they are without it.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the file is missing, is none of these, or has a setting that is not known.
-    """
-    if not path:
-        return values
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"load_config: there is no file {path}")
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))[part]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"load_config: {path} is not a config.json written by this notebook: it has no part {part!r}.") from error
-    unknown = sorted(set(stored) - set(values))
-    if unknown:
-        raise ValueError(f"load_config: {path} sets {', '.join(unknown)} in {part!r}, which is not a setting; those are {', '.join(values)}.")
-    return values | stored
-
-
-def write_run(folder, category, detector, judgement, *, data, split, seconds):
+def write_run(folder, category, detector, judgement, *, data, split, seconds, tables):
     """Leave what the published code leaves: ``results.json``, ``config.json`` and the model in ``model/``.
 
     Parameters
@@ -377,18 +465,20 @@ def write_run(folder, category, detector, judgement, *, data, split, seconds):
     detector : DeepSAD
     judgement : Judgement
     data, split : dict
-        The settings of the data set and of the split, as `configured` returns them.
+        As from `settings`.
     seconds : dict of str to float
         By stage.
+    tables : dict of str to pandas.DataFrame
+        Each becomes ``<name>.csv``.
 
     Returns
     -------
     dict
-        What stands in ``results.json``: ``train_seconds`` and ``pretrain_seconds`` (of the epochs, in this or an earlier run), ``test_seconds``, ``test_auc``,
-        ``test_scores`` (index, label, score), ``counts``, ``stages``.
+        What stands in ``results.json``: ``train_seconds`` and ``pretrain_seconds`` (of the epochs, in this or an earlier run), ``test_seconds``,
+        ``test_auc``, ``counts``, ``stages``, ``test_scores`` (index, label, score).
     """
     folder = Path(folder)
-    scores = [[index, int(label), float(score)] for index, (label, score) in enumerate(zip(category.test.labels, judgement.scores))]
+    scores = [[index, int(label), float(score)] for index, (label, score) in enumerate(zip(category.test.labels, judgement.scores, strict=True))]
 
     def epochs(history):
         return round(float(history["seconds"].sum()), 3) if len(history) else 0.0
@@ -397,8 +487,10 @@ def write_run(folder, category, detector, judgement, *, data, split, seconds):
                "test_seconds": round(judgement.seconds, 4), "test_auc": judgement.detection.auroc.value, "counts": asdict(category.counts),
                "stages": {name: round(value, 3) for name, value in seconds.items()}, "test_scores": scores}
     write_json(folder / "results.json", results)
-    write_json(folder / "config.json", {"data": data, "split": split, "detector": detector.parameters})
+    write_json(folder / "config.json", {"data": data, "split": split, "detector": {name: detector.parameters[name] for name in _DETECTOR}})
     stored = detector.folder
     detector.save(folder / "model")
     detector.folder = stored
+    for name, table in tables.items():
+        write_text(folder / f"{name}.csv", table.to_csv(index=False))
     return results

@@ -383,6 +383,7 @@ class DeepSAD(Detector):
             self.pretraining_history.to_csv(folder / "pretraining.csv", index=False)
         self.history.to_csv(folder / "history.csv", index=False)
         np.savez_compressed(folder / "normal.npz", centre=self.centre, samples=self._bank)
+        return {}
 
     def _read(self, folder, manifest):
         self._build()

@@ -2,10 +2,10 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.special import logsumexp
 from sklearn.ensemble import IsolationForest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import euclidean_distances, roc_auc_score
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
-from sklearn.neighbors import KernelDensity
 from sklearn.svm import SVC, OneClassSVM
 
 SHALLOW_METHODS = ("one_class_svm", "isolation_forest", "kde", "supervised_svm")
@@ -70,10 +70,29 @@ def _one_class_svm(normal, outliers, random):
     return OneClassSVM(nu=_NU, gamma=gamma).fit(_part(normal, _FITTED_ON, random)), {"nu": _NU, "gamma": gamma}, rule
 
 
+class _KernelDensity:
+    """Gaussian kernel density. scikit-learn's own walks a tree and loses its digits over hundreds of dimensions: on MNIST its order of samples is
+    near chance where the sum itself gives an AUROC of 0.92."""
+
+    def __init__(self, bandwidth):
+        self._bandwidth = bandwidth
+
+    def fit(self, samples):
+        self._samples = samples
+        return self
+
+    def score_samples(self, samples):
+        count, dimensions = self._samples.shape
+        exponents = euclidean_distances(samples, self._samples, squared=True) / (-2 * self._bandwidth ** 2)
+        return logsumexp(exponents, axis=1) - np.log(count) - dimensions * np.log(self._bandwidth * np.sqrt(2 * np.pi))
+
+
 def _kde(normal, outliers, random):
-    search = GridSearchCV(KernelDensity(), {"bandwidth": list(_BANDWIDTHS)}, cv=KFold(_FOLDS)).fit(_part(normal, _TUNED_ON, random))
-    return (KernelDensity(**search.best_params_).fit(_part(normal, _FITTED_ON, random)), search.best_params_,
-            "likelihood of held-out training samples")
+    part = _part(normal, _TUNED_ON, random)
+    likelihoods = [np.mean([_KernelDensity(bandwidth).fit(part[kept]).score_samples(part[left]).mean() for kept, left in KFold(_FOLDS).split(part)])
+                   for bandwidth in _BANDWIDTHS]
+    bandwidth = _BANDWIDTHS[int(np.argmax(likelihoods))]
+    return _KernelDensity(bandwidth).fit(_part(normal, _FITTED_ON, random)), {"bandwidth": bandwidth}, "likelihood of held-out training samples"
 
 
 def _isolation_forest(normal, outliers, random):
