@@ -250,14 +250,19 @@ class DeepSAD(Detector):
         self.image_shape = train_images.shape[1:]
         keras.utils.set_random_seed(self.parameters["seed"])
         self._build()
+        # It stays until the whole training is done: what is continued after it must start from the same weights.
+        pretraining_checkpoint = None if checkpoint is None else Path(checkpoint).with_suffix(".pretraining.npz")
         if self.parameters["pretrain"]:
-            self._pretrain(train_images, validation, checkpoint, show_progress)
+            self._pretrain(train_images, validation, pretraining_checkpoint, show_progress)
         self.centre = deep_sad_centre(self._in_batches("code", train_images))
         training = _Training(self.encoder, self.centre, self.parameters["eta"], self.parameters["weight_decay"],
                              self._adam(self.parameters["learning_rate"], self.encoder.trainable_variables))
         self.history = train(training, train_images, validation, self._plans[""], labels=labels, checkpoint=checkpoint,
                              show_progress=show_progress, description="Deep SAD", tensorboard=tensorboard)
         self._keep_normal(train_images[labels >= 0])
+        if pretraining_checkpoint is not None:
+            for leftover in (pretraining_checkpoint, pretraining_checkpoint.with_suffix(".csv")):
+                leftover.unlink(missing_ok=True)
         return self
 
     def _adam(self, rate, weights):
@@ -270,9 +275,7 @@ class DeepSAD(Detector):
         weights = self.encoder.trainable_variables + self.decoder.trainable_variables
         training = _Pretraining(self.encoder, self.decoder, self.parameters["pretrain_weight_decay"],
                                 self._adam(self.parameters["pretrain_learning_rate"], weights))
-        # It stays until the whole training is done: what is continued after it must start from the same weights.
-        own = None if checkpoint is None else Path(checkpoint).with_suffix(".pretraining.npz")
-        self.pretraining_history = train(training, train_images, validation, self._plans["pretrain_"], checkpoint=own,
+        self.pretraining_history = train(training, train_images, validation, self._plans["pretrain_"], checkpoint=checkpoint,
                                          show_progress=show_progress, description="autoencoder")
         self.pretrained_encoder.set_weights(self.encoder.get_weights())
 
