@@ -260,6 +260,20 @@ def values_for(notebooks, preset=None, data=None, given=(), results=None, models
     return passed
 
 
+def run_name(values):
+    """What a run's folder is called, from the values of its notebook's parameters: ``category``; where that is empty ``dataset``, if there is one; else
+    ``default``.
+
+    Examples
+    --------
+    >>> run_name({"dataset": "digits", "category": ""}), run_name({"category": "screw"}), run_name({"seed": 0})
+    ('digits', 'screw', 'default')
+    """
+    if not values.get("category") and values.get("dataset"):
+        return checked_category(values["dataset"])
+    return checked_category(values.get("category", "default"))
+
+
 def checked_category(category):
     """``category`` where it can name a folder, else a ValueError: results go to ``<notebook>/<category>/``."""
     if not isinstance(category, str) or category != Path(category).name or category in ("", ".", "..") or "\\" in category:

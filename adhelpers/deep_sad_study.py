@@ -291,11 +291,11 @@ def extremes(category, scores, count=GRID):
     Returns
     -------
     dict of str to ndarray of int
-        ``all_low``, ``all_high``, ``normals_low``, ``normals_high``: indices of test samples, in the order of their scores; at most ``count``.
+        ``all_low``, ``all_high``, ``normals_low``, ``normals_high``: indices of at most ``count`` test samples, the lowest or the highest first.
     """
     order = np.argsort(scores, kind="stable")
     normal = order[category.test.labels[order] == 0]
-    return {"all_low": order[:count], "all_high": order[-count:], "normals_low": normal[:count], "normals_high": normal[-count:]}
+    return {"all_low": order[:count], "all_high": order[::-1][:count], "normals_low": normal[:count], "normals_high": normal[::-1][:count]}
 
 
 def extreme_grids(category, scores, count=GRID):

@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ._parameters import (
-    NotebookFile, Parameter, UsageError, checked_category, find_notebooks, project_root, read_notebook, read_preset, values_for,
+    NotebookFile, Parameter, UsageError, find_notebooks, project_root, read_notebook, read_preset, run_name, values_for,
 )
 
 __all__ = [
@@ -165,13 +165,7 @@ def _check_writable(name, folder):
 
 
 def _category(notebook, passed):
-    values = {name: passed.get(name, parameter.default) for name, parameter in notebook.parameters.items()}
-    # A notebook that takes more than folders of images names its data set, and a category only where there are several.
-    if "category" in values and not values.get("dataset"):
-        name = values["category"]
-    else:
-        name = values.get("category") or values.get("dataset") or "default"
     try:
-        return checked_category(name)
+        return run_name({name: parameter.default for name, parameter in notebook.parameters.items()} | passed)
     except ValueError as error:
         raise UsageError(f"{notebook.name}: {error}") from error

@@ -69,7 +69,7 @@ def _labelled(name, samples, classes, is_test=None, names=None, masks=None):
     if is_test is None:
         kinds, counts = np.unique(classes, return_counts=True)
         if counts.min() < 2:
-            raise ValueError(f"{name}: class {kinds[counts.argmin()]!r} has a single sample; at least two are needed, one to train with and one to "
+            raise ValueError(f"{name}: class {str(kinds[counts.argmin()])!r} has a single sample; at least two are needed, one to train with and one to "
                              "test on.")
         is_test = np.zeros(len(classes), bool)
         is_test[train_test_split(np.arange(len(classes)), test_size=_TEST_SHARE, random_state=_SPLIT_SEED, stratify=classes)[1]] = True
@@ -186,7 +186,7 @@ def _read_csv(path, label_column):
                                                         and np.isfinite(features[column].astype(float)).all())]
     if wrong or features.empty or table[label_column].isna().any():
         raise ValueError(f"{path}: every column but {label_column!r} must hold finite numbers, and {label_column!r} a class in every row; what does not is "
-                         f"{', '.join(wrong) or (label_column if len(features) else 'an empty table')}.")
+                         f"{', '.join(wrong) or ('an empty table' if features.empty else label_column)}.")
     return _labelled(path.stem, features.to_numpy(np.float32), table[label_column])
 
 
