@@ -25,7 +25,8 @@ _DATA = ("dataset", "data_root", "category", "label_column", "image_size", "colo
 _SPLIT = ("normal_class", "known_outlier_class", "n_known_outlier_classes", "ratio_known_normal", "ratio_known_outlier", "ratio_pollution",
           "validation_fraction", "seed")
 _DETECTOR = ("network", "latent_dim", "eta", "epochs", "learning_rate", "milestones", "batch_size", "weight_decay", "pretrain", "pretrain_epochs",
-             "pretrain_learning_rate", "pretrain_milestones", "pretrain_batch_size", "pretrain_weight_decay", "smoothing", "seed")
+             "pretrain_learning_rate", "pretrain_milestones", "pretrain_batch_size", "pretrain_weight_decay", "rotation", "shift",
+             "brightness", "flip", "smoothing", "seed")
 _PARTS = {"data": _DATA, "split": _SPLIT, "detector": _DETECTOR}
 
 

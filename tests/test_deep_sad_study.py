@@ -17,7 +17,8 @@ VARIABLES = {
     "crop": "none", "normal_class": "3", "known_outlier_class": "", "n_known_outlier_classes": 1, "ratio_known_normal": 0.05, "ratio_known_outlier": 0.05,
     "ratio_pollution": 0.05, "validation_fraction": 0.1, "seed": 1, "network": "mlp", "latent_dim": 8, "eta": 1.0, "epochs": 6, "learning_rate": 3e-3,
     "milestones": (4,), "batch_size": 32, "weight_decay": 1e-6, "pretrain": True, "pretrain_epochs": 6, "pretrain_learning_rate": 3e-3, "pretrain_milestones": (),
-    "pretrain_batch_size": 32, "pretrain_weight_decay": 1e-6, "smoothing": 1.0, "load_config": ""}
+    "pretrain_batch_size": 32, "pretrain_weight_decay": 1e-6, "rotation": 0.0, "shift": 0.0,
+    "brightness": 0.0, "flip": "none", "smoothing": 1.0, "load_config": ""}
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def test_a_step_minimises_the_mean_loss_plus_half_the_squared_weights():
     encoder.set_weights([np.float32([[1.0], [2.0]])])
     optimizer = keras.optimizers.SGD(0.1)
     optimizer.build(encoder.trainable_variables)
-    step = module._Training(encoder, np.float32([1.0]), 2.0, 0.5, optimizer)
+    step = module._Training(encoder, np.float32([1.0]), 2.0, 0.5, training.Augmentation(), optimizer)
     samples = tf.constant([[1.0, 1.0], [0.0, 1.0]])
     # Codes 3 and 2, distances 4 and 1; the second is a known anomaly. Loss: (4 + 2 / 1.000001) / 2 = 3.
     loss = step.train_step(samples, tf.constant((0, 0)), tf.constant([0.0, -1.0]))["loss"]
@@ -176,6 +176,17 @@ def test_a_stored_detector_answers_alike_and_is_found_again(tmp_path):
         DeepSAD.load(first.folder)
 
 
+@pytest.mark.parametrize("change", [{"shift": 0.1}, {"rotation": 20.0}, {"brightness": 0.3}, {"flip": "both"}])
+def test_augmentation_changes_what_both_trainings_see(change, monkeypatch):
+    seen = []
+    monkeypatch.setattr(training.Augmentation, "apply", lambda self, samples, seed: seen.append(self) or samples)
+    small(epochs=1, pretrain_epochs=1, **change).fit(TRAIN, None, LABELS, show_progress=False)
+    # Traced once for each of the two steps.
+    assert seen == [training.Augmentation(**change)] * 2
+    with pytest.raises(ValueError, match="are for images; vectors take none"):
+        small(**change).fit(np.zeros((9, 3)), None, show_progress=False)
+
+
 def test_milestones_make_the_rate_a_tenth():
     rates = small(epochs=4, milestones=(2, 3), pretrain=False, learning_rate=1e-2).fit(TRAIN, None, show_progress=False).history["learning_rate"]
     np.testing.assert_allclose(rates, [1e-2, 1e-2, 1e-3, 1e-4], rtol=1e-5)
@@ -184,7 +195,7 @@ def test_milestones_make_the_rate_a_tenth():
 @pytest.mark.parametrize("stage", ["pretraining.npz", "state.npz"])
 def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(stage, tmp_path, monkeypatch):
     """Cut short after the second checkpoint of either stage; another process is tried with the VAE-GAN, on the same loop."""
-    options = {"epochs": 5, "pretrain_epochs": 5, "milestones": (3,)}
+    options = {"epochs": 5, "pretrain_epochs": 5, "milestones": (3,), "shift": 0.1}
     whole, write = resumable(), training._write_checkpoint
 
     def cut_short(path, trainable, best, state):
@@ -207,7 +218,7 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(stage, tmp_pat
 
 @functools.cache
 def resumable():
-    return small(epochs=5, pretrain_epochs=5, milestones=(3,)).fit(TRAIN, None, LABELS, show_progress=False)
+    return small(epochs=5, pretrain_epochs=5, milestones=(3,), shift=0.1).fit(TRAIN, None, LABELS, show_progress=False)
 
 
 @pytest.mark.parametrize("labels, message", [
@@ -224,7 +235,7 @@ def test_labels_that_are_none_are_refused(labels, message):
 @pytest.mark.parametrize("changes, message", [
     ({"network": "vgg"}, "network must be one of auto"), ({"eta": 0}, "eta must be above 0"), ({"weight_decay": -1}, "weight_decay must be 0 or more"),
     ({"milestones": (3, 2)}, "milestones must be rising"), ({"epochs": 0}, "epochs"), ({"integration_steps": 0}, "integration_steps"),
-    ({"pretrain_learning_rate": 0}, "pretrain_learning_rate"), ({"latent_dim": 0}, "latent_dim")])
+    ({"pretrain_learning_rate": 0}, "pretrain_learning_rate"), ({"latent_dim": 0}, "latent_dim"), ({"shift": 2}, "shift")])
 def test_wrong_parameters_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         small(**changes)
