@@ -1,4 +1,4 @@
-"""The steps of notebook 07: settings, decisions, baselines, grids, the curve over labels, and the files of a run."""
+"""The steps of notebook 07: settings, decisions, baselines, grids, and the files of a run."""
 import json
 from types import SimpleNamespace
 
@@ -97,30 +97,6 @@ def test_pictures_show_samples_reconstructions_and_counterparts(made):
     figure = deep_sad_study.explained(category, detector, made.judged.scores, count=1)
     worst = np.argmax(np.where(category.test.labels == 1, made.judged.scores, -1))
     np.testing.assert_allclose(figure.axes[1].images[0].get_array(), detector.counterpart(category.test.images[[worst]])[0, ..., 0], atol=1e-6)
-
-
-def test_the_curve_trains_every_ratio_class_and_seed_once(made, tmp_path):
-    options = {"ratios": (0.0, 0.1), "classes": "3", "seeds": 2, "show_progress": False}
-    settings = made.settings | {"epochs": 2, "pretrain": False}
-    runs = deep_sad_study.run_curve(made.labelled, tmp_path, settings, made.split, **options)
-    assert runs[["normal_class", "seed", "ratio"]].to_numpy().tolist() == [["3", 0, 0.0], ["3", 0, 0.1], ["3", 1, 0.0], ["3", 1, 0.1]]
-    assert (runs["known"] > 0).tolist() == [False, True] * 2 and (runs["known_outlier_class"] != "").tolist() == [False, True] * 2
-    stored = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("manifest.json")}
-    again = deep_sad_study.run_curve(made.labelled, tmp_path, settings, made.split, **options)
-    assert len(stored) == 4 and {path: path.stat().st_mtime_ns for path in tmp_path.rglob("manifest.json")} == stored
-    np.testing.assert_allclose(again["auroc"], runs["auroc"], atol=1e-6)
-
-
-def test_the_curve_in_words_and_numbers():
-    runs = pd.DataFrame({"normal_class": list("aabb"), "seed": 0, "ratio": [0.0, 0.1] * 2, "auroc": [0.8, 0.9, 0.9, 0.88]})
-    table = deep_sad_study.curve_table(runs, deep_sad_study.PUBLISHED_MNIST)
-    assert table.index.tolist() == ["0 % known", "10 % known"] and table["mean AUROC"].tolist() == [0.85, 0.89] and table["trainings"].tolist() == [2, 2]
-    assert table["published, whole MNIST"].tolist() == [0.928, 0.969] and table["lowest"].tolist() == [0.8, 0.88]
-    assert table["deviation"].tolist() == pytest.approx([np.std([0.8, 0.9], ddof=1), np.std([0.9, 0.88], ddof=1)], abs=1e-4)
-    [sentence] = deep_sad_study.curve_findings(runs)
-    assert "from 0.850 to 0.890; it is higher in 1 of 2 pairs" in sentence and "0.890, is that of 10 %" in sentence
-    assert deep_sad_study.curve_findings(runs[:0]) == [] and "mean AUROC is 0.850" in deep_sad_study.curve_findings(runs[runs["ratio"] == 0])[0]
-    assert deep_sad_study.published_curve(SimpleNamespace(name="mnist")) is not None and deep_sad_study.published_curve(SimpleNamespace(name="digits")) is None
 
 
 def test_a_run_leaves_results_configuration_and_a_model_that_can_be_loaded(made, tmp_path):
