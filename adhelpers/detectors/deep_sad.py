@@ -148,8 +148,7 @@ class DeepSAD(Detector):
     pretrain_epochs, pretrain_batch_size, pretrain_learning_rate, pretrain_milestones, pretrain_weight_decay
         The same for the autoencoder.
     rotation, shift, brightness, flip
-        As in `Augmentation`, for images: small random changes of the training samples, in both trainings. None as published; with few
-        samples a shift of some pixels makes up for many.
+        As in `Augmentation`, for images: small random changes of the training samples, in both trainings; none as published.
     smoothing : float
         Standard deviation of the Gaussian over the anomaly map, in pixels; for images only. It can be changed after training.
     integration_steps : int
