@@ -244,7 +244,8 @@ def values_for(notebooks, preset=None, data=None, given=(), results=None, models
         raise UsageError(
             f"preset: no notebook has the parameter {unknown[0]!r} given under 'all'{nearest(unknown[0], everywhere)}"
         )
-    folders = {"data_root": data, "results": results, "models": models, "model": None, "load_model": None, "load_config": None}
+    folders = {"data_root": data, "results": results, "models": models, "model": None, "dataset_root": None, "load_model": None,
+               "load_config": None}
     passed = []
     for notebook in notebooks:
         shared = {name: value for name, value in preset.get("all", {}).items() if name in notebook.parameters}

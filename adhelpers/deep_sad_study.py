@@ -18,7 +18,7 @@ _TITLES = {"one_class_svm": "one-class SVM", "isolation_forest": "isolation fore
            "supervised_svm": "SVM, known anomalies against the rest"}
 
 
-_DATA = ("dataset", "data_root", "category", "label_column", "image_size", "color", "illumination", "pose", "crop")
+_DATA = ("dataset", "dataset_root", "category", "label_column", "image_size", "color", "illumination", "pose", "crop")
 _SPLIT = ("normal_class", "known_outlier_class", "n_known_outlier_classes", "ratio_known_normal", "ratio_known_outlier", "ratio_pollution",
           "validation_fraction", "seed")
 _DETECTOR = ("network", "latent_dim", "eta", "epochs", "learning_rate", "milestones", "batch_size", "weight_decay", "pretrain", "pretrain_epochs",

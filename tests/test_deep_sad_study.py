@@ -13,7 +13,7 @@ from adhelpers.metrics import image_auroc
 from adhelpers.metrics.intervals import Estimate
 
 VARIABLES = {
-    "dataset": "digits", "data_root": "", "category": "", "label_column": "label", "image_size": 32, "color": "grayscale", "illumination": "none", "pose": "none",
+    "dataset": "digits", "dataset_root": "", "category": "", "label_column": "label", "image_size": 32, "color": "grayscale", "illumination": "none", "pose": "none",
     "crop": "none", "normal_class": "3", "known_outlier_class": "", "n_known_outlier_classes": 1, "ratio_known_normal": 0.05, "ratio_known_outlier": 0.05,
     "ratio_pollution": 0.05, "validation_fraction": 0.1, "seed": 1, "network": "mlp", "latent_dim": 8, "eta": 1.0, "epochs": 6, "learning_rate": 3e-3,
     "milestones": (4,), "batch_size": 32, "weight_decay": 1e-6, "pretrain": True, "pretrain_epochs": 6, "pretrain_learning_rate": 3e-3, "pretrain_milestones": (),

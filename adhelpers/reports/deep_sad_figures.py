@@ -3,6 +3,8 @@ import numpy as np
 
 from ._style import DEFECT_COLORS, FAINT, GOOD, INK, new_figure, one_line, styled
 
+_LEAST_RANGE = 0.06
+
 
 @styled
 def label_curve(runs, published=None, title="What a few labels bring"):
@@ -59,6 +61,11 @@ def label_curve(runs, published=None, title="What a few labels bring"):
     if published is not None:
         ax.plot([place[ratio] for ratio in published["ratio"]], published["auroc"], "s--", color=INK, linewidth=1.0, markersize=4,
                 label="published on MNIST")
+    # Differences of a few thousandths must not look like a rise or a fall.
+    low, high = ax.get_ylim()
+    if high - low < _LEAST_RANGE:
+        middle = (low + high) / 2
+        ax.set_ylim(middle - _LEAST_RANGE / 2, middle + _LEAST_RANGE / 2)
     ax.set_xlim(-0.35, len(ratios) - 0.5)
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure

@@ -30,6 +30,11 @@ def test_one_class_and_one_run_have_no_band_of_nonsense():
     assert "each training" in labelled(axes) and np.isfinite(axes.collections[0].get_paths()[0].vertices).all()
 
 
+def test_small_differences_stay_small():
+    low, high = label_curve(runs().assign(auroc=[0.9, 0.901] * 3)).axes[0].get_ylim()
+    assert high - low == pytest.approx(0.06) and low < 0.9 < 0.901 < high
+
+
 def test_what_was_published_stands_at_its_own_ratios():
     published = pd.DataFrame({"ratio": [0.0, 0.1], "auroc": [0.9, 0.95]})
     [axes] = label_curve(runs(), published).axes
