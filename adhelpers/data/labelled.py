@@ -69,7 +69,7 @@ def _labelled(name, samples, classes, is_test=None, names=None, masks=None):
     if is_test is None:
         kinds, counts = np.unique(classes, return_counts=True)
         if counts.min() < 2:
-            raise ValueError(f"{name}: class {kinds[counts.argmin()]!r} has a single sample; at least two are needed, one to train with and one to "
+            raise ValueError(f"{name}: class {str(kinds[counts.argmin()])!r} has a single sample; at least two are needed, one to train with and one to "
                              "test on.")
         is_test = np.zeros(len(classes), bool)
         is_test[train_test_split(np.arange(len(classes)), test_size=_TEST_SHARE, random_state=_SPLIT_SEED, stratify=classes)[1]] = True
@@ -126,7 +126,7 @@ def read_idx(path):
 def _read_idx_folder(name, folder):
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"data_root: there is no folder {folder}")
+        raise FileNotFoundError(f"dataset_root: there is no folder {folder}")
     found = {}
     for split, files in _IDX_FILES.items():
         paths = [next((path for path in (folder / file, folder / f"{file}.gz") if path.is_file()), None) for file in files]
@@ -148,7 +148,7 @@ def _download(name):
     try:
         (train, train_labels), (test, test_labels) = module.load_data()
     except Exception as error:  # Keras raises a plain Exception where a download fails.
-        raise OSError(f"{name} could not be downloaded ({error}). Give the folder of its IDX files as data_root (train-images-idx3-ubyte and so on, "
+        raise OSError(f"{name} could not be downloaded ({error}). Give the folder of its IDX files as dataset_root (train-images-idx3-ubyte and so on, "
                       "gzipped or not), or use the embedded data set digits.") from error
     is_test = np.repeat([False, True], [len(train), len(test)])
     return _labelled(name, np.concatenate([train, test])[..., None] / np.float32(255), np.concatenate([train_labels, test_labels]), is_test)
@@ -156,7 +156,7 @@ def _download(name):
 
 def _read_folder(root, category, **options):
     if not category:
-        raise ValueError("category must name the folder of the objects in data_root.")
+        raise ValueError("category must name the folder of the objects in dataset_root.")
     loaded = load_category(root, category, **options)
     parts = loaded.train, loaded.validation, loaded.test
     samples, types, names = (np.concatenate([getattr(part, field) for part in parts]) for field in ("images", "types", "names"))
@@ -174,7 +174,7 @@ def _read_folder(root, category, **options):
 def _read_csv(path, label_column):
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"data_root: there is no file {path}; for the data set csv it is the file itself.")
+        raise FileNotFoundError(f"dataset_root: there is no file {path}; for the data set csv it is the file itself.")
     try:
         table = pd.read_csv(path)
     except (ValueError, UnicodeDecodeError) as error:
@@ -186,22 +186,22 @@ def _read_csv(path, label_column):
                                                         and np.isfinite(features[column].astype(float)).all())]
     if wrong or features.empty or table[label_column].isna().any():
         raise ValueError(f"{path}: every column but {label_column!r} must hold finite numbers, and {label_column!r} a class in every row; what does not is "
-                         f"{', '.join(wrong) or (label_column if len(features) else 'an empty table')}.")
+                         f"{', '.join(wrong) or ('an empty table' if features.empty else label_column)}.")
     return _labelled(path.stem, features.to_numpy(np.float32), table[label_column])
 
 
-def load_labelled(dataset="digits", data_root="", *, category="", label_column="label", image_size=32, color="grayscale", illumination="none",
+def load_labelled(dataset="digits", dataset_root="", *, category="", label_column="label", image_size=32, color="grayscale", illumination="none",
                   pose="none", crop="none"):
     """Samples of several classes, divided into those to train with and those to test on.
 
     Parameters
     ----------
     dataset : {"digits", "mnist", "fashion_mnist", "idx", "folder", "csv"}
-        ``"digits"``: scikit-learn's 1,797 digits of 8x8 pixels, embedded. ``"mnist"``, ``"fashion_mnist"``: from IDX files in ``data_root``, and without
-        it downloaded through `keras.datasets`. ``"idx"``: other data in files of the same names. ``"folder"``: ``data_root/category``
+        ``"digits"``: scikit-learn's 1,797 digits of 8x8 pixels, embedded. ``"mnist"``, ``"fashion_mnist"``: from IDX files in ``dataset_root``, and without
+        it downloaded through `keras.datasets`. ``"idx"``: other data in files of the same names. ``"folder"``: ``dataset_root/category``
         in the MVTec layout; half of each defect type can be trained with and is then not tested on. ``"csv"``: vectors, a row each, from the file
-        ``data_root``.
-    data_root : str or Path
+        ``dataset_root``.
+    dataset_root : str or Path
         Folder, or CSV file. Where there are no separate test data, 40 % of each class are tested on, always the same.
     category : str
         For ``"folder"``.
@@ -232,10 +232,10 @@ def load_labelled(dataset="digits", data_root="", *, category="", label_column="
     if dataset == "digits":
         digits = load_digits()
         return _labelled("digits", digits.images[..., None] / 16, digits.target)
-    if not data_root:
+    if not dataset_root:
         if dataset in ("mnist", "fashion_mnist"):
             return _download(dataset)
-        raise ValueError(f"dataset {dataset!r} needs data_root, the {'file' if dataset == 'csv' else 'folder'} that holds it.")
+        raise ValueError(f"dataset {dataset!r} needs dataset_root, the {'file' if dataset == 'csv' else 'folder'} that holds it.")
     if dataset == "folder":
-        return _read_folder(data_root, category, image_size=image_size, color=color, illumination=illumination, pose=pose, crop=crop)
-    return _read_csv(data_root, label_column) if dataset == "csv" else _read_idx_folder(dataset, data_root)
+        return _read_folder(dataset_root, category, image_size=image_size, color=color, illumination=illumination, pose=pose, crop=crop)
+    return _read_csv(dataset_root, label_column) if dataset == "csv" else _read_idx_folder(dataset, dataset_root)

@@ -10,7 +10,7 @@ from .base import Detector, check_images
 from .deep_sad_networks import NETWORKS, build_deep_sad_networks
 from .neighbours import nearest_neighbours
 from .residuals import smooth
-from .training import Trainable, TrainingPlan, train
+from .training import Augmentation, Trainable, TrainingPlan, train
 
 EPSILON = 1e-6
 # A coordinate of the centre nearer to zero could be met by weights of zero.
@@ -75,9 +75,9 @@ def _squared_weights(networks):
 
 
 class _Pretraining(Trainable):
-    def __init__(self, encoder, decoder, weight_decay, optimizer):
+    def __init__(self, encoder, decoder, weight_decay, augmentation, optimizer):
         self.networks, self.optimizers = {"encoder": encoder, "decoder": decoder}, {"autoencoder": optimizer}
-        self._weight_decay = weight_decay
+        self._weight_decay, self._augmentation = weight_decay, augmentation
 
     def _error(self, images, training):
         code = self.networks["encoder"](images, training=training)
@@ -85,6 +85,7 @@ class _Pretraining(Trainable):
 
     def train_step(self, images, seed):
         weights = [weight for network in self.networks.values() for weight in network.trainable_variables]
+        images = self._augmentation.apply(images, seed)
         with tf.GradientTape() as tape:
             error = self._error(images, True)
             loss = error + self._weight_decay * _squared_weights(self.networks.values())
@@ -96,15 +97,15 @@ class _Pretraining(Trainable):
 
 
 class _Training(Trainable):
-    def __init__(self, encoder, centre, eta, weight_decay, optimizer):
+    def __init__(self, encoder, centre, eta, weight_decay, augmentation, optimizer):
         self.networks, self.optimizers = {"encoder": encoder}, {"encoder": optimizer}
-        self._centre, self._eta, self._weight_decay = tf.constant(centre), eta, weight_decay
+        self._centre, self._eta, self._weight_decay, self._augmentation = tf.constant(centre), eta, weight_decay, augmentation
 
     def _distances(self, images, training):
         return tf.reduce_sum((self.networks["encoder"](images, training=training) - self._centre) ** 2, axis=1)
 
     def train_step(self, images, seed, labels):
-        encoder = self.networks["encoder"]
+        encoder, images = self.networks["encoder"], self._augmentation.apply(images, seed)
         with tf.GradientTape() as tape:
             objective = tf.reduce_mean(deep_sad_losses(self._distances(images, True), labels, self._eta))
             loss = objective + self._weight_decay * _squared_weights([encoder])
@@ -146,6 +147,8 @@ class DeepSAD(Detector):
         Whether an autoencoder is trained first.
     pretrain_epochs, pretrain_batch_size, pretrain_learning_rate, pretrain_milestones, pretrain_weight_decay
         The same for the autoencoder.
+    rotation, shift, brightness, flip
+        As in `Augmentation`, for images: small random changes of the training samples, in both trainings; none as published.
     smoothing : float
         Standard deviation of the Gaussian over the anomaly map, in pixels; for images only. It can be changed after training.
     integration_steps : int
@@ -182,12 +185,13 @@ class DeepSAD(Detector):
 
     def __init__(self, network="auto", *, latent_dim=None, eta=1.0, epochs=150, batch_size=128, learning_rate=1e-3, milestones=(50,),
                  weight_decay=5e-7, pretrain=True, pretrain_epochs=150, pretrain_batch_size=128, pretrain_learning_rate=1e-3,
-                 pretrain_milestones=(50,), pretrain_weight_decay=5e-4, smoothing=1.0, integration_steps=16, checkpoint_every=25, seed=0):
+                 pretrain_milestones=(50,), pretrain_weight_decay=5e-4, rotation=0.0, shift=0.0, brightness=0.0,
+                 flip="none", smoothing=1.0, integration_steps=16, checkpoint_every=25, seed=0):
         super().__init__(network=network, latent_dim=latent_dim, eta=eta, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
                          milestones=list(milestones), weight_decay=weight_decay, pretrain=pretrain, pretrain_epochs=pretrain_epochs,
                          pretrain_batch_size=pretrain_batch_size, pretrain_learning_rate=pretrain_learning_rate,
-                         pretrain_milestones=list(pretrain_milestones), pretrain_weight_decay=pretrain_weight_decay, smoothing=smoothing,
-                         integration_steps=integration_steps, checkpoint_every=checkpoint_every, seed=seed)
+                         pretrain_milestones=list(pretrain_milestones), pretrain_weight_decay=pretrain_weight_decay, rotation=rotation, shift=shift,
+                         brightness=brightness, flip=flip, smoothing=smoothing, integration_steps=integration_steps, checkpoint_every=checkpoint_every, seed=seed)
         if network not in NETWORKS:
             raise ValueError(f"network must be one of {', '.join(NETWORKS)}, not {network!r}.")
         for parameter in ("eta", "learning_rate", "pretrain_learning_rate", "latent_dim", "integration_steps"):
@@ -199,6 +203,7 @@ class DeepSAD(Detector):
         self._plans = {prefix: TrainingPlan(self.parameters[f"{prefix}epochs"], self.parameters[f"{prefix}batch_size"], monitor=None,
                                             milestones=tuple(self.parameters[f"{prefix}milestones"]), checkpoint_every=checkpoint_every,
                                             seed=seed) for prefix in ("", "pretrain_")}
+        self._augmentation = Augmentation(rotation, shift, brightness, flip)
         self.history = self.pretraining_history = pd.DataFrame()
         self.centre = self.pretrained_encoder = self.decoder = None
 
@@ -245,19 +250,25 @@ class DeepSAD(Detector):
         if validation is not None:
             validation = self._checked(validation, "validation", train_images.shape[1:])
         labels = _checked_labels(labels, len(train_images))
-        keras.utils.set_random_seed(self.parameters["seed"])
+        if train_images.ndim == 2 and self._augmentation.active:
+            raise ValueError("rotation, shift, brightness and flip are for images; vectors take none of them.")
         build_deep_sad_networks(train_images.shape[1:], self.parameters["network"], self.parameters["latent_dim"])
         self.image_shape = train_images.shape[1:]
         keras.utils.set_random_seed(self.parameters["seed"])
         self._build()
+        # It stays until the whole training is done: what is continued after it must start from the same weights.
+        pretraining_checkpoint = None if checkpoint is None else Path(checkpoint).with_suffix(".pretraining.npz")
         if self.parameters["pretrain"]:
-            self._pretrain(train_images, validation, checkpoint, show_progress)
+            self._pretrain(train_images, validation, pretraining_checkpoint, show_progress)
         self.centre = deep_sad_centre(self._in_batches("code", train_images))
-        training = _Training(self.encoder, self.centre, self.parameters["eta"], self.parameters["weight_decay"],
+        training = _Training(self.encoder, self.centre, self.parameters["eta"], self.parameters["weight_decay"], self._augmentation,
                              self._adam(self.parameters["learning_rate"], self.encoder.trainable_variables))
         self.history = train(training, train_images, validation, self._plans[""], labels=labels, checkpoint=checkpoint,
                              show_progress=show_progress, description="Deep SAD", tensorboard=tensorboard)
         self._keep_normal(train_images[labels >= 0])
+        if pretraining_checkpoint is not None:
+            for leftover in (pretraining_checkpoint, pretraining_checkpoint.with_suffix(".csv")):
+                leftover.unlink(missing_ok=True)
         return self
 
     def _adam(self, rate, weights):
@@ -268,11 +279,9 @@ class DeepSAD(Detector):
 
     def _pretrain(self, train_images, validation, checkpoint, show_progress):
         weights = self.encoder.trainable_variables + self.decoder.trainable_variables
-        training = _Pretraining(self.encoder, self.decoder, self.parameters["pretrain_weight_decay"],
+        training = _Pretraining(self.encoder, self.decoder, self.parameters["pretrain_weight_decay"], self._augmentation,
                                 self._adam(self.parameters["pretrain_learning_rate"], weights))
-        # It stays until the whole training is done: what is continued after it must start from the same weights.
-        own = None if checkpoint is None else Path(checkpoint).with_suffix(".pretraining.npz")
-        self.pretraining_history = train(training, train_images, validation, self._plans["pretrain_"], checkpoint=own,
+        self.pretraining_history = train(training, train_images, validation, self._plans["pretrain_"], checkpoint=checkpoint,
                                          show_progress=show_progress, description="autoencoder")
         self.pretrained_encoder.set_weights(self.encoder.get_weights())
 
@@ -383,6 +392,7 @@ class DeepSAD(Detector):
             self.pretraining_history.to_csv(folder / "pretraining.csv", index=False)
         self.history.to_csv(folder / "history.csv", index=False)
         np.savez_compressed(folder / "normal.npz", centre=self.centre, samples=self._bank)
+        return {}
 
     def _read(self, folder, manifest):
         self._build()
