@@ -5,6 +5,7 @@ from .explanations import (
     ReviewCurve,
     audit_agreement,
     decision_reasons,
+    explanations_to_learn_from,
     review_curve,
     review_labels,
     unfaithfulness,
@@ -25,7 +26,7 @@ from .verdicts import (
 
 __all__ = [
     "REASONS", "VERDICTS", "Agreement", "DeletionInsertion", "ExplainerComparison", "RepairResult", "ReviewCurve", "ShortcutProbe",
-    "VerdictSummary", "audit_agreement", "compare_explainers", "decision_reasons", "deletion_insertion", "flagged_in_wrong_place",
-    "image_statistics", "most_instructive", "probe_shortcuts", "repair_test", "repaired", "review_curve", "review_labels",
-    "shortcut_dependence", "unfaithfulness", "verdict_rules", "verdict_summary", "verdicts",
+    "VerdictSummary", "audit_agreement", "compare_explainers", "decision_reasons", "deletion_insertion", "explanations_to_learn_from",
+    "flagged_in_wrong_place", "image_statistics", "most_instructive", "probe_shortcuts", "repair_test", "repaired", "review_curve",
+    "review_labels", "shortcut_dependence", "unfaithfulness", "verdict_rules", "verdict_summary", "verdicts",
 ]

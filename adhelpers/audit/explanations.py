@@ -106,6 +106,64 @@ def review_labels(anomalous, share=0.05, seed=0):
     return labels
 
 
+def explanations_to_learn_from(wrong, share=0.05, *, confirmed=None, seed=0):
+    """Which explanations a semi-supervised detector learns from where the classes are known, and with which labels.
+
+    Those of right decisions are taken unlabelled: most of them have the right reason, but no one has looked. A few of wrong decisions
+    are known anomalies. Neither needs a mask or a look at any explanation.
+
+    Parameters
+    ----------
+    wrong : array-like of bool (n,)
+        True where the class is wrong.
+    share : float
+        Labelled ones are at most this share of all that are learned from; in (0, 0.5].
+    confirmed : array-like of bool (n,), optional
+        Right decisions whose explanation a person has looked at and found right: they may take a third of the labels, as known normal.
+    seed : int
+        Which of them are drawn.
+
+    Returns
+    -------
+    indices : ndarray of int64, (m,)
+        Rising.
+    labels : ndarray of int64, (m,)
+        0 unlabelled, -1 known anomalous, 1 known normal.
+
+    Raises
+    ------
+    ValueError
+        If no decision is wrong, all are, ``share`` is out of range or too small for a single label, or one is confirmed and wrong.
+
+    Examples
+    --------
+    >>> indices, labels = explanations_to_learn_from(np.arange(100) < 20, share=0.05)
+    >>> len(indices), int((labels == -1).sum()), bool((indices[labels == -1] < 20).all())
+    (84, 4, True)
+    """
+    wrong = checked_flags(wrong, name="wrong")
+    right = np.flatnonzero(~wrong)
+    if not 0 < share <= 0.5:
+        raise ValueError(f"share must lie in (0, 0.5], such as 0.05, not {share!r}")
+    if not wrong.any():
+        raise ValueError(f"there are no misclassified images to learn from: all {len(wrong)} decisions are right; review other images, or more")
+    if not len(right):
+        raise ValueError(f"there are no right decisions to learn from among {len(wrong)}: train the classifier longer")
+    count = int(share * len(right))
+    if count < 1:
+        raise ValueError(f"share: {share:g} of {len(right)} right decisions is less than one label; {1 / len(right):.3g} would be one")
+    random = np.random.default_rng(seed)
+    known = np.zeros(len(wrong), dtype=np.int64)
+    if confirmed is not None:
+        confirmed = checked_flags(confirmed, len(wrong), "confirmed")
+        if (confirmed & wrong).any():
+            raise ValueError("confirmed: a decision for the wrong class cannot have the right reason")
+        known[random.permutation(np.flatnonzero(confirmed))[:count // 3]] = 1
+    known[random.permutation(np.flatnonzero(wrong))[:count - int(known.sum())]] = -1
+    indices = np.flatnonzero(~wrong | (known == -1))
+    return indices, known[indices]
+
+
 def unfaithfulness(probabilities, images, predicted, heatmaps, *, blur=0.1, steps=16, show_progress=True):
     """A baseline that needs no learning: does the certainty fall when what the explanation points at is blurred away?
 

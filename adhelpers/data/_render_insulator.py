@@ -67,7 +67,7 @@ class Insulator:
             Float32 (image_size, image_size, 3), and bool (image_size, image_size): pixels of which at least a third shows the fault,
             or the tag. What is missing of a shell belongs to the fault.
         """
-        supersampling = max(2, -(-160 // image_size))
+        supersampling = max(2, -(-128 // image_size))
         # The scene is soft and far away: only the string needs the finer grid.
         scene = self._scene(*surface.pixel_grid(image_size, 1), 2 / image_size)
         picture = scene.repeat(supersampling, axis=0).repeat(supersampling, axis=1)
@@ -80,12 +80,22 @@ class Insulator:
         seeds = np.random.default_rng(self.surface_seed).integers(2**62, size=self.count)
         # From the lowest to the top shell: each hides a part of the one below.
         for shell in reversed(range(self.count)):
-            self._shell(drawn, shell, (down - shell * self.spacing) / self.radius, across / self.radius, np.random.default_rng(seeds[shell]))
+            window = self._window(shell, len(x))
+            parts = [(picture[window], marks[window], *look) for picture, marks, *look in drawn]
+            self._shell(parts, shell, (down[window] - shell * self.spacing) / self.radius, across[window] / self.radius,
+                        np.random.default_rng(seeds[shell]))
         shown = []
         for picture, marks, _, _ in drawn:
             shares = [surface.average_down((marks == mark).astype(np.float32), supersampling) for mark in (_FAULT, _TAG)]
             shown.append((surface.average_down(self.exposure * picture, supersampling), *(share >= 1 / 3 for share in shares)))
         return shown
+
+    def _window(self, shell, size):
+        """Rows and columns of a picture of ``size`` pixels that a shell with its cap can reach."""
+        middle = [start + step * shell * self.spacing for start, step in zip(self.top, self.along)]
+        columns, rows = (slice(max(0, int((one - 1.15 * self.radius + 1) / 2 * size)), max(0, int((one + 1.15 * self.radius + 1) / 2 * size) + 2))
+                         for one in (middle[0], -middle[1]))
+        return rows, columns
 
     def _scene(self, x, y, pixel):
         """Sky with clouds, hills, and fields with trees, in the haze of the distance."""

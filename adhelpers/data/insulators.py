@@ -53,8 +53,8 @@ def render_insulators(folder, *, image_size=64, train_count=120, review_count=80
     -------
     Path
         The folder ``insulators``: ``<split>/<class>/000.png``; for those that have a fault or a tag, the masks
-        ``ground_truth/<split>/<class>/000_defect.png`` and ``000_tag.png`` (255 where it is) and, but for ``train``, the same pictures
-        without it, ``counterparts/<split>/<class>/000_defect.png`` and ``000_tag.png``; ``classes.txt`` and ``readme.txt``.
+        ``ground_truth/<split>/<class>/000_defect.png`` and ``000_tag.png`` (255 where it is) and, for ``test``, the same pictures
+        without it, ``counterparts/test/<class>/000_defect.png`` and ``000_tag.png``; ``classes.txt`` and ``readme.txt``.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def _pictures(parameters, split, kind, index):
         share = parameters["tied"] if kind == parameters["tag_class"] else 0.0
     tag = Tag(np.random.default_rng(tag_seed)) if lot < share else None
     looks = {"{split}/{kind}/{index}.png": (fault, tag)}
-    if split != "train":
+    if split == "test":
         looks |= {"counterparts/{split}/{kind}/{index}_defect.png": (None, tag)} if fault else {}
         looks |= {"counterparts/{split}/{kind}/{index}_tag.png": (fault, None)} if tag else {}
     drawn = string.render(parameters["image_size"], *looks.values())

@@ -372,6 +372,25 @@ def _run_epoch(train_step, validation_step, train_images, validation_images, lab
     return row
 
 
+def stored_folder(detector, category, models):
+    """Where `fit_or_load` keeps a detector of these parameters that was fitted on this category's images.
+
+    Parameters
+    ----------
+    detector : Detector
+        Fitted or not.
+    category : Category
+    models : str or Path
+
+    Returns
+    -------
+    Path
+    """
+    trained = {name: value for name, value in detector.parameters.items() if name not in detector.scoring_parameters}
+    identity = json.dumps([_FORMAT, type(detector).__name__, trained, category.fingerprint], sort_keys=True)
+    return Path(models) / category.name / detector.name / hashlib.sha256(identity.encode()).hexdigest()[:12]
+
+
 def fit_or_load(detector, category, models, *, show_progress=True, **options):
     """Fit a detector on a category's good images, or find the one that was fitted on them before.
 
@@ -396,12 +415,9 @@ def fit_or_load(detector, category, models, *, show_progress=True, **options):
     Detector
         Fitted; its ``folder`` is where it is stored, a place also for what belongs to it alone, such as its explanations.
     """
-    scoring = {name: detector.parameters[name] for name in detector.scoring_parameters}
-    trained = {name: value for name, value in detector.parameters.items() if name not in scoring}
-    identity = json.dumps([_FORMAT, type(detector).__name__, trained, category.fingerprint], sort_keys=True)
-    folder = Path(models) / category.name / detector.name / hashlib.sha256(identity.encode()).hexdigest()[:12]
+    folder = stored_folder(detector, category, models)
     if (folder / MANIFEST).is_file():
-        return type(detector).load(folder, **scoring)
+        return type(detector).load(folder, **{name: detector.parameters[name] for name in detector.scoring_parameters})
     checkpoint = folder.with_suffix(".checkpoint.npz")
     detector.fit(category.train.images, category.validation.images, checkpoint=checkpoint, show_progress=show_progress, **options)
     detector.save(folder)

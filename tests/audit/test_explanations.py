@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adhelpers.audit import (
-    REASONS, audit_agreement, decision_reasons, review_curve, review_labels, unfaithfulness,
+    REASONS, audit_agreement, decision_reasons, explanations_to_learn_from, review_curve, review_labels, unfaithfulness,
 )
 
 WRONG, OTHER, RIGHT = REASONS
@@ -61,6 +61,32 @@ def test_nothing_to_learn_from():
         review_labels([True, False], share=0)
     with pytest.raises(ValueError, match="anomalous must be decisions"):
         review_labels([0.2, 0.7])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(30, 200), st.integers(1, 29), st.floats(0.04, 0.5), st.booleans(), st.integers(0, 5))
+def test_learned_from_are_all_right_decisions_and_a_few_wrong_ones(count, bad, share, looked, seed):
+    wrong = np.random.default_rng(seed).permutation(count) < bad
+    confirmed = ~wrong & (np.arange(count) % 2 == 0) if looked else None
+    if int(share * (count - bad)) < 1:
+        return
+    indices, labels = explanations_to_learn_from(wrong, share, confirmed=confirmed, seed=seed)
+    assert (np.diff(indices) > 0).all() and set(np.flatnonzero(~wrong)) <= set(indices)
+    assert wrong[indices[labels == -1]].all() and not wrong[indices[labels >= 0]].any() and (labels == -1).any()
+    assert (labels != 0).sum() <= share * len(indices)
+    # As many as allowed, where there are so many wrong ones.
+    assert (labels == -1).sum() == min(bad, int(share * (count - bad)) - int((labels == 1).sum()))
+    assert (labels == 1).sum() <= int(share * (count - bad)) // 3 and (looked or not (labels == 1).any())
+
+
+@pytest.mark.parametrize("wrong, options, message", [
+    (np.zeros(5, bool), {}, "no misclassified images to learn from: all 5"), (np.ones(5, bool), {}, "no right decisions to learn from among 5"),
+    (np.arange(9) < 2, {"share": 0.6}, "share must lie in"), (np.arange(9) < 2, {"share": 0.05}, "less than one label; 0.143 would be one"),
+    (np.arange(9) < 2, {"share": 0.3, "confirmed": np.ones(9, bool)}, "cannot have the right reason"),
+])
+def test_learning_that_cannot_be(wrong, options, message):
+    with pytest.raises(ValueError, match=message):
+        explanations_to_learn_from(wrong, **options)
 
 
 def slow_accuracy(scores, labels, predicted, count, classes=None):

@@ -22,7 +22,7 @@ def string(seed):
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory):
-    return render_insulators(tmp_path_factory.mktemp("data"), train_count=40, review_count=40, test_count=1)
+    return render_insulators(tmp_path_factory.mktemp("data"), train_count=40, review_count=40, test_count=8)
 
 
 def test_the_layout_is_one_folder_a_class(tmp_path):
@@ -38,7 +38,7 @@ def test_the_layout_is_one_folder_a_class(tmp_path):
         with Image.open(folder / name) as image:
             assert image.size == (64, 64) and image.mode == ("L" if "ground_truth" in name else "RGB")
     assert {name for name in found if name.startswith("counterparts") and name.endswith("_defect.png")} == {
-        name.replace("ground_truth", "counterparts") for name in masks if "/train/" not in name}
+        name.replace("ground_truth", "counterparts") for name in masks if "/test/" in name}
     assert "MIT" in (folder / "readme.txt").read_text() and [path.name for path in tmp_path.iterdir()] == ["insulators"]
 
 
@@ -80,12 +80,12 @@ def test_only_one_class_has_the_tag_in_training_and_any_afterwards(rendered):
 
 
 def test_a_counterpart_differs_from_its_image_where_the_mask_is(rendered):
-    images = load_class_images(rendered, "review")
-    assert load_class_images(rendered, "train").without_tags is None
+    images = load_class_images(rendered, "test")
+    assert load_class_images(rendered, "review").without_tags is None
     for masks, counterparts in ((images.defects, images.without_defects), (images.tags, images.without_tags)):
         change = np.abs(images.images - counterparts).max(axis=3)
         has = masks.any(axis=(1, 2))
-        assert has.sum() > 25 and (change[~has] == 0).all()
+        assert has.sum() > 3 and (change[~has] == 0).all()
         for one, mask in zip(change[has], masks[has], strict=True):
             assert one[~binary_dilation(mask, iterations=3)].max() < 0.2 and one[mask].mean() > 0.08
     # Neither takes the other away.
