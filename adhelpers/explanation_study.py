@@ -1,6 +1,7 @@
 """The steps of the notebook on explanations: a classifier's decisions, their maps, and the two audits of them."""
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from .audit import REASONS, Agreement, ReviewCurve, audit_agreement, decision_re
 from .data import ClassImages, insulators_root, load_category, load_class_images, load_labelled, make_class_images, rendered_root
 from .detectors import Subspace, fit_or_load
 from .explainers import class_maps
-from .metrics import Threshold, bootstrap, f1_score, image_auroc, normal_quantile
+from .metrics import Threshold, bootstrap, confusion, f1_score, image_auroc, normal_quantile
 from .reports import explanation_grid
 from .study import estimate_text
 
@@ -130,6 +131,44 @@ def _category_task(root, category, image_size, seed, show_progress):
     train, rest = train_test_split(np.arange(len(images)), test_size=0.5, random_state=seed, stratify=types)
     review, test = train_test_split(rest, test_size=0.5, random_state=seed, stratify=types[rest])
     return Task(category, *(everything.subset(np.sort(indices)) for indices in (train, review, test)))
+
+
+def listed(text):
+    """The names in a text with commas between: tuple of str.
+
+    Examples
+    --------
+    >>> listed("SHAP, residual map,")
+    ('SHAP', 'residual map')
+    """
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def overview(task, per_class=4):
+    """Images of each class, a few to train with and a few to test, faults and tags outlined where they are known.
+
+    Parameters
+    ----------
+    task : Task
+    per_class : int
+        Of each part.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    parts, titles = [], []
+    for label, name in enumerate(task.train.class_names):
+        for split in ("train", "test"):
+            part = getattr(task, split)
+            members = np.flatnonzero(part.labels == label)[:per_class]
+            parts.append((part, members))
+            titles += [f"{name} ({split})"] * len(members)
+    images = np.concatenate([part.images[members] for part, members in parts])
+    regions = {name: None if any(getattr(part, name) is None for part, _ in parts) else np.concatenate([getattr(part, name)[members] for part, members in parts])
+               for name in ("defects", "tags")}
+    return explanation_grid(images, np.zeros(images.shape[:3]), titles, columns=2 * per_class, title="Images, their faults (blue) and tags (pink)"
+                            if any(one is not None for one in regions.values()) else "Images", **regions)
 
 
 @dataclass(frozen=True)
@@ -325,6 +364,11 @@ class ExplanationAudit:
     f1 : dict of str to float
         With the same share flagged by each score.
     curve : ReviewCurve
+        All images count alike.
+    by_class : tuple of str
+        Classes for which there is a curve of its own.
+    class_curve : ReviewCurve or None
+        Mean over those classes.
     agreement : Agreement
     labelled, share : int, float
         Explanations whose labels were used, and their share of all that were learned from.
@@ -336,6 +380,8 @@ class ExplanationAudit:
     auroc: dict
     f1: dict
     curve: ReviewCurve
+    by_class: tuple
+    class_curve: ReviewCurve | None
     agreement: Agreement
     labelled: int
     share: float
@@ -385,12 +431,17 @@ class ExplanationAudit:
             found.append(f"The accuracy before is {self.curve.before:.3f}, so that no review can raise it by more than {100 * room:.1f} points.")
         counts = self.agreement.table
         caught = {name: f"{int(row['flagged'])} of {int(row.sum())}" for name, row in counts.iterrows()}
+        if self.by_class:
+            found.append("Counted over " + " and ".join(self.by_class) + " alone, as published: " + ", ".join(
+                f"{name} reaches +{100 * gain:g} points at {100 * share:.1f} %" if np.isfinite(share) else f"{name} never reaches +{100 * gain:g} points"
+                for name, share in ((DISTANCE, self.class_curve.share_needed(gain)[DISTANCE]), ("random", self.class_curve.share_needed(gain)["random"])))
+                + f" (before: {self.class_curve.before:.3f}).")
         found.append("Flagged are " + ", ".join(f"{caught[name]} with the {name}" for name in counts.index) + ". The audits with and without masks "
                      f"agree on {100 * self.agreement.share:.0f} % of the images, Cohen's kappa {self.agreement.kappa:.2f}; the one without needs no mask.")
         return found
 
 
-def audit_decisions(review, test, detector, classifier, *, flagged_share=0.15, classes=None, seed=0, show_progress=True):
+def audit_decisions(review, test, detector, classifier, *, flagged_share=0.15, classes=(), seed=0, show_progress=True):
     """Flag the explanations that are unlike those of right decisions, and hold the flags against the audit with masks.
 
     Parameters
@@ -401,8 +452,8 @@ def audit_decisions(review, test, detector, classifier, *, flagged_share=0.15, c
     classifier : Classifier
     flagged_share : float
         Share of the reviewed explanations that the threshold would flag.
-    classes : sequence of str, optional
-        Accuracy of the review curve: mean over these classes; by default all images count alike.
+    classes : sequence of str
+        For a second review curve: the mean accuracy over these classes, such as the faulty ones.
     seed : int
         For the bootstrap.
     show_progress : bool
@@ -432,10 +483,13 @@ def audit_decisions(review, test, detector, classifier, *, flagged_share=0.15, c
         top[np.argsort(-values, kind="stable")[:count]] = True
         f1[name] = f1_score(top, bad)
     names = test.images.class_names
-    curve = review_curve(scores, test.images.labels, test.predicted, None if classes is None else [names.index(one) for one in classes])
+    unknown = [one for one in classes if one not in names]
+    if unknown:
+        raise ValueError(f"classes must be among {', '.join(names)}, not {unknown[0]!r}")
+    curve = partial(review_curve, scores, test.images.labels, test.predicted)
     labelled = int((detector.labels != 0).sum())
-    return ExplanationAudit(scores, threshold, flags, auroc, f1, curve, audit_agreement(flags, test.reasons), labelled,
-                            labelled / len(detector.labels))
+    return ExplanationAudit(scores, threshold, flags, auroc, f1, curve(), tuple(classes), curve([names.index(one) for one in classes]) if classes else None,
+                            audit_agreement(flags, test.reasons), labelled, labelled / len(detector.labels))
 
 
 def examples(decisions, scores, per_kind=8, title="What the classifier looked at"):
@@ -482,3 +536,25 @@ def sample_table(decisions, audit):
     return pd.DataFrame({"name": images.names, "type": images.types, "predicted": np.array(images.class_names)[decisions.predicted],
                          "reason": decisions.reasons, "score": audit.scores[DISTANCE], "flagged": audit.flags,
                          "certainty": decisions.probabilities.max(axis=1), "unfaithfulness": audit.scores[UNFAITHFUL]})
+
+
+def summary_parts(task, decisions, audit):
+    """The parts of ``summary.json`` that follow from the audit, as keywords for `adhelpers.suite.Run.summary`.
+
+    Parameters
+    ----------
+    task : Task
+    decisions : Decisions
+        Of the test images.
+    audit : ExplanationAudit
+
+    Returns
+    -------
+    dict
+    """
+    counts = {split: {name: int((part.labels == label).sum()) for label, name in enumerate(part.class_names)}
+              for split, part in ((split, getattr(task, split)) for split in SPLITS)}
+    fingerprint = hashlib.sha256("".join(getattr(task, split).fingerprint for split in SPLITS).encode()).hexdigest()
+    return {"detector": DISTANCE, "data": {"counts": counts, "fingerprint": fingerprint}, "image_auroc": audit.auroc[DISTANCE],
+            "threshold": audit.threshold, "confusion": confusion(audit.flags, decisions.anomalous.astype(int)),
+            "verdicts": {name: int((decisions.reasons == name).sum()) for name in REASONS}}

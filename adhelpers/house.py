@@ -10,7 +10,7 @@ import platformdirs
 
 from . import detectors as _detectors
 from .audit import audit_agreement, review_labels
-from .data import load_category
+from .data import load_category, rendered_root
 from .detectors import Subspace, fit_or_load
 from .detectors.base import MANIFEST, read_manifest
 from .detectors.training import stored_folder
@@ -20,6 +20,8 @@ from .metrics import Threshold, normal_quantile
 from .study import assess, audit_localization, estimate_text
 from .trust import audit_trust
 
+# A search for each score would take minutes an image; the encoder's one pass is what notebook 03 explains.
+_ONE_PASS = {"start": "encoder", "steps": 0}
 _LOADING = ("color", "illumination", "pose", "crop", "validation_fraction", "seed")
 # A detector's verdicts as the reasons of a classifier: "wrong class" is a false alarm.
 _REASONS = {"right reason": "right class, right reason", "right reason, badly explained": "right class, other reason",
@@ -47,7 +49,7 @@ class FoundRun:
     parameters: dict
 
 
-def find_runs(results, models, *, skip=(), cache=None):
+def find_runs(results, models, *, skip=(), most=0, cache=None):
     """Runs in ``results`` whose images and trained detectors can be loaded again.
 
     Parameters
@@ -58,6 +60,8 @@ def find_runs(results, models, *, skip=(), cache=None):
         Holds ``<category>/<detector>/<hash>/``; a detector belongs to a run where that hash is the one of its parameters and the run's images.
     skip : sequence of str
         Notebooks that are left out.
+    most : int
+        At most so many runs, the latest ones; 0 is all.
     cache : str or Path, optional
         Where rendered images are kept, see `adhelpers.data.rendered_root`.
 
@@ -68,7 +72,9 @@ def find_runs(results, models, *, skip=(), cache=None):
         What was found, and why others could not be used.
     """
     runs, sentences = [], []
-    for path in sorted(Path(results).glob("*/*/summary.json")):
+    for path in sorted(Path(results).glob("*/*/summary.json"), key=lambda path: (-path.stat().st_mtime if most else 0, path)):
+        if most and len(runs) == most:
+            break
         name = f"{path.parent.parent.name} on {path.parent.name}"
         if path.parent.parent.name in skip:
             continue
@@ -144,7 +150,7 @@ def stored_detectors(category, models):
             # The folder's name is a hash of parameters and images: equal only where both are.
             if stored_folder(kind(**read_manifest(manifest.parent)["parameters"]), category, models) != manifest.parent:
                 continue
-            detector = kind.load(manifest.parent)
+            detector = kind.load(manifest.parent, **(_ONE_PASS if set(_ONE_PASS) <= set(kind.scoring_parameters) else {}))
         except (ValueError, KeyError, TypeError, OSError):
             continue
         name, number = detector.name.replace("_", " "), 1
@@ -154,22 +160,29 @@ def stored_detectors(category, models):
     return found
 
 
-def quick_run(category, models, *, smoothing=1.0, seed=0):
+def stand_in(data_root, models, category="screw", *, image_size=(128, 64), smoothing=1.0, seed=0):
     """What stands in where no run was made: the linear subspace, trained right here.
 
     Parameters
     ----------
-    category : Category
+    data_root : str or Path
+        Folder of categories in the MVTec layout; empty renders a few images.
     models : str or Path
+    category : str
+    image_size : tuple of int
+        Height and width.
     smoothing : float
+        Of the anomaly map, in pixels.
     seed : int
 
     Returns
     -------
     FoundRun
     """
-    detector = fit_or_load(Subspace(smoothing=smoothing, seed=seed), category, models)
-    return FoundRun("this notebook", category, {"subspace": detector}, {"seed": seed, "smoothing": smoothing})
+    root = data_root or rendered_root(category, image_size=192, train_count=64, test_good_count=10, defect_count=2)
+    loaded = load_category(root, category, image_size=image_size, illumination="auto", pose="auto", crop="object", seed=seed)
+    detector = fit_or_load(Subspace(smoothing=smoothing, seed=seed), loaded, models)
+    return FoundRun("this notebook", loaded, {detector.name: detector}, {"seed": seed, "smoothing": smoothing})
 
 
 @dataclass(frozen=True)
@@ -239,8 +252,7 @@ def audit_house(runs, models, *, explainers=("SHAP", "LIME", "residual map"), mo
                 pools.setdefault(category.name, []).append((len(rows) - 1, entry))
     for name, pool in pools.items():
         sentences += _audit_pool(name, rows, pool, models, labelled_share, flagged_share, detector, seed, show_progress)
-    table = pd.DataFrame(rows)
-    return HouseAudit(table, sentences)
+    return HouseAudit(pd.DataFrame(rows), sentences)
 
 
 def _spread(category, most):

@@ -99,7 +99,7 @@ def audited(tmp):
     indices, labels = explanations_to_learn_from(review.wrong, 0.1)
     deep_sad = DeepSAD(epochs=20, pretrain_epochs=10, batch_size=32, pretrain_batch_size=32, eta=10.0)
     detector = explanation_study.fit_explanation_detector(review.maps[indices], labels, deep_sad, tmp, "shortcut", show_progress=False)
-    return detector, explanation_study.audit_decisions(review, test, detector, classifier, show_progress=False)
+    return detector, explanation_study.audit_decisions(review, test, detector, classifier, classes=("dark",), show_progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,8 @@ def test_the_audit_without_masks(audit):
 
 def test_sentences_say_what_the_numbers_are(audit):
     _, found = audit
-    first, second, third = found.sentences(0.05)
+    first, second, faulty, third = found.sentences(0.05)
+    assert "over dark alone" in faulty and f"before: {found.class_curve.before:.3f}" in faulty
     assert f"{found.auroc[DISTANCE].value:.3f}" in first and f"{found.labelled} explanations ({100 * found.share:.1f} %)" in first and found.share <= 0.1
     assert f"{100 * found.curve.share_needed(0.05)[DISTANCE]:.1f} % of the images" in second
     assert f"kappa {found.agreement.kappa:.2f}" in third
@@ -167,9 +168,19 @@ def test_pictures_and_rows(audit):
     assert len(rows) == 120 and rows["flagged"].sum() == found.flags.sum()
 
 
+def test_the_summary_holds_what_other_tools_read(audit):
+    _, found = audit
+    _, review, test = classified()
+    parts = explanation_study.summary_parts(explanation_study.Task("x", review.images, review.images, test.images), test, found)
+    assert sum(parts["confusion"].values()) == 120 and sum(parts["verdicts"].values()) == 120
+    assert parts["data"]["counts"]["test"] == {"good": 60, "dark": 60} and len(parts["data"]["fingerprint"]) == 64
+
+
 def test_nothing_to_tell_apart(audit):
     detector, _ = audit
     classifier, review, test = classified()
     fine = Decisions(test.images, test.probabilities, test.maps, np.full(120, RIGHT))
     with pytest.raises(ValueError, match="every one of the 120 test decisions is right for the right reason"):
         explanation_study.audit_decisions(review, fine, detector, classifier, show_progress=False)
+    with pytest.raises(ValueError, match="classes must be among good, dark, not 'bright'"):
+        explanation_study.audit_decisions(review, test, detector, classifier, classes=("bright",), show_progress=False)

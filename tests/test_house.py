@@ -1,5 +1,6 @@
 """Runs that were already made are found again, and their explanations audited in one table."""
 import json
+import os
 
 import numpy as np
 import pytest
@@ -99,8 +100,23 @@ def test_fewer_images_keep_every_type(places):
 
 def test_what_is_missing_is_trained_right_there(places, tmp_path):
     _, category = places
-    run = house.quick_run(category, tmp_path)
+    run = house.stand_in(category.root, tmp_path, image_size=(48, 24))
     assert list(run.detectors) == ["subspace"] and len(list(tmp_path.rglob("manifest.json"))) == 1
+    # The smoothing is a score's affair, so that this is the detector that a run with these images would have.
+    assert set(house.stored_detectors(run.category, tmp_path)) == {"subspace"}
+
+
+def test_the_latest_runs_come_first(places, tmp_path):
+    folder, _ = places
+    summary = json.loads((folder / "results" / "01_screw" / "screw" / "summary.json").read_text())
+    for age, notebook in enumerate(("04_cae", "01_screw", "03_anogan")):
+        path = tmp_path / notebook / "screw" / "summary.json"
+        write_summary(path, summary | {"notebook": notebook})
+        os.utime(path, (1000 - age, 1000 - age))
+    runs, _ = house.find_runs(tmp_path, folder / "models", most=2, cache=folder / "cache")
+    assert [run.notebook for run in runs] == ["04_cae", "01_screw"]
+    everything, _ = house.find_runs(tmp_path, folder / "models", cache=folder / "cache")
+    assert [run.notebook for run in everything] == ["01_screw", "03_anogan", "04_cae"]
 
 
 @pytest.mark.parametrize("options, message", [

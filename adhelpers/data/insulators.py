@@ -143,7 +143,8 @@ def _pictures(parameters, split, kind, index):
     *variation, severity, lot = (start + (index + 1) * _SPREAD) % 1
     string = Insulator(generator, dict(zip(VARIATION, variation, strict=True)))
     fault_seed, tag_seed, noise_seed = generator.integers(2**62, size=3)
-    fault = InsulatorFault(kind, severity, np.random.default_rng(fault_seed), string.count) if kind in FAULTS else None
+    # At 64 pixels a fault of the least severity would be a matter of luck.
+    fault = InsulatorFault(kind, 0.3 + 0.7 * severity, np.random.default_rng(fault_seed), string.count) if kind in FAULTS else None
     share = parameters["loose"]
     if split == "train":
         share = parameters["tied"] if kind == parameters["tag_class"] else 0.0
