@@ -15,10 +15,11 @@ from .detectors.base import MANIFEST, check_images, read_manifest
 from .detectors.training import Trainable
 
 _BATCH = 128
+_POOLINGS = {"maximum": layers.GlobalMaxPooling2D, "average": layers.GlobalAveragePooling2D}
 
 
-def build_classifier(shape, classes, filters=(16, 32, 64), dropout=0.3):
-    """Blocks of convolutions, halved after each but the last, and the mean over all places into one dense layer.
+def build_classifier(shape, classes, filters=(16, 32, 64), dropout=0.3, pooling="maximum"):
+    """Blocks of convolutions, halved after each but the last, and one value of each channel over all places into a dense layer.
 
     The first block, which has the most places, has one convolution, the others have two.
 
@@ -34,7 +35,9 @@ def build_classifier(shape, classes, filters=(16, 32, 64), dropout=0.3):
     filters : sequence of int
         Of each block.
     dropout : float
-        Share of the averaged channels that is left out in training.
+        Share of the pooled channels that is left out in training.
+    pooling : {"maximum", "average"}
+        Over all places. A fault is small: in the mean of all places little of it is left.
 
     Returns
     -------
@@ -44,13 +47,15 @@ def build_classifier(shape, classes, filters=(16, 32, 64), dropout=0.3):
     Raises
     ------
     ValueError
-        If the image is too small for so many blocks, or there are fewer than two classes.
+        If the image is too small for so many blocks, there are fewer than two classes, or the pooling is unknown.
 
     Examples
     --------
     >>> build_classifier((32, 32, 1), 3).get_layer("last_convolution").output.shape
     (None, 8, 8, 64)
     """
+    if pooling not in _POOLINGS:
+        raise ValueError(f"pooling must be one of {', '.join(_POOLINGS)}, not {pooling!r}.")
     if classes < 2:
         raise ValueError(f"a classifier needs two classes or more, not {classes}.")
     if not filters or min(shape[:2]) < 2 ** (len(filters) + 1):
@@ -67,7 +72,7 @@ def build_classifier(shape, classes, filters=(16, 32, 64), dropout=0.3):
             hidden = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(hidden))
         if block < len(filters) - 1:
             hidden = layers.MaxPooling2D()(hidden)
-    hidden = layers.Dropout(dropout, seed=0)(layers.GlobalAveragePooling2D()(hidden))
+    hidden = layers.Dropout(dropout, seed=0)(_POOLINGS[pooling]()(hidden))
     return keras.Model(image, layers.Dense(classes, activation="softmax", name="classes")(hidden), name="classifier")
 
 
@@ -99,9 +104,8 @@ class Classifier:
 
     Parameters
     ----------
-    filters : sequence of int
+    filters, dropout, pooling
         As in `build_classifier`.
-    dropout : float
     epochs, batch_size : int
     learning_rate : float
         Of Adam at the start; it falls along a cosine.
@@ -138,11 +142,13 @@ class Classifier:
     (16, 2)
     """
 
-    def __init__(self, *, filters=(16, 32, 64), dropout=0.3, epochs=20, batch_size=32, learning_rate=3e-3, weight_decay=1e-4, label_smoothing=0.0,
-                 rotation=0.0, shift=0.04, brightness=0.1, flip="horizontal", seed=0):
-        self.parameters = {"filters": list(filters), "dropout": dropout, "epochs": epochs, "batch_size": batch_size,
+    def __init__(self, *, filters=(16, 32, 64), dropout=0.3, pooling="maximum", epochs=20, batch_size=32, learning_rate=3e-3, weight_decay=1e-4,
+                 label_smoothing=0.0, rotation=0.0, shift=0.04, brightness=0.1, flip="horizontal", seed=0):
+        self.parameters = {"filters": list(filters), "dropout": dropout, "pooling": pooling, "epochs": epochs, "batch_size": batch_size,
                            "learning_rate": learning_rate, "weight_decay": weight_decay, "label_smoothing": label_smoothing,
                            "rotation": rotation, "shift": shift, "brightness": brightness, "flip": flip, "seed": seed}
+        if pooling not in _POOLINGS:
+            raise ValueError(f"pooling must be one of {', '.join(_POOLINGS)}, not {pooling!r}.")
         for name in ("dropout", "label_smoothing"):
             if not 0 <= self.parameters[name] < 1:
                 raise ValueError(f"{name} must lie in [0, 1), not {self.parameters[name]!r}.")
@@ -188,7 +194,8 @@ class Classifier:
         return self
 
     def _build(self):
-        self.network = build_classifier(self.image_shape, len(self.class_names), self.parameters["filters"], self.parameters["dropout"])
+        self.network = build_classifier(self.image_shape, len(self.class_names), self.parameters["filters"], self.parameters["dropout"],
+                                        self.parameters["pooling"])
         # Compiled once for any number of images; keras' predict costs tens of milliseconds a call.
         signature = (tf.TensorSpec((None, *self.image_shape), tf.float32),)
         self._compiled = tf.function(lambda images: self.network(images, training=False), input_signature=signature)

@@ -167,7 +167,7 @@ def overview(task, per_class=4):
     images = np.concatenate([part.images[members] for part, members in parts])
     regions = {name: None if any(getattr(part, name) is None for part, _ in parts) else np.concatenate([getattr(part, name)[members] for part, members in parts])
                for name in ("defects", "tags")}
-    return explanation_grid(images, np.zeros(images.shape[:3]), titles, columns=2 * per_class, title="Images, their faults (blue) and tags (pink)"
+    return explanation_grid(images, None, titles, columns=2 * per_class, title="Images, their faults (blue) and tags (pink)"
                             if any(one is not None for one in regions.values()) else "Images", **regions)
 
 
@@ -493,7 +493,7 @@ def audit_decisions(review, test, detector, classifier, *, flagged_share=0.15, c
 
 
 def examples(decisions, scores, per_kind=8, title="What the classifier looked at"):
-    """Decisions of each kind with their maps, those with the highest scores first.
+    """Decisions of each kind with their maps, those with the highest scores first; ``a → b`` is an image of class a taken for b.
 
     Parameters
     ----------
@@ -513,7 +513,7 @@ def examples(decisions, scores, per_kind=8, title="What the classifier looked at
     names, titles = images.class_names, []
     for index in chosen:
         said, true = names[decisions.predicted[index]], names[images.labels[index]]
-        titles.append(f"{true}, taken for {said}" if said != true else f"{true}, other reason" if decisions.anomalous[index] else true)
+        titles.append(f"{true} → {said}" if said != true else f"{true}, other reason" if decisions.anomalous[index] else true)
     largest = decisions.maps[chosen].max(axis=(1, 2), keepdims=True)
     heat = np.divide(decisions.maps[chosen], largest, out=np.zeros_like(decisions.maps[chosen]), where=largest > 0)
     return explanation_grid(images.images[chosen], heat, titles, None if images.defects is None else images.defects[chosen],

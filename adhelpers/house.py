@@ -22,6 +22,7 @@ from .trust import audit_trust
 
 # A search for each score would take minutes an image; the encoder's one pass is what notebook 03 explains.
 _ONE_PASS = {"start": "encoder", "steps": 0}
+_FEW = 100
 _LOADING = ("color", "illumination", "pose", "crop", "validation_fraction", "seed")
 # A detector's verdicts as the reasons of a classifier: "wrong class" is a false alarm.
 _REASONS = {"right reason": "right class, right reason", "right reason, badly explained": "right class, other reason",
@@ -129,7 +130,7 @@ def _renderings(name, counts, cache):
 
 
 def stored_detectors(category, models):
-    """Detectors that were trained on exactly these images.
+    """Detectors that were trained on exactly these images, one of each kind.
 
     Parameters
     ----------
@@ -139,24 +140,27 @@ def stored_detectors(category, models):
     Returns
     -------
     dict of str to Detector
-        By its name, with a number where there are several of a kind.
+        By its name. Of several of a kind, as a comparison leaves them, the one whose explanations were stored, else the latest.
     """
-    found = {}
+    candidates = {}
     for manifest in sorted((Path(models) / category.name).glob(f"*/*/{MANIFEST}")):
         try:
             kind = getattr(_detectors, json.loads(manifest.read_text(encoding="utf-8"))["detector"], None)
-            if kind is None:
-                continue
             # The folder's name is a hash of parameters and images: equal only where both are.
-            if stored_folder(kind(**read_manifest(manifest.parent)["parameters"]), category, models) != manifest.parent:
+            if kind is None or stored_folder(kind(**read_manifest(manifest.parent)["parameters"]), category, models) != manifest.parent:
                 continue
-            detector = kind.load(manifest.parent, **(_ONE_PASS if set(_ONE_PASS) <= set(kind.scoring_parameters) else {}))
         except (ValueError, KeyError, TypeError, OSError):
             continue
-        name, number = detector.name.replace("_", " "), 1
-        while (title := name if number == 1 else f"{name} {number}") in found:
-            number += 1
-        found[title] = detector
+        explained = sum(1 for _ in (manifest.parent / "explanations").glob("*.npz"))
+        candidates.setdefault(kind.name, []).append((explained, manifest.stat().st_mtime, manifest.parent, kind))
+    found = {}
+    for name, stored in candidates.items():
+        for _, _, folder, kind in sorted(stored, key=lambda one: one[:2], reverse=True):
+            try:
+                found[name.replace("_", " ")] = kind.load(folder, **(_ONE_PASS if set(_ONE_PASS) <= set(kind.scoring_parameters) else {}))
+            except (ValueError, KeyError, OSError):
+                continue
+            break
     return found
 
 
@@ -179,7 +183,7 @@ def stand_in(data_root, models, category="screw", *, image_size=(128, 64), smoot
     -------
     FoundRun
     """
-    root = data_root or rendered_root(category, image_size=192, train_count=64, test_good_count=10, defect_count=2)
+    root = data_root or rendered_root(category, image_size=192, train_count=64, test_good_count=12, defect_count=4)
     loaded = load_category(root, category, image_size=image_size, illumination="auto", pose="auto", crop="object", seed=seed)
     detector = fit_or_load(Subspace(smoothing=smoothing, seed=seed), loaded, models)
     return FoundRun("this notebook", loaded, {detector.name: detector}, {"seed": seed, "smoothing": smoothing})
@@ -344,7 +348,10 @@ def _audit_pool(name, rows, pool, models, labelled_share, flagged_share, detecto
     unknown = labels == 0
     bad = reasons != "right class, right reason"
     base = bad[unknown].mean()
-    hit = bad[unknown & flags].mean() if (unknown & flags).any() else np.nan
+    told = unknown & flags
+    caught = (f"among the {int(told.sum())} of these that it was not told of {100 * bad[told].mean():.0f} % are such, against {100 * base:.0f} % of all"
+              if told.any() else "all of which it was told of")
+    few = f" From {len(maps)} explanations little can be learned." if len(maps) < _FEW else ""
     return [f"{name}: of {len(maps)} explanations of flagged images {int(bad.sum())} do not stand for a defect that was found and shown, by the audit "
-            f"with masks. The audit without masks flags {int(flags.sum())}; among those it was not told of, {100 * hit:.0f} % are such, against "
-            f"{100 * base:.0f} % of all. Agreement {100 * everything.share:.0f} %, Cohen's kappa {everything.kappa:.2f}."]
+            f"with masks. The audit without masks flags {int(flags.sum())}, {caught}. Agreement {100 * everything.share:.0f} %, Cohen's kappa "
+            f"{everything.kappa:.2f}.{few}"]

@@ -119,7 +119,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path):
 
 @pytest.mark.parametrize("options, message", [
     ({"dropout": 1.0}, "dropout must lie in"), ({"label_smoothing": -0.1}, "label_smoothing must lie in"), ({"learning_rate": 0}, "learning_rate"),
-    ({"epochs": 0}, "epochs must be 1 or more"), ({"flip": "up"}, "flip must be one of"),
+    ({"epochs": 0}, "epochs must be 1 or more"), ({"pooling": "median"}, "pooling must be one of maximum, average"), ({"flip": "up"}, "flip must be one of"),
 ])
 def test_bad_parameters(options, message):
     with pytest.raises(ValueError, match=message):
@@ -131,6 +131,8 @@ def test_bad_images():
         Classifier(**SMALL).fit(make_class_images(np.zeros((2, 16, 16, 1)), [0, 1], "abc"), show_progress=False)
     with pytest.raises(ValueError, match="3 blocks need images of at least 16 x 16 pixels"):
         build_classifier((8, 16, 1), 2, filters=(4, 4, 4))
+    with pytest.raises(ValueError, match="pooling must be one of"):
+        build_classifier((16, 16, 1), 2, filters=(4,), pooling="sum")
     with pytest.raises(ValueError, match="two classes or more"):
         build_classifier((16, 16, 1), 1)
     with pytest.raises(RuntimeError, match="not fitted yet"):

@@ -163,7 +163,7 @@ def test_pictures_and_rows(audit):
     _, _, test = classified()
     figure = explanation_study.examples(test, found.scores[DISTANCE], per_kind=3)
     titles = [ax.get_title("left") for ax in figure.axes]
-    assert any("taken for" in title for title in titles) and len(titles) <= 9
+    assert any("→" in title for title in titles) and len(titles) <= 9
     rows = explanation_study.sample_table(test, found)
     assert len(rows) == 120 and rows["flagged"].sum() == found.flags.sum()
 

@@ -19,8 +19,8 @@ def explanation_grid(images, heatmaps, titles, defects=None, tags=None, colors=N
     ----------
     images : array (n, h, w, c)
         Values in [0, 1], n ≥ 1.
-    heatmaps : array (n, h, w)
-        In [0, 1].
+    heatmaps : array (n, h, w), or None
+        In [0, 1]; under them the images are grey. None shows the images as they are.
     titles : sequence of str (n,)
     defects, tags : bool array (n, h, w), optional
         Outlined in blue, and in pink.
@@ -45,11 +45,12 @@ def explanation_grid(images, heatmaps, titles, defects=None, tags=None, colors=N
     >>> [ax.get_title("left") for ax in figure.axes]
     ['good', 'broken, taken for good']
     """
-    images, heatmaps = np.asarray(images), np.asarray(heatmaps, dtype=float)
+    images, heatmaps = np.asarray(images), None if heatmaps is None else np.asarray(heatmaps, dtype=float)
     if images.ndim != 4 or not len(images):
         raise ValueError(f"images must have the shape (n, h, w, c) with at least one image, not {images.shape}.")
     check_batch(len(images), heatmaps=heatmaps, titles=titles, defects=defects, tags=tags, colors=colors)
-    check_plane(images.shape[1:3], heatmaps=heatmaps[0], defects=None if defects is None else defects[0], tags=None if tags is None else tags[0])
+    check_plane(images.shape[1:3], heatmaps=None if heatmaps is None else heatmaps[0],
+                defects=None if defects is None else defects[0], tags=None if tags is None else tags[0])
     columns = min(columns, len(images))
     figure, axes = image_panels(-(-len(images) // columns), columns, images.shape[1:], top=0.5, row_gap=0.24, scale=0.75)
     headline(figure, title)
@@ -57,9 +58,10 @@ def explanation_grid(images, heatmaps, titles, defects=None, tags=None, colors=N
         if index >= len(images):
             ax.remove()
             continue
-        grey = displayable(images[index])
-        show_image(ax, grey if grey.ndim == 2 else grey @ np.array([0.299, 0.587, 0.114]))
-        ax.imshow(heatmaps[index], cmap=SEQUENTIAL, vmin=0, vmax=1, alpha=_OPACITY * np.clip(heatmaps[index], 0, 1), aspect="auto")
+        picture = displayable(images[index])
+        show_image(ax, picture if picture.ndim == 2 or heatmaps is None else picture @ np.array([0.299, 0.587, 0.114]))
+        if heatmaps is not None:
+            ax.imshow(heatmaps[index], cmap=SEQUENTIAL, vmin=0, vmax=1, alpha=_OPACITY * np.clip(heatmaps[index], 0, 1), aspect="auto")
         for regions, color in ((defects, GROUND_TRUTH), (tags, _TAG)):
             if regions is not None:
                 outline(ax, regions[index], color)
@@ -75,7 +77,7 @@ def review_figure(curve, gain=None, most=0.5, title="What a review gains"):
     ----------
     curve : ReviewCurve
     gain : float, optional
-        A rise in accuracy that is drawn as a line, with the share at which the first score reaches it.
+        A rise in accuracy that is drawn as a line; the share at which the first score reaches it stands in the title.
     most : float
         The largest share that is drawn.
     title : str
@@ -110,9 +112,8 @@ def review_figure(curve, gain=None, most=0.5, title="What a review gains"):
     if gain is not None:
         ax.axhline(curve.before + gain, color=INK, linewidth=0.8)
         needed = np.nan if first is None else curve.share_needed(gain)[first]
-        reached = f"at {100 * needed:.1f} %" if np.isfinite(needed) else "never"
-        ax.annotate(f"+{100 * gain:g} points: {one_line(first or 'none', 30)} {reached}", (most, curve.before + gain), (-4, 3),
-                    textcoords="offset points", ha="right", fontsize=8)
+        reached = f"after {100 * needed:.1f} %" if np.isfinite(needed) else "not even after all"
+        title = f"{title}: +{100 * gain:g} points {reached} of the images"
         if np.isfinite(needed) and needed <= most:
             ax.plot(needed, curve.before + gain, "o", color=GOOD, markersize=6, zorder=4)
     ax.set_title(one_line(title), loc="left")
