@@ -108,7 +108,7 @@ def test_a_damaged_detector_is_left_out(places, tmp_path):
     for components in (2, 3):
         detector = fit_or_load(Subspace(n_components=components), category, tmp_path)
     assert house.stored_detectors(category, tmp_path)["subspace"].parameters["n_components"] == 3
-    for file in detector.folder.glob("*.np*"):
+    for file in detector.folder.glob("*.skops"):
         file.write_bytes(b"damaged")
     assert house.stored_detectors(category, tmp_path)["subspace"].parameters["n_components"] == 2
 
