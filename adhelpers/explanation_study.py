@@ -231,6 +231,8 @@ class ExplanationAudit:
     class_curve : ReviewCurve or None
         Mean over those classes.
     agreement : Agreement
+    has_reasons : bool
+        Whether repairs could tell the reasons of right decisions.
     labelled, share : int, float
         Explanations whose labels were used, and their share of all that were learned from.
     """
@@ -244,6 +246,7 @@ class ExplanationAudit:
     by_class: tuple
     class_curve: ReviewCurve | None
     agreement: Agreement
+    has_reasons: bool
     labelled: int
     share: float
 
@@ -293,12 +296,18 @@ class ExplanationAudit:
         counts = self.agreement.table
         caught = {name: f"{int(row['flagged'])} of {int(row.sum())}" for name, row in counts.iterrows()}
         if self.by_class:
-            found.append("Counted over " + " and ".join(self.by_class) + " alone, as published: " + ", ".join(
+            found.append("Counted over " + " and ".join(self.by_class) + " alone: " + ", ".join(
                 f"{name} reaches +{100 * gain:g} points at {100 * share:.1f} %" if np.isfinite(share) else f"{name} never reaches +{100 * gain:g} points"
                 for name, share in ((DISTANCE, self.class_curve.share_needed(gain)[DISTANCE]), ("random", self.class_curve.share_needed(gain)["random"])))
                 + f" (before: {self.class_curve.before:.3f}).")
-        found.append("Flagged are " + ", ".join(f"{caught[name]} with the {name}" for name in counts.index) + ". The audits with and without masks "
-                     f"agree on {100 * self.agreement.share:.0f} % of the images, Cohen's kappa {self.agreement.kappa:.2f}; the one without needs no mask.")
+        found.append("Flagged are " + ", ".join(f"{caught[name]} with the {name}" for name in counts.index) + ".")
+        if self.has_reasons:
+            found.append(f"The audits with and without masks agree on {100 * self.agreement.share:.0f} % of the images, Cohen's kappa "
+                         f"{self.agreement.kappa:.2f}; the one without has seen no mask.")
+        else:
+            found.append("Nothing can be repaired in these images, so that no one knows the reasons of right decisions: all of them count as right for the "
+                         f"right reason. Flags and wrong classes agree on {100 * self.agreement.share:.0f} % of the images, Cohen's kappa "
+                         f"{self.agreement.kappa:.2f}.")
         return found
 
 
@@ -350,7 +359,8 @@ def audit_decisions(review, test, detector, classifier, *, flagged_share=0.15, c
     curve = partial(review_curve, scores, test.images.labels, test.predicted)
     labelled = int((detector.labels != 0).sum())
     return ExplanationAudit(scores, threshold, flags, auroc, f1, curve(), tuple(classes), curve([names.index(one) for one in classes]) if classes else None,
-                            audit_agreement(flags, test.reasons), labelled, labelled / len(detector.labels))
+                            audit_agreement(flags, test.reasons),
+                            test.images.without_defects is not None or test.images.without_tags is not None, labelled, labelled / len(detector.labels))
 
 
 def examples(decisions, scores, per_kind=8, title="What the classifier looked at"):

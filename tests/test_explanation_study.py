@@ -1,4 +1,5 @@
 """The steps of notebook 06: decisions, the audit without masks, and sentences that follow from the numbers."""
+import dataclasses
 import functools
 
 import numpy as np
@@ -100,11 +101,15 @@ def test_the_audit_without_masks(audit):
 
 def test_sentences_say_what_the_numbers_are(audit):
     _, found = audit
-    first, second, faulty, third = found.sentences(0.05)
+    first, second, faulty, flagged, third = found.sentences(0.05)
     assert "over dark alone" in faulty and f"before: {found.class_curve.before:.3f}" in faulty
     assert f"{found.auroc[DISTANCE].value:.3f}" in first and f"{found.labelled} explanations ({100 * found.share:.1f} %)" in first and found.share <= 0.1
     assert f"{100 * found.curve.share_needed(0.05)[DISTANCE]:.1f} % of the images" in second
-    assert f"kappa {found.agreement.kappa:.2f}" in third
+    assert f"kappa {found.agreement.kappa:.2f}" in third and "the one without has seen no mask" in third
+    row = found.agreement.table.loc[WRONG]
+    assert f"{row['flagged']} of {row.sum()} with the wrong class" in flagged
+    unknown = dataclasses.replace(found, has_reasons=False).sentences(0.05)
+    assert "no one knows the reasons of right decisions" in unknown[-1]
     assert "no review can raise it by more than" in found.sentences(0.99)[1]
 
 
