@@ -77,8 +77,9 @@ def build_classifier(shape, classes, filters=(16, 32, 64), dropout=0.3, pooling=
 
 
 class _Training(Trainable):
-    def __init__(self, network, augmentation, smoothing, weight_decay, optimizer):
+    def __init__(self, network, augmentation, smoothing, weight_decay, class_weights, optimizer):
         self.networks, self.optimizers = {"classifier": network}, {"classifier": optimizer}
+        self._class_weights = tf.constant(class_weights, tf.float32)
         self._augmentation, self._smoothing, self._weight_decay = augmentation, smoothing, weight_decay
 
     def train_step(self, images, seed, labels):
@@ -87,7 +88,8 @@ class _Training(Trainable):
         with tf.GradientTape() as tape:
             probabilities = network(images, training=True)
             targets = tf.one_hot(tf.cast(labels, tf.int32), probabilities.shape[1])
-            entropy = tf.reduce_mean(keras.losses.categorical_crossentropy(targets, probabilities, label_smoothing=self._smoothing))
+            weighed = tf.gather(self._class_weights, tf.cast(labels, tf.int32))
+            entropy = tf.reduce_mean(weighed * keras.losses.categorical_crossentropy(targets, probabilities, label_smoothing=self._smoothing))
             decay = tf.add_n([tf.reduce_sum(one**2) for one in weights if len(one.shape) > 1])
             loss = entropy + 0.5 * self._weight_decay * decay
         self.optimizers["classifier"].apply(tape.gradient(loss, weights), weights)
@@ -101,6 +103,8 @@ class _Training(Trainable):
 
 class Classifier:
     """A small convolutional network for images of several classes.
+
+    Every class weighs as much in the loss, however few its images are.
 
     Parameters
     ----------
@@ -188,7 +192,8 @@ class Classifier:
         optimizer = keras.optimizers.Adam(self.parameters["learning_rate"])
         # Built before training: an optimiser that is built later cannot take its state from a checkpoint.
         optimizer.build(self.network.trainable_variables)
-        training = _Training(self.network, self._augmentation, self.parameters["label_smoothing"], self.parameters["weight_decay"], optimizer)
+        training = _Training(self.network, self._augmentation, self.parameters["label_smoothing"], self.parameters["weight_decay"],
+                             len(images) / (len(images.class_names) * np.bincount(images.labels, minlength=len(images.class_names))), optimizer)
         self.history = train(training, images.images, None, self._plan, labels=images.labels.astype(np.float32), checkpoint=checkpoint,
                              show_progress=show_progress, description="classifier")
         return self

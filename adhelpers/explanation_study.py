@@ -113,6 +113,32 @@ def accuracy_table(decisions):
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
+def decision_sentences(decisions, seed=0):
+    """Whether the classifier has learned its task, and what its right decisions rest on, in sentences that are true for these images.
+
+    Parameters
+    ----------
+    decisions : Decisions
+        Of test images.
+    seed : int
+        For the bootstrap.
+
+    Returns
+    -------
+    list of str
+    """
+    labels, count = decisions.images.labels, len(decisions.images.class_names)
+    present = np.unique(labels)
+    mean = bootstrap(lambda right, kinds: np.mean([right[kinds == kind].mean() for kind in present]), ~decisions.wrong, labels, stratify=labels, seed=seed)
+    learned = "" if mean.low > 1 / count else (": it has not been shown to have learned the task, and nothing of what follows says much about explanations "
+                                              "of a classifier that has")
+    found = [f"The accuracy, averaged over the {len(present)} classes, is {estimate_text(mean)}; chance gives {1 / count:.3f}{learned}."]
+    right = int((~decisions.wrong).sum())
+    if decisions.images.without_defects is not None or decisions.images.without_tags is not None:
+        found.append(f"Of {right} decisions for the right class {int((decisions.reasons == REASONS[1]).sum())} rest on something else than the fault.")
+    return found
+
+
 def map_inputs(maps, strength=None, side=16):
     """Heatmaps as what a detector of explanations takes: averaged down to a small square, from 0 to 1.
 

@@ -49,6 +49,16 @@ def test_it_learns_and_says_how_sure_it_is():
     assert classifier.class_names == ("none", "bright", "dark")
 
 
+def test_a_rare_class_is_learned_too():
+    images = corners(72)
+    rare = np.flatnonzero(images.labels == 1)[4:]
+    few = images.subset(np.setdiff1d(np.arange(72), rare))
+    assert (few.labels == 1).sum() == 4 and len(few) == 52
+    classifier = Classifier(**{**SMALL, "epochs": 12, "flip": "none", "shift": 0.0}).fit(few, show_progress=False)
+    test = corners(seed=1)
+    assert (classifier.predict(test.images)[test.labels == 1] == 1).mean() > 0.8
+
+
 def test_its_maps_show_what_decides():
     classifier, images = fitted(), corners(seed=1)
     chosen = images.images[images.labels == 1]

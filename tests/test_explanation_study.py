@@ -87,6 +87,16 @@ def test_decisions_have_reasons_that_repairs_found():
     assert table.loc["review", [WRONG, OTHER, RIGHT]].sum() == 120
 
 
+def test_whether_the_task_was_learned_is_said():
+    _, review, _ = classified()
+    first, second = explanation_study.decision_sentences(review)
+    mean = np.mean([1 - review.wrong[review.images.labels == label].mean() for label in (0, 1)])
+    assert f"is {mean:.3f} [" in first and "chance gives 0.500." in first
+    assert f"{(review.reasons == OTHER).sum()} rest on something else" in second
+    guessing = Decisions(review.images, np.tile([0.6, 0.4], (120, 1)), review.maps, review.reasons)
+    assert "has not been shown to have learned the task" in explanation_study.decision_sentences(guessing)[0]
+
+
 def test_the_audit_without_masks(audit):
     detector, found = audit
     _, review, test = classified()
