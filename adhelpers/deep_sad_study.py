@@ -33,7 +33,8 @@ def settings(variables):
     Parameters
     ----------
     variables : dict
-        ``globals()``. Where ``load_config`` names a ``config.json`` that `write_run` has left, its settings replace the others.
+        ``globals()``. Where ``load_config`` names a ``config.json`` that `write_run` has left, its settings of the split and of the detector
+        replace the others; the data are those of the parameters.
 
     Returns
     -------
@@ -53,14 +54,14 @@ def settings(variables):
         raise FileNotFoundError(f"load_config: there is no file {path}")
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        stored = {part: dict(stored[part]) for part in parts}
+        stored = {part: dict(stored[part]) for part in ("split", "detector")}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"load_config: {path} is not a config.json that this notebook has left ({error!r}).") from error
     for part, values in stored.items():
         unknown = [name for name in values if name not in parts[part]]
         if unknown:
             raise ValueError(f"load_config: {path} sets {unknown[0]!r} in {part!r}; what can be set there is {', '.join(parts[part])}.")
-    return tuple(values | stored[part] for part, values in parts.items())
+    return tuple(values | stored.get(part, {}) for part, values in parts.items())
 
 
 @dataclass(frozen=True)
