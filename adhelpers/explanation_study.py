@@ -21,17 +21,6 @@ UNCERTAIN, UNFAITHFUL = "softmax uncertainty", "unfaithfulness (deletion)"
 _NONE = -1
 
 
-def listed(text):
-    """The names in a text with commas between: tuple of str.
-
-    Examples
-    --------
-    >>> listed("SHAP, residual map,")
-    ('SHAP', 'residual map')
-    """
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
 @dataclass(frozen=True)
 class Decisions:
     """What a classifier decided about images, where it looked, and why.
