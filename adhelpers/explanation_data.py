@@ -52,7 +52,7 @@ class Task:
         return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def load_task(dataset="insulators", dataset_root="", *, category="screw", image_size=64, train_count=200, review_count=300, test_count=60,
+def load_task(dataset="insulators", dataset_root="", *, category="screw", image_size=64, image_width=0, train_count=200, review_count=300, test_count=60,
               tied=0.7, loose=0.25, seed=0, show_progress=True):
     """Load images to classify, divided into those to train with, to review and to test.
 
@@ -68,7 +68,9 @@ def load_task(dataset="insulators", dataset_root="", *, category="screw", image_
     category : str
         For ``"category"``.
     image_size : int
-        Side in pixels; digits keep theirs.
+        Side in pixels, or height where there is an ``image_width``; digits keep theirs.
+    image_width : int
+        For ``"category"`` and ``"folder"``; 0 makes square images.
     train_count, review_count, test_count, tied, loose
         For ``"insulators"``, see `adhelpers.data.render_insulators`.
     seed : int
@@ -86,6 +88,7 @@ def load_task(dataset="insulators", dataset_root="", *, category="screw", image_
     """
     if dataset not in DATASETS:
         raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, not {dataset!r}.")
+    size = (image_size, image_width or image_size)
     if dataset == "insulators":
         root = insulators_root(image_size=image_size, train_count=train_count, review_count=review_count, test_count=test_count, tied=tied,
                                loose=loose, seed=seed, show_progress=show_progress)
@@ -93,9 +96,9 @@ def load_task(dataset="insulators", dataset_root="", *, category="screw", image_
     if dataset == "folder":
         if not dataset_root:
             raise ValueError("dataset 'folder' needs dataset_root, the folder that holds train, review and test.")
-        return Task(dataset, *(load_class_images(dataset_root, split, image_size=image_size, show_progress=show_progress) for split in SPLITS))
+        return Task(dataset, *(load_class_images(dataset_root, split, image_size=size, show_progress=show_progress) for split in SPLITS))
     if dataset == "category":
-        return _category_task(dataset_root, category, image_size, seed, show_progress)
+        return _category_task(dataset_root, category, size, seed, show_progress)
     samples = load_labelled(dataset, dataset_root)
     names = sorted(set(samples.classes))
     everything = make_class_images(samples.samples, np.searchsorted(names, samples.classes), names, samples.names)
