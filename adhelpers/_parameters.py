@@ -244,7 +244,8 @@ def values_for(notebooks, preset=None, data=None, given=(), results=None, models
         raise UsageError(
             f"preset: no notebook has the parameter {unknown[0]!r} given under 'all'{nearest(unknown[0], everywhere)}"
         )
-    folders = {"data_root": data, "results": results, "models": models, "model": None}
+    folders = {"data_root": data, "results": results, "models": models, "model": None, "dataset_root": None, "load_model": None,
+               "load_config": None}
     passed = []
     for notebook in notebooks:
         shared = {name: value for name, value in preset.get("all", {}).items() if name in notebook.parameters}
@@ -258,6 +259,20 @@ def values_for(notebooks, preset=None, data=None, given=(), results=None, models
                 values[name] = str(Path(values[name]).resolve())
         passed.append(values)
     return passed
+
+
+def run_name(values):
+    """What a run's folder is called, from the values of its notebook's parameters: ``category``; where that is empty ``dataset``, if there is one; else
+    ``default``.
+
+    Examples
+    --------
+    >>> run_name({"dataset": "digits", "category": ""}), run_name({"category": "screw"}), run_name({"seed": 0})
+    ('digits', 'screw', 'default')
+    """
+    if not values.get("category") and values.get("dataset"):
+        return checked_category(values["dataset"])
+    return checked_category(values.get("category", "default"))
 
 
 def checked_category(category):

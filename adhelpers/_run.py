@@ -5,7 +5,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from ._parameters import checked_category, project_root, read_notebook
+from ._parameters import project_root, read_notebook, run_name
 from .reports.export import SUMMARY_KEYS, versions, write_samples, write_summary
 
 # In a batch run the folder is a temporary one, moved into place when the whole notebook has succeeded.
@@ -169,8 +169,8 @@ def start_run(notebook, variables):
     notebook : str
         The notebook's name, such as ``"01_screw"``.
     variables : dict
-        ``globals()``. The notebook's parameters are taken from it; among them ``category`` (else ``"default"``), ``seed``,
-        ``results`` and ``models`` are used here. An empty ``results`` or ``models`` means the project's own folder.
+        ``globals()``. The notebook's parameters are taken from it; among them ``category`` (where it is empty ``dataset``; else
+        ``"default"``), ``seed``, ``results`` and ``models`` are used here. An empty ``results`` or ``models`` means the project's own folder.
 
     Returns
     -------
@@ -190,7 +190,7 @@ def start_run(notebook, variables):
     'my_notebook/screw'
     """
     parameters = {name: variables[name] for name in _parameter_names(notebook, variables) if name in variables}
-    category = checked_category(variables.get("category", "default"))
+    category = run_name(variables)
     results = Path(variables.get("results") or project_root() / "results")
     models = Path(variables.get("models") or project_root() / "models")
     return Run(notebook, category, parameters, variables.get("seed"), results, models, os.environ.get(FOLDER_VARIABLE))

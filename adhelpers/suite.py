@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ._parameters import (
-    NotebookFile, Parameter, UsageError, checked_category, find_notebooks, project_root, read_notebook, read_preset, values_for,
+    NotebookFile, Parameter, UsageError, find_notebooks, project_root, read_notebook, read_preset, run_name, values_for,
 )
 
 __all__ = [
@@ -165,9 +165,7 @@ def _check_writable(name, folder):
 
 
 def _category(notebook, passed):
-    if "category" not in notebook.parameters:
-        return "default"
     try:
-        return checked_category(passed.get("category", notebook.parameters["category"].default))
+        return run_name({name: parameter.default for name, parameter in notebook.parameters.items()} | passed)
     except ValueError as error:
         raise UsageError(f"{notebook.name}: {error}") from error

@@ -339,6 +339,14 @@ def test_a_category_cannot_lead_out_of_the_results(tmp_path, category):
         start_run("x", {"category": category, "results": str(tmp_path)})
 
 
+def test_without_a_category_the_data_set_names_the_folder(tmp_path):
+    given = {"dataset": "digits", "results": str(tmp_path)}
+    assert start_run("x", {**given, "category": ""}).folder == tmp_path / "x" / "digits"
+    assert start_run("x", {**given, "category": "screw"}).folder == tmp_path / "x" / "screw"
+    with pytest.raises(ValueError, match="category must be the name of a folder"):
+        start_run("x", {"dataset": "../digits", "category": "", "results": str(tmp_path)})
+
+
 def test_stage_times_add_up_also_when_the_body_fails(run):
     for _ in range(2):
         with run.stage("training"):

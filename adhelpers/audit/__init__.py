@@ -1,4 +1,15 @@
 """Can a detection be trusted? Decisions beside where the explanations point."""
+from .explanations import (
+    REASONS,
+    Agreement,
+    ReviewCurve,
+    audit_agreement,
+    decision_reasons,
+    explanations_to_learn_from,
+    review_curve,
+    review_labels,
+    unfaithfulness,
+)
 from .repair import DeletionInsertion, RepairResult, deletion_insertion, repair_test, repaired
 from .shortcuts import ShortcutProbe, image_statistics, probe_shortcuts, shortcut_dependence
 from .verdicts import (
@@ -14,7 +25,8 @@ from .verdicts import (
 )
 
 __all__ = [
-    "VERDICTS", "DeletionInsertion", "ExplainerComparison", "RepairResult", "ShortcutProbe", "VerdictSummary",
-    "compare_explainers", "deletion_insertion", "flagged_in_wrong_place", "image_statistics", "most_instructive",
-    "probe_shortcuts", "repair_test", "repaired", "shortcut_dependence", "verdict_rules", "verdict_summary", "verdicts",
+    "REASONS", "VERDICTS", "Agreement", "DeletionInsertion", "ExplainerComparison", "RepairResult", "ReviewCurve", "ShortcutProbe",
+    "VerdictSummary", "audit_agreement", "compare_explainers", "decision_reasons", "deletion_insertion", "explanations_to_learn_from",
+    "flagged_in_wrong_place", "image_statistics", "most_instructive", "probe_shortcuts", "repair_test", "repaired", "review_curve",
+    "review_labels", "shortcut_dependence", "unfaithfulness", "verdict_rules", "verdict_summary", "verdicts",
 ]

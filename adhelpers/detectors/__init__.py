@@ -1,8 +1,10 @@
-"""Anomaly detectors that are trained on good images only."""
+"""Anomaly detectors that are trained on good images, and one that takes a few labelled anomalies too."""
 from .anogan import AnoGAN
 from .base import Detector, check_images, read_manifest
 from .cae import ARCHITECTURES, CAE, COPYING_ARCHITECTURES, build_autoencoder, copied_share
 from .dcgan import build_dcgan_discriminator, build_dcgan_generator, build_latent_encoder
+from .deep_sad import DeepSAD, deep_sad_centre, deep_sad_losses
+from .deep_sad_networks import NETWORKS, build_deep_sad_networks
 from .features import (
     BACKBONES, Backbone, FeatureDetector, FeatureSettings, compute_features, feature_cache, hed_weights_file, join_maps, patch_features, pool_maps,
     pooled_features,
@@ -15,20 +17,22 @@ from .losses import (
 )
 from .neighbours import greedy_coreset, nearest_neighbours
 from .residuals import ReconstructionDetector, ResidualScore, smooth
+from .shallow import SHALLOW_METHODS, ShallowModel, fit_shallow
 from .similarity import gaussian_kernel, multiscale_similarity, structural_similarity
 from .subspace import Subspace, plant_patches
 from .training import Augmentation, Trainable, TrainingPlan, fit_or_load, train
 from .vae_gan import VAEGAN, build_decoder, build_discriminator, build_encoder
 
 __all__ = [
-    "ARCHITECTURES", "BACKBONES", "COPYING_ARCHITECTURES", "AnoGAN", "Augmentation", "Backbone", "CAE", "Detector",
-    "FeatureDetector", "FeatureSettings", "LatentSearch", "LearningRateSweep", "ReconstructionDetector", "ResidualScore",
-    "Subspace", "Trainable", "TrainingPlan", "VAEGAN", "adversarial_loss", "binary_cross_entropy", "build_autoencoder",
-    "build_dcgan_discriminator", "build_dcgan_generator", "build_decoder", "build_discriminator", "build_encoder",
-    "build_latent_encoder", "check_images", "compute_features", "copied_share", "differentiable_augmentation",
-    "discriminator_loss", "feature_cache", "find_learning_rate", "fit_or_load", "gan_losses", "gaussian_kernel",
-    "gradient_penalty", "greedy_coreset", "hed_weights_file", "join_maps", "kl_divergence", "learning_rate_factor",
-    "multiscale_dissimilarity", "multiscale_similarity", "nearest_neighbours", "patch_features", "plant_patches", "pool_maps",
-    "pooled_features", "read_manifest", "smooth", "spread", "squared_error", "structural_dissimilarity",
-    "structural_similarity", "suggested_rate", "train",
+    "ARCHITECTURES", "BACKBONES", "COPYING_ARCHITECTURES", "NETWORKS", "SHALLOW_METHODS", "AnoGAN", "Augmentation",
+    "Backbone", "CAE", "DeepSAD", "Detector", "FeatureDetector", "FeatureSettings", "LatentSearch", "LearningRateSweep",
+    "ReconstructionDetector", "ResidualScore", "ShallowModel", "Subspace", "Trainable", "TrainingPlan", "VAEGAN",
+    "adversarial_loss", "binary_cross_entropy", "build_autoencoder", "build_dcgan_discriminator", "build_dcgan_generator",
+    "build_decoder", "build_deep_sad_networks", "build_discriminator", "build_encoder", "build_latent_encoder",
+    "check_images", "compute_features", "copied_share", "deep_sad_centre", "deep_sad_losses", "differentiable_augmentation",
+    "discriminator_loss", "feature_cache", "find_learning_rate", "fit_or_load", "fit_shallow", "gan_losses",
+    "gaussian_kernel", "gradient_penalty", "greedy_coreset", "hed_weights_file", "join_maps", "kl_divergence",
+    "learning_rate_factor", "multiscale_dissimilarity", "multiscale_similarity", "nearest_neighbours", "patch_features",
+    "plant_patches", "pool_maps", "pooled_features", "read_manifest", "smooth", "spread", "squared_error",
+    "structural_dissimilarity", "structural_similarity", "suggested_rate", "train",
 ]

@@ -6,12 +6,13 @@ import textwrap
 import time
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from adhelpers.detectors import VAEGAN, Augmentation, TrainingPlan
-from adhelpers.detectors.training import _epoch_order, fit_or_load
+from adhelpers.detectors import VAEGAN, Augmentation, Trainable, TrainingPlan
+from adhelpers.detectors.training import _epoch_order, fit_or_load, train
 
 SEED = tf.constant((0, 1), tf.int32)
 
@@ -208,3 +209,38 @@ def test_without_a_monitor_the_last_weights_are_kept_and_nothing_stops_early():
     kept = np.mean(np.sum((np.clip(detector.uncentred(detector.networks["decoder"](detector.encode(images(4, seed=1)))), -9, 9)
                            - images(4, seed=1)) ** 2, axis=(1, 2, 3)))
     assert len(detector.history) == 6 and kept == pytest.approx(detector.history["val_reconstruction"].iloc[-1], rel=1e-3)
+
+
+class Counted(Trainable):
+    """Learns nothing but remembers which labels came with which samples."""
+
+    def __init__(self):
+        network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        self.networks, self.optimizers = {"network": network}, {"network": keras.optimizers.SGD(0.5)}
+        self.optimizers["network"].build(network.trainable_variables)
+
+    def train_step(self, images, seed, labels):
+        return {"loss": tf.reduce_max(tf.abs(images[:, 0] - labels)), "seen": tf.reduce_sum(labels)}
+
+    def validation_step(self, images):
+        return {"loss": tf.reduce_sum(images)}
+
+
+def test_labels_come_with_their_samples_and_validation_may_be_missing():
+    values = np.arange(8, dtype=np.float32)
+    vectors = np.stack([values, -values], axis=1)
+    history = train(Counted(), vectors, None, TrainingPlan(epochs=3, batch_size=4, monitor=None), labels=values, show_progress=False)
+    assert (history["loss"] == 0).all() and (history["seen"] == 14).all() and list(history) == ["epoch", "loss", "seen", "seconds", "learning_rate"]
+    with_validation = train(Counted(), vectors, vectors[:2], TrainingPlan(epochs=1, batch_size=4, monitor=None), labels=values, show_progress=False)
+    assert with_validation["val_loss"].tolist() == [0]
+
+
+def test_milestones_are_rising_epochs_and_survive_a_checkpoint(tmp_path):
+    for wrong in ((0, 3), (3, 2), (2, 2)):
+        with pytest.raises(ValueError, match="milestones must be rising"):
+            TrainingPlan(epochs=1, batch_size=1, milestones=wrong)
+    values, plan = np.ones((4, 2), np.float32), TrainingPlan(epochs=4, batch_size=4, monitor=None, milestones=(1, 3), checkpoint_every=2)
+    arguments = {"labels": values[:, 0], "checkpoint": tmp_path / "state.npz", "show_progress": False}
+    rates = train(Counted(), values, None, plan, **arguments)["learning_rate"]
+    np.testing.assert_allclose(rates, [0.5, 0.05, 0.05, 0.005], rtol=1e-6)
+    np.testing.assert_allclose(train(Counted(), values, None, plan, **arguments)["learning_rate"], rates)
