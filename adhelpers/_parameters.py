@@ -212,7 +212,7 @@ def _from_text(notebook, name, text, source):
         raise UsageError(f"{source}: {text!r} is not a YAML value") from error
 
 
-def values_for(notebooks, preset=None, data=None, given=(), results=None, models=None):
+def values_for(notebooks, preset=None, data=None, given=(), results=None, models=None, others=()):
     """The values that each notebook gets: default, then preset, then ``data`` (as ``data_root``), then ``given``.
 
     Parameters
@@ -226,6 +226,8 @@ def values_for(notebooks, preset=None, data=None, given=(), results=None, models
         Names and texts from the command line; each must be a parameter of each notebook.
     results, models : str or Path, optional
         Given to the notebooks that have parameters of these names.
+    others : sequence of NotebookFile
+        Notebooks that do not run, but whose parameters a preset may hold under ``all``.
 
     Returns
     -------
@@ -238,7 +240,7 @@ def values_for(notebooks, preset=None, data=None, given=(), results=None, models
         For an unknown name or a value of another type than the default's. Nothing has been run then.
     """
     preset = preset or {}
-    everywhere = {name for notebook in notebooks for name in notebook.parameters}
+    everywhere = {name for notebook in (*notebooks, *others) for name in notebook.parameters}
     unknown = [name for name in preset.get("all", {}) if name not in everywhere]
     if unknown:
         raise UsageError(

@@ -122,7 +122,11 @@ def run_notebooks(names=(), preset="quick", given=(), data=None, results=None, m
     notebooks = find_notebooks(names, folder)
     results = Path(results or project_root() / "results").resolve()
     models = Path(models or project_root() / "models").resolve()
-    values = values_for(notebooks, read_preset(preset, folder), data, given, results, models)
+    chosen = read_preset(preset, folder)
+    notebook_folder = Path(folder) if folder else project_root() / "notebooks"
+    # What a preset holds for all need not concern those that run now.
+    others = find_notebooks(folder=folder) if chosen.get("all") and any(notebook_folder.glob("*.ipynb")) else []
+    values = values_for(notebooks, chosen, data, given, results, models, others)
     categories = [_category(notebook, passed) for notebook, passed in zip(notebooks, values)]
 
     _check_writable("results", results)

@@ -137,6 +137,10 @@ def test_an_unknown_parameter_is_refused_with_the_right_ones(folder):
     assert "seed = 0  random seed" in str(caught.value)
     with pytest.raises(UsageError, match="02_other has no parameter 'rate'"):
         values_for(notebooks, given=[("rate", "1")])
+    # "rate" is a parameter of the first notebook only: no error where only the second runs, in a folder that holds both.
+    assert values_for(notebooks[1:], {"all": {"rate": 1, "seed": 2}}, others=notebooks) == [{"seed": 2}]
+    with pytest.raises(UsageError, match="under 'all'"):
+        values_for(notebooks[1:], {"all": {"rate": 1}})
     with pytest.raises(UsageError, match="under 'all'.*did you mean seed"):
         values_for(notebooks, {"all": {"sed": 1}})
     with pytest.raises(UsageError, match="preset: parameter seed of 02_other takes int"):

@@ -39,7 +39,7 @@ def test_what_was_published_stands_at_its_own_ratios():
     published = pd.DataFrame({"ratio": [0.0, 0.1], "auroc": [0.9, 0.95]})
     [axes] = label_curve(runs(), published).axes
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0 %", "5 %", "10 %", "20 %"]
-    np.testing.assert_allclose(labelled(axes)["published on MNIST"].get_xdata(), [0, 2])
+    np.testing.assert_allclose(labelled(axes)["published on MNIST,\nmean over classes"].get_xdata(), [0, 2])
     np.testing.assert_allclose(labelled(axes)["mean and deviation"].get_xdata(), [0, 1, 3])
 
 
