@@ -13,7 +13,7 @@ from .._progress import progress
 from .base import Detector, check_images
 from .dcgan import build_dcgan_discriminator, build_dcgan_generator, build_latent_encoder, check_sides
 from .gan_training import EncoderTraining, GanTraining, spread, unfused_layers
-from .latent_search import LatentSearch
+from .latent_search import SCHEDULES, LatentSearch
 from .residuals import smooth
 from .training import PRECISIONS, Augmentation, TrainingPlan, train
 
@@ -86,7 +86,9 @@ class AnoGAN(Detector):
     restarts : int
         Searches for each image, the best of which counts; with ``start="encoder"`` the first begins there and the others at random.
     search_rate : float
-        Of Adam in the search.
+        Of Adam in the search, at its beginning.
+    search_schedule : {"cosine", "constant"}
+        Whether that rate falls over the steps or stays, as published; see `LatentSearch`.
     tolerance : float
         As in `LatentSearch`.
     checkpoint_every : int
@@ -146,27 +148,30 @@ class AnoGAN(Detector):
     """
 
     name = "anogan"
-    scoring_parameters = ("score", "feature_weight", "smoothing", "start", "steps", "restarts", "search_rate", "tolerance")
+    scoring_parameters = ("score", "feature_weight", "smoothing", "start", "steps", "restarts", "search_rate", "search_schedule",
+                          "tolerance")
 
     def __init__(self, *, latent_dim=100, width=1.0, epochs=200, batch_size=16, learning_rate=4e-4, discriminator_rate=4e-4,
                  label_smoothing=0.0, differentiable=False, gradient_penalty=1.0, normalization="batch", dropout=0.3, average=0.99,
                  encoder_epochs=100, encoder_rate=5e-4, rotation=0.0, shift=0.0, brightness=0.0, flip="none", precision="float32",
-                 score="anogan", feature_weight=0.1, smoothing=2.0, start="random", steps=500, restarts=1, search_rate=0.05,
-                 tolerance=0.002, checkpoint_every=10, seed=0):
+                 score="anogan", feature_weight=0.1, smoothing=2.0, start="random", steps=500, restarts=1, search_rate=0.5,
+                 search_schedule="cosine", tolerance=0.002, checkpoint_every=10, seed=0):
         super().__init__(
             latent_dim=latent_dim, width=width, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
             discriminator_rate=discriminator_rate, label_smoothing=label_smoothing, differentiable=differentiable,
             gradient_penalty=gradient_penalty, normalization=normalization, dropout=dropout, average=average,
             encoder_epochs=encoder_epochs, encoder_rate=encoder_rate, rotation=rotation, shift=shift, brightness=brightness, flip=flip,
             precision=precision, score=score, feature_weight=feature_weight, smoothing=smoothing, start=start, steps=steps,
-            restarts=restarts, search_rate=search_rate, tolerance=tolerance, checkpoint_every=checkpoint_every, seed=seed)
+            restarts=restarts, search_rate=search_rate, search_schedule=search_schedule, tolerance=tolerance,
+            checkpoint_every=checkpoint_every, seed=seed)
         self._check()
         self.history = self.encoder_history = pd.DataFrame()
         self.film, self.film_epochs, self.diversity = None, [], {}
 
     def _check(self):
         parameters = self.parameters
-        for name, allowed in (("precision", PRECISIONS), ("normalization", _NORMALIZATIONS), ("score", SCORES), ("start", STARTS)):
+        for name, allowed in (("precision", PRECISIONS), ("normalization", _NORMALIZATIONS), ("score", SCORES), ("start", STARTS),
+                              ("search_schedule", SCHEDULES)):
             if parameters[name] not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {parameters[name]!r}.")
         for name in ("latent_dim", "width", "learning_rate", "discriminator_rate", "encoder_rate", "search_rate"):
@@ -212,7 +217,8 @@ class AnoGAN(Detector):
             self.networks["encoder"] = build_latent_encoder(latent_dim=parameters["latent_dim"], **shared)
         self._generator = self.networks.get("average", self.networks["generator"])
         self._search = LatentSearch(self._generator, self.networks["discriminator"], feature_weight=parameters["feature_weight"],
-                                    learning_rate=parameters["search_rate"], tolerance=parameters["tolerance"])
+                                    learning_rate=parameters["search_rate"], schedule=parameters["search_schedule"],
+                                    tolerance=parameters["tolerance"])
         image = (tf.TensorSpec((None, *self.image_shape), tf.float32),)
         self._compiled = {
             "logit": tf.function(lambda images: self.networks["discriminator"](images, training=False)[0][:, 0], input_signature=image),

@@ -11,7 +11,10 @@ import tensorflow as tf
 BLOCK = 16
 # An image's loss is looked at after so many steps; if it has not fallen in them, it has settled.
 STRETCH = 50
-_MOMENTUM, _SECOND_MOMENTUM, _EPSILON = 0.9, 0.999, 1e-8
+SCHEDULES = ("cosine", "constant")
+# A rate that falls makes long steps first, which a long memory of squared gradients would shorten.
+_MOMENTUM, _SECOND_MOMENTUM, _EPSILON = 0.9, {"cosine": 0.9, "constant": 0.999}, 1e-8
+_LAST_RATE = 0.1
 _ROWS = 64
 
 
@@ -51,8 +54,12 @@ class LatentSearch:
         The w above, in [0, 1].
     learning_rate : float
         Of Adam, in units of the noise's standard deviation.
+    schedule : {"cosine", "constant"}
+        ``cosine``: the rate falls to a tenth over the steps, and Adam forgets squared gradients sooner; a fifth of the steps then
+        comes as far as all of them at a constant rate, the published way.
     tolerance : float
-        A start is given up when its lowest loss has fallen by less than this share in 50 steps; 0 takes all steps.
+        A start is given up when its lowest loss has fallen by less than this share in 50 steps; 0 takes all steps. With a rate that
+        falls this begins after half of the steps: the first ones are long and need not go downhill.
 
     Examples
     --------
@@ -60,16 +67,18 @@ class LatentSearch:
     >>> generator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(16), keras.layers.Reshape((4, 4, 1))])
     >>> image = keras.Input((4, 4, 1))
     >>> discriminator = keras.Model(image, (keras.layers.Dense(1)(keras.layers.Flatten()(image)), image))
-    >>> search = LatentSearch(generator, discriminator, learning_rate=0.05)
+    >>> search = LatentSearch(generator, discriminator, learning_rate=0.2)
     >>> wanted = generator(np.array([[0.5, -1.0]], "float32")).numpy()
-    >>> found = search.find(wanted, np.zeros((1, 1, 2), "float32"), steps=300)
+    >>> found = search.find(wanted, np.zeros((1, 1, 2), "float32"), steps=100)
     >>> bool(np.abs(found.noise - [[0.5, -1.0]]).max() < 0.05)
     True
     """
 
-    def __init__(self, generator, discriminator, *, feature_weight=0.1, learning_rate=0.02, tolerance=0.002):
+    def __init__(self, generator, discriminator, *, feature_weight=0.1, learning_rate=0.5, schedule="cosine", tolerance=0.002):
+        if schedule not in SCHEDULES:
+            raise ValueError(f"schedule (search_schedule) must be one of {', '.join(SCHEDULES)}, not {schedule!r}.")
         self.generator, self.discriminator = generator, discriminator
-        self.feature_weight, self.learning_rate, self.tolerance = feature_weight, learning_rate, tolerance
+        self.feature_weight, self.learning_rate, self.schedule, self.tolerance = feature_weight, learning_rate, schedule, tolerance
         self._latent_dim = generator.input_shape[-1]
         image, noise = tf.TensorSpec(generator.output_shape, tf.float32), tf.TensorSpec((None, self._latent_dim), tf.float32)
         self._compiled_losses = tf.function(self._losses_of, input_signature=(image, noise))
@@ -77,7 +86,7 @@ class LatentSearch:
         block, numbers = tf.TensorSpec((BLOCK, self._latent_dim), tf.float32), tf.TensorSpec((BLOCK,), tf.float32)
         self._compiled_advance = tf.function(self._advance, input_signature=(
             tf.TensorSpec((BLOCK, *generator.output_shape[1:]), tf.float32), *(block,) * 4, *(numbers,) * 4, tf.TensorSpec((BLOCK,), tf.int32),
-            tf.TensorSpec((BLOCK,), tf.int32)))
+            tf.TensorSpec((BLOCK,), tf.int32), tf.TensorSpec((), tf.float32)))
 
     def features(self, images):
         """The discriminator's features of images in [-1, 1], in inference mode."""
@@ -120,10 +129,10 @@ class LatentSearch:
                  for start in range(0, len(images), _ROWS)]
         return tuple(np.concatenate([part[index].numpy() for part in parts]) for index in range(2))
 
-    def _advance(self, images, noise, first, second, best, best_loss, best_residual, best_feature, settled_loss, taken, until):
+    def _advance(self, images, noise, first, second, best, best_loss, best_residual, best_feature, settled_loss, taken, until, steps):
         """Steps of Adam for each row that has not taken as many as it should; the loss at the last noise is looked at as well."""
         wanted = self.features(images)
-        rate = tf.constant(self.learning_rate, tf.float32)
+        second_momentum = _SECOND_MOMENTUM[self.schedule]
 
         def unfinished(*state):
             return tf.reduce_any(state[-1] <= until)
@@ -141,8 +150,9 @@ class LatentSearch:
             best_residual, best_feature = tf.where(better, residual, best_residual), tf.where(better, feature, best_feature)
             count = tf.cast(taken + 1, tf.float32)[:, None]
             new_first = _MOMENTUM * first + (1 - _MOMENTUM) * gradient
-            new_second = _SECOND_MOMENTUM * second + (1 - _SECOND_MOMENTUM) * gradient ** 2
-            change = (new_first / (1 - _MOMENTUM ** count)) / (tf.sqrt(new_second / (1 - _SECOND_MOMENTUM ** count)) + _EPSILON)
+            new_second = second_momentum * second + (1 - second_momentum) * gradient ** 2
+            change = (new_first / (1 - _MOMENTUM ** count)) / (tf.sqrt(new_second / (1 - second_momentum ** count)) + _EPSILON)
+            rate = self._rate(count - 1, steps)
             # The look at the last noise takes no step: it comes first when the row goes on.
             stepping = (taken < until)[:, None]
             return (tf.where(stepping, noise - rate * change, noise), tf.where(stepping, new_first, first),
@@ -152,6 +162,12 @@ class LatentSearch:
         state = tf.while_loop(unfinished, step, (noise, first, second, best, best_loss, best_residual, best_feature, settled_loss, taken))
         # A look is not a step.
         return *state[:-1], state[-1] - 1
+
+    def _rate(self, taken, steps):
+        if self.schedule == "constant":
+            return self.learning_rate
+        falling = 0.5 * (1 + tf.cos(np.pi * taken / steps))
+        return self.learning_rate * (_LAST_RATE + (1 - _LAST_RATE) * falling)
 
     def find(self, images, starts, steps, progress=None):
         """The noise of the lowest A for each image.
@@ -206,10 +222,12 @@ class LatentSearch:
         while (places >= 0).any():
             # An empty row is told to take no step: it must not hold up the others.
             until = np.where(places >= 0, np.minimum(state[8] + STRETCH, steps), state[8]).astype(np.int32)
-            state = [np.array(part) for part in self._compiled_advance(tf.constant(shown), *map(tf.constant, state), tf.constant(until))]
+            state = [np.array(part) for part in self._compiled_advance(tf.constant(shown), *map(tf.constant, state), tf.constant(until),
+                                                                        tf.constant(steps, tf.float32))]
             for row in np.flatnonzero(places >= 0):
                 lowest, before = state[4][row], state[7][row]
-                settled = self.tolerance > 0 and np.isfinite(before) and before - lowest <= self.tolerance * before
+                watched = self.schedule == "constant" or 2 * (state[8][row] - STRETCH) >= steps
+                settled = watched and self.tolerance > 0 and np.isfinite(before) and before - lowest <= self.tolerance * before
                 state[7][row] = lowest
                 if settled or state[8][row] >= steps or not np.isfinite(lowest):
                     for kept, part in zip(found, (state[3], state[5], state[6], state[8]), strict=True):
@@ -228,7 +246,7 @@ class LatentSearch:
             In [-1, 1].
         start : ndarray of float32, shape (latent_dim,)
         moments : sequence of int
-            Numbers of steps, rising.
+            Numbers of steps, rising; the last is that of the whole search.
 
         Returns
         -------
@@ -241,6 +259,7 @@ class LatentSearch:
         for moment in moments:
             until = np.zeros(BLOCK, np.int32)
             until[0] = moment
-            state = [np.array(part) for part in self._compiled_advance(shown, *map(tf.constant, state), tf.constant(until))]
+            state = [np.array(part) for part in self._compiled_advance(shown, *map(tf.constant, state), tf.constant(until),
+                                                                        tf.constant(max(moments[-1], 1), tf.float32))]
             found.append((state[3][0], state[4][0]))
         return tuple(np.array(values) for values in zip(*found, strict=True))

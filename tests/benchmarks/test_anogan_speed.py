@@ -57,7 +57,7 @@ def searched_with_fit(search, image, start, steps):
 
 def test_batched_search_against_a_fit_loop_for_each_image(anogan, nuts):
     images = 2 * np.concatenate([nuts.test.images, nuts.validation.images])[:48] - 1
-    search = LatentSearch(anogan._generator, anogan.networks["discriminator"], learning_rate=0.05, tolerance=0)
+    search = LatentSearch(anogan._generator, anogan.networks["discriminator"], learning_rate=0.05, schedule="constant", tolerance=0)
     starts = np.tile(anogan._noise(1, 0), (len(images), 1, 1))
     search.find(images[:1], starts[:1], 1)
     started = time.perf_counter()
@@ -77,20 +77,23 @@ def test_batched_search_against_a_fit_loop_for_each_image(anogan, nuts):
     assert (losses[:2] <= np.array(theirs) * 1.001).all()
 
 
-@pytest.mark.xfail(strict=False, reason="measured on hazelnut: a median loss 5 % above the 500 steps' in a fifth of their time")
 def test_the_encoders_start_against_a_random_one(anogan, nuts):
     images = 2 * np.concatenate([nuts.test.images, nuts.validation.images])[:48] - 1
-    search = LatentSearch(anogan._generator, anogan.networks["discriminator"], learning_rate=0.05, tolerance=0)
+    search = LatentSearch(anogan._generator, anogan.networks["discriminator"], learning_rate=0.05, schedule="constant", tolerance=0)
     starts = np.tile(anogan._noise(1, 0), (len(images), 1, 1))
     search.find(images[:1], starts[:1], 1)
     started = time.perf_counter()
     found = search.find(images, starts, STEPS)
     long = time.perf_counter() - started
     wanted = np.median(search.total(found.residual, found.feature))
+    falling = LatentSearch(anogan._generator, anogan.networks["discriminator"], tolerance=0)
+    falling.find(images[:1], starts[:1], 1)
+    random = falling.find(images, starts, 95)
+    print(f"\nrandom start, 95 steps at a falling rate: median loss {np.median(search.total(random.residual, random.feature)):.1f}", end="")
     for steps in (0, 10, 25, 50, 75, 95):
         started = time.perf_counter()
         begin = anogan._in_blocks("encode", images)[:, None]
-        refined = search.find(images, begin, steps)
+        refined = falling.find(images, begin, steps)
         short, reached = time.perf_counter() - started, np.median(search.total(refined.residual, refined.feature))
         print(f"\nencoder and {steps} steps: median loss {reached:.1f} in {short:.2f} s; random start and {STEPS}: {wanted:.1f} in "
               f"{long:.2f} s, {short / long:.2f} of the time", end="")
@@ -108,7 +111,7 @@ def test_bfloat16_against_float32(anogan, nuts):
         discriminator = build_dcgan_discriminator((64, 64, 3), width=0.25, policy=policy)
         generator.set_weights(anogan._generator.get_weights())
         discriminator.set_weights(anogan.networks["discriminator"].get_weights())
-        search = LatentSearch(generator, discriminator, learning_rate=0.05, tolerance=0)
+        search = LatentSearch(generator, discriminator, learning_rate=0.05, schedule="constant", tolerance=0)
         search.find(images[:1], starts[:1], 1)
         started = time.perf_counter()
         found = search.find(images, starts, 200)

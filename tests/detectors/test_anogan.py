@@ -327,7 +327,7 @@ def test_an_encoder_that_is_missing_is_told(tmp_path):
 @pytest.mark.parametrize("wrong", [
     {"latent_dim": 0}, {"width": 0}, {"learning_rate": 0}, {"discriminator_rate": -1}, {"label_smoothing": 0.5}, {"dropout": 1},
     {"average": 1}, {"gradient_penalty": -1}, {"normalization": "spectral"}, {"precision": "float16"}, {"score": "max"},
-    {"feature_weight": 2}, {"smoothing": -1}, {"start": "zero"}, {"restarts": 0}, {"search_rate": 0}, {"tolerance": -1}, {"steps": -1},
+    {"feature_weight": 2}, {"smoothing": -1}, {"start": "zero"}, {"restarts": 0}, {"search_rate": 0}, {"search_schedule": "linear"}, {"tolerance": -1}, {"steps": -1},
     {"epochs": 0}, {"batch_size": 0}, {"rotation": 400}, {"encoder_epochs": -1},
 ])
 def test_wrong_parameters_are_named(wrong):

@@ -25,7 +25,12 @@ def networks():
 
 @pytest.fixture(scope="module")
 def search(networks):
-    return LatentSearch(*networks, learning_rate=0.05, tolerance=0)
+    return LatentSearch(*networks, learning_rate=0.05, schedule="constant", tolerance=0)
+
+
+@pytest.fixture(scope="module")
+def falling(networks):
+    return LatentSearch(*networks, learning_rate=0.2, tolerance=0)
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +56,17 @@ def test_losses_and_total_by_hand(networks, search):
     np.testing.assert_allclose(search.generate(noise), made, atol=1e-6)
 
 
-def test_the_search_equals_keras_adam_on_one_image_at_a_time(search, pictures):
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_the_search_equals_keras_adam_on_one_image_at_a_time(request, schedule, pictures):
+    search = request.getfixturevalue({"constant": "search", "cosine": "falling"}[schedule])
     steps, begin = 30, random((LATENT,), 5)
     found = search.find(pictures[:3], starts(3), steps)
     for index in range(3):
         image, noise = tf.constant(pictures[index:index + 1]), tf.Variable(begin[None])
         optimizer, lowest = keras.optimizers.Adam(0.05, epsilon=1e-8), np.inf
+        if schedule == "cosine":
+            rate = keras.optimizers.schedules.CosineDecay(0.2, steps, alpha=0.1)
+            optimizer = keras.optimizers.Adam(rate, beta_2=0.9, epsilon=1e-8)
         optimizer.build([noise])
         for step in range(steps + 1):
             with tf.GradientTape() as tape:
@@ -81,7 +91,7 @@ def test_no_image_depends_on_the_others_or_on_its_place(search, pictures):
 
 def test_the_best_noise_counts_and_not_the_last(networks, pictures):
     # With so long steps the loss jumps up and down.
-    wild = LatentSearch(*networks, learning_rate=1.0, tolerance=0)
+    wild = LatentSearch(*networks, learning_rate=1.0, schedule="constant", tolerance=0)
     short, long = (wild.find(pictures, starts(20), steps) for steps in (40, 41))
     losses = [wild.total(one.residual, one.feature) for one in (short, long)]
     assert (losses[1] <= losses[0] * (1 + 1e-6)).all() and (losses[1] == losses[0]).sum() > 5
@@ -95,11 +105,21 @@ def test_more_restarts_are_never_worse_and_the_best_is_kept(search, pictures):
 
 
 def test_a_settled_image_stops_and_the_others_go_on(networks, pictures):
-    patient, hasty = (LatentSearch(*networks, learning_rate=0.05, tolerance=tolerance) for tolerance in (0, 0.02))
+    patient, hasty = (LatentSearch(*networks, learning_rate=0.05, schedule="constant", tolerance=tolerance) for tolerance in (0, 0.02))
     found, all_steps = hasty.find(pictures, starts(20), 400), patient.find(pictures, starts(20), 400)
     assert (all_steps.steps == 400).all() and len(set(found.steps)) > 1 and set(found.steps) <= set(range(100, 401, 50))
     losses = [hasty.total(one.residual, one.feature) for one in (found, all_steps)]
     assert (losses[0] <= losses[1] * 1.25 + 1).all()
+
+
+def test_a_rate_that_falls_is_not_given_up_in_its_first_half(networks, pictures):
+    hasty = LatentSearch(*networks, learning_rate=0.5, tolerance=0.5)
+    assert (hasty.find(pictures, starts(20), 400).steps >= 200).all()
+
+
+def test_an_unknown_schedule_is_refused(networks):
+    with pytest.raises(ValueError, match="cosine, constant, not 'linear'"):
+        LatentSearch(*networks, schedule="linear")
 
 
 def test_no_steps_look_at_the_starts_only(search, pictures):
