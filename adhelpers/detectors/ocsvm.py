@@ -297,7 +297,7 @@ class FeatureSVM(FeatureDetector):
         if self._exact:
             return [("model", OneClassSVM(nu=nu, **kernel).fit(points))]
         if kernel["kernel"] == "linear":
-            kernel = {"kernel": "linear"}
+            return [("model", SGDOneClassSVM(nu=nu, random_state=seed, average=True, tol=1e-5).fit(points))]
         approximation = Nystroem(n_components=min(parameters["landmarks"], len(points)), random_state=seed, **kernel).fit(points)
         model = SGDOneClassSVM(nu=nu, random_state=seed, average=True, tol=1e-5).fit(approximation.transform(points))
         return [("kernel", approximation), ("model", model)]
@@ -490,8 +490,6 @@ def _kernel(kind, gamma, degree, coef0, points):
         return lambda features: tf.exp(-gamma * distances(features))
     others = _constant(points)
     products = lambda features: tf.matmul(features, others, transpose_b=True)
-    if kind == "linear":
-        return products
     if kind == "poly":
         return lambda features: (gamma * products(features) + coef0) ** degree
     return lambda features: tf.tanh(gamma * products(features) + coef0)
@@ -504,6 +502,10 @@ def _model_score(model, output):
             distances, logarithms = _squared_distances(model.support_vectors_), _constant(np.log(np.maximum(weights, 1e-300)))
             boundary = np.log(-intercept)
             return lambda features: boundary - tf.reduce_logsumexp(logarithms - model._gamma * distances(features), axis=1)
+        if model.kernel == "linear":
+            # One vector in double precision: single terms of the sum are far larger than it.
+            direction = _constant((weights @ model.support_vectors_)[:, None])
+            return lambda features: -tf.matmul(features, direction)[:, 0] - intercept
         kernel, weights = _kernel(model.kernel, model._gamma, model.degree, model.coef0, model.support_vectors_), _constant(weights[:, None])
         return lambda features: -tf.matmul(kernel(features), weights)[:, 0] - intercept
     if isinstance(model, SGDOneClassSVM):
