@@ -194,6 +194,7 @@ class Backbone:
 
 
 def check_choice(name, value, allowed):
+    """Raise a ValueError that names the parameter and what is allowed."""
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
 

@@ -5,8 +5,7 @@ import tensorflow as tf
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 
-from adhelpers.detectors import MemoryBank, feature_cache, feature_scale, reweighted_score
-from adhelpers.detectors import backbones
+from adhelpers.detectors import MemoryBank, feature_cache, reweighted_score
 from adhelpers.detectors import features as features_module
 
 SIZE = 64
@@ -168,15 +167,6 @@ def test_a_memory_limit_changes_nothing(local):
         np.testing.assert_allclose(detector.score(images), (local if "neighbourhood" in parameters else fitted()).score(images), rtol=1e-5)
 
 
-def test_scaling_by_hand():
-    values = np.float32([[0, 0, 1], [2, 0, 5]])
-    assert feature_scale(values, [2, 1], "none").tolist() == [1, 1, 1]
-    assert feature_scale(values, [2, 1], "layer").tolist() == [1, 1, 0.5]
-    assert feature_scale(values, [2, 1], "channel").tolist() == [1, 1, 0.5]
-    values[1, 1] = np.sqrt(12)
-    assert feature_scale(values, [2, 1], "layer").tolist() == [0.5, 0.5, 0.5]
-
-
 @pytest.mark.parametrize("parameters", [{"coreset": 0.4}, {"neighbourhood": 1, "counterpart": "patchwork"}])
 def test_stored_and_loaded_scores_are_equal(tmp_path, parameters):
     detector, images = fitted(**parameters), scratched(2)
@@ -187,15 +177,6 @@ def test_stored_and_loaded_scores_are_equal(tmp_path, parameters):
     assert loaded.bank_size == detector.bank_size and loaded.parameters == detector.parameters
     other = MemoryBank.load(tmp_path / "bank", image_score="max", smoothing=0.0)
     assert (other.score(images) != detector.score(images)).all()
-
-
-@pytest.mark.filterwarnings("ignore:The weights of")
-def test_other_weights_in_the_same_place_are_refused(tmp_path, monkeypatch):
-    detector = fitted(coreset=0.2)
-    detector.save(tmp_path / "bank")
-    monkeypatch.setattr(backbones, "_assign_hed", lambda network, path: None)
-    with pytest.raises(ValueError, match="fitted on features of weights with SHA-256"):
-        MemoryBank.load(tmp_path / "bank")
 
 
 def test_an_interrupted_feature_pass_goes_on_where_it_stopped(tmp_path, monkeypatch):
