@@ -1,4 +1,7 @@
 """What detectors on a pretrained network's features share."""
+from functools import lru_cache
+from pathlib import Path
+
 import numpy as np
 import tensorflow as tf
 from sklearn.random_projection import GaussianRandomProjection
@@ -97,6 +100,18 @@ def random_projection(points, scale, dimensions, seed):
     return np.concatenate([points[start:start + 8192].astype(np.float32) @ matrix for start in range(0, len(points), 8192)])
 
 
+@lru_cache(maxsize=4)
+def _shared_backbone(name, weights, layers, image_shape, precision, seed, stamp):
+    """One network for all detectors that look at the same features: it is never changed, and compiled once."""
+    return Backbone(name, weights, layers, image_shape=image_shape, precision=precision, seed=seed)
+
+
+def _stamp(weights):
+    """Changes when the file behind ``weights`` does."""
+    path = Path(weights)
+    return (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else None
+
+
 class FeatureDetector(Detector):
     """A detector that looks at a backbone's features; its parameters name the network and the weights.
 
@@ -116,9 +131,9 @@ class FeatureDetector(Detector):
     def _build(self, image_shape):
         parameters = self.parameters
         self.image_shape = tuple(image_shape)
-        self.backbone = Backbone(parameters["backbone"], parameters["weights"], parameters["layers"], image_shape=self.image_shape,
-                                 precision=parameters["precision"], seed=parameters["seed"])
-
+        layers = None if parameters["layers"] is None else tuple(parameters["layers"])
+        self.backbone = _shared_backbone(parameters["backbone"], parameters["weights"], layers, self.image_shape, parameters["precision"],
+                                         parameters["seed"] if parameters["weights"] == "random" else 0, _stamp(parameters["weights"]))
         self._functions = {}
 
     def _features(self, images, show_progress=False):

@@ -332,8 +332,10 @@ def _pixel_keys(images):
 def _integrated_gradients(score_of, maps, begin):
     """For each of several arrays what each place adds to the score on the straight way from ``begin``: list of (n, rows, columns)."""
     totals = [tf.zeros_like(one) for one in maps]
-    for step in range(_STEPS):
-        here = [start + (step + 0.5) / _STEPS * (end - start) for start, end in zip(begin, maps, strict=True)]
+    # A loop in the graph, which would else hold the network once for each step.
+    for step in tf.range(_STEPS):
+        share = (tf.cast(step, tf.float32) + 0.5) / _STEPS
+        here = [start + share * (end - start) for start, end in zip(begin, maps, strict=True)]
         with tf.GradientTape() as tape:
             tape.watch(here)
             scores = score_of(here)

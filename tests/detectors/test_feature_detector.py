@@ -6,6 +6,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import pdist
 
 from adhelpers.detectors import MemoryBank, backbones, cells_to_map, feature_scale, random_projection
+from adhelpers.detectors.feature_detector import _shared_backbone
 
 
 def test_scaling_by_hand():
@@ -39,6 +40,9 @@ def test_other_weights_in_the_same_place_are_refused(tmp_path, monkeypatch):
     good = np.zeros((4, 32, 32, 1), np.float32)
     detector = MemoryBank().fit(good, good, show_progress=False)
     detector.save(tmp_path / "bank")
+    _shared_backbone.cache_clear()
     monkeypatch.setattr(backbones, "_assign_hed", lambda network, path: None)
     with pytest.raises(ValueError, match="fitted on features of weights with SHA-256"):
         MemoryBank.load(tmp_path / "bank")
+    # The untrained network must not be found by the next test.
+    _shared_backbone.cache_clear()
