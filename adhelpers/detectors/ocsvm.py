@@ -24,7 +24,9 @@ LEVELS = ("image", "patch")
 MODELS = ("svm", "isolation_forest", "gaussian", "nearest")
 KERNELS = ("rbf", "linear", "poly", "sigmoid")
 SOLVERS = ("auto", "exact", "nystroem")
-OUTPUTS = ("decision", "log")
+OUTPUTS = ("auto", "decision", "log")
+# Training of the exact machine takes time with the square of their number.
+_EXACT_PATCHES = 10_000
 _MODEL, _ARRAYS = "model.skops", "good.npz"
 # The trees of an isolation forest; every other type that is stored is on skops' own list of safe ones.
 _TRUSTED = ["sklearn.tree._tree.Tree"]
@@ -53,12 +55,16 @@ class FeatureSVM(FeatureDetector):
         As in `pool_maps`, for ``level="image"``.
     stride, local_average
         As in `patch_features`, for ``level="patch"``.
+    centre : {"all", "place"}
+        For ``level="patch"`` and objects that always lie alike: ``"place"`` takes the mean of the good patches of its own place off each patch, so that what is
+        usual at one place is not usual at all.
     scaling : {"none", "layer", "channel"}
         As in `feature_scale`; the mean is taken off but for ``"none"``.
     pca : int, float or None
         Principal components, or the share of the variance below 1 that they keep; None leaves the PCA out.
     whiten : bool
-        Components of unit variance.
+        Components of unit variance. Defects show where good images hardly vary: few components, or ones that are not whitened, leave
+        them out.
     nu : float or "auto"
         Upper bound of the share of good vectors outside; ``"auto"`` as in `choose_nu_and_gamma`.
     gamma : float, "scale" or "auto"
@@ -67,12 +73,12 @@ class FeatureSVM(FeatureDetector):
     degree, coef0
         Of the kernels ``"poly"`` and ``"sigmoid"``.
     solver : {"auto", "exact", "nystroem"}
-        `sklearn.svm.OneClassSVM`, or an approximate kernel (Nyström) and stochastic gradient descent; ``"auto"`` is exact for images and
-        approximate for patches.
+        `sklearn.svm.OneClassSVM`, or an approximate kernel (Nyström) and stochastic gradient descent; ``"auto"`` is exact but for
+        more than 10,000 patches.
     landmarks : int
         Components of the approximate kernel.
-    output : {"decision", "log"}
-        The score is minus the decision function, or, for the exact RBF kernel, the logarithm of the boundary's kernel sum over that of the image. The order is
+    output : {"auto", "decision", "log"}
+        ``"auto"`` is ``"log"`` where that is possible. The score is minus the decision function, or, for the exact RBF kernel, the logarithm of the boundary's kernel sum over that of the image. The order is
         the same, and 0 is the boundary, but far outside the first comes near to a constant and the second goes on rising.
     neighbours : int
         For ``model="nearest"``.
@@ -117,12 +123,12 @@ class FeatureSVM(FeatureDetector):
     scoring_parameters = ("output", "smoothing", "counterpart")
 
     def __init__(self, level="image", model="svm", backbone="vgg16", weights="hed", layers=None, *, pooling="average", power=3.0, stride=8,
-                 local_average=3, scaling="channel", pca=None, whiten=False, nu="auto", gamma="auto", kernel="rbf", degree=3, coef0=0.0,
-                 solver="auto", landmarks=300, output="decision", neighbours=3, trees=200, shrinkage="auto", patches=10_000, folds=5, smoothing=4.0,
+                 local_average=3, centre="all", scaling="channel", pca=0.99, whiten=True, nu="auto", gamma="auto", kernel="rbf", degree=3, coef0=0.0,
+                 solver="auto", landmarks=300, output="auto", neighbours=3, trees=200, shrinkage="auto", patches=5000, folds=5, smoothing=4.0,
                  counterpart="features", precision="float32", seed=0):
         for name, value, allowed in [("level", level, LEVELS), ("model", model, MODELS), ("pooling", pooling, POOLINGS), ("scaling", scaling, SCALINGS),
                                      ("kernel", kernel, KERNELS), ("solver", solver, SOLVERS), ("output", output, OUTPUTS),
-                                     ("counterpart", counterpart, ("features", "pixels"))]:
+                                     ("counterpart", counterpart, ("features", "pixels")), ("centre", centre, ("all", "place"))]:
             if value not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
         if nu != "auto" and not (not isinstance(nu, str) and 0 < nu <= 1):
@@ -138,13 +144,17 @@ class FeatureSVM(FeatureDetector):
             if value < least:
                 raise ValueError(f"{name} must be {least} or more, not {value}.")
         super().__init__(level=level, model=model, backbone=backbone, weights=str(weights), layers=None if layers is None else list(layers),
-                         pooling=pooling, power=power, stride=stride, local_average=local_average, scaling=scaling, pca=pca, whiten=whiten, nu=nu,
+                         pooling=pooling, power=power, stride=stride, local_average=local_average, centre=centre, scaling=scaling, pca=pca, whiten=whiten, nu=nu,
                          gamma=gamma, kernel=kernel, degree=degree, coef0=coef0, solver=solver, landmarks=landmarks, output=output, neighbours=neighbours,
                          trees=trees, shrinkage=shrinkage, patches=patches, folds=folds, smoothing=smoothing, counterpart=counterpart,
                          precision=precision, seed=seed)
-        self._exact = solver == "exact" or (solver == "auto" and level == "image")
-        if output == "log" and (model != "svm" or kernel != "rbf" or not self._exact):
+        if centre == "place" and level == "image":
+            raise ValueError('centre="place" needs level="patch": the features of a whole image have no places.')
+        self._exact = solver == "exact" or (solver == "auto" and (level == "image" or patches <= _EXACT_PATCHES))
+        rising = model == "svm" and kernel == "rbf" and self._exact
+        if output == "log" and not rising:
             raise ValueError('output="log" needs model="svm", kernel="rbf" and solver="exact".')
+        self._output = ("log" if rising else "decision") if output == "auto" else output
         self._feature_settings = (FeatureSettings("pooled", pooling=pooling, power=float(power)) if level == "image"
                                   else FeatureSettings("patch", stride=stride, local_average=local_average))
         self.selection, self.nu, self.gamma = [], None, None
@@ -160,7 +170,11 @@ class FeatureSVM(FeatureDetector):
         self._build(train.shape[1:])
         try:
             features = self._features(train, show_progress)
-            keys, points = self._keys(features, train), features.reshape(-1, features.shape[-1])
+            arrays = {"keys": self._keys(features, train), "images": train.astype(np.float16)}
+            if parameters["centre"] == "place":
+                arrays["centre"] = features.mean(axis=0, dtype=np.float32)
+                features = features - arrays["centre"]
+            points = features.reshape(-1, features.shape[-1])
             random = np.random.default_rng(parameters["seed"])
             if parameters["level"] == "patch":
                 points = points[np.sort(random.permutation(len(points))[:parameters["patches"]])]
@@ -176,7 +190,7 @@ class FeatureSVM(FeatureDetector):
                     sample, self._trial, nu=nu, gamma=1.0 if parameters["kernel"] == "linear" else gamma, folds=parameters["folds"],
                     seed=parameters["seed"], show_progress=show_progress)
             steps, points = self._prepared(points)
-            self._set(Pipeline(steps + self._fitted_model(points, nu, gamma)), {"keys": keys, "images": train.astype(np.float16)})
+            self._set(Pipeline(steps + self._fitted_model(points, nu, gamma)), arrays)
         except BaseException:
             self.image_shape = None
             raise
@@ -193,7 +207,9 @@ class FeatureSVM(FeatureDetector):
         if parameters["pca"] is not None:
             most = max(1, min(points.shape) - 1)
             wanted = parameters["pca"] if parameters["pca"] < 1 else min(int(parameters["pca"]), most)
-            steps.append(("pca", PCA(wanted, whiten=parameters["whiten"], svd_solver="full").fit(points)))
+            # Where there are more vectors than dimensions the covariance is the smaller matrix.
+            solver = "covariance_eigh" if len(points) >= points.shape[1] else "full"
+            steps.append(("pca", PCA(wanted, whiten=parameters["whiten"], svd_solver=solver).fit(points)))
             points = steps[-1][1].transform(points)
         return steps, points
 
@@ -229,13 +245,15 @@ class FeatureSVM(FeatureDetector):
         return [one.shape[-1] for one in self.backbone.network.outputs]
 
     def _set(self, pipeline, arrays):
-        self.pipeline, self._arrays, self._model_score = pipeline, arrays, pipeline_score(pipeline, self.parameters["output"])
+        self.pipeline, self._arrays, self._model_score = pipeline, arrays, pipeline_score(pipeline, self._output)
         model = pipeline[-1]
         self.nu = float(model.nu) if hasattr(model, "nu") else None
         kernel = pipeline.named_steps.get("kernel", model)
         self.gamma = float(kernel.gamma) if self.nu is not None and getattr(kernel, "gamma", None) is not None else None
 
     def _cells_of_features(self, features):
+        if "centre" in self._arrays:
+            features -= self._arrays["centre"]
         flat = self._model_score(tf.reshape(features, (-1, features.shape[-1])))
         return tf.reshape(flat, (-1, *self._feature_settings.grid(self.image_shape)))
 

@@ -71,7 +71,7 @@ def test_the_coreset_in_rounds_against_the_plain_loop(best_time):
 
 
 @pytest.mark.parametrize("make", [lambda: MemoryBank(coreset=0.1), lambda: MemoryBank(coreset=1.0, neighbourhood=1),
-                                  lambda: FeatureSVM(nu=0.1, gamma="scale"), lambda: FeatureSVM("patch", nu=0.1, gamma="scale", pca=64)],
+                                  lambda: FeatureSVM(nu=0.1, gamma="scale"), lambda: FeatureSVM("patch", nu=0.1, gamma="scale")],
                          ids=["memory bank", "memory bank, neighbourhood", "SVM of images", "SVM of patches"])
 def test_milliseconds_an_image_and_the_backbones_share(metal, best_time, make):
     detector = make().fit(metal.train.images, metal.validation.images, show_progress=False)
