@@ -123,7 +123,7 @@ class FeatureSVM(FeatureDetector):
     scoring_parameters = ("output", "smoothing", "counterpart")
 
     def __init__(self, level="image", model="svm", backbone="vgg16", weights="hed", layers=None, *, pooling="average", power=3.0, stride=8,
-                 local_average=3, centre="all", scaling="channel", pca=0.99, whiten=True, nu="auto", gamma="auto", kernel="rbf", degree=3, coef0=0.0,
+                 local_average=3, centre="all", scaling="layer", pca=0.99, whiten=True, nu="auto", gamma="auto", kernel="rbf", degree=3, coef0=0.0,
                  solver="auto", landmarks=300, output="auto", neighbours=3, trees=200, shrinkage="auto", patches=5000, folds=5, smoothing=4.0,
                  counterpart="features", precision="float32", seed=0):
         for name, value, allowed in [("level", level, LEVELS), ("model", model, MODELS), ("pooling", pooling, POOLINGS), ("scaling", scaling, SCALINGS),
