@@ -132,7 +132,7 @@ class Detector(ABC):
         self._require_fitted()
         with replacing_folder(folder) as temporary:
             extra = self._write(temporary)
-            files = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
+            files = {path.relative_to(temporary).as_posix(): sha256(path) for path in sorted(temporary.rglob("*")) if path.is_file()}
             manifest = {"detector": type(self).__name__, "parameters": self.parameters, "image_shape": list(self.image_shape),
                         "files": files, **extra}
             write_json(temporary / MANIFEST, manifest)

@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from .._files import replacing, sha256
 from .._progress import progress
-from .base import Detector
+from .base import Detector, check_images
+from .residuals import smooth
 from .training import PRECISIONS
 
 # Raise it when the same settings give other features: cached ones are then left alone.
@@ -510,8 +511,34 @@ def _read(file):
         return None
 
 
+def cells_to_map(cells, image_shape, smoothing):
+    """A value for each patch as a map of pixels: interpolated linearly, then smoothed with a Gaussian.
+
+    Parameters
+    ----------
+    cells : tensor of float32, shape (n, rows, columns)
+    image_shape : tuple of int
+        (h, w, ...) of the images.
+    smoothing : float
+        Standard deviation in pixels.
+
+    Returns
+    -------
+    tensor of float32, shape (n, h, w)
+
+    Examples
+    --------
+    >>> cells_to_map(tf.ones((1, 4, 2)), (32, 16, 1), 2.0).shape
+    TensorShape([1, 32, 16])
+    """
+    return smooth(tf.image.resize(cells[..., None], image_shape[:2])[..., 0], smoothing)
+
+
 class FeatureDetector(Detector):
     """A detector that looks at a backbone's features; its parameters name the network and the weights.
+
+    A subclass sets ``_feature_settings``. One that judges each patch gives ``_cells_of_features``: the map is then `cells_to_map` of it, and
+    the score the map's maximum.
 
     The manifest keeps the SHA-256 over the weights' numbers, and `load` refuses others: the same path may hold another file.
 
@@ -529,8 +556,34 @@ class FeatureDetector(Detector):
         self.backbone = Backbone(parameters["backbone"], parameters["weights"], parameters["layers"], image_shape=self.image_shape,
                                  precision=parameters["precision"], seed=parameters["seed"])
 
+        self._functions = {}
+
     def _features(self, images, show_progress=False):
         return compute_features(self.backbone, self._feature_settings, images, show_progress=show_progress)
+
+    def _in_batches(self, function, images):
+        """A function of the features, for images in batches, compiled once."""
+        self._require_fitted()
+        images, parts = check_images(images, self.image_shape), []
+        for start in range(0, len(images), _BATCH):
+            features = self._features(images[start:start + _BATCH]).astype(np.float32)
+            if function.__name__ not in self._functions:
+                signature = (tf.TensorSpec((None, *features.shape[1:]), tf.float32),)
+                self._functions[function.__name__] = tf.function(function, input_signature=signature)
+            parts.append(self._functions[function.__name__](tf.constant(features)).numpy())
+        return np.concatenate(parts)
+
+    def _map_of_features(self, features):
+        return cells_to_map(self._cells_of_features(features), self.image_shape, self.parameters["smoothing"])
+
+    def _score_of_features(self, features):
+        return tf.reduce_max(self._map_of_features(features), axis=(1, 2))
+
+    def anomaly_map(self, images):
+        return self._in_batches(self._map_of_features, images)
+
+    def score(self, images):
+        return self._in_batches(self._score_of_features, images)
 
     def forward(self, images):
         """What gradient explainers need: the last layer's output and the score, recorded by an open gradient tape.

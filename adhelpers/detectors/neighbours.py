@@ -2,6 +2,7 @@
 from importlib.util import find_spec
 
 import numpy as np
+import tensorflow as tf
 
 from .._progress import progress
 
@@ -48,32 +49,201 @@ def nearest_neighbours(queries, bank, count=1, *, search="auto", memory_limit=25
     >>> distances.tolist(), indices.tolist()
     ([[1.0]], [[1]])
     """
-    queries, bank = np.ascontiguousarray(queries, dtype=np.float32), np.ascontiguousarray(bank, dtype=np.float32)
+    return NeighbourSearch(bank, search=search, memory_limit=memory_limit).find(queries, count)
+
+
+class NeighbourSearch:
+    """A bank that is prepared once and searched many times; see `nearest_neighbours`.
+
+    Parameters
+    ----------
+    bank, search, memory_limit
+        As in `nearest_neighbours`.
+
+    Examples
+    --------
+    >>> bank = NeighbourSearch(np.float32([[3, 4], [1, 0]]))
+    >>> bank.find(np.float32([[0, 0]]), count=2)[0].tolist()
+    [[1.0, 5.0]]
+    """
+
+    def __init__(self, bank, *, search="auto", memory_limit=256):
+        bank = np.ascontiguousarray(bank, dtype=np.float32)
+        installed = _checked_search(search, memory_limit)
+        self.memory_limit = memory_limit
+        # Distances come from squared lengths and products, whose rounding grows with the distance from the origin.
+        self.centre = bank.mean(axis=0)
+        self._bank = bank - self.centre
+        self._nearest = _faiss_search(self._bank) if search != "numpy" and installed else _numpy_search(self._bank)
+
+    def __len__(self):
+        return len(self._bank)
+
+    def find(self, queries, count=1):
+        """Distances and indices of the ``count`` nearest points of each query (m, d), as `nearest_neighbours` returns them."""
+        queries, bank = np.ascontiguousarray(queries, dtype=np.float32), self._bank
+        _check_count(count, len(bank))
+        # A distance is four bytes, an index of the partial sort eight; then a row of differences for each neighbour.
+        rows = int(max(1, self.memory_limit * _MEBIBYTE // (12 * len(bank) + 8 * (count + 1) * bank.shape[1])))
+        distances, indices = np.empty((len(queries), count), np.float32), np.empty((len(queries), count), np.int64)
+        for start in range(0, len(queries), rows):
+            part = queries[start:start + rows] - self.centre
+            found = self._nearest(part, count)
+            exact = np.sqrt(((part[:, None] - bank[found]) ** 2).sum(axis=-1))
+            order = np.argsort(exact, axis=1, kind="stable")
+            distances[start:start + rows] = np.take_along_axis(exact, order, axis=1)
+            indices[start:start + rows] = np.take_along_axis(found, order, axis=1)
+        return distances, indices
+
+    def points(self, indices):
+        """The bank's points at ``indices``: float32 (*indices.shape, d)."""
+        return self._bank[indices] + self.centre
+
+
+class LocalNeighbourSearch:
+    """Patches are compared only with those of their own place and its neighbours: for objects that always lie alike.
+
+    Parameters
+    ----------
+    bank : ndarray of float32, shape (rows, columns, m, d)
+        m points of each place.
+    radius : int
+        Places up to so many rows and columns away are compared too; 0 is the own place alone.
+    memory_limit : float
+        As in `nearest_neighbours`; exceeded only below the distances of one image.
+
+    Examples
+    --------
+    >>> bank = LocalNeighbourSearch(np.float32([[[[0.0]], [[5.0]]]]), radius=0)
+    >>> bank.find(np.float32([[[[5.0], [5.0]]]]))[0].ravel().tolist()
+    [5.0, 0.0]
+    """
+
+    def __init__(self, bank, radius=0, *, memory_limit=256):
+        bank = np.asarray(bank, dtype=np.float32)
+        _checked_search("numpy", memory_limit)
+        if isinstance(radius, bool) or int(radius) != radius or radius < 0:
+            raise ValueError(f"neighbourhood must be None or a whole number of cells, 0 or more, not {radius!r}.")
+        self.memory_limit, self.radius = memory_limit, int(radius)
+        self.centre = bank.mean(axis=(0, 1, 2))
+        self._bank = bank - self.centre
+        self._lengths = (self._bank**2).sum(axis=-1)
+
+    def __len__(self):
+        return int(np.prod(self._bank.shape[:3]))
+
+    def find(self, queries, count=1):
+        """The nearest points of each patch.
+
+        Parameters
+        ----------
+        queries : ndarray of float32, shape (n, rows, columns, d)
+        count : int
+            At most the number of points that a corner's patch is compared with.
+
+        Returns
+        -------
+        distances : ndarray of float32, shape (n, rows, columns, count)
+            Ascending.
+        indices : ndarray of int64, shape (n, rows, columns, count)
+            Into the bank as (rows * columns * m, d).
+        """
+        rows, columns, each, dimensions = self._bank.shape
+        reach = self.radius
+        _check_count(count, each * min(reach + 1, rows) * min(reach + 1, columns))
+        queries = np.asarray(queries, dtype=np.float32)
+        distances, indices = np.empty((*queries.shape[:3], count), np.float32), np.empty((*queries.shape[:3], count), np.int64)
+        offsets = [(down, right) for down in range(-reach, reach + 1) for right in range(-reach, reach + 1)
+                   if abs(down) < rows and abs(right) < columns]
+        size = rows * columns * (12 * len(offsets) * each + 8 * (count + 1) * dimensions)
+        step = int(max(1, self.memory_limit * _MEBIBYTE // size))
+        for start in range(0, len(queries), step):
+            part = slice(start, start + step)
+            distances[part], indices[part] = self._find(queries[part] - self.centre, count, offsets)
+        return distances, indices
+
+    def _find(self, queries, count, offsets):
+        rows, columns, each, dimensions = self._bank.shape
+        places = np.ascontiguousarray(queries.transpose(1, 2, 0, 3))
+        values = np.full((rows, columns, len(queries), len(offsets), each), np.inf, np.float32)
+        for number, (down, right) in enumerate(offsets):
+            here = slice(max(0, -down), rows - max(0, down)), slice(max(0, -right), columns - max(0, right))
+            there = slice(max(0, down), rows + min(0, down)), slice(max(0, right), columns + min(0, right))
+            products = places[here] @ self._bank[there].swapaxes(-1, -2)
+            values[here][..., number, :] = self._lengths[there][:, :, None] - 2 * products
+        values = values.reshape(rows, columns, len(queries), -1)
+        found = (np.argpartition(values, count - 1, axis=-1)[..., :count] if count < values.shape[-1]
+                 else np.broadcast_to(np.arange(count), (*values.shape[:3], count)))
+        moves = np.array(offsets)[found // each]
+        row = np.arange(rows)[:, None, None, None] + moves[..., 0]
+        column = np.arange(columns)[None, :, None, None] + moves[..., 1]
+        indices = (row * columns + column) * each + found % each
+        nearest = self._bank.reshape(-1, dimensions)[indices]
+        exact = np.sqrt(((places[..., None, :] - nearest) ** 2).sum(axis=-1))
+        order = np.argsort(exact, axis=-1, kind="stable")
+        return (np.take_along_axis(one, order, axis=-1).transpose(2, 0, 1, 3) for one in (exact, indices))
+
+    def compared_at(self, row, column):
+        """Indices of all points that a patch at this place is compared with."""
+        rows, columns, each = self._bank.shape[:3]
+        numbers = np.arange(rows * columns * each).reshape(rows, columns, each)
+        reach = self.radius
+        return numbers[max(0, row - reach):row + reach + 1, max(0, column - reach):column + reach + 1].ravel()
+
+    def points(self, indices):
+        """The bank's points at ``indices`` into it as (rows * columns * m, d): float32 (*indices.shape, d)."""
+        return self._bank.reshape(-1, self._bank.shape[-1])[indices] + self.centre
+
+
+def neighbour_distances(queries, search, count=1):
+    """Distances to the nearest points as a differentiable function of the queries; which points these are has no gradient.
+
+    Parameters
+    ----------
+    queries : tensor of float32, shape (m, d) or (n, rows, columns, d)
+        As ``search.find`` takes them.
+    search : NeighbourSearch or LocalNeighbourSearch
+    count : int
+
+    Returns
+    -------
+    tensor of float32, shape (m, count) or (n, rows, columns, count)
+
+    Examples
+    --------
+    >>> neighbour_distances(tf.constant([[0.0, 0.0]]), NeighbourSearch(np.float32([[3, 4], [1, 0]]))).numpy().tolist()
+    [[1.0]]
+    """
+    @tf.custom_gradient
+    def distances_of(points):
+        distances, indices = tf.numpy_function(lambda values: search.find(values, count), [points], (tf.float32, tf.int64), stateful=False)
+
+        def gradient(upstream):
+            nearest = tf.numpy_function(search.points, [indices], tf.float32, stateful=False)
+            # The distance has no slope at the point itself; 0 is the middle of what is possible there.
+            weights = tf.math.divide_no_nan(upstream, distances)
+            return tf.reduce_sum(weights[..., None] * (points[..., None, :] - nearest), axis=-2)
+
+        return tf.ensure_shape(distances, (*points.shape[:-1], count)), gradient
+
+    return distances_of(tf.convert_to_tensor(queries))
+
+
+def _checked_search(search, memory_limit):
+    """Whether faiss is installed."""
     if search not in SEARCHES:
         raise ValueError(f"search must be one of {', '.join(SEARCHES)}, not {search!r}.")
-    if not 1 <= count <= len(bank):
-        raise ValueError(f"neighbours: {count} nearest points were asked for, but the bank holds {len(bank)}.")
     if not memory_limit > 0:
         raise ValueError(f"memory_limit must be above 0 mebibytes, not {memory_limit}.")
     installed = find_spec("faiss") is not None
     if search == "faiss" and not installed:
         raise ModuleNotFoundError('search="faiss" needs the package faiss-cpu: pip install faiss-cpu')
-    # Distances come from squared lengths and products, whose rounding grows with the distance from the origin.
-    centre = bank.mean(axis=0)
-    bank_centred = bank - centre
-    find = _faiss_search(bank_centred) if search != "numpy" and installed else _numpy_search(bank_centred)
-    limit = memory_limit * _MEBIBYTE
-    # A distance is four bytes, an index of the partial sort eight; then a row of differences for each neighbour.
-    rows = int(max(1, limit // (12 * len(bank) + 8 * (count + 1) * bank.shape[1])))
-    distances, indices = np.empty((len(queries), count), np.float32), np.empty((len(queries), count), np.int64)
-    for start in range(0, len(queries), rows):
-        part = queries[start:start + rows]
-        found = find(part - centre, count)
-        exact = np.sqrt(((part[:, None] - bank[found]) ** 2).sum(axis=-1))
-        order = np.argsort(exact, axis=1, kind="stable")
-        distances[start:start + rows] = np.take_along_axis(exact, order, axis=1)
-        indices[start:start + rows] = np.take_along_axis(found, order, axis=1)
-    return distances, indices
+    return installed
+
+
+def _check_count(count, available):
+    if not 1 <= count <= available:
+        raise ValueError(f"neighbours: {count} nearest points were asked for, but the bank holds {available}.")
 
 
 def _numpy_search(bank):

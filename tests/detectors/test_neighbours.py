@@ -1,11 +1,12 @@
 """Neighbours against all distances, the coreset against the plain greedy loop."""
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from adhelpers.detectors import greedy_coreset, nearest_neighbours
+from adhelpers.detectors import LocalNeighbourSearch, NeighbourSearch, greedy_coreset, nearest_neighbours, neighbour_distances
 
 
 def cloud(count, dimensions, seed=0):
@@ -77,9 +78,54 @@ def test_equal_points_are_all_chosen_once():
     (lambda: nearest_neighbours(cloud(2, 2), cloud(3, 2), 4), "neighbours: 4 nearest points.*the bank holds 3"),
     (lambda: nearest_neighbours(cloud(2, 2), cloud(3, 2), search="tree"), "search must be one of auto, numpy, faiss"),
     (lambda: nearest_neighbours(cloud(2, 2), cloud(3, 2), memory_limit=0), "memory_limit"),
+    (lambda: LocalNeighbourSearch(cloud(4, 2).reshape(1, 2, 2, 2), -1), "neighbourhood must be None or a whole number"),
+    (lambda: LocalNeighbourSearch(cloud(4, 2).reshape(1, 2, 2, 2)).find(cloud(2, 2).reshape(1, 1, 2, 2), 3), "3 nearest points.*holds 2"),
     (lambda: greedy_coreset(cloud(3, 2), 4), "coreset: 4 points were asked for of 3"),
     (lambda: greedy_coreset(cloud(3, 2), 1, method="best"), "coreset_method must be one of exact, approximate, random"),
 ])
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("radius", [0, 1, 7])
+@pytest.mark.parametrize("memory_limit", [0.001, 256])
+def test_local_distances_equal_those_to_all_points_near_the_place(radius, memory_limit):
+    bank, queries = cloud(3 * 4 * 5, 6).reshape(3, 4, 5, 6) + 50, cloud(2 * 3 * 4, 6, seed=1).reshape(2, 3, 4, 6) + 50
+    search = LocalNeighbourSearch(bank, radius, memory_limit=memory_limit)
+    distances, indices = search.find(queries, 4)
+    assert len(search) == 60 and distances.shape == indices.shape == (2, 3, 4, 4)
+    for row in range(3):
+        for column in range(4):
+            near = search.compared_at(row, column)
+            rows, columns = np.unravel_index(near // 5, (3, 4))
+            assert (abs(rows - row) <= radius).all() and (abs(columns - column) <= radius).all()
+            assert len(near) == 5 * sum(abs(i - row) <= radius and abs(j - column) <= radius for i in range(3) for j in range(4))
+            everything = cdist(queries[:, row, column], bank.reshape(-1, 6)[near])
+            np.testing.assert_allclose(distances[:, row, column], np.sort(everything, axis=1)[:, :4], rtol=1e-4)
+            assert np.isin(indices[:, row, column], near).all()
+    np.testing.assert_allclose(np.linalg.norm(search.points(indices) - queries[..., None, :], axis=-1), distances, rtol=1e-4)
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_the_gradient_of_the_distances_is_that_of_finite_differences(local):
+    bank, queries = cloud(12, 3).reshape(2, 2, 3, 3), cloud(4, 3, seed=1).reshape(1, 2, 2, 3)
+    search = LocalNeighbourSearch(bank, 1) if local else NeighbourSearch(bank.reshape(-1, 3))
+    variable = tf.constant(queries if local else queries.reshape(-1, 3))
+    with tf.GradientTape() as tape:
+        tape.watch(variable)
+        total = tf.reduce_sum(neighbour_distances(variable, search, 2))
+    slopes, step = tape.gradient(total, variable).numpy(), 1e-2
+    for index in np.ndindex(slopes.shape):
+        moved = np.zeros(slopes.shape, np.float32)
+        moved[index] = step
+        values = [float(tf.reduce_sum(neighbour_distances(variable + sign * moved, search, 2))) for sign in (1, -1)]
+        assert (values[0] - values[1]) / (2 * step) == pytest.approx(slopes[index], abs=0.02)
+
+
+def test_a_point_of_the_bank_has_distance_and_gradient_zero():
+    points = tf.constant(cloud(4, 3))
+    with tf.GradientTape() as tape:
+        tape.watch(points)
+        distances = neighbour_distances(points, NeighbourSearch(points.numpy()))
+    assert float(tf.reduce_max(distances)) == 0 and not tape.gradient(distances, points).numpy().any()
