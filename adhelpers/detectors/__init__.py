@@ -1,18 +1,21 @@
-"""Anomaly detectors that are trained on good images only."""
+"""Anomaly detectors that are trained on good images, and one that takes a few labelled anomalies too."""
 from .anogan import AnoGAN
 from .base import Detector, check_images, read_manifest
 from .cae import ARCHITECTURES, CAE, COPYING_ARCHITECTURES, build_autoencoder, copied_share
 from .dcgan import build_dcgan_discriminator, build_dcgan_generator, build_latent_encoder
+from .deep_sad import DeepSAD, deep_sad_centre, deep_sad_losses
+from .deep_sad_networks import NETWORKS, build_deep_sad_networks
 from .features import (
-    BACKBONES, Backbone, FeatureDetector, FeatureSettings, cells_to_map, compute_features, feature_cache, hed_weights_file, join_maps, patch_features, pool_maps,
-    pooled_features,
+    BACKBONES, Backbone, FeatureDetector, FeatureSettings, cells_to_map, compute_features, feature_cache, hed_weights_file, join_maps,
+    patch_features, pool_maps, pooled_features,
 )
 from .fusion import Fusion
 from .gan_training import differentiable_augmentation, gan_losses, gradient_penalty, spread
 from .latent_search import LatentSearch
 from .learning_rate import LearningRateSweep, find_learning_rate, learning_rate_factor, suggested_rate
 from .losses import (
-    adversarial_loss, binary_cross_entropy, discriminator_loss, kl_divergence, multiscale_dissimilarity, squared_error, structural_dissimilarity,
+    adversarial_loss, binary_cross_entropy, discriminator_loss, kl_divergence, multiscale_dissimilarity, squared_error,
+    structural_dissimilarity,
 )
 from .memory_bank import MemoryBank, feature_scale, reweighted_score
 from .neighbours import LocalNeighbourSearch, NeighbourSearch, greedy_coreset, nearest_neighbours, neighbour_distances
@@ -24,16 +27,16 @@ from .training import Augmentation, Trainable, TrainingPlan, fit_or_load, train
 from .vae_gan import VAEGAN, build_decoder, build_discriminator, build_encoder
 
 __all__ = [
-    "ARCHITECTURES", "AnoGAN", "Augmentation", "BACKBONES", "Backbone", "CAE", "COPYING_ARCHITECTURES", "Detector",
-    "FeatureDetector", "FeatureSVM", "FeatureSettings", "Fusion", "LatentSearch", "LearningRateSweep",
-    "LocalNeighbourSearch", "MemoryBank", "NeighbourSearch", "ReconstructionDetector", "ResidualScore", "Subspace",
-    "Trainable", "TrainingPlan", "VAEGAN", "adversarial_loss", "binary_cross_entropy", "build_autoencoder",
-    "build_dcgan_discriminator", "build_dcgan_generator", "build_decoder", "build_discriminator", "build_encoder",
-    "build_latent_encoder", "cells_to_map", "check_images", "choose_nu_and_gamma", "compute_features", "copied_share",
-    "differentiable_augmentation", "discriminator_loss", "feature_cache", "feature_scale", "find_learning_rate",
-    "fit_or_load", "gan_losses", "gaussian_kernel", "gradient_penalty", "greedy_coreset", "hed_weights_file", "join_maps",
-    "kl_divergence", "learning_rate_factor", "multiscale_dissimilarity", "multiscale_similarity", "nearest_neighbours",
-    "neighbour_distances", "patch_features", "pipeline_score", "plant_patches", "pool_maps", "pooled_features",
-    "read_manifest", "reweighted_score", "smooth", "spread", "squared_error", "structural_dissimilarity",
-    "structural_similarity", "suggested_rate", "train",
+    "ARCHITECTURES", "AnoGAN", "Augmentation", "BACKBONES", "Backbone", "CAE", "COPYING_ARCHITECTURES", "DeepSAD",
+    "Detector", "FeatureDetector", "FeatureSVM", "FeatureSettings", "Fusion", "LatentSearch", "LearningRateSweep",
+    "LocalNeighbourSearch", "MemoryBank", "NETWORKS", "NeighbourSearch", "ReconstructionDetector", "ResidualScore",
+    "Subspace", "Trainable", "TrainingPlan", "VAEGAN", "adversarial_loss", "binary_cross_entropy", "build_autoencoder",
+    "build_dcgan_discriminator", "build_dcgan_generator", "build_decoder", "build_deep_sad_networks", "build_discriminator",
+    "build_encoder", "build_latent_encoder", "cells_to_map", "check_images", "choose_nu_and_gamma", "compute_features",
+    "copied_share", "deep_sad_centre", "deep_sad_losses", "differentiable_augmentation", "discriminator_loss",
+    "feature_cache", "feature_scale", "find_learning_rate", "fit_or_load", "gan_losses", "gaussian_kernel",
+    "gradient_penalty", "greedy_coreset", "hed_weights_file", "join_maps", "kl_divergence", "learning_rate_factor",
+    "multiscale_dissimilarity", "multiscale_similarity", "nearest_neighbours", "neighbour_distances", "patch_features",
+    "pipeline_score", "plant_patches", "pool_maps", "pooled_features", "read_manifest", "reweighted_score", "smooth",
+    "spread", "squared_error", "structural_dissimilarity", "structural_similarity", "suggested_rate", "train",
 ]

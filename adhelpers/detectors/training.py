@@ -109,7 +109,7 @@ class Augmentation:
 
 
 class Trainable(ABC):
-    """What the loop needs to know of a model.
+    """What the loop needs to know of a model. Where it says images, vectors (n, d) are allowed too.
 
     Attributes
     ----------
@@ -124,7 +124,10 @@ class Trainable(ABC):
 
     @abstractmethod
     def train_step(self, images, seed):
-        """One update on a batch (n, h, w, c); ``seed`` (2,) is the only source of randomness. Returns scalars by name."""
+        """One update on a batch (n, h, w, c); ``seed`` (2,) is the only source of randomness. Returns scalars by name.
+
+        A model that learns from labels takes those of the batch, float32 (n,), as a third argument.
+        """
 
     @abstractmethod
     def validation_step(self, images):
@@ -158,6 +161,8 @@ class TrainingPlan:
         Epochs of one cycle, for ``"cyclical"``.
     plateau : int
         Halve all learning rates after so many epochs without a better ``monitor``; 0 never does.
+    milestones : tuple of int
+        Numbers of epochs, rising, after which all learning rates are a tenth of what they were.
     """
 
     epochs: int
@@ -169,6 +174,7 @@ class TrainingPlan:
     schedule: str = "constant"
     cycle_epochs: int = 10
     plateau: int = 0
+    milestones: tuple = ()
 
     def __post_init__(self):
         for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 0), ("checkpoint_every", 1), ("seed", 0), ("cycle_epochs", 1),
@@ -177,6 +183,8 @@ class TrainingPlan:
                 raise ValueError(f"{name} must be {least} or more, not {getattr(self, name)}.")
         if self.monitor is None and (self.patience or self.plateau):
             raise ValueError("patience and plateau must be 0 where monitor is None: there is nothing that could fail to get better.")
+        if any(one < 1 for one in self.milestones) or list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones must be rising numbers of epochs from 1, not {tuple(self.milestones)}.")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, not {self.schedule!r}.")
 
@@ -213,7 +221,8 @@ def _read_checkpoint(path, trainable, plan):
         state = json.loads(arrays.pop("state").tobytes())
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not a readable checkpoint ({error}). Remove it to train from the start.") from error
-    if state["plan"] != asdict(plan):
+    # Through JSON, which makes a list of a tuple.
+    if state["plan"] != json.loads(json.dumps(asdict(plan))):
         raise ValueError(f"{path} was written with another training plan ({state['plan']}, now {asdict(plan)}). "
                          "Remove it to train from the start.")
     best = {name.removeprefix("best/"): value for name, value in arrays.items() if name.startswith("best/")}
@@ -232,7 +241,7 @@ def _epoch_order(count, batch_size, seed, epoch):
     return np.resize(order, (math.ceil(count / batch_size), batch_size))
 
 
-def train(trainable, train_images, validation_images, plan, *, checkpoint=None, show_progress=True, description="training",
+def train(trainable, train_images, validation_images, plan, *, labels=None, checkpoint=None, show_progress=True, description="training",
           tensorboard=None):
     """Train, and leave the best weights in the networks.
 
@@ -242,8 +251,11 @@ def train(trainable, train_images, validation_images, plan, *, checkpoint=None, 
     Parameters
     ----------
     trainable : Trainable
-    train_images, validation_images : ndarray of float32, shape (n, h, w, c)
+    train_images, validation_images : ndarray of float32, shape (n, h, w, c) or (n, d)
+        Without validation images (None) the history has no ``val_`` columns, and nothing of them can be monitored.
     plan : TrainingPlan
+    labels : ndarray of float32, shape (n,), optional
+        Handed to ``train_step`` with each batch.
     checkpoint : str or Path, optional
         Written every few epochs, continued from where it exists, removed at the end by the caller.
     show_progress : bool
@@ -267,8 +279,10 @@ def train(trainable, train_images, validation_images, plan, *, checkpoint=None, 
     """
     batch_size = min(plan.batch_size, len(train_images))
     shape = train_images.shape[1:]
-    train_step = tf.function(trainable.train_step, input_signature=(
-        tf.TensorSpec((batch_size, *shape), tf.float32), tf.TensorSpec((2,), tf.int32)))
+    signature = [tf.TensorSpec((batch_size, *shape), tf.float32), tf.TensorSpec((2,), tf.int32)]
+    if labels is not None:
+        signature.append(tf.TensorSpec((batch_size,), tf.float32))
+    train_step = tf.function(trainable.train_step, input_signature=signature)
     validation_step = tf.function(trainable.validation_step, input_signature=(tf.TensorSpec((None, *shape), tf.float32),))
     best, state = {}, {"plan": asdict(plan), "epoch": 0, "best_value": None, "best_epoch": 0, "history": [], "halvings": 0,
                        "halved_epoch": 0, "rates": {name: float(one.learning_rate) for name, one in trainable.optimizers.items()}}
@@ -277,8 +291,9 @@ def train(trainable, train_images, validation_images, plan, *, checkpoint=None, 
     order_length = math.ceil(len(train_images) / batch_size)
 
     def set_rates(step):
-        factor = 0.5 ** state["halvings"] * learning_rate_factor(plan.schedule, step, plan.epochs * order_length,
-                                                                 plan.cycle_epochs * order_length)
+        passed = sum(step >= milestone * order_length for milestone in plan.milestones)
+        factor = 0.1 ** passed * 0.5 ** state["halvings"] * learning_rate_factor(plan.schedule, step, plan.epochs * order_length,
+                                                                                 plan.cycle_epochs * order_length)
         for name, optimizer in trainable.optimizers.items():
             optimizer.learning_rate.assign(state["rates"][name] * factor)
 
@@ -289,7 +304,8 @@ def train(trainable, train_images, validation_images, plan, *, checkpoint=None, 
                 break
             if plan.plateau and state["epoch"] - max(state["best_epoch"], state["halved_epoch"]) >= plan.plateau:
                 state["halvings"], state["halved_epoch"] = state["halvings"] + 1, state["epoch"]
-            row = _run_epoch(train_step, validation_step, train_images, validation_images, plan, batch_size, state["epoch"], set_rates)
+            row = _run_epoch(train_step, validation_step, train_images, validation_images, labels, plan, batch_size, state["epoch"],
+                             set_rates)
             rate = float(next(iter(trainable.optimizers.values())).learning_rate)
             state["epoch"] += 1
             row = {"epoch": state["epoch"], **row, "learning_rate": rate}
@@ -335,21 +351,23 @@ def _event_writer(folder):
         writer.close()
 
 
-def _run_epoch(train_step, validation_step, train_images, validation_images, plan, batch_size, epoch, set_rates):
+def _run_epoch(train_step, validation_step, train_images, validation_images, labels, plan, batch_size, epoch, set_rates):
     started = time.monotonic()
     order = _epoch_order(len(train_images), batch_size, plan.seed, epoch)
     steps = []
     for index, batch in enumerate(order):
         step = epoch * len(order) + index
         set_rates(step)
-        steps.append(train_step(tf.constant(train_images[batch]), tf.constant((plan.seed, step), tf.int32)))
+        given = () if labels is None else (tf.constant(labels[batch]),)
+        steps.append(train_step(tf.constant(train_images[batch]), tf.constant((plan.seed, step), tf.int32), *given))
     row = {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
     sizes, parts = [], []
-    for start in range(0, len(validation_images), batch_size):
+    for start in range(0, 0 if validation_images is None else len(validation_images), batch_size):
         batch = validation_images[start:start + batch_size]
         sizes.append(len(batch))
         parts.append(validation_step(tf.constant(batch)))
-    row |= {f"val_{name}": float(np.average([part[name] for part in parts], weights=sizes)) for name in parts[0]}
+    if parts:
+        row |= {f"val_{name}": float(np.average([part[name] for part in parts], weights=sizes)) for name in parts[0]}
     row["seconds"] = time.monotonic() - started
     return row
 

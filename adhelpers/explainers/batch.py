@@ -145,7 +145,11 @@ def _digest(value):
         return value.item()
     if isinstance(value, np.ndarray):
         return [str(value.dtype), list(value.shape), hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
-    raise ValueError(f"with a store, the explainer's parameters must be numbers, strings or arrays, not {type(value).__name__}")
+    if inspect.ismethod(value):
+        # A detector's own function, such as its forward pass: the image's score stands for the detector here too.
+        return [value.__func__.__module__, value.__func__.__qualname__]
+    raise ValueError("with a store, the explainer's parameters must be numbers, strings, arrays or a detector's methods, not "
+                     f"{type(value).__name__}")
 
 
 def _key(parameters, seed, score, image, counterpart):

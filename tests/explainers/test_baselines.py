@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 import adhelpers.explainers as explainers
-from adhelpers.explainers import centre_prior, explain_with_lime, explain_with_shap, noise, residual_map, uniform
+from adhelpers.explainers import (
+    centre_prior, explain_with_gradcam, explain_with_lime, explain_with_occlusion, explain_with_shap, noise, residual_map, uniform,
+)
 
 BASELINES = [residual_map, uniform, centre_prior, noise]
 
@@ -30,7 +32,7 @@ def test_bad_pair(baseline):
         baseline(None, np.full((4, 4, 1), np.nan), np.zeros((4, 4, 1)))
 
 
-@pytest.mark.parametrize("explainer", BASELINES + [explain_with_lime, explain_with_shap])
+@pytest.mark.parametrize("explainer", BASELINES + [explain_with_lime, explain_with_shap, explain_with_occlusion, explain_with_gradcam])
 def test_all_share_one_signature_that_knows_no_ground_truth(explainer):
     parameters = inspect.signature(explainer).parameters
     assert list(parameters)[:3] == ["score", "image", "counterpart"] and parameters["seed"].default == 0

@@ -194,7 +194,7 @@ def test_what_cannot_be_stored_is_said(tmp_path):
         run(details_of_objects, images, counterparts, store=tmp_path)
     with pytest.raises(ValueError, match="set the explainer's parameters by name"):
         run(partial(counted, brightness), images, counterparts, store=tmp_path)
-    with pytest.raises(ValueError, match="parameters must be numbers, strings or arrays, not object"):
+    with pytest.raises(ValueError, match="parameters must be numbers, strings, arrays or a detector's methods, not object"):
         run(partial(counted, places=object()), images, counterparts, store=tmp_path)
     outer = 1
     with pytest.raises(ValueError, match="uses no variables of a function around it"):
