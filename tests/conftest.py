@@ -1,8 +1,31 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests, and how the whole suite is spread over two processes."""
 import os
 from pathlib import Path
 
 import pytest
+
+# Long ones first, so that both processes end at about the same time.
+_LONG_FIRST = ("notebooks/", "tests/browser/test_jupyterlab", "tests/detectors/", "tests/test_end_to_end", "tests/")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Two processes on two cores: more threads only wait for each other. Before anything imports NumPy; kernels inherit it.
+    for _name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(_name, "1")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Two processes for the whole suite; one file, or what has ``-n`` on its command line, runs as it says."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if whole and config.option.numprocesses is None and "PYTEST_XDIST_WORKER" not in os.environ:
+        config.option.numprocesses = 2
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        return next((number for number, start in enumerate(_LONG_FIRST) if item.nodeid.startswith(start)), len(_LONG_FIRST))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -196,7 +196,7 @@ def repair_test(score, images, counterparts, masks, heatmaps, threshold, *, marg
         for index in progress(tested, "repair test", enabled=show_progress):
             image, counterpart = check_pair(images[index], counterparts[index])
             weights = _weights(masks[index], margin, feather)
-            controls = _control_regions(weights == 1, feather, None if objects is None else objects[index], control_draws,
+            controls = _control_regions(weights, feather, None if objects is None else objects[index], control_draws,
                                         np.random.default_rng([seed, index]))
             areas.append(int((weights == 1).sum()))
             control_counts.append(len(controls))
@@ -403,8 +403,9 @@ def _top_weights(heatmap, total, feather):
     return _weights(ranks < low, 0, feather)
 
 
-def _control_regions(core, feather, on_object, draws, random):
-    """The shape of ``core`` at different places that its repair leaves alone; none where there is no such place."""
+def _control_regions(weights, feather, on_object, draws, random):
+    """The shape of the repair's core at different places that the repair leaves alone; none where there is no such place."""
+    core = weights == 1
     rows, columns = np.flatnonzero(core.any(axis=1)), np.flatnonzero(core.any(axis=0))
     shape = core[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
 
@@ -412,7 +413,8 @@ def _control_regions(core, feather, on_object, draws, random):
         return np.round(fftconvolve(area.astype(float), shape[::-1, ::-1].astype(float), mode="valid"))
 
     # 1.5 pixels keep even corners apart where there is no feathered edge to keep clear of.
-    free = overlap(distance_transform_edt(~core) <= max(1.5, _FEATHER_REACH * feather)) == 0
+    # Beside the core's own reach the repair's counts: its edge fades from the widened outline, not from whole pixels.
+    free = overlap((weights > 0) | (distance_transform_edt(~core) <= max(1.5, _FEATHER_REACH * feather))) == 0
     if not free.any():
         return []
     if on_object is not None:

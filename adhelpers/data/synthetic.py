@@ -8,6 +8,8 @@ sharpness or file size that a detector could use instead of the defect. ``shortc
 import difflib
 import hashlib
 import json
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -125,8 +127,18 @@ def rendered_root(category="hazelnut", cache=None, image_size=128, train_count=8
     name = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:16]
     root = cache / "rendered" / name
     # The folder appears in one move when all is written: where the note is, the images are.
-    if not (root / category / "readme.txt").is_file():
-        render_category(root, category, image_size, train_count, test_good_count, defect_count, seed, shortcut, show_progress)
+    note = root / category / "readme.txt"
+    if not note.is_file():
+        _refuse_foreign(root / category)
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root, prefix=".partial-") as own:
+            rendered = render_category(own, category, image_size, train_count, test_good_count, defect_count, seed, shortcut, show_progress)
+            try:
+                os.replace(rendered, root / category)
+            except OSError:
+                # Two notebooks at once: the other's images are the same ones, and it may be reading them already.
+                if not note.is_file():
+                    raise
     return root
 
 

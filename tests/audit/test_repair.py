@@ -2,7 +2,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from adhelpers.audit import deletion_insertion, repair_test, repaired
@@ -172,6 +172,7 @@ def test_a_heatmap_that_is_flat_beside_the_defect_is_widened_on_all_sides():
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2 ** 32 - 1), st.sampled_from([0, 1.0]), st.integers(0, 2))
+@example(1476, 1.0, 2)
 def test_controls_are_the_defects_shape_clear_of_its_repair(seed, feather, margin):
     random = np.random.default_rng(seed)
     mask = np.zeros((24, 30), dtype=bool)

@@ -186,6 +186,22 @@ def test_a_rendered_root_is_rendered_once(tmp_path, monkeypatch):
     assert rendered_root("screw", **TINY) == tmp_path / "adhelpers" / "rendered" / root.name
 
 
+def test_two_that_render_the_same_at_once_share_what_is_ready_first(tmp_path, monkeypatch):
+    save, inner = synthetic._save, []
+
+    def overtaken(path, picture):
+        if not inner:
+            # While the first one still renders, another asks for the same and finishes.
+            inner.append(path)
+            root = rendered_root("screw", tmp_path, **TINY)
+            inner.append((root / "screw" / "readme.txt").stat().st_ino)
+        save(path, picture)
+
+    monkeypatch.setattr(synthetic, "_save", overtaken)
+    root = rendered_root("screw", tmp_path, **TINY)
+    assert (root / "screw" / "readme.txt").stat().st_ino == inner[1] and [path.name for path in root.iterdir()] == ["screw"]
+
+
 def test_an_interrupted_rendering_leaves_what_was_there(tmp_path, monkeypatch):
     folder = render_category(tmp_path, "screw", **TINY)
     before = _contents(folder)
