@@ -2,6 +2,7 @@
 from .autoencoder_figures import area_tuning_curves, counterparts_grid, learning_rate_curve, segmentation_grid
 from .explore import explore
 from .export import SUMMARY_KEYS, notebook_to_html, versions, write_index, write_samples, write_summary
+from .feature_figures import contest_figure
 from .figures import (
     deletion_insertion_curves, explainer_against_explainer, ground_truth_grid, image_grid, latent_pca, reconstruction_grid,
     sample_strip, score_against_jaccard, score_separation, superpixel_overlay, training_curves,
@@ -11,7 +12,7 @@ from .gan_figures import sample_film, search_walk
 from .shortcut_figures import shortcut_figure
 
 __all__ = [
-    "SUMMARY_KEYS", "Card", "area_tuning_curves", "counterparts_grid", "deletion_insertion_curves",
+    "SUMMARY_KEYS", "Card", "area_tuning_curves", "contest_figure", "counterparts_grid", "deletion_insertion_curves",
     "explainer_against_explainer", "explore", "figure_png", "ground_truth_grid", "image_grid", "latent_pca",
     "learning_rate_curve", "notebook_to_html", "reconstruction_grid", "sample_film", "sample_strip", "score_against_jaccard",
     "score_separation", "search_walk", "segmentation_grid", "shortcut_figure", "superpixel_overlay", "training_curves",
