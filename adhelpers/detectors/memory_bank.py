@@ -1,16 +1,15 @@
 """A memory of good patches: what is far from all of them is anomalous (PatchCore)."""
 import numpy as np
 import tensorflow as tf
-from sklearn.random_projection import GaussianRandomProjection
 
 from .._progress import progress
 from .base import check_images
-from .features import FeatureDetector, FeatureSettings
+from .feature_detector import SCALINGS, FeatureDetector, feature_scale, random_projection
+from .features import FeatureSettings
 from .neighbours import CORESETS, SEARCHES, LocalNeighbourSearch, NeighbourSearch, greedy_coreset, neighbour_distances
 
 IMAGE_SCORES = ("smooth_max", "max", "reweighted")
 COUNTERPARTS = ("image", "patchwork")
-SCALINGS = ("none", "layer", "channel")
 _FILE = "bank.npz"
 _KEY_DIMENSIONS = 32
 _SAMPLE = 20_000
@@ -39,40 +38,6 @@ def reweighted_score(distance, neighbour_distances):
     """
     # The difference of logarithms: exp of a distance in the hundreds is beyond float32.
     return (1 - tf.exp(distance - tf.reduce_logsumexp(neighbour_distances, axis=1))) * distance
-
-
-def feature_scale(features, sizes, scaling):
-    """Factors that bring features to a common scale.
-
-    Parameters
-    ----------
-    features : ndarray, shape (m, d)
-        Of good images.
-    sizes : sequence of int
-        Channels of each layer; their sum is d.
-    scaling : {"none", "layer", "channel"}
-        ``"layer"``: the root mean square distance from the mean is 1 in each layer, so that layers count alike whatever the size of their
-        values; ``"channel"``: each channel's standard deviation is 1, so that channels count alike.
-
-    Returns
-    -------
-    ndarray of float32, shape (d,)
-
-    Examples
-    --------
-    >>> feature_scale(np.float32([[0, 0, 3], [2, 4, 3]]), [2, 1], "channel").tolist()
-    [1.0, 0.5, 1.0]
-    """
-    if scaling not in SCALINGS:
-        raise ValueError(f"scaling must be one of {', '.join(SCALINGS)}, not {scaling!r}.")
-    if scaling == "none":
-        return np.ones(features.shape[1], np.float32)
-    variance = np.var(features, axis=0, dtype=np.float64)
-    if scaling == "layer":
-        parts = np.split(variance, np.cumsum(sizes)[:-1])
-        variance = np.concatenate([np.full(len(one), one.sum()) for one in parts])
-    # What never varies says nothing about the scale.
-    return np.where(variance > 1e-12, 1 / np.sqrt(np.maximum(variance, 1e-12)), 1).astype(np.float32)
 
 
 class MemoryBank(FeatureDetector):
@@ -187,12 +152,12 @@ class MemoryBank(FeatureDetector):
         random = np.random.default_rng(seed)
         sample = patches[np.sort(random.permutation(len(patches))[:_SAMPLE])].astype(np.float32)
         scale = feature_scale(sample, [one.shape[-1] for one in self.backbone.network.outputs], self.parameters["scaling"])
-        keys = np.stack([_projected(one.reshape(-1, channels), scale, _KEY_DIMENSIONS, seed) for one in features])
+        keys = np.stack([random_projection(one.reshape(-1, channels), scale, _KEY_DIMENSIONS, seed) for one in features])
         share, method = self.parameters["coreset"], self.parameters["coreset_method"]
         if self.parameters["neighbourhood"] is None:
             chosen = np.arange(len(patches))
             if share < 1:
-                points = _projected(patches, scale, self.parameters["projection"], seed)
+                points = random_projection(patches, scale, self.parameters["projection"], seed)
                 chosen = np.sort(greedy_coreset(points, self._bank_count(len(patches)), method=method, seed=seed, show_progress=show_progress))
         else:
             # Place after place, as the local search takes them.
@@ -200,7 +165,7 @@ class MemoryBank(FeatureDetector):
             if share < 1:
                 wanted = self._bank_count(count)
                 order = np.stack([
-                    place[np.sort(greedy_coreset(_projected(patches[place], scale, self.parameters["projection"], seed), wanted, method=method, seed=seed))]
+                    place[np.sort(greedy_coreset(random_projection(patches[place], scale, self.parameters["projection"], seed), wanted, method=method, seed=seed))]
                     for place in progress(order, description="coreset", enabled=show_progress)])
             chosen = order.ravel()
         # Half precision is a sixteenth of a grey level, and these are only shown or pasted.
@@ -280,7 +245,7 @@ class MemoryBank(FeatureDetector):
                 parts.append(self._patchwork(features.astype(np.float32) * self._arrays["scale"]))
                 continue
             channels, seed = features.shape[-1], self.parameters["seed"]
-            keys = np.stack([_projected(one.reshape(-1, channels), self._arrays["scale"], _KEY_DIMENSIONS, seed).ravel() for one in features])
+            keys = np.stack([random_projection(one.reshape(-1, channels), self._arrays["scale"], _KEY_DIMENSIONS, seed).ravel() for one in features])
             search = NeighbourSearch(self._arrays["keys"], search="numpy", memory_limit=self.parameters["memory_limit"])
             parts.append(self._arrays["images"][search.find(keys)[1][:, 0]].astype(np.float32))
         return np.concatenate(parts)
@@ -318,13 +283,3 @@ class MemoryBank(FeatureDetector):
         self._read_backbone(folder, manifest)
         with np.load(folder / _FILE, allow_pickle=False) as file:
             self._set(dict(file))
-
-
-def _projected(points, scale, dimensions, seed):
-    """Scaled points in fewer random dimensions: float32 (m, dimensions)."""
-    if dimensions is None or dimensions >= points.shape[1]:
-        return points.astype(np.float32) * scale
-    projection = GaussianRandomProjection(dimensions, random_state=seed).fit(np.zeros((1, points.shape[1]), np.float32))
-    matrix = (projection.components_.T * scale[:, None]).astype(np.float32)
-    # In parts, because the features come in half precision and there are many.
-    return np.concatenate([points[start:start + 8192].astype(np.float32) @ matrix for start in range(0, len(points), 8192)])

@@ -2,7 +2,6 @@
 import numpy as np
 import skops.io
 import tensorflow as tf
-from scipy.stats import spearmanr
 from sklearn.covariance import LedoitWolf, ShrunkCovariance
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
@@ -13,12 +12,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-from .._progress import progress
 from .base import check_images
-from .features import POOLINGS, FeatureDetector, FeatureSettings
-from .memory_bank import SCALINGS, _projected, feature_scale
-from .neighbours import NeighbourSearch, neighbour_distances
+from .feature_detector import SCALINGS, FeatureDetector, feature_scale, random_projection
+from .features import POOLINGS, FeatureSettings
+from .neighbours import NeighbourSearch
+from .pipelines import pipeline_score
 from .residuals import smooth
+from .svm_selection import choose_nu_and_gamma
 
 LEVELS = ("image", "patch")
 MODELS = ("svm", "isolation_forest", "gaussian", "nearest")
@@ -28,86 +28,9 @@ OUTPUTS = ("decision", "log")
 _MODEL, _ARRAYS = "model.skops", "good.npz"
 # The trees of an isolation forest; every other type that is stored is on skops' own list of safe ones.
 _TRUSTED = ["sklearn.tree._tree.Tree"]
-_NU_GRID = (0.01, 0.05, 0.1, 0.2)
-# Multiples of 1 / (dimensions x variance), scikit-learn's "scale".
-_GAMMA_GRID = (0.0625, 0.25, 1.0, 4.0)
 _SELECTION_PATCHES = 3000
 _KEY_DIMENSIONS = 32
 _STEPS = 16
-
-
-def choose_nu_and_gamma(features, fit, *, nu="auto", gamma="auto", folds=5, seed=0, show_progress=False):
-    """Choose a one-class SVM's nu and gamma without any anomaly: by rejection and stability on good images that it was not fitted on.
-
-    The good images are split into folds. For each, two models are fitted on disjoint halves of the others; the share of the fold that
-    they reject, and the rank correlation of their two scores in the fold (stability), say what a setting is worth. A
-    setting is consistent if it rejects no more than nu, within two standard errors: the criterion of Tax and Müller, "A
-    consistency-based model selection for one-class classification", ICPR 2004, who take the most complex consistent model. Here it must also be
-    stable: of the consistent ones whose stability is within 0.05 of the best, the largest gamma, then the smallest nu, is taken. If
-    none is consistent, the one that exceeds its nu least.
-
-    Parameters
-    ----------
-    features : ndarray, shape (n, d) or (n, patches, d)
-        Of good images.
-    fit : callable
-        ``fit(features (m, d)) -> fit_one``, ``fit_one(nu, gamma) -> score``, ``score(features (m, d)) -> (m,)``: above 0 where rejected; gamma is a
-        multiple of 1 / (dimensions x variance). What does not depend on nu and gamma is done once in the first step.
-    nu, gamma : float or "auto"
-        A number is kept.
-    folds : int
-        Two or more.
-    seed : int
-    show_progress : bool
-
-    Returns
-    -------
-    nu, gamma : float
-    table : list of dict
-        ``nu``, ``gamma``, ``rejected`` (share), ``stability`` and ``consistent`` of each setting.
-
-    Raises
-    ------
-    ValueError
-        For fewer than six images.
-
-    Examples
-    --------
-    >>> def fit(points):
-    ...     return lambda nu, gamma: lambda others: -OneClassSVM(nu=nu, gamma=gamma).fit(points).decision_function(others)
-    >>> nu, gamma, table = choose_nu_and_gamma(np.random.default_rng(0).normal(size=(40, 2)), fit, gamma=1.0)
-    >>> nu in {row["nu"] for row in table}, gamma
-    (True, 1.0)
-    """
-    if len(features) < 6:
-        raise ValueError(f'nu="auto" and gamma="auto" need at least 6 good images to choose from, not {len(features)}; give both as numbers.')
-    dimensions = features.shape[-1]
-    parts = np.array_split(np.random.default_rng(seed).permutation(len(features)), min(folds, len(features) // 2))
-    settings = [(one, other) for one in (_NU_GRID if nu == "auto" else (nu,)) for other in (_GAMMA_GRID if gamma == "auto" else (gamma,))]
-    rejected, stability = np.zeros((len(settings), len(parts))), np.zeros((len(settings), len(parts)))
-    for number, held_out in enumerate(progress(parts, description="nu and gamma", enabled=show_progress)):
-        others = np.concatenate(parts[:number] + parts[number + 1:])
-        points = features[held_out].reshape(-1, dimensions)
-        halves = [fit(features[half].reshape(-1, dimensions)) for half in (others[::2], others[1::2])]
-        for index, setting in enumerate(settings):
-            scores = [fit_one(*setting)(points) for fit_one in halves]
-            rejected[index, number] = np.mean([(one > 0).mean() for one in scores])
-            # Scores that are all alike have no order that could be stable.
-            stability[index, number] = spearmanr(*scores).statistic if all(np.ptp(one) > 0 for one in scores) else 0.0
-    table = []
-    for (one_nu, one_gamma), rates, correlations in zip(settings, rejected, stability, strict=True):
-        rate = float(np.average(rates, weights=[len(part) for part in parts]))
-        limit = one_nu + 2 * np.sqrt(one_nu * (1 - one_nu) / len(features))
-        table.append({"nu": float(one_nu), "gamma": float(one_gamma), "rejected": rate, "stability": float(np.mean(correlations)),
-                      "consistent": bool(rate <= limit)})
-    consistent = [row for row in table if row["consistent"]]
-    if consistent:
-        best = max(row["stability"] for row in consistent)
-        stable = [row for row in consistent if row["stability"] >= best - 0.05]
-        chosen = max(stable, key=lambda row: (row["gamma"], -row["nu"]))
-    else:
-        chosen = min(table, key=lambda row: (row["rejected"] - row["nu"], -row["stability"]))
-    return chosen["nu"], chosen["gamma"], table
 
 
 class FeatureSVM(FeatureDetector):
@@ -388,7 +311,7 @@ class FeatureSVM(FeatureDetector):
         if self.parameters["level"] == "image":
             return features.astype(np.float32)
         scale = np.ones(features.shape[-1], np.float32)
-        return np.stack([_projected(one.reshape(-1, one.shape[-1]), scale, _KEY_DIMENSIONS, self.parameters["seed"]).ravel() for one in features])
+        return np.stack([random_projection(one.reshape(-1, one.shape[-1]), scale, _KEY_DIMENSIONS, self.parameters["seed"]).ravel() for one in features])
 
     def _write(self, folder):
         skops.io.dump(self.pipeline, folder / _MODEL)
@@ -416,110 +339,3 @@ def _integrated_gradients(score_of, maps, begin):
             scores = score_of(here)
         totals = [total + slope for total, slope in zip(totals, tape.gradient(scores, here), strict=True)]
     return [tf.reduce_sum(total / _STEPS * (end - start), axis=-1) for total, start, end in zip(totals, begin, maps, strict=True)]
-
-
-def pipeline_score(pipeline, output="decision"):
-    """A fitted pipeline's anomaly score as a differentiable function of the features.
-
-    Parameters
-    ----------
-    pipeline : sklearn.pipeline.Pipeline
-        Of `StandardScaler`, `PCA` and `Nystroem`, as far as there are, and `OneClassSVM`, `SGDOneClassSVM`, `LedoitWolf`, `ShrunkCovariance`,
-        `NearestNeighbors` or `IsolationForest`, which has no gradient.
-    output : {"decision", "log"}
-        As in `FeatureSVM`.
-
-    Returns
-    -------
-    callable
-        Tensor of float32, shape (n, d) to (n,); higher is more anomalous.
-
-    Examples
-    --------
-    >>> points = np.random.default_rng(0).normal(size=(30, 4))
-    >>> pipeline = Pipeline([("scaling", StandardScaler()), ("model", OneClassSVM())]).fit(points)
-    >>> score = pipeline_score(pipeline)
-    >>> bool(np.allclose(score(tf.constant(points, tf.float32)), -pipeline.decision_function(points), atol=1e-4))
-    True
-    """
-    steps = [_tensor_step(step) for step in pipeline[:-1]]
-    last = _model_score(pipeline[-1], output)
-
-    def score(features):
-        for step in steps:
-            features = step(features)
-        return last(features)
-
-    return score
-
-
-def _constant(values):
-    return tf.constant(np.asarray(values), tf.float32)
-
-
-def _tensor_step(step):
-    if isinstance(step, StandardScaler):
-        mean, scale = _constant(step.mean_), _constant(step.scale_)
-        return lambda features: (features - mean) / scale
-    if isinstance(step, PCA):
-        mean, components = _constant(step.mean_), step.components_.T
-        components = _constant(components / np.sqrt(step.explained_variance_) if step.whiten else components)
-        return lambda features: tf.matmul(features - mean, components)
-    kernel = _kernel(step.kernel, step.gamma, step.degree, step.coef0, step.components_)
-    normalization = _constant(step.normalization_.T)
-    return lambda features: tf.matmul(kernel(features), normalization)
-
-
-def _squared_distances(points):
-    centre = points.mean(axis=0)
-    # Near the origin the squared lengths keep their digits.
-    others, centre = _constant(points - centre), _constant(centre)
-    lengths = tf.reduce_sum(others**2, axis=1)
-
-    def distances(features):
-        features = features - centre
-        values = tf.reduce_sum(features**2, axis=1)[:, None] - 2 * tf.matmul(features, others, transpose_b=True) + lengths
-        return tf.maximum(values, 0.0)
-
-    return distances
-
-
-def _kernel(kind, gamma, degree, coef0, points):
-    if kind == "rbf":
-        distances = _squared_distances(points)
-        return lambda features: tf.exp(-gamma * distances(features))
-    others = _constant(points)
-    products = lambda features: tf.matmul(features, others, transpose_b=True)
-    if kind == "poly":
-        return lambda features: (gamma * products(features) + coef0) ** degree
-    return lambda features: tf.tanh(gamma * products(features) + coef0)
-
-
-def _model_score(model, output):
-    if isinstance(model, OneClassSVM):
-        weights, intercept = model.dual_coef_[0], float(model.intercept_[0])
-        if output == "log":
-            distances, logarithms = _squared_distances(model.support_vectors_), _constant(np.log(np.maximum(weights, 1e-300)))
-            boundary = np.log(-intercept)
-            return lambda features: boundary - tf.reduce_logsumexp(logarithms - model._gamma * distances(features), axis=1)
-        if model.kernel == "linear":
-            # One vector in double precision: single terms of the sum are far larger than it.
-            direction = _constant((weights @ model.support_vectors_)[:, None])
-            return lambda features: -tf.matmul(features, direction)[:, 0] - intercept
-        kernel, weights = _kernel(model.kernel, model._gamma, model.degree, model.coef0, model.support_vectors_), _constant(weights[:, None])
-        return lambda features: -tf.matmul(kernel(features), weights)[:, 0] - intercept
-    if isinstance(model, SGDOneClassSVM):
-        weights, offset = _constant(model.coef_[:, None]), float(model.offset_[0])
-        return lambda features: offset - tf.matmul(features, weights)[:, 0]
-    if isinstance(model, IsolationForest):
-        def score(features):
-            found = tf.numpy_function(lambda values: -model.score_samples(values.astype(np.float64)).astype(np.float32), [features], tf.float32,
-                                      stateful=False)
-            return tf.ensure_shape(found, (None,))
-        return score
-    if isinstance(model, NearestNeighbors):
-        search = NeighbourSearch(model._fit_X)
-        return lambda features: tf.reduce_mean(neighbour_distances(features, search, model.n_neighbors), axis=1)
-    mean, factor = _constant(model.location_), _constant(np.linalg.cholesky(model.precision_))
-    # The root has no slope at 0.
-    return lambda features: tf.sqrt(tf.reduce_sum(tf.matmul(features - mean, factor) ** 2, axis=1) + 1e-12)

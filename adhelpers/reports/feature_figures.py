@@ -1,5 +1,5 @@
 """Figures of the notebook on pretrained features."""
-from ._style import FAINT, GOOD, INK, headline, new_figure, styled
+from ._style import FAINT, GOOD, INK, new_figure, one_line, styled
 
 
 @styled
@@ -43,6 +43,6 @@ def contest_figure(estimates, aurocs, title="Who ranks defective above good?"):
     lowest = min(0.45, *(estimate.low for estimate in estimates.values()), *(min(values) for values in aurocs.values()))
     axis.set(xlim=(lowest - 0.02, 1.01), ylim=(len(estimates) - 0.5, -0.5), yticks=range(len(estimates)), yticklabels=list(estimates),
              xlabel="image AUROC (dashed: chance)")
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28 if len(estimates) < 5 else -0.2), ncols=2)
-    headline(figure, title)
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.suptitle(one_line(title), fontweight="bold", x=0.01, ha="left")
     return figure

@@ -6,6 +6,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 
 from adhelpers.detectors import MemoryBank, feature_cache, feature_scale, reweighted_score
+from adhelpers.detectors import backbones
 from adhelpers.detectors import features as features_module
 
 SIZE = 64
@@ -192,7 +193,7 @@ def test_stored_and_loaded_scores_are_equal(tmp_path, parameters):
 def test_other_weights_in_the_same_place_are_refused(tmp_path, monkeypatch):
     detector = fitted(coreset=0.2)
     detector.save(tmp_path / "bank")
-    monkeypatch.setattr(features_module, "_assign_hed", lambda network, path: None)
+    monkeypatch.setattr(backbones, "_assign_hed", lambda network, path: None)
     with pytest.raises(ValueError, match="fitted on features of weights with SHA-256"):
         MemoryBank.load(tmp_path / "bank")
 
