@@ -8,6 +8,7 @@ from PIL import Image, UnidentifiedImageError
 from scipy import ndimage, stats
 from skimage.filters import threshold_otsu
 
+from adhelpers.metrics.comparison import holm
 from adhelpers.metrics.intervals import checked_resampling, percentile_interval, resample_counts
 
 SIGNIFICANCE = 0.05
@@ -216,7 +217,7 @@ def probe_shortcuts(statistics, labels, resamples=1000, seed=0):
         rows.append((name, auroc, direction, *interval, p_value))
     table = pd.DataFrame(rows, columns=["statistic", "auroc", "direction", "separability", "low", "high", "p_value"])
     raw = table["p_value"].to_numpy(copy=True)
-    table["p_value"] = _holm(raw)
+    table["p_value"] = holm(raw)
     table["significant"] = table["p_value"] < SIGNIFICANCE
     table = table.sort_values("separability", ascending=False, kind="stable", ignore_index=True)
     return ShortcutProbe(table, table["statistic"].iloc[0], _meaning(table, anomalous, np.isfinite(raw).sum()))
@@ -269,15 +270,6 @@ def _resampled_means(wins, anomalous, blocks):
     """The mean over pairs in each bootstrap resample: pairs count as often as both their images were drawn."""
     sums = [((block[:, ~anomalous] @ wins) * block[:, anomalous]).sum(axis=1) for block in blocks]
     return np.concatenate(sums) / wins.size
-
-
-def _holm(p_values):
-    """Holm's correction; NaN (nothing to test) becomes 1 and does not count."""
-    corrected = np.ones(len(p_values))
-    tested = np.flatnonzero(np.isfinite(p_values))
-    order = tested[np.argsort(p_values[tested])]
-    corrected[order] = np.minimum(1, np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1)))
-    return corrected
 
 
 def _words(name):

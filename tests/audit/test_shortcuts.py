@@ -11,7 +11,6 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from adhelpers.audit import image_statistics, probe_shortcuts, shortcut_dependence
-from adhelpers.audit.shortcuts import _holm
 from adhelpers.data import load_category, rendered_root
 from adhelpers.metrics import bootstrap, image_auroc
 
@@ -137,11 +136,6 @@ def test_p_values_are_exact_for_few_images():
     probe = probe_shortcuts(pd.DataFrame({"noise": np.arange(6)}), [0, 0, 0, 1, 1, 1], resamples=2)
     assert probe.table["p_value"].tolist() == pytest.approx([0.1])
     assert probe.sentence.startswith("No trivial statistic") and "3 good and 3 defective" in probe.sentence
-
-
-def test_holm_by_hand():
-    assert _holm(np.array([0.01, 0.04, np.nan, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 1, 0.06, 0.02])
-    assert _holm(np.array([np.nan, np.nan])).tolist() == [1, 1]
 
 
 def test_looking_at_many_finds_something_in_at_most_one_of_twenty():
