@@ -226,7 +226,7 @@ def overview(category, per_type=4):
     return image_grid(test.images[chosen], test.types[chosen], title="Test images")
 
 
-def reconstructions(category, assessment, indices):
+def reconstructions(category, assessment, indices, names=("image", "reconstruction", "anomaly map")):
     """Test images beside their counterparts and anomaly maps.
 
     Parameters
@@ -235,6 +235,8 @@ def reconstructions(category, assessment, indices):
     assessment : Assessment
     indices : sequence of int
         Which test images.
+    names : tuple of str
+        Of the three pictures.
 
     Returns
     -------
@@ -243,7 +245,7 @@ def reconstructions(category, assessment, indices):
     test = category.test
     return reconstruction_grid(test.images[indices], assessment.counterparts[indices], assessment.anomaly_maps[indices],
                                test.types[indices], assessment.scores[indices], None if test.masks is None else test.masks[indices],
-                               title=assessment.title[:1].upper() + assessment.title[1:])
+                               title=assessment.title[:1].upper() + assessment.title[1:], names=names)
 
 
 def sample_table(category, assessment, audit=None, explanations=None):
