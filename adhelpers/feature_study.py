@@ -1,6 +1,7 @@
 """The steps of the notebook on pretrained features that no other has: the published way, and a contest of detectors."""
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -86,18 +87,32 @@ class Contest:
     types: np.ndarray
     seed: int
 
+    @cached_property
     def aurocs(self):
         """The AUROC of each detector and seed: dict of str to list of float."""
         return {title: [image_auroc(one, self.labels) for one in scores] for title, scores in self.scores.items()}
 
+    @cached_property
+    def ranked(self):
+        """The detectors by their mean AUROC, the winner first: list of str."""
+        return sorted(self.scores, key=lambda title: -np.mean(self.aurocs[title]))
+
+    @cached_property
     def estimates(self):
         """The mean AUROC over the seeds with the interval that other test images would give: dict of str to Estimate."""
         return {title: bootstrap(lambda *arrays: np.mean([image_auroc(one, arrays[-1]) for one in arrays[:-1]]), *scores, self.labels,
                                  stratify=self.types, seed=self.seed) for title, scores in self.scores.items()}
 
-    def winner(self):
-        """The detector with the highest mean AUROC."""
-        return max(self.scores, key=lambda title: np.mean(self.aurocs()[title]))
+    @cached_property
+    def against_winner(self):
+        """For each other detector its difference to the winner and the p-value, corrected for their number: dict of str to (Estimate, float)."""
+        tests = {title: self.compare(title, self.ranked[0]) for title in self.ranked[1:]}
+        corrected = holm([one.p_value for one in tests.values()])
+        return {title: (test.difference, float(p_value)) for (title, test), p_value in zip(tests.items(), corrected, strict=True)}
+
+    def compare(self, first, second):
+        """The paired test of two detectors, see `adhelpers.metrics.compare_aurocs`."""
+        return compare_aurocs(self.scores[first], self.scores[second], self.labels)
 
     def table(self):
         """A row for each detector, the best first: AUROC, its spread over the seeds, and the paired test against the winner.
@@ -106,33 +121,15 @@ class Contest:
         -------
         pandas.DataFrame
         """
-        aurocs, estimates, winner = self.aurocs(), self.estimates(), self.winner()
-        ranked = sorted(self.scores, key=lambda title: (title != winner, -np.mean(aurocs[title])))
-        tests = {title: compare_aurocs(self.scores[title], self.scores[winner], self.labels) for title in ranked[1:]}
-        corrected = dict(zip(tests, holm([one.p_value for one in tests.values()]), strict=True))
-        return pd.DataFrame.from_dict({title: {
-            "image AUROC, mean over seeds": estimate_text(estimates[title]),
-            "by seed": " ".join(f"{value:.3f}" for value in aurocs[title]),
-            "against the winner": "" if title == winner else f"{tests[title].difference.value:+.3f}",
-            "p, paired and corrected": "" if title == winner else f"{corrected[title]:.3g}"} for title in ranked}, orient="index")
-
-    def sentence(self, first, second):
-        """Which of two detectors ranks better on these images, in a sentence that is true for the data.
-
-        Parameters
-        ----------
-        first, second : str
-
-        Returns
-        -------
-        str
-        """
-        test = compare_aurocs(self.scores[first], self.scores[second], self.labels)
-        means = {title: np.mean(self.aurocs()[title]) for title in (first, second)}
-        said = (f"does not differ from that of {second} by more than these images leave to chance" if test.p_value > SIGNIFICANCE else
-                f"is {'better' if test.difference.value > 0 else 'worse'} than that of {second}")
-        return (f"The AUROC of {first} ({means[first]:.3f}) {said} ({means[second]:.3f}; difference {test.difference.value:+.3f} "
-                f"[{test.difference.low:+.3f}, {test.difference.high:+.3f}], p = {test.p_value:.2g}).")
+        rows = {}
+        for title in self.ranked:
+            row = rows[title] = {"image AUROC, mean over seeds": estimate_text(self.estimates[title]),
+                                 "by seed": " ".join(f"{value:.3f}" for value in self.aurocs[title]),
+                                 "against the winner": "", "p, paired and corrected": ""}
+            if title in self.against_winner:
+                difference, p_value = self.against_winner[title]
+                row |= {"against the winner": f"{difference.value:+.3f}", "p, paired and corrected": f"{p_value:.3g}"}
+        return pd.DataFrame.from_dict(rows, orient="index")
 
     def sentences(self, claims=()):
         """Who won, and what becomes of some claims that one detector is better than another.
@@ -146,15 +143,19 @@ class Contest:
         -------
         list of str
         """
-        table, winner = self.table(), self.winner()
-        beaten = [title for title in table.index[1:] if float(table.loc[title, "p, paired and corrected"]) <= SIGNIFICANCE]
+        winner = self.ranked[0]
+        beaten = [title for title, (_, p_value) in self.against_winner.items() if p_value <= SIGNIFICANCE]
         said = "none of the others is shown to be worse" if not beaten else f"shown to be worse (p at most 0.05, corrected): {', '.join(beaten)}"
-        found = [f"{winner} has the highest AUROC, {table.iloc[0, 0]}; {said}."]
+        found = [f"{winner} has the highest AUROC, {estimate_text(self.estimates[winner])}; {said}."]
         for first, second in claims:
-            test = compare_aurocs(self.scores[first], self.scores[second], self.labels)
-            verdict = ("holds on these images" if test.p_value <= SIGNIFICANCE and test.difference.value > 0 else
-                       "is refuted on these images" if test.p_value <= SIGNIFICANCE else "is neither shown nor refuted by these images")
-            found.append(f"The claim that {first} is better than {second} {verdict}. {self.sentence(first, second)}")
+            difference, p_value = self.compare(first, second)
+            shown = p_value <= SIGNIFICANCE
+            verdict = "is neither shown nor refuted by" if not shown else "holds on" if difference.value > 0 else "is refuted on"
+            relation = ("does not differ from that of {} by more than these images leave to chance" if not shown else
+                        f"is {'better' if difference.value > 0 else 'worse'} than that of {{}}").format(second)
+            first_mean, second_mean = (np.mean(self.aurocs[title]) for title in (first, second))
+            found.append(f"The claim that {first} is better than {second} {verdict} these images. The AUROC of {first} ({first_mean:.3f}) {relation} "
+                         f"({second_mean:.3f}; difference {difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}], p = {p_value:.2g}).")
         return found
 
     def figure(self, title="Who ranks defective above good?"):
@@ -168,9 +169,7 @@ class Contest:
         -------
         matplotlib.figure.Figure
         """
-        aurocs, estimates = self.aurocs(), self.estimates()
-        ranked = list(self.table().index)
-        return contest_figure({name: estimates[name] for name in ranked}, {name: aurocs[name] for name in ranked}, title)
+        return contest_figure(*({name: values[name] for name in self.ranked} for values in (self.estimates, self.aurocs)), title)
 
 
 def run_contest(entries, models, seeds, *, seed=0, cache=nullcontext, show_progress=True):
