@@ -78,6 +78,8 @@ class Judgement:
         ``pixel_auroc`` and ``aupro``; None without masks.
     seconds : float
         Time that scoring the test set took.
+    title : str
+        As in `adhelpers.study.Assessment`.
     """
 
     scores: np.ndarray
@@ -86,6 +88,12 @@ class Judgement:
     detection: DetectionReport
     pixels: dict | None
     seconds: float
+    title: str = "Deep SAD"
+
+    @property
+    def flags(self):
+        """Which test samples are flagged: bool (n,)."""
+        return self.threshold.flag(self.scores)
 
 
 def judge(category, detector, *, quantile=0.95, seed=0):
@@ -192,30 +200,6 @@ def overview(category, count=16):
     chosen = np.concatenate([np.flatnonzero(category.known == told)[:count] for told in (0, 1, -1)])
     told = {0: "unlabelled", 1: "known normal", -1: "known anomaly"}
     return image_grid(category.train.images[chosen], [told[int(one)] for one in category.known[chosen]], columns=8, title="Training samples")
-
-
-def sample_table(category, judgement):
-    """A row for each test sample: name, class, label, score, and the decision.
-
-    Parameters
-    ----------
-    category : SemiSupervisedCategory
-    judgement : Judgement
-
-    Returns
-    -------
-    pandas.DataFrame
-    """
-    test, flags = category.test, judgement.threshold.flag(judgement.scores)
-    return pd.DataFrame({"name": test.names, "type": test.types, "label": test.labels, "score": judgement.scores, "flagged": flags,
-                         "correct": flags == (test.labels == 1)})
-
-
-def summary_parts(category, judgement):
-    """The parts of ``summary.json`` that follow from a judgement, as keywords for `adhelpers.suite.Run.summary`."""
-    pixels = judgement.pixels or {}
-    return {"detector": "Deep SAD", "data": category, "image_auroc": judgement.detection.auroc, "pixel_auroc": pixels.get("pixel_auroc"),
-            "aupro": pixels.get("aupro"), "threshold": judgement.threshold, "confusion": judgement.detection.confusion}
 
 
 def compare_baselines(category, detector, judgement, *, seed=0):

@@ -152,14 +152,3 @@ def overview(task, per_class=4):
                for name in ("defects", "tags")}
     return explanation_grid(images, None, titles, columns=2 * per_class, title="Images, their faults (blue) and tags (pink)"
                             if any(one is not None for one in regions.values()) else "Images", **regions)
-
-
-def listed(text):
-    """The names in a text with commas between: tuple of str.
-
-    Examples
-    --------
-    >>> listed("SHAP, residual map,")
-    ('SHAP', 'residual map')
-    """
-    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -4,6 +4,7 @@ import pandas as pd
 from .data import semi_supervised
 from .detectors import DeepSAD, fit_or_load
 from .metrics import image_auroc
+from .text import listed
 
 # Ruff et al., "Deep semi-supervised anomaly detection", ICLR 2020: mean AUROC on the whole MNIST, without pollution.
 PUBLISHED_MNIST = pd.DataFrame({"ratio": [0.0, 0.01, 0.05, 0.1], "auroc": [0.928, 0.964, 0.967, 0.969]})
@@ -33,9 +34,9 @@ def run_curve(labelled, models, detector, split, *, ratios=(0.0, 0.01, 0.05, 0.1
     pandas.DataFrame
         A row a training: ``normal_class``, ``seed``, ``ratio``, ``known_outlier_class``, ``known`` (how many anomalies are known), ``auroc``.
     """
-    chosen = sorted(set(map(str, labelled.classes))) if classes == "all" else [one.strip() for one in classes.split(",")]
+    chosen = sorted(set(map(str, labelled.classes))) if classes == "all" else listed(classes) or (split["normal_class"],)
     rows = []
-    for normal_class in [one or split["normal_class"] for one in chosen]:
+    for normal_class in chosen:
         for seed in range(first_seed, first_seed + seeds):
             for ratio in ratios:
                 category = semi_supervised(labelled, **split | {"normal_class": normal_class, "ratio_known_outlier": ratio, "seed": seed})

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from adhelpers import deep_sad_study
+from adhelpers import deep_sad_study, study
 from adhelpers.data import load_labelled, semi_supervised
 from adhelpers.detectors import DeepSAD
 from adhelpers.metrics import image_auroc
@@ -124,7 +124,7 @@ def test_a_configuration_that_is_none_is_refused(tmp_path):
 
 
 def test_a_row_for_each_test_sample(made):
-    table = deep_sad_study.sample_table(made.category, made.judged)
+    table = study.sample_table(made.category, made.judged)
     assert len(table) == len(made.category.test) and (table["flagged"] == (made.judged.scores > made.judged.threshold.value)).all()
     assert (table["correct"] == (table["flagged"] == (table["label"] == 1))).all()
-    assert deep_sad_study.summary_parts(made.category, made.judged)["image_auroc"] is made.judged.detection.auroc
+    assert study.summary_parts(made.category, made.judged)["image_auroc"] is made.judged.detection.auroc

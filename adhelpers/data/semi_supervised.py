@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from ..text import listed
 from ._reading import GOOD
 from .images import Category, ImageSet
 
@@ -117,7 +118,7 @@ class SemiSupervisedCategory(Category):
 
 
 def _class_list(text, name, present):
-    chosen = [part.strip() for part in str(text).split(",") if part.strip()]
+    chosen = list(listed(text))
     wrong = [one for one in chosen if one not in present]
     if wrong:
         raise ValueError(f"{name}: there is no class {wrong[0]!r}; the classes are {', '.join(present)}.")
