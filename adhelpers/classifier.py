@@ -9,10 +9,11 @@ import pandas as pd
 import tensorflow as tf
 from keras import layers
 
-from ._files import replacing_folder, sha256, write_json
+from ._files import replacing_folder
 from .detectors import Augmentation, TrainingPlan, train
-from .detectors.base import MANIFEST, check_images, read_manifest
-from .detectors.training import Trainable
+from .detectors.base import check_images, load_weights, read_manifest, write_manifest
+from .detectors.stored import found_or_fitted
+from .detectors.training import Trainable, adam
 
 _BATCH = 128
 _POOLINGS = {"maximum": layers.GlobalMaxPooling2D, "average": layers.GlobalAveragePooling2D}
@@ -189,9 +190,7 @@ class Classifier:
         keras.utils.set_random_seed(self.parameters["seed"])
         self.image_shape, self.class_names = images.images.shape[1:], images.class_names
         self._build()
-        optimizer = keras.optimizers.Adam(self.parameters["learning_rate"])
-        # Built before training: an optimiser that is built later cannot take its state from a checkpoint.
-        optimizer.build(self.network.trainable_variables)
+        optimizer = adam(self.parameters["learning_rate"], self.network)
         training = _Training(self.network, self._augmentation, self.parameters["label_smoothing"], self.parameters["weight_decay"],
                              len(images) / (len(images.class_names) * np.bincount(images.labels, minlength=len(images.class_names))), optimizer)
         self.history = train(training, images.images, None, self._plan, labels=images.labels.astype(np.float32), checkpoint=checkpoint,
@@ -223,9 +222,7 @@ class Classifier:
         with replacing_folder(folder) as temporary:
             self.network.save_weights(temporary / "classifier.weights.h5")
             self.history.to_csv(temporary / "history.csv", index=False)
-            files = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
-            write_json(temporary / MANIFEST, {"detector": type(self).__name__, "parameters": self.parameters, "class_names": list(self.class_names),
-                                              "image_shape": list(self.image_shape), "files": files})
+            write_manifest(temporary, self, class_names=list(self.class_names))
         self.folder = Path(folder)
 
     @classmethod
@@ -245,11 +242,7 @@ class Classifier:
         classifier = cls(**manifest["parameters"])
         classifier.image_shape, classifier.class_names = tuple(manifest["image_shape"]), tuple(manifest["class_names"])
         classifier._build()
-        weights = Path(folder) / "classifier.weights.h5"
-        try:
-            classifier.network.load_weights(weights)
-        except (ValueError, KeyError, OSError) as error:
-            raise ValueError(f"{weights} does not fit the network that the manifest describes: it belongs to another architecture.") from error
+        load_weights(classifier.network, Path(folder) / "classifier.weights.h5")
         classifier.history, classifier.folder = pd.read_csv(Path(folder) / "history.csv"), Path(folder)
         return classifier
 
@@ -274,11 +267,4 @@ def fit_or_load_classifier(classifier, images, models, name, *, show_progress=Tr
     """
     identity = json.dumps([type(classifier).__name__, classifier.parameters, images.fingerprint], sort_keys=True)
     folder = Path(models) / name / "classifier" / hashlib.sha256(identity.encode()).hexdigest()[:12]
-    if (folder / MANIFEST).is_file():
-        return type(classifier).load(folder)
-    checkpoint = folder.with_suffix(".checkpoint.npz")
-    classifier.fit(images, checkpoint=checkpoint, show_progress=show_progress)
-    classifier.save(folder)
-    for leftover in (checkpoint, checkpoint.with_suffix(".csv")):
-        leftover.unlink(missing_ok=True)
-    return classifier
+    return found_or_fitted(classifier, folder, lambda checkpoint: classifier.fit(images, checkpoint=checkpoint, show_progress=show_progress))

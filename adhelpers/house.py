@@ -13,7 +13,7 @@ from .audit import audit_agreement, review_labels
 from .data import load_category, rendered_root
 from .detectors import Subspace, fit_or_load
 from .detectors.base import MANIFEST, read_manifest
-from .detectors.training import stored_folder
+from .detectors.stored import stored_folder
 from .explainers import explain_images, explain_with_gradcam, explain_with_lime, explain_with_occlusion, explain_with_shap, noise, residual_map
 from .explanation_study import fit_explanation_detector, map_inputs
 from .metrics import Threshold, normal_quantile

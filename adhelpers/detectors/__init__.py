@@ -10,6 +10,7 @@ from .feature_detector import FeatureDetector, cells_to_map, feature_scale, rand
 from .features import FeatureSettings, compute_features, feature_cache, join_maps, patch_features, pool_maps, pooled_features
 from .fusion import Fusion
 from .gan_training import differentiable_augmentation, gan_losses, gradient_penalty, spread
+from .integrated_gradients import integrated_gradients
 from .latent_search import LatentSearch
 from .learning_rate import LearningRateSweep, find_learning_rate, learning_rate_factor, suggested_rate
 from .losses import (
@@ -23,9 +24,10 @@ from .pipelines import pipeline_score
 from .residuals import ReconstructionDetector, ResidualScore, smooth
 from .shallow import SHALLOW_METHODS, ShallowModel, fit_shallow
 from .similarity import gaussian_kernel, multiscale_similarity, structural_similarity
+from .stored import fit_or_load
 from .subspace import Subspace, plant_patches
 from .svm_selection import choose_nu_and_gamma
-from .training import Augmentation, Trainable, TrainingPlan, fit_or_load, train
+from .training import Augmentation, Trainable, TrainingPlan, train
 from .vae_gan import VAEGAN, build_decoder, build_discriminator, build_encoder
 
 __all__ = [
@@ -38,8 +40,8 @@ __all__ = [
     "check_images", "choose_nu_and_gamma", "compute_features", "copied_share", "deep_sad_centre", "deep_sad_losses",
     "differentiable_augmentation", "discriminator_loss", "feature_cache", "feature_scale", "find_learning_rate",
     "fit_or_load", "fit_shallow", "gan_losses", "gaussian_kernel", "gradient_penalty", "greedy_coreset", "hed_weights_file",
-    "join_maps", "kl_divergence", "learning_rate_factor", "multiscale_dissimilarity", "multiscale_similarity",
-    "nearest_neighbours", "neighbour_distances", "patch_features", "pipeline_score", "plant_patches", "pool_maps",
-    "pooled_features", "random_projection", "read_manifest", "reweighted_score", "smooth", "spread", "squared_error",
-    "structural_dissimilarity", "structural_similarity", "suggested_rate", "train",
+    "integrated_gradients", "join_maps", "kl_divergence", "learning_rate_factor", "multiscale_dissimilarity",
+    "multiscale_similarity", "nearest_neighbours", "neighbour_distances", "patch_features", "pipeline_score",
+    "plant_patches", "pool_maps", "pooled_features", "random_projection", "read_manifest", "reweighted_score", "smooth",
+    "spread", "squared_error", "structural_dissimilarity", "structural_similarity", "suggested_rate", "train",
 ]

@@ -10,12 +10,12 @@ import pandas as pd
 import tensorflow as tf
 
 from .._progress import progress
-from .base import Detector, check_images
+from .base import Detector, check_images, load_weights
 from .dcgan import build_dcgan_discriminator, build_dcgan_generator, build_latent_encoder, check_sides
 from .gan_training import EncoderTraining, GanTraining, spread, unfused_layers
 from .latent_search import SCHEDULES, LatentSearch
 from .residuals import smooth
-from .training import PRECISIONS, Augmentation, TrainingPlan, train
+from .training import PRECISIONS, Augmentation, TrainingPlan, adam, remove_checkpoint, train
 
 SCORES = ("anogan", "residual", "feature", "discriminator", "smooth_max")
 STARTS = ("random", "encoder")
@@ -251,10 +251,7 @@ class AnoGAN(Detector):
         return self
 
     def _adam(self, network, rate):
-        optimizer = keras.optimizers.Adam(rate, beta_1=_ADAM_MOMENTUM)
-        # Built before training: an optimiser that is built later cannot take its state from a checkpoint.
-        optimizer.build(self.networks[network].trainable_variables)
-        return optimizer
+        return adam(rate, self.networks[network], beta_1=_ADAM_MOMENTUM)
 
     def _gan_training(self):
         parameters = self.parameters
@@ -273,9 +270,7 @@ class AnoGAN(Detector):
         plan = self._plan("encoder_epochs", monitor="val_loss", schedule="cosine")
         self.encoder_history = train(training, images, validation, plan, checkpoint=checkpoint, show_progress=show_progress,
                                      description="encoder")
-        if checkpoint is not None:
-            for leftover in (checkpoint, checkpoint.with_suffix(".csv")):
-                leftover.unlink(missing_ok=True)
+        remove_checkpoint(checkpoint)
 
     def _noise(self, count, stream):
         """Noise that follows from the seed: 0 for the search's starts, 1 for the film, 2 for samples."""
@@ -432,11 +427,7 @@ class AnoGAN(Detector):
     def _read(self, folder, manifest):
         self._build()
         for name, network in self.networks.items():
-            try:
-                network.load_weights(folder / f"{name}.weights.h5")
-            except (ValueError, KeyError, OSError) as error:
-                raise ValueError(f"{folder / f'{name}.weights.h5'} does not fit the {name} that the manifest describes: "
-                                 "it belongs to another architecture.") from error
+            load_weights(network, folder / f"{name}.weights.h5", name)
         self.history, self.diversity = pd.read_csv(folder / "history.csv"), manifest["diversity"]
         if "encoder" in self.networks:
             self.encoder_history = pd.read_csv(folder / "encoder_history.csv")

@@ -131,11 +131,7 @@ class Detector(ABC):
         """
         self._require_fitted()
         with replacing_folder(folder) as temporary:
-            extra = self._write(temporary)
-            files = {path.relative_to(temporary).as_posix(): sha256(path) for path in sorted(temporary.rglob("*")) if path.is_file()}
-            manifest = {"detector": type(self).__name__, "parameters": self.parameters, "image_shape": list(self.image_shape),
-                        "files": files, **extra}
-            write_json(temporary / MANIFEST, manifest)
+            write_manifest(temporary, self, **self._write(temporary))
         self.folder = Path(folder)
 
     @classmethod
@@ -174,6 +170,44 @@ class Detector(ABC):
         detector._read(Path(folder), manifest)
         detector.folder = Path(folder)
         return detector
+
+
+def write_manifest(folder, model, **extra):
+    """Write the manifest of a model whose files are all in the folder: what it is, its parameters, and each file's SHA-256.
+
+    Parameters
+    ----------
+    folder : Path
+    model : object
+        Its class's name, its ``parameters`` and its ``image_shape`` are written.
+    **extra
+        More plain values.
+    """
+    files = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    write_json(folder / MANIFEST, {"detector": type(model).__name__, "parameters": model.parameters, "image_shape": list(model.image_shape),
+                                   "files": files, **extra})
+
+
+def load_weights(network, path, name="network"):
+    """Take a network's weights from a file.
+
+    Parameters
+    ----------
+    network : keras.Model
+    path : Path
+        Ends in ``.weights.h5``.
+    name : str
+        What the network is called in an error.
+
+    Raises
+    ------
+    ValueError
+        If the file belongs to another architecture.
+    """
+    try:
+        network.load_weights(path)
+    except (ValueError, KeyError, OSError) as error:
+        raise ValueError(f"{path} does not fit the {name} that the manifest describes: it belongs to another architecture.") from error
 
 
 def read_manifest(folder):

@@ -5,11 +5,11 @@ import pandas as pd
 import tensorflow as tf
 from keras import layers
 
-from .base import check_images
+from .base import check_images, load_weights
 from .learning_rate import find_learning_rate
 from .losses import multiscale_dissimilarity, squared_error, structural_dissimilarity
 from .residuals import ReconstructionDetector
-from .training import PRECISIONS, Augmentation, Trainable, TrainingPlan, train
+from .training import PRECISIONS, Augmentation, Trainable, TrainingPlan, adam, train
 
 ARCHITECTURES = ("mvtec", "baseline", "inception", "resnet", "skip")
 # Shortcuts around the code let an anomaly through to the reconstruction, where it is no longer seen.
@@ -355,9 +355,7 @@ class CAE(ReconstructionDetector):
         except ValueError:
             self.image_shape = None
             raise
-        optimizer = keras.optimizers.Adam(parameters["learning_rate"] or 1e-3)
-        # Built before training: an optimiser that is built later cannot take its state from a checkpoint.
-        optimizer.build(self.network.trainable_variables)
+        optimizer = adam(parameters["learning_rate"] or 1e-3, self.network)
         training = _Training(self.network, _LOSSES[parameters["loss"]], self._augmentation, optimizer)
         if parameters["learning_rate"] is None:
             sweep = find_learning_rate(training, train_images, batch_size=parameters["batch_size"], seed=parameters["seed"],
@@ -380,11 +378,7 @@ class CAE(ReconstructionDetector):
 
     def _read(self, folder, manifest):
         self._build()
-        try:
-            self.network.load_weights(folder / "autoencoder.weights.h5")
-        except (ValueError, KeyError, OSError) as error:
-            raise ValueError(f"{folder / 'autoencoder.weights.h5'} does not fit the network that the manifest describes: it belongs to "
-                             "another architecture.") from error
+        load_weights(self.network, folder / "autoencoder.weights.h5")
         self.history = pd.read_csv(folder / "history.csv")
         self.found_learning_rate = manifest["found_learning_rate"]
         if self.found_learning_rate is not None:

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from .base import Detector, check_images
+from .base import Detector, check_images, load_weights
 from .deep_sad_networks import NETWORKS, build_deep_sad_networks
+from .integrated_gradients import integrated_gradients
 from .neighbours import nearest_neighbours
 from .residuals import smooth
-from .training import Augmentation, Trainable, TrainingPlan, train
+from .training import Augmentation, Trainable, TrainingPlan, adam, remove_checkpoint, train
 
 EPSILON = 1e-6
 # A coordinate of the centre nearer to zero could be met by weights of zero.
@@ -218,8 +219,9 @@ class DeepSAD(Detector):
             raise ValueError(f"{name} must be finite.")
         return samples
 
-    def _build(self):
-        self.encoder, self.decoder = build_deep_sad_networks(self.image_shape, self.parameters["network"], self.parameters["latent_dim"])
+    def _build(self, shape):
+        self.encoder, self.decoder = build_deep_sad_networks(shape, self.parameters["network"], self.parameters["latent_dim"])
+        self.image_shape = shape
         self.pretrained_encoder = keras.models.clone_model(self.encoder) if self.parameters["pretrain"] else None
         if not self.parameters["pretrain"]:
             self.decoder = None
@@ -252,35 +254,24 @@ class DeepSAD(Detector):
         labels = _checked_labels(labels, len(train_images))
         if train_images.ndim == 2 and self._augmentation.active:
             raise ValueError("rotation, shift, brightness and flip are for images; vectors take none of them.")
-        build_deep_sad_networks(train_images.shape[1:], self.parameters["network"], self.parameters["latent_dim"])
-        self.image_shape = train_images.shape[1:]
         keras.utils.set_random_seed(self.parameters["seed"])
-        self._build()
+        self._build(train_images.shape[1:])
         # It stays until the whole training is done: what is continued after it must start from the same weights.
         pretraining_checkpoint = None if checkpoint is None else Path(checkpoint).with_suffix(".pretraining.npz")
         if self.parameters["pretrain"]:
             self._pretrain(train_images, validation, pretraining_checkpoint, show_progress)
         self.centre = deep_sad_centre(self._in_batches("code", train_images))
         training = _Training(self.encoder, self.centre, self.parameters["eta"], self.parameters["weight_decay"], self._augmentation,
-                             self._adam(self.parameters["learning_rate"], self.encoder.trainable_variables))
+                             adam(self.parameters["learning_rate"], self.encoder))
         self.history = train(training, train_images, validation, self._plans[""], labels=labels, checkpoint=checkpoint,
                              show_progress=show_progress, description="Deep SAD", tensorboard=tensorboard)
         self._keep_normal(train_images[labels >= 0])
-        if pretraining_checkpoint is not None:
-            for leftover in (pretraining_checkpoint, pretraining_checkpoint.with_suffix(".csv")):
-                leftover.unlink(missing_ok=True)
+        remove_checkpoint(pretraining_checkpoint)
         return self
 
-    def _adam(self, rate, weights):
-        optimizer = keras.optimizers.Adam(rate)
-        # Built before training: an optimiser that is built later cannot take its state from a checkpoint.
-        optimizer.build(weights)
-        return optimizer
-
     def _pretrain(self, train_images, validation, checkpoint, show_progress):
-        weights = self.encoder.trainable_variables + self.decoder.trainable_variables
         training = _Pretraining(self.encoder, self.decoder, self.parameters["pretrain_weight_decay"], self._augmentation,
-                                self._adam(self.parameters["pretrain_learning_rate"], weights))
+                                adam(self.parameters["pretrain_learning_rate"], self.encoder, self.decoder))
         self.pretraining_history = train(training, train_images, validation, self._plans["pretrain_"], checkpoint=checkpoint,
                                          show_progress=show_progress, description="autoencoder")
         self.pretrained_encoder.set_weights(self.encoder.get_weights())
@@ -301,15 +292,15 @@ class DeepSAD(Detector):
         return {"code": lambda samples: self.encoder(samples, training=False),
                 "described": lambda samples: self.pretrained_encoder(samples, training=False),
                 "reconstruction": lambda samples: self.decoder(self.pretrained_encoder(samples, training=False), training=False),
-                "score": self.score_tensor}[name]
+                "score": self.score_tensor, "attributions": self._attributions}[name]
 
-    def _in_batches(self, name, samples):
+    def _in_batches(self, name, *samples):
         if name not in self._compiled:
             # Compiled once for any number of samples; keras' predict costs tens of milliseconds a call.
-            signature = (tf.TensorSpec((None, *self.image_shape), tf.float32),)
+            signature = (tf.TensorSpec((None, *self.image_shape), tf.float32),) * len(samples)
             self._compiled[name] = tf.function(self._tensor_function(name), input_signature=signature)
-        return np.concatenate([self._compiled[name](tf.constant(samples[start:start + _BATCH])).numpy()
-                               for start in range(0, len(samples), _BATCH)])
+        return np.concatenate([self._compiled[name](*(tf.constant(one[start:start + _BATCH]) for one in samples)).numpy()
+                               for start in range(0, len(samples[0]), _BATCH)])
 
     def score_tensor(self, images):
         """The score as a differentiable function of the sample: tensor of float32, shape (n,)."""
@@ -359,24 +350,10 @@ class DeepSAD(Detector):
         """
         self._require_fitted()
         images = self._checked(images, shape=self.image_shape)
-        counterparts = self.counterpart(images)
-        if "gradient" not in self._compiled:
-            signature = (tf.TensorSpec((None, *self.image_shape), tf.float32),)
-            self._compiled["gradient"] = tf.function(self._gradient, input_signature=signature)
-        difference, total = images - counterparts, np.zeros_like(images)
-        steps = self.parameters["integration_steps"]
-        for step in range(steps):
-            # The middle of each step: exact for a gradient that changes linearly.
-            places = counterparts + difference * np.float32((step + 0.5) / steps)
-            total += np.concatenate([self._compiled["gradient"](tf.constant(places[start:start + _BATCH])).numpy()
-                                     for start in range(0, len(places), _BATCH)])
-        return difference * total / steps
+        return self._in_batches("attributions", images, self.counterpart(images))
 
-    def _gradient(self, images):
-        with tf.GradientTape() as tape:
-            tape.watch(images)
-            scores = self.score_tensor(images)
-        return tape.gradient(scores, images)
+    def _attributions(self, images, counterparts):
+        return integrated_gradients(lambda one: self.score_tensor(one[0]), [images], [counterparts], self.parameters["integration_steps"])[0]
 
     def anomaly_map(self, images):
         attributions = self.attributions(images)
@@ -395,17 +372,13 @@ class DeepSAD(Detector):
         return {}
 
     def _read(self, folder, manifest):
-        self._build()
+        self._build(self.image_shape)
         files = {"encoder": self.encoder}
         if self.parameters["pretrain"]:
             files |= {"pretrained": self.pretrained_encoder, "decoder": self.decoder}
             self.pretraining_history = pd.read_csv(folder / "pretraining.csv")
         for name, network in files.items():
-            try:
-                network.load_weights(folder / f"{name}.weights.h5")
-            except (ValueError, KeyError, OSError) as error:
-                raise ValueError(f"{folder / name}.weights.h5 does not fit the network that the manifest describes: it belongs to another "
-                                 "architecture.") from error
+            load_weights(network, folder / f"{name}.weights.h5")
         self.history = pd.read_csv(folder / "history.csv")
         with np.load(folder / "normal.npz", allow_pickle=False) as stored:
             self.centre, self._bank = stored["centre"], stored["samples"]

@@ -12,6 +12,7 @@ from .features import compute_features
 from .residuals import smooth
 
 SCALINGS = ("none", "layer", "channel")
+_KEY_DIMENSIONS = 32
 _BATCH = 16
 
 
@@ -98,6 +99,39 @@ def random_projection(points, scale, dimensions, seed):
     matrix = (projection.components_.T * scale[:, None]).astype(np.float32)
     # In parts, because the features come in half precision and there are many.
     return np.concatenate([points[start:start + 8192].astype(np.float32) @ matrix for start in range(0, len(points), 8192)])
+
+
+def image_keys(features, scale, seed):
+    """Short vectors of whole images whose distances are nearly those of their patches, place by place.
+
+    Parameters
+    ----------
+    features : ndarray, shape (n, rows, columns, d)
+    scale : ndarray of float32, shape (d,)
+    seed : int
+
+    Returns
+    -------
+    ndarray of float32, shape (n, k)
+
+    Examples
+    --------
+    >>> image_keys(np.ones((3, 2, 2, 100), np.float16), np.ones(100, np.float32), seed=0).shape
+    (3, 128)
+    """
+    return np.stack([random_projection(one.reshape(-1, one.shape[-1]), scale, _KEY_DIMENSIONS, seed).ravel() for one in features])
+
+
+def check_neighbours(wanted, available):
+    """Refuse more neighbours than there are training images.
+
+    Raises
+    ------
+    ValueError
+    """
+    if available < wanted:
+        raise ValueError(f"neighbours: {wanted} nearest were asked for, but there are only {available} training images; give more good images or "
+                         "ask for fewer neighbours.")
 
 
 @lru_cache(maxsize=4)

@@ -3,6 +3,7 @@ import numpy as np
 import tensorflow as tf
 
 from .base import Detector, check_images
+from .training import remove_checkpoint
 
 _SCALES = "scales.npz"
 
@@ -60,8 +61,7 @@ class Fusion(Detector):
             if member.image_shape is None:
                 place = None if checkpoint is None else checkpoint.with_name(f"{number}-{checkpoint.name}")
                 member.fit(train, validation, checkpoint=place, show_progress=show_progress)
-                for leftover in () if place is None else (place, place.with_suffix(".csv")):
-                    leftover.unlink(missing_ok=True)
+                remove_checkpoint(place)
             elif tuple(member.image_shape) != train.shape[1:]:
                 raise ValueError(f"members: {type(member).__name__} was fitted on images of {tuple(member.image_shape)}, not {train.shape[1:]}.")
             scores = member.score(validation)

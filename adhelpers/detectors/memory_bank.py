@@ -4,14 +4,13 @@ import tensorflow as tf
 
 from .._progress import progress
 from .base import check_images
-from .feature_detector import SCALINGS, FeatureDetector, feature_scale, random_projection
+from .feature_detector import SCALINGS, FeatureDetector, check_neighbours, feature_scale, image_keys, random_projection
 from .features import FeatureSettings
 from .neighbours import CORESETS, SEARCHES, LocalNeighbourSearch, NeighbourSearch, greedy_coreset, neighbour_distances
 
 IMAGE_SCORES = ("smooth_max", "max", "reweighted")
 COUNTERPARTS = ("image", "patchwork")
 _FILE = "bank.npz"
-_KEY_DIMENSIONS = 32
 _SAMPLE = 20_000
 
 
@@ -132,10 +131,7 @@ class MemoryBank(FeatureDetector):
         """Keep the good patches; see `Detector.fit`. An open `feature_cache` is what an interrupted run goes on from."""
         train = check_images(train, name="train")
         check_images(validation, train.shape[1:], name="validation")
-        wanted = self.parameters["neighbours"]
-        if len(train) < wanted:
-            raise ValueError(f"neighbours: {wanted} nearest were asked for, but there are only {len(train)} training images; give more "
-                             "good images or ask for fewer neighbours.")
+        check_neighbours(self.parameters["neighbours"], len(train))
         self._build(train.shape[1:])
         try:
             features = self._features(train, show_progress)
@@ -152,7 +148,7 @@ class MemoryBank(FeatureDetector):
         random = np.random.default_rng(seed)
         sample = patches[np.sort(random.permutation(len(patches))[:_SAMPLE])].astype(np.float32)
         scale = feature_scale(sample, [one.shape[-1] for one in self.backbone.network.outputs], self.parameters["scaling"])
-        keys = np.stack([random_projection(one.reshape(-1, channels), scale, _KEY_DIMENSIONS, seed) for one in features])
+        keys = image_keys(features, scale, seed)
         share, method = self.parameters["coreset"], self.parameters["coreset_method"]
         if self.parameters["neighbourhood"] is None:
             chosen = np.arange(len(patches))
@@ -170,7 +166,7 @@ class MemoryBank(FeatureDetector):
             chosen = order.ravel()
         # Half precision is a sixteenth of a grey level, and these are only shown or pasted.
         return {"bank": patches[chosen], "sources": chosen.astype(np.int64), "scale": scale, "images": train.astype(np.float16),
-                "keys": keys.reshape(count, -1).astype(np.float16)}
+                "keys": keys.astype(np.float16)}
 
     def _bank_count(self, available):
         """Patches to keep, enough for what is asked of them."""
@@ -244,8 +240,7 @@ class MemoryBank(FeatureDetector):
             if self.parameters["counterpart"] == "patchwork":
                 parts.append(self._patchwork(features.astype(np.float32) * self._arrays["scale"]))
                 continue
-            channels, seed = features.shape[-1], self.parameters["seed"]
-            keys = np.stack([random_projection(one.reshape(-1, channels), self._arrays["scale"], _KEY_DIMENSIONS, seed).ravel() for one in features])
+            keys = image_keys(features, self._arrays["scale"], self.parameters["seed"])
             search = NeighbourSearch(self._arrays["keys"], search="numpy", memory_limit=self.parameters["memory_limit"])
             parts.append(self._arrays["images"][search.find(keys)[1][:, 0]].astype(np.float32))
         return np.concatenate(parts)

@@ -13,8 +13,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
 from .base import check_images
-from .feature_detector import SCALINGS, FeatureDetector, feature_scale, random_projection
+from .feature_detector import SCALINGS, FeatureDetector, check_neighbours, feature_scale, image_keys
 from .features import POOLINGS, FeatureSettings
+from .integrated_gradients import integrated_gradients
 from .neighbours import NeighbourSearch
 from .pipelines import pipeline_score
 from .residuals import smooth
@@ -31,8 +32,6 @@ _MODEL, _ARRAYS = "model.skops", "good.npz"
 # The trees of an isolation forest; every other type that is stored is on skops' own list of safe ones.
 _TRUSTED = ["sklearn.tree._tree.Tree"]
 _SELECTION_PATCHES = 3000
-_KEY_DIMENSIONS = 32
-_STEPS = 16
 
 
 class FeatureSVM(FeatureDetector):
@@ -164,9 +163,8 @@ class FeatureSVM(FeatureDetector):
         train = check_images(train, name="train")
         check_images(validation, train.shape[1:], name="validation")
         parameters = self.parameters
-        if parameters["model"] == "nearest" and len(train) < parameters["neighbours"]:
-            raise ValueError(f"neighbours: {parameters['neighbours']} nearest were asked for, but there are only {len(train)} training images; "
-                             "give more good images or ask for fewer neighbours.")
+        if parameters["model"] == "nearest":
+            check_neighbours(parameters["neighbours"], len(train))
         self._build(train.shape[1:])
         try:
             features = self._features(train, show_progress)
@@ -293,9 +291,12 @@ class FeatureSVM(FeatureDetector):
         else:
             score_of = lambda one: self._model_score(self._feature_settings.of_maps(one, self.image_shape))
             maps, begin = self.backbone.maps(images), self.backbone.maps(counterparts)
-        by_place = self._by_blocks if self.parameters["model"] == "isolation_forest" else _integrated_gradients
+        if self.parameters["model"] == "isolation_forest":
+            by_place = self._by_blocks(score_of, maps, begin)
+        else:
+            by_place = [tf.reduce_sum(one, axis=-1) for one in integrated_gradients(score_of, maps, begin)]
         total = 0.0
-        for cells in by_place(score_of, maps, begin):
+        for cells in by_place:
             # A cell's value times their number, so that the mean over pixels is the sum over cells.
             cells *= tf.cast(cells.shape[1] * cells.shape[2], tf.float32)
             total += tf.image.resize(cells[..., None], self.image_shape[:2], "nearest")[..., 0]
@@ -328,8 +329,7 @@ class FeatureSVM(FeatureDetector):
             return _pixel_keys(images)
         if self.parameters["level"] == "image":
             return features.astype(np.float32)
-        scale = np.ones(features.shape[-1], np.float32)
-        return np.stack([random_projection(one.reshape(-1, one.shape[-1]), scale, _KEY_DIMENSIONS, self.parameters["seed"]).ravel() for one in features])
+        return image_keys(features, np.ones(features.shape[-1], np.float32), self.parameters["seed"])
 
     def _write(self, folder):
         skops.io.dump(self.pipeline, folder / _MODEL)
@@ -345,17 +345,3 @@ class FeatureSVM(FeatureDetector):
 
 def _pixel_keys(images):
     return tf.image.resize(np.asarray(images, np.float32), (32, 32), antialias=True).numpy().reshape(len(images), -1)
-
-
-def _integrated_gradients(score_of, maps, begin):
-    """For each of several arrays what each place adds to the score on the straight way from ``begin``: list of (n, rows, columns)."""
-    totals = [tf.zeros_like(one) for one in maps]
-    # A loop in the graph, which would else hold the network once for each step.
-    for step in tf.range(_STEPS):
-        share = (tf.cast(step, tf.float32) + 0.5) / _STEPS
-        here = [start + share * (end - start) for start, end in zip(begin, maps, strict=True)]
-        with tf.GradientTape() as tape:
-            tape.watch(here)
-            scores = score_of(here)
-        totals = [total + slope for total, slope in zip(totals, tape.gradient(scores, here), strict=True)]
-    return [tf.reduce_sum(total / _STEPS * (end - start), axis=-1) for total, start, end in zip(totals, begin, maps, strict=True)]

@@ -1,5 +1,4 @@
 """The one training loop: augmentation, history, early stopping, best weights, checkpoints that continue bit for bit."""
-import hashlib
 import importlib.util
 import json
 import math
@@ -10,20 +9,18 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
 from .._files import replacing, write_text
 from .._progress import progress
-from .base import MANIFEST
 from .learning_rate import SCHEDULES, learning_rate_factor
 
 # Keras' dtype policy for each number format of the layers; weights are float32 in all of them.
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 FLIPS = ("none", "horizontal", "vertical", "both")
-# Raised when a change to the code makes stored detectors of the same parameters wrong.
-_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -372,55 +369,26 @@ def _run_epoch(train_step, validation_step, train_images, validation_images, lab
     return row
 
 
-def stored_folder(detector, category, models):
-    """Where `fit_or_load` keeps a detector of these parameters that was fitted on this category's images.
+def adam(rate, *networks, **options):
+    """Adam for the weights of some networks, built before training: built later it could not take its state from a checkpoint.
 
     Parameters
     ----------
-    detector : Detector
-        Fitted or not.
-    category : Category
-    models : str or Path
-
-    Returns
-    -------
-    Path
-    """
-    trained = {name: value for name, value in detector.parameters.items() if name not in detector.scoring_parameters}
-    identity = json.dumps([_FORMAT, type(detector).__name__, trained, category.fingerprint], sort_keys=True)
-    return Path(models) / category.name / detector.name / hashlib.sha256(identity.encode()).hexdigest()[:12]
-
-
-def fit_or_load(detector, category, models, *, show_progress=True, **options):
-    """Fit a detector on a category's good images, or find the one that was fitted on them before.
-
-    The place is ``models/<category>/<detector>/<hash of parameters and data>/``. Parameters that only say how a map becomes a
-    score (`Detector.scoring_parameters`) are not part of the hash: they can be changed without another training. A training that
-    was interrupted goes on from its last checkpoint.
-
-    Parameters
-    ----------
-    detector : Detector
-        Not fitted yet.
-    category : Category
-        Its ``train`` and ``validation`` images are used, its ``fingerprint`` is part of the hash.
-    models : str or Path
-        Folder for stored detectors.
-    show_progress : bool
+    rate : float
+    *networks : keras.Model
     **options
-        More arguments for the detector's ``fit``, such as ``tensorboard``.
+        As `keras.optimizers.Adam` takes them.
 
     Returns
     -------
-    Detector
-        Fitted; its ``folder`` is where it is stored, a place also for what belongs to it alone, such as its explanations.
+    keras.optimizers.Adam
     """
-    folder = stored_folder(detector, category, models)
-    if (folder / MANIFEST).is_file():
-        return type(detector).load(folder, **{name: detector.parameters[name] for name in detector.scoring_parameters})
-    checkpoint = folder.with_suffix(".checkpoint.npz")
-    detector.fit(category.train.images, category.validation.images, checkpoint=checkpoint, show_progress=show_progress, **options)
-    detector.save(folder)
-    for leftover in (checkpoint, checkpoint.with_suffix(".csv")):
+    optimizer = keras.optimizers.Adam(rate, **options)
+    optimizer.build([variable for network in networks for variable in network.trainable_variables])
+    return optimizer
+
+
+def remove_checkpoint(checkpoint):
+    """Remove a checkpoint that is no longer needed, and the history beside it; None, or one that is not there, is no error."""
+    for leftover in () if checkpoint is None else (Path(checkpoint), Path(checkpoint).with_suffix(".csv")):
         leftover.unlink(missing_ok=True)
-    return detector

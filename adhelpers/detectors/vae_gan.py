@@ -5,10 +5,10 @@ import pandas as pd
 import tensorflow as tf
 from keras import layers
 
-from .base import check_images
+from .base import check_images, load_weights
 from .losses import adversarial_loss, binary_cross_entropy, discriminator_loss, kl_divergence, squared_error
 from .residuals import ReconstructionDetector
-from .training import PRECISIONS, Augmentation, Trainable, TrainingPlan, train
+from .training import PRECISIONS, Augmentation, Trainable, TrainingPlan, adam, train
 
 # What each published or designed size means where the caller says nothing else.
 _SIZES = {
@@ -287,15 +287,10 @@ class VAEGAN(ReconstructionDetector):
         self.image_shape = train_images.shape[1:]
         self._build(train_images.mean(axis=0))
 
-        def adam(*names):
-            optimizer = keras.optimizers.Adam(parameters["learning_rate"])
-            # Built before training: an optimiser that is built later cannot take its state from a checkpoint.
-            optimizer.build([variable for name in names for variable in self.networks[name].trainable_variables])
-            return optimizer
-
-        optimizers = {"autoencoder": adam("encoder", "decoder")}
-        if "discriminator" in self.networks:
-            optimizers["discriminator"] = adam("discriminator")
+        rate, networks = parameters["learning_rate"], self.networks
+        optimizers = {"autoencoder": adam(rate, networks["encoder"], networks["decoder"])}
+        if "discriminator" in networks:
+            optimizers["discriminator"] = adam(rate, networks["discriminator"])
         self.history = train(_Training(self, optimizers), train_images, validation, self._plan(), checkpoint=checkpoint,
                              show_progress=show_progress, description="VAE-GAN")
         return self
@@ -321,9 +316,5 @@ class VAEGAN(ReconstructionDetector):
     def _read(self, folder, manifest):
         self._build(np.load(folder / "mean_image.npy", allow_pickle=False))
         for name, network in self.networks.items():
-            try:
-                network.load_weights(folder / f"{name}.weights.h5")
-            except (ValueError, KeyError, OSError) as error:
-                raise ValueError(f"{folder / f'{name}.weights.h5'} does not fit the {name} that the manifest describes: "
-                                 "it belongs to another architecture.") from error
+            load_weights(network, folder / f"{name}.weights.h5", name)
         self.history = pd.read_csv(folder / "history.csv")

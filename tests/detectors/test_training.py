@@ -4,7 +4,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from adhelpers.detectors import VAEGAN, Augmentation, Trainable, TrainingPlan
-from adhelpers.detectors.training import _epoch_order, fit_or_load, train
+from adhelpers.detectors.training import _epoch_order, train
 
 SEED = tf.constant((0, 1), tf.int32)
 
@@ -182,21 +181,6 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         small(epochs=4, checkpoint_every=2).fit(images(8), images(4), checkpoint=tmp_path / "other.npz", show_progress=False)
     assert path.read_bytes() == before and sorted(p.name for p in tmp_path.iterdir()) == ["state.csv", "state.npz"]
-
-
-def test_a_fitted_detector_is_found_again_and_not_for_other_data(tmp_path):
-    sets = SimpleNamespace(name="thing", fingerprint="a", train=SimpleNamespace(images=images(8)),
-                           validation=SimpleNamespace(images=images(4, seed=1)))
-    first = fit_or_load(small(), sets, tmp_path, show_progress=False)
-    stored = sorted((tmp_path / "thing" / "vae_gan").iterdir())
-    assert len(stored) == 1 and not list(tmp_path.rglob("*checkpoint*"))
-    again = fit_or_load(small(), sets, tmp_path, show_progress=False)
-    np.testing.assert_array_equal(again.score(sets.train.images), first.score(sets.train.images))
-    assert again.history.equals(first.history.astype(again.history.dtypes)) or np.allclose(again.history, first.history)
-    sets.fingerprint = "b"
-    fit_or_load(small(), sets, tmp_path, show_progress=False)
-    fit_or_load(small(seed=1), sets, tmp_path, show_progress=False)
-    assert len(list((tmp_path / "thing" / "vae_gan").iterdir())) == 3
 
 
 def test_without_a_monitor_the_last_weights_are_kept_and_nothing_stops_early():
