@@ -144,6 +144,8 @@ def reconstruction_grid(images, counterparts, maps, titles=None, scores=None, ma
     headline(figure, title)
     limit = float(np.nanmax(maps)) if np.isfinite(maps).any() else 1.0
     limit = limit if limit > 0 else 1.0
+    # What is noticeably below 0 somewhere; a trace of it would take half the colours from all the others.
+    signed = bool(np.isfinite(maps).any() and np.nanmin(maps) < -0.05 * limit)
     for position in range(rows * across):
         panels = axes[position // across, 3 * (position % across):3 * (position % across) + 3]
         if position >= count:
@@ -154,7 +156,7 @@ def reconstruction_grid(images, counterparts, maps, titles=None, scores=None, ma
             name_panel(ax, name, color=FAINT)
         show_image(panels[0], images[position])
         show_image(panels[1], counterparts[position])
-        drawn = show_map(panels[2], maps[position], limit)
+        drawn = show_map(panels[2], maps[position], limit, signed)
         words = [] if titles is None else [one_line(titles[position], 44)]
         words += [] if scores is None else [f"score {float(scores[position]):.4g}"]
         panels[0].annotate("   ".join(words), (0, 1), (0, 15), xycoords="axes fraction", textcoords="offset points", fontsize=8,

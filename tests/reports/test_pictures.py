@@ -156,3 +156,12 @@ def test_superpixel_overlay_fills_each_with_its_mean():
     assert yellow.any() and set(np.flatnonzero(yellow.any(axis=0))) <= {15, 16}
     with pytest.raises(ValueError, match="segments must have the image's shape"):
         pictures.superpixel_overlay(image, segments[1:])
+
+
+@pytest.mark.parametrize(("lowest", "diverging"), [(-0.5, True), (-0.001, False), (0.0, False)])
+def test_reconstruction_grid_has_one_kind_of_colours(lowest, diverging):
+    images = np.zeros((2, 8, 8, 1))
+    maps = np.stack([np.full((8, 8), 1.0), np.full((8, 8), lowest)])
+    drawn = [ax.images[0] for ax in pictures.reconstruction_grid(images, images, maps).axes if ax.images][2:6:3]
+    assert {one.get_cmap().name for one in drawn} == {_style.DIVERGING if diverging else _style.SEQUENTIAL}
+    assert {one.get_clim() for one in drawn} == {(-1.0 if diverging else 0.0, 1.0)}
