@@ -84,7 +84,8 @@ def find_runs(results, models, *, skip=(), most=0, cache=None):
             parameters, fingerprint, counts = summary["parameters"], summary["data"]["fingerprint"], summary["data"]["counts"]
             category = _load_again(summary["category"], parameters, fingerprint, counts, cache)
         except (ValueError, KeyError, TypeError, OSError) as error:
-            sentences.append(f"{name}: not used, since its images cannot be loaded again ({_first_line(error)}).")
+            why = f"its summary does not say {error}" if isinstance(error, KeyError) else _first_line(error)
+            sentences.append(f"{name}: not used, since its images cannot be loaded again ({why}).")
             continue
         if category is None:
             sentences.append(f"{name}: not used, since its images are not what they were.")
