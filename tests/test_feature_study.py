@@ -4,9 +4,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.svm import OneClassSVM
 
-from adhelpers.feature_study import Contest, published_sentences, run_contest
-from adhelpers.metrics import compare_aurocs
+from adhelpers.data import load_category, render_category
+from adhelpers.detectors import Backbone, pooled_features
+from adhelpers.feature_study import Contest, published_sentences, published_way, run_contest
+from adhelpers.metrics import compare_aurocs, image_auroc
 
 LABELS = np.repeat([0, 1], 20)
 TYPES = np.where(LABELS == 1, "spot", "good")
@@ -33,6 +36,18 @@ def test_claims_are_judged_by_the_paired_test(contest):
     assert "holds on these images" in held and "is refuted on these images" in refuted
     same = Contest({"a": contest.scores["blind"], "b": contest.scores["blind"]}, LABELS, TYPES, 0)
     assert "neither shown nor refuted" in same.sentences([("a", "b")])[1]
+
+
+def test_the_published_way_is_scikit_learns_default_on_pooled_features(tmp_path):
+    render_category(tmp_path, "metal", image_size=64, train_count=8, test_good_count=3, defect_count=1)
+    metal = load_category(tmp_path, "metal", image_size=48, illumination="none", pose="none", crop="none", validation_fraction=0.25)
+    table = published_way(metal, ["block2_conv2"], show_progress=False)
+    backbone = Backbone(weights="hed", layers=["block2_conv2"], image_shape=(48, 48, 1))
+    train, test = (pooled_features(backbone, part.images).astype(float) for part in (metal.train, metal.test))
+    scores = -OneClassSVM().fit(train).decision_function(test)
+    assert table.loc["block2_conv2", "auroc"] == pytest.approx(image_auroc(scores, metal.test.labels))
+    follows = table.filter(like="follows").iloc[0, 0]
+    assert -1 <= follows <= 1
 
 
 def test_worse_than_chance_is_said():
