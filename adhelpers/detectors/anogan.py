@@ -86,7 +86,9 @@ class AnoGAN(Detector):
     restarts : int
         Searches for each image, the best of which counts; with ``start="encoder"`` the first begins there and the others at random.
     search_rate : float
-        Of Adam in the search, at its beginning.
+        Of Adam in the search, at its beginning. With a rate that falls 0.5 and 0.8 end alike after 500 steps (real hazelnuts and
+        screws, losses within 1 %); after 90 steps from the encoder's start 0.8 was better on screws and rendered nuts (by 1 %) and
+        worse on hazelnuts at 128 x 128 (by 2 %).
     search_schedule : {"cosine", "constant"}
         Whether that rate falls over the steps or stays, as published; see `LatentSearch`.
     tolerance : float
