@@ -15,7 +15,7 @@ from .study import estimate_text
 SIGNIFICANCE = 0.05
 
 
-def published_way(category, layers, *, weights="hed", backbone="vgg16", seed=0, show_progress=True):
+def published_way(category, layers, *, weights="hed", backbone="vgg16", precision="float32", seed=0, show_progress=True):
     """A one-class SVM with scikit-learn's defaults on pooled features, one layer at a time: how well it ranks, and what it follows.
 
     Parameters
@@ -24,7 +24,7 @@ def published_way(category, layers, *, weights="hed", backbone="vgg16", seed=0, 
         As it is on disk; correct nothing.
     layers : sequence of str
         Of the backbone.
-    weights, backbone : str
+    weights, backbone, precision : str
         As in `adhelpers.detectors.Backbone`.
     seed : int
         For the bootstrap.
@@ -42,7 +42,7 @@ def published_way(category, layers, *, weights="hed", backbone="vgg16", seed=0, 
     for layer in layers:
         # scikit-learn's own defaults, none of what the detector does better.
         detector = FeatureSVM(backbone=backbone, weights=weights, layers=[layer], scaling="none", pca=None, whiten=False, nu=0.5, gamma="scale",
-                              output="decision", seed=seed)
+                              output="decision", precision=precision, seed=seed)
         detector.fit(category.train.images, category.validation.images, show_progress=show_progress)
         auroc = bootstrap(image_auroc, detector.score(test.images), test.labels, stratify=test.types, seed=seed)
         rows[layer] = {"image AUROC": estimate_text(auroc), "auroc": auroc.value,
