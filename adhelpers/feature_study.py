@@ -148,16 +148,14 @@ class Contest:
         winner = self.ranked[0]
         beaten = [title for title, (_, p_value) in self.against_winner.items() if p_value <= SIGNIFICANCE]
         said = "none of the others is shown to be worse" if not beaten else f"shown to be worse (p at most 0.05, corrected): {', '.join(beaten)}"
-        found = [f"{winner} has the highest AUROC, {estimate_text(self.estimates[winner])}; {said}."]
+        found = [f"Highest AUROC: {winner}, {estimate_text(self.estimates[winner])}; {said}."]
         for first, second in claims:
             difference, p_value = self.compare(first, second)
             shown = p_value <= SIGNIFICANCE
-            verdict = "is neither shown nor refuted by" if not shown else "holds on" if difference.value > 0 else "is refuted on"
-            relation = ("does not differ from that of {} by more than these images leave to chance" if not shown else
-                        f"is {'better' if difference.value > 0 else 'worse'} than that of {{}}").format(second)
+            verdict = "neither show nor refute it" if not shown else "confirm it" if difference.value > 0 else "refute it"
             first_mean, second_mean = (np.mean(self.aurocs[title]) for title in (first, second))
-            found.append(f"The claim that {first} is better than {second} {verdict} these images. The AUROC of {first} ({first_mean:.3f}) {relation} "
-                         f"({second_mean:.3f}; difference {difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}], p = {p_value:.2g}).")
+            found.append(f"Claim: {first} better than {second}. These images {verdict}: AUROC {first_mean:.3f} against {second_mean:.3f}, "
+                         f"difference {difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}], p = {p_value:.2g}.")
         return found
 
     def figure(self, title="Who ranks defective above good?"):

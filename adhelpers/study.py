@@ -34,6 +34,8 @@ class Assessment:
     detection : DetectionReport
     pixels : dict of str to Estimate, or None
         ``pixel_auroc`` and ``aupro``; None without masks.
+    counterpart_name : str
+        What the counterparts are, as people read it.
     """
 
     title: str
@@ -44,6 +46,7 @@ class Assessment:
     threshold: Threshold
     detection: DetectionReport
     pixels: dict | None
+    counterpart_name: str = "reconstruction"
 
     @property
     def flags(self):
@@ -89,7 +92,7 @@ def assess(title, detector, category, *, rule="normal_quantile", quantile=0.95, 
     maps = detector.anomaly_map(test.images)
     pixels = pixel_report(maps, test.masks, seed=seed) if category.has_masks else None
     return Assessment(title, validation_scores, scores, maps, detector.counterpart(test.images), threshold,
-                      detection_report(scores, test.labels, test.types, threshold, seed=seed), pixels)
+                      detection_report(scores, test.labels, test.types, threshold, seed=seed), pixels, detector.counterpart_name)
 
 
 def estimate_text(estimate):
@@ -226,7 +229,7 @@ def overview(category, per_type=4):
     return image_grid(test.images[chosen], test.types[chosen], title="Test images")
 
 
-def reconstructions(category, assessment, indices, names=("image", "reconstruction", "anomaly map")):
+def reconstructions(category, assessment, indices):
     """Test images beside their counterparts and anomaly maps.
 
     Parameters
@@ -235,8 +238,6 @@ def reconstructions(category, assessment, indices, names=("image", "reconstructi
     assessment : Assessment
     indices : sequence of int
         Which test images.
-    names : tuple of str
-        Of the three pictures.
 
     Returns
     -------
@@ -245,7 +246,8 @@ def reconstructions(category, assessment, indices, names=("image", "reconstructi
     test = category.test
     return reconstruction_grid(test.images[indices], assessment.counterparts[indices], assessment.anomaly_maps[indices],
                                test.types[indices], assessment.scores[indices], None if test.masks is None else test.masks[indices],
-                               title=assessment.title[:1].upper() + assessment.title[1:], names=names)
+                               title=assessment.title[:1].upper() + assessment.title[1:],
+                               names=("image", assessment.counterpart_name, "anomaly map"))
 
 
 def sample_table(category, assessment, audit=None, explanations=None):
@@ -277,7 +279,7 @@ def sample_table(category, assessment, audit=None, explanations=None):
 
 
 def strip_of(category, assessment, explanations, audit, index, names=("LIME", "SHAP"), titled=True, repaired=None):
-    """The strip of one test image: image, reconstruction, map, heatmaps, and where they overlap with the defect.
+    """The strip of one test image: image, counterpart, map, heatmaps, and where they overlap with the defect.
 
     Parameters
     ----------
@@ -306,7 +308,8 @@ def strip_of(category, assessment, explanations, audit, index, names=("LIME", "S
         mask=None if test.masks is None else test.masks[index],
         optimal={name: (audit.jaccards[name][index], audit.cuts[name][index]) for name in names} if audit else None,
         # One scale for all strips of a run, so that a bright map is a high score.
-        map_limit=float(np.quantile(assessment.anomaly_maps.max(axis=(1, 2)), 0.9)), repaired=(repaired or {}).get(index),
+        map_limit=float(np.quantile(assessment.anomaly_maps.max(axis=(1, 2)), 0.9)), map_floor=float(assessment.anomaly_maps.min()),
+        counterpart_name=assessment.counterpart_name, repaired=(repaired or {}).get(index),
         **(headline if titled else {}))
 
 
@@ -385,11 +388,12 @@ def on_photographs(category, assessment, indices, size=256):
     """
     test, pictures = category.test, []
     maps = assessment.anomaly_maps
-    # A score that sums over the image has a threshold that no pixel reaches.
-    limit = min(assessment.threshold.value, float(maps[list(indices)].max())) or 1.0
+    # A score that sums over the image has a threshold that no pixel reaches; distances do not begin at 0.
+    limit, floor = min(assessment.threshold.value, float(maps[list(indices)].max())), max(0.0, float(maps.min()))
+    limit = limit if limit > floor else floor + 1.0
     for index in indices:
         photograph, _ = read_image((category.root / category.name / str(test.names[index])).read_bytes())
-        strength = np.clip(test.to_original(maps[index], index) / limit, 0, 1)[..., None]
+        strength = np.clip((test.to_original(maps[index], index) - floor) / (limit - floor), 0, 1)[..., None]
         # Squared, so that the photograph shows wherever the map is low, and in the map's bright colours only, which no object has.
         opacity = 0.9 * strength ** 2
         blend = (1 - opacity) * photograph + opacity * colormaps["magma"](0.5 + 0.5 * strength[..., 0])[..., :3]

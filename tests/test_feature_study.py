@@ -32,10 +32,10 @@ def test_the_best_is_on_top_and_the_others_are_tested_against_it(contest):
 
 def test_claims_are_judged_by_the_paired_test(contest):
     won, held, refuted = contest.sentences([("sharp", "blind"), ("blind", "sharp")])
-    assert won.startswith("sharp has the highest AUROC") and "blind" in won
-    assert "holds on these images" in held and "is refuted on these images" in refuted
+    assert won.startswith("Highest AUROC: sharp") and "blind" in won
+    assert "These images confirm it: AUROC 1.000" in held and "These images refute it" in refuted
     same = Contest({"a": contest.scores["blind"], "b": contest.scores["blind"]}, LABELS, TYPES, 0)
-    assert "neither shown nor refuted" in same.sentences([("a", "b")])[1]
+    assert "neither show nor refute it" in same.sentences([("a", "b")])[1]
 
 
 def test_the_published_way_is_scikit_learns_default_on_pooled_features(tmp_path):

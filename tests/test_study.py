@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -41,6 +42,8 @@ def audited(nuts, assessed, explained):
 
 class Fixed:
     """A detector whose scores are given."""
+
+    counterpart_name = "reconstruction"
 
     def __init__(self, validation, test):
         self.answers = {len(validation): np.asarray(validation, "float32"), len(test): np.asarray(test, "float32")}
@@ -154,20 +157,28 @@ def test_the_strip_shows_each_explainer_beside_its_overlap(nuts, assessed, expla
     index = int(np.flatnonzero(nuts.test.labels)[0])
     titles = [ax.get_title("left") for ax in study.strip_of(nuts, assessed, explained, audited, index).axes]
     assert titles == ["image", "reconstruction", "anomaly map", "LIME", "SHAP", "LIME: overlap", "SHAP: overlap"]
+    other = dataclasses.replace(assessed, counterpart_name="nearest", anomaly_maps=assessed.anomaly_maps + 7)
+    strip = study.strip_of(nuts, other, explained, audited, index)
+    assert strip.axes[1].get_title("left") == "nearest"
+    assert strip.axes[2].images[0].get_clim()[0] == pytest.approx(other.anomaly_maps.min())
+    assert study.reconstructions(nuts, other, [index]).axes[1].get_title("left") == "nearest"
     repaired = {index: (assessed.counterparts[index], 0.1)}
     mended = study.strip_of(nuts, assessed, explained, audited, index, repaired=repaired).axes[3]
     assert mended.get_title("left") == "defect repaired" and "score 0.1" in [text.get_text() for text in mended.texts]
 
 
 def test_the_photograph_shows_where_the_map_is_low_and_the_map_where_it_reaches_the_threshold(nuts, assessed):
-    import dataclasses
-
     maps = np.zeros((len(nuts.test), 64, 64), "float32")
     maps[0] = assessed.threshold.value
     figure = study.on_photographs(nuts, dataclasses.replace(assessed, anomaly_maps=maps), [0, 1], size=64)
     bright, plain = (ax.images[0].get_array() for ax in figure.axes[:2])
     np.testing.assert_allclose(plain, nuts.test.images[1], atol=0.02)
     assert np.abs(bright - nuts.test.images[0]).mean() > 0.2
+    # Distances that are nowhere near 0 leave the photograph as it is where they are lowest.
+    lifted = dataclasses.replace(assessed, anomaly_maps=maps + 5, threshold=dataclasses.replace(assessed.threshold, value=assessed.threshold.value + 5))
+    again = study.on_photographs(nuts, lifted, [0, 1], size=64)
+    for one, expected in zip(again.axes[:2], (bright, plain), strict=True):
+        np.testing.assert_allclose(one.images[0].get_array(), expected, atol=1e-5)
 
 
 def test_a_threshold_may_flag_nothing(nuts):

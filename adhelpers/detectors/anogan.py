@@ -150,6 +150,7 @@ class AnoGAN(Detector):
     """
 
     name = "anogan"
+    counterpart_name = "nearest normal image"
     scoring_parameters = ("score", "feature_weight", "smoothing", "start", "steps", "restarts", "search_rate", "search_schedule",
                           "tolerance")
 

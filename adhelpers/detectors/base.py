@@ -70,9 +70,12 @@ class Detector(ABC):
         Where it is stored.
     scoring_parameters : tuple of str
         Those of ``parameters`` that training does not depend on; they can be changed in `load`.
+    counterpart_name : str
+        What the `counterpart` is, written above its picture.
     """
 
     name = "detector"
+    counterpart_name = "reconstruction"
     scoring_parameters = ()
 
     def __init__(self, **parameters):

@@ -160,6 +160,7 @@ class FeatureDetector(Detector):
         Once it is fitted or loaded.
     """
 
+    counterpart_name = "similar good image"
     _feature_settings = None
 
     def _build(self, image_shape):

@@ -91,6 +91,10 @@ class Fusion(Detector):
         return np.mean([(member.anomaly_map(images) - mean) / deviation
                         for member, mean, deviation in zip(self.members, self.means, self.deviations, strict=True)], axis=0)
 
+    @property
+    def counterpart_name(self):
+        return self.members[0].counterpart_name
+
     def counterpart(self, images):
         """The counterpart of the first member."""
         self._require_fitted()

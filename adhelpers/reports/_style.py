@@ -168,11 +168,11 @@ def show_image(ax, image):
     return ax.imshow(image, cmap="gray", vmin=0, vmax=1, aspect="auto")
 
 
-def show_map(ax, values, limit=None, signed=None):
-    """Draw a map: from 0 in the sequential colours, or, where it has negative values, centred on 0 in the diverging ones.
+def show_map(ax, values, limit=None, signed=None, floor=0.0):
+    """Draw a map: from ``floor`` in the sequential colours, or, where it has negative values, centred on 0 in the diverging ones.
 
     ``limit`` is the value of the last colour; by default the largest finite magnitude. ``signed`` says which colours; several maps with one bar
-    must agree on them. A map without a finite value says so.
+    must agree on them. A ``floor`` below 0, or not below the limit, is 0. A map without a finite value says so.
     """
     values = np.asarray(values, dtype=float)
     finite = np.isfinite(values)
@@ -181,7 +181,8 @@ def show_map(ax, values, limit=None, signed=None):
     top = float(np.abs(values[finite]).max()) if limit is None else float(limit)
     top = top if top > 0 else 1.0
     signed = values[finite].min() < 0 if signed is None else signed
-    return ax.imshow(np.where(finite, values, 0.0), cmap=DIVERGING if signed else SEQUENTIAL, vmin=-top if signed else 0.0,
+    floor = floor if 0 < floor < top else 0.0
+    return ax.imshow(np.where(finite, values, 0.0), cmap=DIVERGING if signed else SEQUENTIAL, vmin=-top if signed else floor,
                      vmax=top, aspect="auto")
 
 

@@ -15,7 +15,7 @@ __all__ = ["explore"]
 
 
 def explore(images, scores, heatmaps, masks=None, types=None, names=None, threshold=None, counterparts=None, anomaly_maps=None,
-            max_static=12):
+            max_static=12, counterpart_name="reconstruction"):
     """Look through test images and their explanations.
 
     In JupyterLab: a slider for the image, a menu for the explainer, and a slider for the threshold of its heatmap, given as the
@@ -36,10 +36,12 @@ def explore(images, scores, heatmaps, masks=None, types=None, names=None, thresh
     threshold : Threshold or float, optional
         Of the score: tells what is flagged.
     counterparts : array (n, h, w, c), optional
-        Reconstructions.
+        What a normal version of each image looks like to the detector.
     anomaly_maps : array (n, h, w), optional
     max_static : int
         At most so many images in the fixed grid, spread evenly from the lowest score to the highest.
+    counterpart_name : str
+        What the counterparts are, above their pictures.
 
     Returns
     -------
@@ -78,10 +80,10 @@ def explore(images, scores, heatmaps, masks=None, types=None, names=None, thresh
 
     if os.environ.get("ADHELPERS_STATIC", "0") not in ("", "0"):
         return _static_grid(images, scores, heatmaps, masks, describe, max_static)
-    return _browser(images, heatmaps, masks, counterparts, anomaly_maps, describe, threshold)
+    return _browser(images, heatmaps, masks, counterparts, anomaly_maps, describe, threshold, counterpart_name)
 
 
-def _browser(images, heatmaps, masks, counterparts, anomaly_maps, describe, threshold):
+def _browser(images, heatmaps, masks, counterparts, anomaly_maps, describe, threshold, counterpart_name):
     """The controls, and a picture that follows them."""
     # A slider redraws when it is let go: one picture for each pixel that it passes would arrive late and out of step.
     index = widgets.IntSlider(value=0, min=0, max=len(images) - 1, description="Image", continuous_update=False)
@@ -99,7 +101,7 @@ def _browser(images, heatmaps, masks, counterparts, anomaly_maps, describe, thre
         text.value = line + (f" &nbsp; <small>{html.escape(threshold_text(threshold))}</small>" if threshold is not None else "")
         picture.value = figure_png(_detail(
             images[at], None if counterparts is None else counterparts[at], None if anomaly_maps is None else anomaly_maps[at],
-            explainer.value, heatmap, None if masks is None else masks[at], quantile.value))
+            explainer.value, heatmap, None if masks is None else masks[at], quantile.value, counterpart_name))
 
     for control in (index, explainer, quantile):
         control.observe(redraw, names="value")
@@ -108,7 +110,7 @@ def _browser(images, heatmaps, masks, counterparts, anomaly_maps, describe, thre
 
 
 @styled
-def _detail(image, counterpart, anomaly_map, name, heatmap, mask, quantile):
+def _detail(image, counterpart, anomaly_map, name, heatmap, mask, quantile, counterpart_name="reconstruction"):
     """One image with the region that one explainer's heatmap gives at one quantile."""
     failed = np.isnan(heatmap).all()
     region = np.zeros(heatmap.shape, dtype=bool) if failed else explained_region(heatmap, np.quantile(heatmap, quantile))
@@ -125,10 +127,10 @@ def _detail(image, counterpart, anomaly_map, name, heatmap, mask, quantile):
     show_image(ax, image)
     outline(ax, mask)
     if counterpart is not None:
-        show_image(panel("reconstruction"), counterpart)
+        show_image(panel(counterpart_name), counterpart)
     if anomaly_map is not None:
         ax = panel("anomaly map")
-        show_map(ax, anomaly_map)
+        show_map(ax, anomaly_map, floor=float(np.min(anomaly_map)))
         outline(ax, mask)
     ax = panel(f"{name}, region")
     show_heatmap(ax, heatmap)

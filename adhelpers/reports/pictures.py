@@ -105,7 +105,7 @@ def reconstruction_grid(images, counterparts, maps, titles=None, scores=None, ma
     images, counterparts : array (n, h, w, c)
         Values in [0, 1].
     maps : array (n, h, w)
-        Anomaly maps. All share one colour scale, so that a faint map looks faint.
+        Anomaly maps. All share one colour scale, from the lowest value to the highest, so that a faint map looks faint.
     titles : sequence of str (n,), optional
     scores : array (n,), optional
         Written behind the titles.
@@ -144,8 +144,9 @@ def reconstruction_grid(images, counterparts, maps, titles=None, scores=None, ma
     headline(figure, title)
     limit = float(np.nanmax(maps)) if np.isfinite(maps).any() else 1.0
     limit = limit if limit > 0 else 1.0
+    floor = float(np.nanmin(maps)) if np.isfinite(maps).any() else 0.0
     # What is noticeably below 0 somewhere; a trace of it would take half the colours from all the others.
-    signed = bool(np.isfinite(maps).any() and np.nanmin(maps) < -0.05 * limit)
+    signed = floor < -0.05 * limit
     for position in range(rows * across):
         panels = axes[position // across, 3 * (position % across):3 * (position % across) + 3]
         if position >= count:
@@ -156,7 +157,7 @@ def reconstruction_grid(images, counterparts, maps, titles=None, scores=None, ma
             name_panel(ax, name, color=FAINT)
         show_image(panels[0], images[position])
         show_image(panels[1], counterparts[position])
-        drawn = show_map(panels[2], maps[position], limit, signed)
+        drawn = show_map(panels[2], maps[position], limit, signed, floor)
         words = [] if titles is None else [one_line(titles[position], 44)]
         words += [] if scores is None else [f"score {float(scores[position]):.4g}"]
         panels[0].annotate("   ".join(words), (0, 1), (0, 15), xycoords="axes fraction", textcoords="offset points", fontsize=8,
@@ -220,17 +221,17 @@ def superpixel_overlay(image, segments, title=None):
 
 @styled
 def sample_strip(image, counterpart, anomaly_map, heatmaps, mask=None, optimal=None, title="", score=None, threshold=None,
-                 map_limit=None, repaired=None):
+                 map_limit=None, map_floor=0.0, counterpart_name="reconstruction", repaired=None):
     """One sample from the image to the verdict on its explanations, side by side.
 
-    Image, reconstruction, anomaly map, the heatmap of each explainer; then for each explainer a Jaccard panel that shows, in
+    Image, counterpart, anomaly map, the heatmap of each explainer; then for each explainer a Jaccard panel that shows, in
     three colours, where its heatmap at the optimal threshold and the true defect overlap and where only one of them is. The true
     defect is outlined on the image, the map and the heatmaps.
 
     Parameters
     ----------
     image, counterpart : array (h, w, c)
-        Values in [0, 1]; ``counterpart`` is the detector's reconstruction.
+        Values in [0, 1]; ``counterpart`` is what a normal version of the image looks like to the detector.
     anomaly_map : array (h, w)
     heatmaps : dict of str to array (h, w)
         For each explainer its signed heatmap, each drawn on its own scale. Where all is NaN the panel says so.
@@ -246,6 +247,10 @@ def sample_strip(image, counterpart, anomaly_map, heatmaps, mask=None, optimal=N
         With ``score`` it tells whether the image is flagged (score > threshold).
     map_limit : float, optional
         The map value of the last colour, so that the strips of a run can be compared; by default the map's own largest.
+    map_floor : float
+        The map value of the first colour.
+    counterpart_name : str
+        What the counterpart is, above its picture.
     repaired : (array (h, w, c), float), optional
         The image after its true defect was replaced by the counterpart, and its score then.
 
@@ -280,9 +285,9 @@ def sample_strip(image, counterpart, anomaly_map, heatmaps, mask=None, optimal=N
     ax = _named(panels, "image")
     show_image(ax, image)
     outline(ax, mask)
-    show_image(_named(panels, "reconstruction"), counterpart)
+    show_image(_named(panels, counterpart_name), counterpart)
     ax = _named(panels, "anomaly map")
-    show_map(ax, anomaly_map, map_limit)
+    show_map(ax, anomaly_map, map_limit, floor=map_floor)
     outline(ax, mask)
     if repaired is not None:
         ax = _named(panels, "defect repaired")

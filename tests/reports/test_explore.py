@@ -67,8 +67,8 @@ def test_all_panels_and_a_failed_explanation(data):
     data["heatmaps"]["LIME"][0] = np.nan
     data["masks"] = None
     image = data["images"][0]
-    figure = _detail(image, image, image[..., 0], "LIME", data["heatmaps"]["LIME"][0], None, 0.9)
-    assert [ax.get_title("left") for ax in figure.axes] == ["image", "reconstruction", "anomaly map", "LIME, region", "region"]
+    figure = _detail(image, image, image[..., 0], "LIME", data["heatmaps"]["LIME"][0], None, 0.9, "counterpart")
+    assert [ax.get_title("left") for ax in figure.axes] == ["image", "counterpart", "anomaly map", "LIME, region", "region"]
     assert figure.axes[3].texts[0].get_text() == "not available"
     assert parts(explore(**data))[-1].value
 

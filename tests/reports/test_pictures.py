@@ -139,10 +139,10 @@ def test_reconstruction_grid_shares_one_scale_and_has_its_bar():
     figure = pictures.reconstruction_grid(images, 1 - images, maps, titles=["a", "b", "c"], scores=[0.1, 0.2, 0.3])
     panels, bar = figure.axes[:-1], figure.axes[-1]
     assert titles(figure)[:-1] == ["image", "reconstruction", "anomaly map"] * 3
-    assert {panels[position].images[0].get_clim() for position in (2, 5, 8)} == {(0.0, maps.max())}
+    assert {panels[position].images[0].get_clim() for position in (2, 5, 8)} == {(maps.min(), maps.max())}
     np.testing.assert_allclose(panels[4].images[0].get_array(), 1 - images[1])
     assert panels[3].texts[0].get_text() == "b   score 0.2"
-    assert bar.get_ylim() == pytest.approx((0.0, maps.max()))
+    assert bar.get_ylim() == pytest.approx((maps.min(), maps.max()))
 
 
 def test_superpixel_overlay_fills_each_with_its_mean():

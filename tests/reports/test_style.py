@@ -56,6 +56,12 @@ def test_a_map_without_negative_values_is_sequential_and_a_signed_one_is_centred
     assert signed.get_cmap().name == _style.DIVERGING and signed.get_clim() == (-3.0, 3.0)
 
 
+@pytest.mark.parametrize(("floor", "first"), [(0.5, 0.5), (-1.0, 0.0), (2.0, 0.0), (3.0, 0.0)])
+def test_the_colours_of_distances_need_not_begin_at_zero(floor, first):
+    drawn = _style.show_map(bare_panel(), np.array([[0.6, 2.0]]), floor=floor)
+    assert drawn.get_clim() == (first, 2.0)
+
+
 def test_a_heatmap_is_centred_on_zero_even_where_it_is_positive():
     drawn = _style.show_heatmap(bare_panel(), np.array([[0.0, 2.0]]))
     assert drawn.get_cmap().name == _style.DIVERGING and drawn.get_clim() == (-2.0, 2.0)
