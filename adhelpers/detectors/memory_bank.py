@@ -232,6 +232,10 @@ class MemoryBank(FeatureDetector):
             found.append(search.points(search.find(nearest, wanted)[1][0]))
         return np.stack(found)
 
+    @property
+    def counterpart_name(self):
+        return "nearest good patches" if self.parameters["counterpart"] == "patchwork" else super().counterpart_name
+
     def counterpart(self, images):
         self._require_fitted()
         images, parts = check_images(images, self.image_shape), []

@@ -143,6 +143,7 @@ def test_the_counterpart_of_a_good_image_is_itself(whole):
     good = stripes(6)
     np.testing.assert_allclose(whole.counterpart(good), good, atol=3e-4)
     np.testing.assert_allclose(fitted(counterpart="patchwork").counterpart(good), good, atol=3e-4)
+    assert [fitted(counterpart=one).counterpart_name for one in ("image", "patchwork")] == ["similar good image", "nearest good patches"]
 
 
 @pytest.mark.parametrize("radius", [None, 0])
