@@ -91,8 +91,10 @@ def assess(title, detector, category, *, rule="normal_quantile", quantile=0.95, 
         threshold = {"gmean": gmean_threshold, "midpoint": midpoint_threshold}[rule](scores, test.labels)
     maps = detector.anomaly_map(test.images)
     pixels = pixel_report(maps, test.masks, seed=seed) if category.has_masks else None
+    # A detector from elsewhere fulfils the contract without a name for it.
+    counterpart_name = getattr(detector, "counterpart_name", Assessment.counterpart_name)
     return Assessment(title, validation_scores, scores, maps, detector.counterpart(test.images), threshold,
-                      detection_report(scores, test.labels, test.types, threshold, seed=seed), pixels, detector.counterpart_name)
+                      detection_report(scores, test.labels, test.types, threshold, seed=seed), pixels, counterpart_name)
 
 
 def estimate_text(estimate):

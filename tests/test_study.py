@@ -43,8 +43,6 @@ def audited(nuts, assessed, explained):
 class Fixed:
     """A detector whose scores are given."""
 
-    counterpart_name = "reconstruction"
-
     def __init__(self, validation, test):
         self.answers = {len(validation): np.asarray(validation, "float32"), len(test): np.asarray(test, "float32")}
 
