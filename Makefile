@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup report test benchmark clean
+.PHONY: setup report lint test benchmark clean
 
 setup: .venv/ready
 
@@ -16,7 +16,12 @@ setup: .venv/ready
 report: setup
 	$(BIN)/python -m adhelpers run
 
-test: setup
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint
 	$(BIN)/python -m pytest
 
 benchmark: setup

@@ -1,10 +1,12 @@
 """The command line: ``python -m adhelpers``."""
+
 import argparse
 import os
 import sys
 from pathlib import Path
 
-from . import __version__, suite
+from adhelpers import __version__
+from adhelpers.runner import suite
 
 _EPILOG = """examples:
   python -m adhelpers run                                    all notebooks on rendered images
@@ -14,20 +16,33 @@ _EPILOG = """examples:
 """
 
 _RENDERING = {
-    "image_size": "height and width in pixels", "train_count": "good images to train on", "test_good_count": "good test images",
-    "defect_count": "test images of each defect type", "seed": "another one renders other images",
+    "image_size": "height and width in pixels",
+    "train_count": "good images to train on",
+    "test_good_count": "good test images",
+    "defect_count": "test images of each defect type",
+    "seed": "another one renders other images",
 }
 
 
 def _run(arguments):
     outcomes = suite.run_notebooks(
-        arguments.notebooks, preset=arguments.preset, given=[tuple(pair) for pair in arguments.parameter], data=arguments.data,
-        results=arguments.results, models=arguments.models, jobs=arguments.jobs, folder=arguments.folder,
+        arguments.notebooks,
+        preset=arguments.preset,
+        given=[tuple(pair) for pair in arguments.parameter],
+        data=arguments.data,
+        results=arguments.results,
+        models=arguments.models,
+        jobs=arguments.jobs,
+        folder=arguments.folder,
     )
     width = max(len(outcome.notebook) for outcome in outcomes)
     for outcome in outcomes:
         state = "ok    " if outcome.problem is None else "FAILED"
-        left = outcome.folder / "report.html" if outcome.problem is None else outcome.partial or outcome.folder
+        left = (
+            outcome.folder / "report.html"
+            if outcome.problem is None
+            else outcome.partial or outcome.folder
+        )
         print(f"{outcome.notebook:<{width}}  {state}  {outcome.seconds:7.1f} s  {left}")
     print(f"index: {outcomes[0].folder.parents[1] / 'index.html'}")
     return int(any(outcome.problem is not None for outcome in outcomes))
@@ -36,7 +51,10 @@ def _run(arguments):
 def _list(arguments):
     for notebook in suite.find_notebooks(arguments.notebooks, arguments.folder):
         print(f"{notebook.name}: {notebook.title}")
-        rows = [(parameter.name, repr(parameter.default), parameter.help) for parameter in notebook.parameters.values()]
+        rows = [
+            (parameter.name, repr(parameter.default), parameter.help)
+            for parameter in notebook.parameters.values()
+        ]
         widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
         for name, default, comment in rows:
             print(f"  {name:<{widths[0]}}  {default:<{widths[1]}}  {comment}".rstrip())
@@ -47,7 +65,7 @@ def _list(arguments):
 
 
 def _index(arguments):
-    from .reports.export import write_index
+    from adhelpers.reports.notebook_html import write_index
 
     results = Path(arguments.results or suite.project_root() / "results")
     if not results.is_dir():
@@ -57,7 +75,7 @@ def _index(arguments):
 
 
 def _check(arguments):
-    from .data import check_category
+    from adhelpers.data import check_category
 
     # resolve() gives "." and "screw/" a name too.
     folder = arguments.folder.resolve()
@@ -67,24 +85,34 @@ def _check(arguments):
 
 
 def _fetch(arguments):
-    from .data import fetch_category
+    from adhelpers.data import fetch_category
 
     print(fetch_category(arguments.category, arguments.to, accept_license=arguments.accept_license))
     return 0
 
 
 def _render(arguments):
-    from .data import render_category
+    from adhelpers.data import render_category
 
-    given = {name: value for name, value in vars(arguments).items() if name in _RENDERING or name == "shortcut"}
-    print(render_category(arguments.to, arguments.category, show_progress=sys.stderr.isatty(), **given))
+    given = {
+        name: value
+        for name, value in vars(arguments).items()
+        if name in _RENDERING or name == "shortcut"
+    }
+    print(
+        render_category(
+            arguments.to, arguments.category, show_progress=sys.stderr.isatty(), **given
+        )
+    )
     return 0
 
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="python -m adhelpers", description="Can I trust my visual anomaly detector, and why does it flag what it flags?",
-        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="python -m adhelpers",
+        description="Can I trust my visual anomaly detector, and why does it flag what it flags?",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"adhelpers {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -95,43 +123,109 @@ def _parser():
         return added
 
     def notebooks(added):
-        added.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help="01_screw, 01, or a path; none means all")
-        added.add_argument("--notebooks", dest="folder", type=Path, metavar="FOLDER", help="where the notebooks are")
+        added.add_argument(
+            "notebooks",
+            nargs="*",
+            metavar="NOTEBOOK",
+            help="01_screw, 01, or a path; none means all",
+        )
+        added.add_argument(
+            "--notebooks",
+            dest="folder",
+            type=Path,
+            metavar="FOLDER",
+            help="where the notebooks are",
+        )
 
-    run = command(commands, "run", _run, "run notebooks; write a report for each and results/index.html")
+    run = command(
+        commands, "run", _run, "run notebooks; write a report for each and results/index.html"
+    )
     notebooks(run)
     run.add_argument(
-        "--preset", default="quick", metavar="NAME|FILE",
+        "--preset",
+        default="quick",
+        metavar="NAME|FILE",
         help="quick (the notebooks' defaults), full, or a YAML file; default: quick",
     )
     run.add_argument(
-        "-p", dest="parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+        "-p",
+        dest="parameter",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
         help="set a parameter; can be repeated",
     )
-    run.add_argument("--data", type=Path, metavar="ROOT", help="folder that holds the image categories; default: rendered images")
+    run.add_argument(
+        "--data",
+        type=Path,
+        metavar="ROOT",
+        help="folder that holds the image categories; default: rendered images",
+    )
     run.add_argument("--results", type=Path, metavar="DIR", help="default: results/ of the project")
     run.add_argument("--models", type=Path, metavar="DIR", help="default: models/ of the project")
-    run.add_argument("--jobs", type=int, default=1, metavar="N", help="notebooks at once; default: 1")
+    run.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="notebooks at once; default: 1"
+    )
 
-    notebooks(command(commands, "list", _list, "show the notebooks with their parameters and defaults"))
+    notebooks(
+        command(commands, "list", _list, "show the notebooks with their parameters and defaults")
+    )
 
     index = command(commands, "index", _index, "rebuild results/index.html")
-    index.add_argument("--results", type=Path, metavar="DIR", help="default: results/ of the project")
+    index.add_argument(
+        "--results", type=Path, metavar="DIR", help="default: results/ of the project"
+    )
 
-    data = commands.add_parser("data", help="check, fetch or render images", description="Check, fetch or render images.")
+    data = commands.add_parser(
+        "data", help="check, fetch or render images", description="Check, fetch or render images."
+    )
     actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)
-    check = command(actions, "check", _check, "print a category's inventory and every problem in its files")
-    check.add_argument("folder", type=Path, metavar="ROOT/CATEGORY", help="a folder with train/good and test/<type>")
+    check = command(
+        actions, "check", _check, "print a category's inventory and every problem in its files"
+    )
+    check.add_argument(
+        "folder",
+        type=Path,
+        metavar="ROOT/CATEGORY",
+        help="a folder with train/good and test/<type>",
+    )
     fetch = command(actions, "fetch", _fetch, "download a category of MVTec AD from its publisher")
     fetch.add_argument("category", metavar="CATEGORY", help="such as screw or hazelnut")
-    fetch.add_argument("--to", type=Path, default=Path("data"), metavar="FOLDER", help="default: data/ in the current folder")
-    fetch.add_argument("--accept-license", action="store_true", help="accept CC BY-NC-SA 4.0 (not for commercial use)")
+    fetch.add_argument(
+        "--to",
+        type=Path,
+        default=Path("data"),
+        metavar="FOLDER",
+        help="default: data/ in the current folder",
+    )
+    fetch.add_argument(
+        "--accept-license",
+        action="store_true",
+        help="accept CC BY-NC-SA 4.0 (not for commercial use)",
+    )
     render = command(actions, "render", _render, "render a category with exact masks")
     render.add_argument("category", metavar="CATEGORY", help="hazelnut, metal or screw")
-    render.add_argument("--to", type=Path, default=Path("data"), metavar="FOLDER", help="default: data/ in the current folder")
+    render.add_argument(
+        "--to",
+        type=Path,
+        default=Path("data"),
+        metavar="FOLDER",
+        help="default: data/ in the current folder",
+    )
     for name, text in _RENDERING.items():
-        render.add_argument(f"--{name.replace('_', '-')}", type=int, default=argparse.SUPPRESS, metavar="N", help=text)
-    render.add_argument("--shortcut", default=argparse.SUPPRESS, help="none, or brightness: plants a shortcut on purpose")
+        render.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=int,
+            default=argparse.SUPPRESS,
+            metavar="N",
+            help=text,
+        )
+    render.add_argument(
+        "--shortcut",
+        default=argparse.SUPPRESS,
+        help="none, or brightness: plants a shortcut on purpose",
+    )
     return parser
 
 
@@ -160,7 +254,8 @@ def main(arguments=None):
         print(f"adhelpers: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader of the output ("| head") has gone; Python must not complain about it once more at exit.
+        # The reader of the output ("| head") has gone; Python must not complain about it once more
+        # at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (OSError, ValueError) as error:

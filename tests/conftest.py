@@ -1,15 +1,29 @@
 """Fixtures for all tests, and how the whole suite is spread over two processes."""
+
 import os
 from pathlib import Path
 
 import pytest
 
 # Long ones first, so that both processes end at about the same time.
-_LONG_FIRST = ("notebooks/", "tests/browser/test_jupyterlab", "tests/detectors/", "tests/test_end_to_end", "tests/")
+_LONG_FIRST = (
+    "notebooks/",
+    "tests/browser/test_jupyterlab",
+    "tests/detectors/",
+    "tests/test_end_to_end",
+    "tests/",
+)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Two processes on two cores: more threads only wait for each other. Before anything imports NumPy; kernels inherit it.
-    for _name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    # Two processes on two cores: more threads only wait for each other. Before anything imports
+    # NumPy; kernels inherit it.
+    for _name in (
+        "TF_NUM_INTRAOP_THREADS",
+        "TF_NUM_INTEROP_THREADS",
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+    ):
         os.environ.setdefault(_name, "1")
 
 
@@ -23,7 +37,10 @@ def pytest_cmdline_main(config):
 
 def pytest_collection_modifyitems(items):
     def place(item):
-        return next((number for number, start in enumerate(_LONG_FIRST) if item.nodeid.startswith(start)), len(_LONG_FIRST))
+        return next(
+            (number for number, start in enumerate(_LONG_FIRST) if item.nodeid.startswith(start)),
+            len(_LONG_FIRST),
+        )
 
     items.sort(key=place)
 
@@ -31,7 +48,11 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def real_data():
     """Folder with real images (``mvtec_ad/<category>``): ADHELPERS_REAL_DATA, or ``shared/data`` beside the project."""
-    folder = Path(os.environ.get("ADHELPERS_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    folder = Path(
+        os.environ.get("ADHELPERS_REAL_DATA", Path(__file__).parents[2] / "shared" / "data")
+    )
     if not (folder / "mvtec_ad").is_dir():
-        pytest.skip(f"no real images in {folder}; set ADHELPERS_REAL_DATA to a folder that holds mvtec_ad/<category>")
+        pytest.skip(
+            f"no real images in {folder}; set ADHELPERS_REAL_DATA to a folder that holds mvtec_ad/<category>"
+        )
     return folder

@@ -1,4 +1,5 @@
 """Bad input, full disks and killed processes through the command line: one clear error, nothing lost."""
+
 import io
 import json
 import os
@@ -15,11 +16,14 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
-from adhelpers.suite import run_notebooks
+from adhelpers.runner.suite import run_notebooks
 
 
 def write_notebook(path, parameters, *sources):
-    cells = [new_markdown_cell("# What breaks?"), new_code_cell(parameters, metadata={"tags": ["parameters"]})]
+    cells = [
+        new_markdown_cell("# What breaks?"),
+        new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(new_notebook(cells=[*cells, *map(new_code_cell, sources)]), path)
 
@@ -44,20 +48,27 @@ def save(path, pixels):
     Image.fromarray(pixels).save(path)
 
 
-# ---- bad images ---------------------------------------------------------------------------------------------------------------
+# ---- bad images
+# ---------------------------------------------------------------------------------------------------------------
 
-LOAD = ("from adhelpers.data import load_category\n"
-        "from adhelpers.metrics import detection_report, midpoint_threshold, optimal_jaccards\n"
-        "from adhelpers.suite import start_run\n"
-        "run = start_run(name, globals())\ntile = load_category(data_root, category, image_size=32)\n"
-        "scores = tile.test.images.std(axis=(1, 2, 3))")
-REPORT = "threshold = midpoint_threshold(scores, tile.test.labels)\n" \
-         "detection_report(scores, tile.test.labels, tile.test.types, threshold)"
+LOAD = (
+    "from adhelpers.data import load_category\n"
+    "from adhelpers.metrics import detection_report, midpoint_threshold, optimal_jaccards\n"
+    "from adhelpers.runner.suite import start_run\n"
+    "run = start_run(name, globals())\ntile = load_category(data_root, category, image_size=32)\n"
+    "scores = tile.test.images.std(axis=(1, 2, 3))"
+)
+REPORT = (
+    "threshold = midpoint_threshold(scores, tile.test.labels)\n"
+    "detection_report(scores, tile.test.labels, tile.test.types, threshold)"
+)
 # A limit on the size of a file fails in the same place and way as a full disk.
-FULL_DISK = ("import resource, signal\nimport pandas as pd\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-             "soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)\nresource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))\n"
-             "try:\n    run.samples(pd.DataFrame({'name': ['long' * 1000]}))\n"
-             "finally:\n    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))")
+FULL_DISK = (
+    "import resource, signal\nimport pandas as pd\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    "soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)\nresource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))\n"
+    "try:\n    run.samples(pd.DataFrame({'name': ['long' * 1000]}))\n"
+    "finally:\n    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))"
+)
 
 
 def truncate(tile):
@@ -73,16 +84,40 @@ def only_good(tile):
 
 # What is done to the category, the cell that fails, and what the person who waits is told.
 CASES = {
-    "truncated": (truncate, LOAD, ["CategoryError: category 'tile' has 2 problems", "train/good/001.png: cannot be read",
-                                   "test/spot/002.png: cannot be read"]),
-    "othermask": (lambda tile: save(tile / "ground_truth/spot/001_mask.png", np.zeros((8, 9), np.uint8)), LOAD,
-                  ["ground_truth/spot/001_mask.png: the mask has 8x9 pixels", "its image test/spot/001.png has 32x32"]),
+    "truncated": (
+        truncate,
+        LOAD,
+        [
+            "CategoryError: category 'tile' has 2 problems",
+            "train/good/001.png: cannot be read",
+            "test/spot/002.png: cannot be read",
+        ],
+    ),
+    "othermask": (
+        lambda tile: save(tile / "ground_truth/spot/001_mask.png", np.zeros((8, 9), np.uint8)),
+        LOAD,
+        [
+            "ground_truth/spot/001_mask.png: the mask has 8x9 pixels",
+            "its image test/spot/001.png has 32x32",
+        ],
+    ),
     "oneclass": (only_good, REPORT, ["no anomalous image (label 1)", "needs both"]),
-    "equal": (lambda tile: None, f"scores = scores * 0\n{REPORT}",
-              ["every image the same score (0): there is nothing to threshold"]),
-    "nan": (lambda tile: None, "maps = tile.test.images[..., 0].copy()\nmaps[3, 5] = float('nan')\n"
-                               "optimal_jaccards(maps, tile.test.masks)", ["ValueError", "3", "NaN"]),
-    "fulldisk": (lambda tile: None, FULL_DISK, ["OSError: [Errno 27] File too large", "samples.csv"]),
+    "equal": (
+        lambda tile: None,
+        f"scores = scores * 0\n{REPORT}",
+        ["every image the same score (0): there is nothing to threshold"],
+    ),
+    "nan": (
+        lambda tile: None,
+        "maps = tile.test.images[..., 0].copy()\nmaps[3, 5] = float('nan')\n"
+        "optimal_jaccards(maps, tile.test.masks)",
+        ["ValueError", "3", "NaN"],
+    ),
+    "fulldisk": (
+        lambda tile: None,
+        FULL_DISK,
+        ["OSError: [Errno 27] File too large", "samples.csv"],
+    ),
 }
 
 
@@ -93,13 +128,21 @@ def broken(tmp_path_factory):
     for name, (damage, source, _) in CASES.items():
         damage(write_images(root / name / "data") / "tile")
         parameters = f"category = 'tile'\nname = {name!r}\ndata_root = {str(root / name / 'data')!r}\nresults = ''"
-        write_notebook(root / "notebooks" / f"{name}.ipynb", parameters, *dict.fromkeys([LOAD, source]))
+        write_notebook(
+            root / "notebooks" / f"{name}.ipynb", parameters, *dict.fromkeys([LOAD, source])
+        )
         earlier = root / "results" / name / "tile" / "summary.json"
         earlier.parent.mkdir(parents=True)
         earlier.write_text("{}")
     stream = io.StringIO()
-    outcomes = run_notebooks(results=root / "results", folder=root / "notebooks", jobs=2, stream=stream)
-    return SimpleNamespace(results=root / "results", outcomes={one.notebook: one for one in outcomes}, told=stream.getvalue())
+    outcomes = run_notebooks(
+        results=root / "results", folder=root / "notebooks", jobs=2, stream=stream
+    )
+    return SimpleNamespace(
+        results=root / "results",
+        outcomes={one.notebook: one for one in outcomes},
+        told=stream.getvalue(),
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -111,11 +154,14 @@ def test_bad_input_is_one_clear_error_and_nothing_is_lost(broken, name):
     folder = broken.results / name / "tile"
     assert {path.name for path in folder.iterdir()} == {"summary.json", f"{name}.failed.ipynb"}
     assert (folder / "summary.json").read_text() == "{}"
-    assert any(cell.get("outputs") for cell in nbformat.read(folder / f"{name}.failed.ipynb", 4).cells)
+    assert any(
+        cell.get("outputs") for cell in nbformat.read(folder / f"{name}.failed.ipynb", 4).cells
+    )
     assert [path.name for path in folder.parent.iterdir()] == ["tile"]
 
 
-# ---- killed processes ---------------------------------------------------------------------------------------------------------
+# ---- killed processes
+# ---------------------------------------------------------------------------------------------------------
 
 DETECT = """
 import os, time
@@ -164,19 +210,35 @@ class Chain:
     def __init__(self, root):
         self.root = root
         write_images(root / "data")
-        parameters = ('category = "tile"\ndata_root = ""\nimage_height = 32\nresults = ""\nmodels = ""\nwait_training = 0\n'
-                      f"wait_explaining = 0\npid_file = {str(root / 'pid')!r}")
+        parameters = (
+            'category = "tile"\ndata_root = ""\nimage_height = 32\nresults = ""\nmodels = ""\nwait_training = 0\n'
+            f"wait_explaining = 0\npid_file = {str(root / 'pid')!r}"
+        )
         write_notebook(root / "notebooks" / "chain.ipynb", parameters, DETECT, EXPLAIN)
         self.earlier = root / "results" / "chain" / "tile" / "summary.json"
         self.earlier.parent.mkdir(parents=True)
         self.earlier.write_text("{}")
 
     def start(self, **parameters):
-        command = [sys.executable, "-m", "adhelpers", "run", "--notebooks", "notebooks", "--data", "data", "--results", "results",
-                   "--models", "models"]
+        command = [
+            sys.executable,
+            "-m",
+            "adhelpers",
+            "run",
+            "--notebooks",
+            "notebooks",
+            "--data",
+            "data",
+            "--results",
+            "results",
+            "--models",
+            "models",
+        ]
         for name, value in parameters.items():
             command += ["-p", name, str(value)]
-        self.runner = subprocess.Popen(command, cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.runner = subprocess.Popen(
+            command, cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         return self.runner
 
     def wait_for(self, pattern, count=1):
@@ -191,7 +253,11 @@ class Chain:
             time.sleep(0.05)
 
     def find(self, pattern):
-        return sorted(path for path in (self.root / "models" / "tile" / "vae_gan").glob(pattern) if ".partial" not in path.name)
+        return sorted(
+            path
+            for path in (self.root / "models" / "tile" / "vae_gan").glob(pattern)
+            if ".partial" not in path.name
+        )
 
     @property
     def kernel(self):
@@ -236,7 +302,11 @@ def test_a_run_that_is_killed_again_and_again_goes_on_where_it_was(tmp_path):
         out, err = runner.communicate(timeout=60)
     finally:
         runner.kill()
-    assert runner.returncode == 130 and out == "" and err.splitlines() == ["chain (tile): started", "adhelpers: interrupted"]
+    assert (
+        runner.returncode == 130
+        and out == ""
+        and err.splitlines() == ["chain (tile): started", "adhelpers: interrupted"]
+    )
     assert_ends(chain.kernel)
 
     # The kernel is killed in the explanation of the fourth image: the runner says so.
@@ -249,16 +319,24 @@ def test_a_run_that_is_killed_again_and_again_goes_on_where_it_was(tmp_path):
     finally:
         runner.kill()
     assert runner.returncode == 1 and "chain  FAILED" in out
-    assert "the kernel died" in err and "goes on from what is stored" in err and "Traceback" not in err
+    assert (
+        "the kernel died" in err and "goes on from what is stored" in err and "Traceback" not in err
+    )
     history = pd.read_csv(chain.find("*/history.csv")[0])
     # Seconds never come out the same twice: these epochs were not trained again.
-    assert history["seconds"].tolist()[:3] == [row["seconds"] for row in trained] and len(history) == 6
+    assert (
+        history["seconds"].tolist()[:3] == [row["seconds"] for row in trained] and len(history) == 6
+    )
     assert chain.find("*checkpoint*") == [] and chain.earlier.read_text() == "{}"
 
     runner = chain.start()
     out, err = runner.communicate(timeout=120)
     assert runner.returncode == 0, err
-    assert [path.stat().st_mtime_ns for path in before] == times and len(chain.find("*/explanations/*.npz")) == 6
+    assert [path.stat().st_mtime_ns for path in before] == times and len(
+        chain.find("*/explanations/*.npz")
+    ) == 6
     result = tmp_path / "results" / "chain" / "tile"
-    assert (result / "computed.txt").read_text() == "3 0" and not (result / "chain.failed.ipynb").exists()
+    assert (result / "computed.txt").read_text() == "3 0" and not (
+        result / "chain.failed.ipynb"
+    ).exists()
     assert_ends(chain.kernel)

@@ -1,4 +1,5 @@
 """The command line: what it prints, its exit codes, one clear line for each error."""
+
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from adhelpers.__main__ import main
-from adhelpers.reports.export import SUMMARY_KEYS
+from adhelpers.reports.notebook_html import SUMMARY_KEYS
 
 
 @pytest.fixture
@@ -17,7 +18,10 @@ def notebooks(tmp_path):
     folder.mkdir()
     source = 'category = "screw"  # image category\nrate = 0.1  # learning rate'
     parameters = new_code_cell(source, metadata={"tags": ["parameters"]})
-    nbformat.write(new_notebook(cells=[new_markdown_cell("# Why this screw?"), parameters]), folder / "01_screw.ipynb")
+    nbformat.write(
+        new_notebook(cells=[new_markdown_cell("# Why this screw?"), parameters]),
+        folder / "01_screw.ipynb",
+    )
     nbformat.write(new_notebook(cells=[new_code_cell("print(1)")]), folder / "02_bare.ipynb")
     return folder
 
@@ -40,33 +44,55 @@ def test_run_prints_a_table_and_fails_with_one(notebooks, tmp_path, capsys):
     assert main(["run", "--notebooks", str(notebooks), "--results", str(results)]) == 1
     out, err = capsys.readouterr()
     rows = [line.split() for line in out.splitlines()]
-    assert rows[0][:2] == ["02_bare", "ok"] and rows[0][-1] == str(results / "02_bare" / "default" / "report.html")
+    assert rows[0][:2] == ["02_bare", "ok"] and rows[0][-1] == str(
+        results / "02_bare" / "default" / "report.html"
+    )
     assert rows[1][:2] == ["03_fails", "FAILED"] and rows[1][-1].endswith("03_fails.failed.ipynb")
     assert rows[2] == ["index:", str(results / "index.html")]
     assert "under “Work”" in err and "OSError: no lamp" in err and "Traceback" not in err
 
 
-@pytest.mark.parametrize("arguments, problem", [
-    (["run", "-p", "rte", "1"], "did you mean rate?"), (["run", "01", "-p", "rate", "fast"], "takes float, got 'fast'"),
-    (["run", "07"], "'07' is no notebook"), (["run", "--preset", "fast"], "no preset 'fast'"),
-    (["run", "--data", "nowhere"], "no folder nowhere"), (["list", "07"], "'07' is no notebook"),
-    (["run", "--jobs", "0"], "at least 1"),
-])
+@pytest.mark.parametrize(
+    "arguments, problem",
+    [
+        (["run", "-p", "rte", "1"], "did you mean rate?"),
+        (["run", "01", "-p", "rate", "fast"], "takes float, got 'fast'"),
+        (["run", "07"], "'07' is no notebook"),
+        (["run", "--preset", "fast"], "no preset 'fast'"),
+        (["run", "--data", "nowhere"], "no folder nowhere"),
+        (["list", "07"], "'07' is no notebook"),
+        (["run", "--jobs", "0"], "at least 1"),
+    ],
+)
 def test_wrong_use_is_one_clear_message_and_code_2(notebooks, capsys, arguments, problem):
     assert main([*arguments, "--notebooks", str(notebooks)]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("adhelpers: ") and problem in err and "Traceback" not in err
 
 
-@pytest.mark.parametrize("arguments", [[], ["rnu"], ["run", "-p", "rate"], ["run", "--jobs", "two"], ["data"], ["data", "check"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["rnu"], ["run", "-p", "rate"], ["run", "--jobs", "two"], ["data"], ["data", "check"]],
+)
 def test_argparse_ends_with_code_2_too(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2 and "usage: python -m adhelpers" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["list", "--help"], ["index", "--help"], ["data", "--help"],
-                                       ["data", "check", "--help"], ["data", "fetch", "--help"], ["data", "render", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["list", "--help"],
+        ["index", "--help"],
+        ["data", "--help"],
+        ["data", "check", "--help"],
+        ["data", "fetch", "--help"],
+        ["data", "render", "--help"],
+    ],
+)
 def test_every_command_explains_itself(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
@@ -76,7 +102,10 @@ def test_every_command_explains_itself(arguments, capsys):
 def test_a_damaged_notebook_is_named(notebooks, capsys):
     (notebooks / "02_bare.ipynb").write_text("{")
     assert main(["list", "--notebooks", str(notebooks)]) == 1
-    assert capsys.readouterr().err == f"adhelpers: {notebooks / '02_bare.ipynb'} is not a Jupyter notebook\n"
+    assert (
+        capsys.readouterr().err
+        == f"adhelpers: {notebooks / '02_bare.ipynb'} is not a Jupyter notebook\n"
+    )
 
 
 def test_index(tmp_path, capsys):
@@ -101,8 +130,23 @@ def test_help_and_list_load_nothing_heavy(notebooks):
 
 
 def test_render_then_check(tmp_path, capsys):
-    command = ["data", "render", "hazelnut", "--to", str(tmp_path), "--image-size", "64", "--train-count", "2",
-               "--test-good-count", "1", "--defect-count", "1", "--seed", "3"]
+    command = [
+        "data",
+        "render",
+        "hazelnut",
+        "--to",
+        str(tmp_path),
+        "--image-size",
+        "64",
+        "--train-count",
+        "2",
+        "--test-good-count",
+        "1",
+        "--defect-count",
+        "1",
+        "--seed",
+        "3",
+    ]
     assert main(command) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'hazelnut'}\n"
     assert main(["data", "check", f"{tmp_path / 'hazelnut'}/"]) == 0

@@ -1,4 +1,5 @@
 """Can a detection be trusted? Decisions beside where the explanations point."""
+
 from .explanations import (
     REASONS,
     Agreement,
@@ -25,8 +26,31 @@ from .verdicts import (
 )
 
 __all__ = [
-    "REASONS", "VERDICTS", "Agreement", "DeletionInsertion", "ExplainerComparison", "RepairResult", "ReviewCurve", "ShortcutProbe",
-    "VerdictSummary", "audit_agreement", "compare_explainers", "decision_reasons", "deletion_insertion", "explanations_to_learn_from",
-    "flagged_in_wrong_place", "image_statistics", "most_instructive", "probe_shortcuts", "repair_test", "repaired", "review_curve",
-    "review_labels", "shortcut_dependence", "unfaithfulness", "verdict_rules", "verdict_summary", "verdicts",
+    "REASONS",
+    "VERDICTS",
+    "Agreement",
+    "DeletionInsertion",
+    "ExplainerComparison",
+    "RepairResult",
+    "ReviewCurve",
+    "ShortcutProbe",
+    "VerdictSummary",
+    "audit_agreement",
+    "compare_explainers",
+    "decision_reasons",
+    "deletion_insertion",
+    "explanations_to_learn_from",
+    "flagged_in_wrong_place",
+    "image_statistics",
+    "most_instructive",
+    "probe_shortcuts",
+    "repair_test",
+    "repaired",
+    "review_curve",
+    "review_labels",
+    "shortcut_dependence",
+    "unfaithfulness",
+    "verdict_rules",
+    "verdict_summary",
+    "verdicts",
 ]

@@ -1,4 +1,5 @@
 """Takes out of an image what physics explains: how bright the light was, where the object lies and how it is turned."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,10 +68,10 @@ def background_colour(image):
 def divide_background(image, grey_levels=255):
     """Divide an image by its background level, so that images taken in different light compare.
 
-    The level is the mean over channels of :func:`background_colour`: one number, so that colours keep their hue. The result
-    is scaled to a background of 0.75, clipped to [0, 1] and rounded to the grey levels of the file again. Without the
-    rounding the distance between neighbouring grey levels, and with it any noise statistic, would still tell the original
-    brightness.
+    The level is the mean over channels of :func:`background_colour`: one number, so that colours
+    keep their hue. The result is scaled to a background of 0.75, clipped to [0, 1] and rounded to
+    the grey levels of the file again. Without the rounding the distance between neighbouring grey
+    levels, and with it any noise statistic, would still tell the original brightness.
 
     Parameters
     ----------
@@ -107,16 +108,17 @@ def divide_background(image, grey_levels=255):
 
 def _disk(radius):
     across = np.arange(-radius, radius + 1)
-    return across[:, None] ** 2 + across ** 2 <= radius ** 2
+    return across[:, None] ** 2 + across**2 <= radius**2
 
 
 def object_mask(image):
     """The largest object on a plain background.
 
-    Otsu's threshold on the distance from the background colour finds what is not background. A second one, on the pixels
-    above half of the first, separates the object from the shadow that it casts; it is ignored where it would take away more
-    than 60 % of the pixels, because a shadow is not larger than its object. Small gaps are closed, holes filled, and the
-    largest connected region is kept.
+    Otsu's threshold on the distance from the background colour finds what is not background. A
+    second one, on the pixels above half of the first, separates the object from the shadow that it
+    casts; it is ignored where it would take away more than 60 % of the pixels, because a shadow is
+    not larger than its object. Small gaps are closed, holes filled, and the largest connected
+    region is kept.
 
     Parameters
     ----------
@@ -134,7 +136,8 @@ def object_mask(image):
 
     References
     ----------
-    N. Otsu, "A threshold selection method from gray-level histograms", IEEE Trans. Systems, Man, and Cybernetics, 1979.
+    N. Otsu, "A threshold selection method from gray-level histograms", IEEE Trans. Systems, Man,
+    and Cybernetics, 1979.
     """
     distance = np.sqrt(((image - background_colour(image)) ** 2).mean(axis=-1))
     if np.ptp(distance) < 0.02:
@@ -147,7 +150,9 @@ def object_mask(image):
     radius = max(1, round(0.008 * max(foreground.shape)))
     # Closing needs room outside the frame, or it would eat an object that touches the border.
     padded = np.pad(foreground, 2 * radius)
-    closed = ndimage.binary_closing(padded, _disk(radius))[2 * radius:-2 * radius, 2 * radius:-2 * radius]
+    closed = ndimage.binary_closing(padded, _disk(radius))[
+        2 * radius : -2 * radius, 2 * radius : -2 * radius
+    ]
     regions, count = ndimage.label(ndimage.binary_fill_holes(closed))
     sizes = np.bincount(regions.ravel(), minlength=count + 1)[1:]
     mask = regions == 1 + sizes.argmax()
@@ -162,7 +167,8 @@ def object_mask(image):
 def find_object(image, turn=True):
     """Locate the object of an image; with ``turn`` also its axis and its wider end.
 
-    The axis is the principal axis of :func:`object_mask`; the wider of its two ends (more area in the outer quarter) is up.
+    The axis is the principal axis of :func:`object_mask`; the wider of its two ends (more area in
+    the outer quarter) is up.
 
     Parameters
     ----------
@@ -200,8 +206,10 @@ def find_object(image, turn=True):
         origin = points.mean(axis=0)
         variances, axes = np.linalg.eigh(np.cov((points - origin).T))
         # Compared as lengths: the square root of a ratio of variances.
-        if variances[1] < 1.5 ** 2 * variances[0]:
-            raise ValueError('the object is too round to have an axis: load this category with pose="none"')
+        if variances[1] < 1.5**2 * variances[0]:
+            raise ValueError(
+                'the object is too round to have an axis: load this category with pose="none"'
+            )
         down = axes[:, 1]
         along = (points - origin) @ down
         quarter = np.ptp(along) / 4
@@ -222,7 +230,8 @@ def find_object(image, turn=True):
 def common_box(poses, margin):
     """One box that holds the objects of all images, in pixels of the files.
 
-    The 99th percentile of the lengths and of the widths, so that one failed image does not enlarge it, plus the margin.
+    The 99th percentile of the lengths and of the widths, so that one failed image does not enlarge
+    it, plus the margin.
 
     Parameters
     ----------
@@ -240,7 +249,9 @@ def common_box(poses, margin):
     >>> common_box([ObjectPose((0, 0), (0, 1), 100, 40)] * 3, margin=0.05)
     (110.0, 44.0)
     """
-    sizes = np.quantile([(pose.length, pose.width) for pose in poses], 0.99, axis=0) * (1 + 2 * margin)
+    sizes = np.quantile([(pose.length, pose.width) for pose in poses], 0.99, axis=0) * (
+        1 + 2 * margin
+    )
     return tuple(np.round(sizes, 6).tolist())
 
 
@@ -309,7 +320,9 @@ def resize_image(image, image_size):
         return image
     # Pillow widens its filter with the reduction, so that no separate blur is needed.
     channels = [
-        Image.fromarray(np.ascontiguousarray(image[..., channel])).resize(image_size[::-1], Image.Resampling.BICUBIC)
+        Image.fromarray(np.ascontiguousarray(image[..., channel])).resize(
+            image_size[::-1], Image.Resampling.BICUBIC
+        )
         for channel in range(image.shape[-1])
     ]
     return np.clip(np.stack([np.asarray(channel) for channel in channels], axis=-1), 0, 1)
@@ -323,7 +336,8 @@ def resize_mask(mask, image_size):
 def warp_image(image, matrix, image_size):
     """Cut the frame that ``matrix`` describes out of an image, with one linear interpolation.
 
-    The image is smoothed first where it gets smaller. What lies outside the file takes the background colour.
+    The image is smoothed first where it gets smaller. What lies outside the file takes the
+    background colour.
 
     Parameters
     ----------
@@ -344,13 +358,25 @@ def warp_image(image, matrix, image_size):
         plane = image[..., channel]
         if sigma > 0.05:
             plane = ndimage.gaussian_filter(plane, sigma, mode="nearest", truncate=3)
-        result[..., channel] = warp(plane, matrix, output_shape=image_size, order=1, mode="constant", cval=float(fill))
+        result[..., channel] = warp(
+            plane, matrix, output_shape=image_size, order=1, mode="constant", cval=float(fill)
+        )
     return np.clip(result, 0, 1)
 
 
 def warp_mask(mask, matrix, image_size):
     """Cut the frame that ``matrix`` describes out of a bool mask (h, w), nearest neighbour, False outside the file."""
-    return warp(mask.astype(np.float32), matrix, output_shape=image_size, order=0, mode="constant", cval=0.0) > 0.5
+    return (
+        warp(
+            mask.astype(np.float32),
+            matrix,
+            output_shape=image_size,
+            order=0,
+            mode="constant",
+            cval=0.0,
+        )
+        > 0.5
+    )
 
 
 def unwarp_map(heatmap, matrix, original_shape):
@@ -370,10 +396,12 @@ def unwarp_map(heatmap, matrix, original_shape):
         Zero where the file lies outside the heatmap's frame.
     """
     height, width = heatmap.shape
-    rows, columns = np.mgrid[:original_shape[0], :original_shape[1]]
+    rows, columns = np.mgrid[: original_shape[0], : original_shape[1]]
     inverse = np.linalg.inv(matrix)
     x, y = (inverse[i, 0] * columns + inverse[i, 1] * rows + inverse[i, 2] for i in (0, 1))
-    result = ndimage.map_coordinates(np.asarray(heatmap, np.float32), [y, x], order=1, mode="nearest")
+    result = ndimage.map_coordinates(
+        np.asarray(heatmap, np.float32), [y, x], order=1, mode="nearest"
+    )
     # Half a pixel beyond the outermost centres still belongs to the frame.
     inside = (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
     return np.where(inside, result, 0).astype(np.float32)

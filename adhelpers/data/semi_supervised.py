@@ -1,4 +1,5 @@
 """Divides labelled samples as semi-supervised anomaly detection needs them: many unlabelled, a few known."""
+
 import hashlib
 import json
 import math
@@ -7,9 +8,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from ..text import listed
-from ._reading import GOOD
+from adhelpers._shared.text import listed
+
 from .images import Category, ImageSet
+from .reading import GOOD
 
 # What floating point takes from a count that is whole.
 _ROUNDING = 1e-9
@@ -40,9 +42,10 @@ def _checked_ratios(**ratios):
 def split_counts(normal, ratio_known_normal=0.0, ratio_known_outlier=0.0, ratio_pollution=0.0):
     """How many outliers and labels the ratios ask for, when all normal samples are used.
 
-    Four equations, as in the code published with Ruff et al., "Deep semi-supervised anomaly detection", ICLR 2020: known and unlabelled
-    normal samples are all normal ones, known normal and known outliers have their shares of the whole training set, and unlabelled outliers
-    theirs of what is unlabelled. What is not whole is cut.
+    Four equations, as in the code published with Ruff et al., "Deep semi-supervised anomaly
+    detection", ICLR 2020: known and unlabelled normal samples are all normal ones, known normal and
+    known outliers have their shares of the whole training set, and unlabelled outliers theirs of
+    what is unlabelled. What is not whole is cut.
 
     Parameters
     ----------
@@ -67,15 +70,27 @@ def split_counts(normal, ratio_known_normal=0.0, ratio_known_outlier=0.0, ratio_
     >>> split_counts(5923, ratio_known_outlier=0.01, ratio_pollution=0.1)
     SplitCounts(unlabelled_normal=5923, unlabelled_outlier=658, known_normal=0, known_outlier=66)
     """
-    _checked_ratios(ratio_known_normal=ratio_known_normal, ratio_known_outlier=ratio_known_outlier, ratio_pollution=ratio_pollution)
-    # Unlabelled outliers for each unlabelled normal sample; then the four equations have this solution.
+    _checked_ratios(
+        ratio_known_normal=ratio_known_normal,
+        ratio_known_outlier=ratio_known_outlier,
+        ratio_pollution=ratio_pollution,
+    )
+    # Unlabelled outliers for each unlabelled normal sample; then the four equations have this
+    # solution.
     odds = ratio_pollution / (1 - ratio_pollution)
     total = normal * (1 + odds) / (1 + odds * ratio_known_normal - ratio_known_outlier)
     known_normal = ratio_known_normal * total
     if known_normal > normal or ratio_known_normal + ratio_known_outlier >= 1:
-        raise ValueError(f"ratio_known_normal {ratio_known_normal} and ratio_known_outlier {ratio_known_outlier} leave nothing unlabelled: their sum "
-                         "must stay below 1.")
-    values = normal - known_normal, odds * (normal - known_normal), known_normal, ratio_known_outlier * total
+        raise ValueError(
+            f"ratio_known_normal {ratio_known_normal} and ratio_known_outlier {ratio_known_outlier} leave nothing unlabelled: their sum "
+            "must stay below 1."
+        )
+    values = (
+        normal - known_normal,
+        odds * (normal - known_normal),
+        known_normal,
+        ratio_known_outlier * total,
+    )
     return SplitCounts(*(math.floor(value + _ROUNDING * max(1, value)) for value in values))
 
 
@@ -83,8 +98,9 @@ def split_counts(normal, ratio_known_normal=0.0, ratio_known_outlier=0.0, ratio_
 class SemiSupervisedCategory(Category):
     """A category whose training set may hold anomalies: unlabelled ones that no one knows of, and a few known ones.
 
-    Everything is as in `Category`, but the truth about the training samples stands in ``train.labels`` and ``train.types``; a detector is
-    told ``known`` only. Samples may also be vectors, (n, d).
+    Everything is as in `Category`, but the truth about the training samples stands in
+    ``train.labels`` and ``train.types``; a detector is told ``known`` only. Samples may also be
+    vectors, (n, d).
 
     Attributes
     ----------
@@ -105,15 +121,32 @@ class SemiSupervisedCategory(Category):
             A row for each part: samples, classes, and what the detector is told of them.
         """
         train, rows = self.train, []
-        for title, told, truth in (("unlabelled, normal", 0, 0), ("unlabelled, outliers", 0, 1), ("known normal", 1, 0), ("known outliers", -1, 1)):
+        for title, told, truth in (
+            ("unlabelled, normal", 0, 0),
+            ("unlabelled, outliers", 0, 1),
+            ("known normal", 1, 0),
+            ("known outliers", -1, 1),
+        ):
             chosen = (self.known == told) & (train.labels == truth)
-            rows.append(("train", title, chosen.sum(), train.types[chosen], {0: "nothing", 1: "normal", -1: "anomalous"}[told]))
+            rows.append(
+                (
+                    "train",
+                    title,
+                    chosen.sum(),
+                    train.types[chosen],
+                    {0: "nothing", 1: "normal", -1: "anomalous"}[told],
+                )
+            )
         rows.append(("validation", "normal", len(self.validation), self.validation.types, "normal"))
         for title, truth in (("normal", 0), ("outliers", 1)):
             chosen = self.test.labels == truth
             rows.append(("test", title, chosen.sum(), self.test.types[chosen], "nothing"))
-        table = pd.DataFrame(rows, columns=["set", "part", "samples", "classes", "the detector is told"])
-        table["classes"] = [", ".join(sorted(set(map(str, kinds)))) or "–" for kinds in table["classes"]]
+        table = pd.DataFrame(
+            rows, columns=["set", "part", "samples", "classes", "the detector is told"]
+        )
+        table["classes"] = [
+            ", ".join(sorted(set(map(str, kinds)))) or "–" for kinds in table["classes"]
+        ]
         return table.astype({"samples": int})
 
 
@@ -121,7 +154,9 @@ def _class_list(text, name, present):
     chosen = list(listed(text))
     wrong = [one for one in chosen if one not in present]
     if wrong:
-        raise ValueError(f"{name}: there is no class {wrong[0]!r}; the classes are {', '.join(present)}.")
+        raise ValueError(
+            f"{name}: there is no class {wrong[0]!r}; the classes are {', '.join(present)}."
+        )
     return chosen
 
 
@@ -134,35 +169,50 @@ def _largest(works):
     return low / 1000
 
 
-def semi_supervised(labelled, normal_class="", known_outlier_class="", n_known_outlier_classes=1, *, ratio_known_normal=0.0,
-                    ratio_known_outlier=0.0, ratio_pollution=0.0, validation_fraction=0.1, seed=0):
+def semi_supervised(
+    labelled,
+    normal_class="",
+    known_outlier_class="",
+    n_known_outlier_classes=1,
+    *,
+    ratio_known_normal=0.0,
+    ratio_known_outlier=0.0,
+    ratio_pollution=0.0,
+    validation_fraction=0.1,
+    seed=0,
+):
     """Call one class normal, hide most labels, and pollute the training set as asked.
 
     Parameters
     ----------
     labelled : LabelledSamples
     normal_class : str
-        A class, or several with commas between; empty is ``good`` where there is such a class, else the first.
+        A class, or several with commas between; empty is ``good`` where there is such a class, else
+        the first.
     known_outlier_class : str
-        The classes that known anomalies are of, with commas between; empty draws ``n_known_outlier_classes`` of the others.
+        The classes that known anomalies are of, with commas between; empty draws
+        ``n_known_outlier_classes`` of the others.
     n_known_outlier_classes : int
         Unlabelled outliers and test outliers are of all other classes.
     ratio_known_normal, ratio_known_outlier, ratio_pollution : float
         See `split_counts`.
     validation_fraction : float
-        Share of the normal samples that is held out of training before the ratios are applied; 0 holds none out, as published.
+        Share of the normal samples that is held out of training before the ratios are applied; 0
+        holds none out, as published.
     seed : int
         Of the drawing.
 
     Returns
     -------
     SemiSupervisedCategory
-        Types are ``good`` and the names of the outlier classes. Vectors are brought to mean 0 and deviation 1 of the training samples.
+        Types are ``good`` and the names of the outlier classes. Vectors are brought to mean 0 and
+        deviation 1 of the training samples.
 
     Raises
     ------
     ValueError
-        If a class does not exist, or has too few samples for the ratios: the largest ratio that works is named.
+        If a class does not exist, or has too few samples for the ratios: the largest ratio that
+        works is named.
 
     Examples
     --------
@@ -172,47 +222,79 @@ def semi_supervised(labelled, normal_class="", known_outlier_class="", n_known_o
     SplitCounts(unlabelled_normal=99, unlabelled_outlier=11, known_normal=0, known_outlier=5)
     """
     if not 0 <= validation_fraction < 1:
-        raise ValueError(f"validation_fraction must be from 0 to below 1, not {validation_fraction}.")
+        raise ValueError(
+            f"validation_fraction must be from 0 to below 1, not {validation_fraction}."
+        )
     present = sorted(set(map(str, labelled.classes)))
-    normal_classes = _class_list(normal_class, "normal_class", present) or [GOOD if GOOD in present else present[0]]
+    normal_classes = _class_list(normal_class, "normal_class", present) or [
+        GOOD if GOOD in present else present[0]
+    ]
     outlier_classes = [one for one in present if one not in normal_classes]
     if not outlier_classes:
-        raise ValueError(f"normal_class {', '.join(normal_classes)} leaves no other class that could be anomalous.")
+        raise ValueError(
+            f"normal_class {', '.join(normal_classes)} leaves no other class that could be anomalous."
+        )
     random = np.random.default_rng(seed)
     known_classes = _class_list(known_outlier_class, "known_outlier_class", outlier_classes)
     if not known_classes:
         if not 0 <= n_known_outlier_classes <= len(outlier_classes):
-            raise ValueError(f"n_known_outlier_classes must be from 0 to {len(outlier_classes)}, the number of other classes, not "
-                             f"{n_known_outlier_classes}.")
-        known_classes = sorted(map(str, random.permutation(outlier_classes)[:n_known_outlier_classes]))
+            raise ValueError(
+                f"n_known_outlier_classes must be from 0 to {len(outlier_classes)}, the number of other classes, not "
+                f"{n_known_outlier_classes}."
+            )
+        known_classes = sorted(
+            map(str, random.permutation(outlier_classes)[:n_known_outlier_classes])
+        )
     is_normal = np.isin(labelled.classes, normal_classes)
     normal = random.permutation(np.flatnonzero(is_normal & ~labelled.is_test))
     outliers = random.permutation(np.flatnonzero(~is_normal & ~labelled.is_test))
     held_out = math.ceil(validation_fraction * len(normal))
     validation, normal = np.sort(normal[:held_out]), normal[held_out:]
     if len(normal) == 0:
-        raise ValueError(f"normal_class {', '.join(normal_classes)} has no samples to train with beside the {held_out} that are held out.")
+        raise ValueError(
+            f"normal_class {', '.join(normal_classes)} has no samples to train with beside the {held_out} that are held out."
+        )
     knowable = outliers[np.isin(labelled.classes[outliers], known_classes)]
-    ratios = {"ratio_known_normal": ratio_known_normal, "ratio_known_outlier": ratio_known_outlier, "ratio_pollution": ratio_pollution}
+    ratios = {
+        "ratio_known_normal": ratio_known_normal,
+        "ratio_known_outlier": ratio_known_outlier,
+        "ratio_pollution": ratio_pollution,
+    }
     counts = _checked_counts(len(normal), len(knowable), len(outliers), known_classes, ratios)
 
-    known_outliers = knowable[:counts.known_outlier]
-    unlabelled_outliers = outliers[~np.isin(outliers, known_outliers)][:counts.unlabelled_outlier]
-    unlabelled_normal, known_normal = normal[:counts.unlabelled_normal], normal[counts.unlabelled_normal:][:counts.known_normal]
+    known_outliers = knowable[: counts.known_outlier]
+    unlabelled_outliers = outliers[~np.isin(outliers, known_outliers)][: counts.unlabelled_outlier]
+    unlabelled_normal, known_normal = (
+        normal[: counts.unlabelled_normal],
+        normal[counts.unlabelled_normal :][: counts.known_normal],
+    )
     parts = unlabelled_normal, unlabelled_outliers, known_normal, known_outliers
     chosen, known = np.concatenate(parts), np.repeat([0, 0, 1, -1], [len(part) for part in parts])
     samples = labelled.samples
     if samples.ndim == 2:
         deviation = samples[chosen].std(axis=0)
         samples = (samples - samples[chosen].mean(axis=0)) / np.where(deviation > 0, deviation, 1)
-    settings = {"normal_class": ", ".join(normal_classes), "known_outlier_class": ", ".join(known_classes), **ratios,
-                "validation_fraction": validation_fraction, "seed": seed}
+    settings = {
+        "normal_class": ", ".join(normal_classes),
+        "known_outlier_class": ", ".join(known_classes),
+        **ratios,
+        "validation_fraction": validation_fraction,
+        "seed": seed,
+    }
     everything = _image_set(labelled, samples, is_normal)
     digest = hashlib.sha256(json.dumps([labelled.fingerprint, settings], sort_keys=True).encode())
     digest.update(chosen.astype("<i8").tobytes() + known.astype("<i8").tobytes())
     return SemiSupervisedCategory(
-        name=labelled.name, root=None, train=everything.subset(chosen), validation=everything.subset(validation),
-        test=everything.subset(np.flatnonzero(labelled.is_test)), settings=settings, fingerprint=digest.hexdigest(), known=known, counts=counts)
+        name=labelled.name,
+        root=None,
+        train=everything.subset(chosen),
+        validation=everything.subset(validation),
+        test=everything.subset(np.flatnonzero(labelled.is_test)),
+        settings=settings,
+        fingerprint=digest.hexdigest(),
+        known=known,
+        counts=counts,
+    )
 
 
 def _checked_counts(normal, knowable, outliers, known_classes, ratios):
@@ -223,22 +305,40 @@ def _checked_counts(normal, knowable, outliers, known_classes, ratios):
             asked = asdict(split_counts(normal, **ratios | {name: value}))
         except ValueError:
             return False
-        return all(sum(asked[part] for part in kind.split("+")) <= there for kind, there in needs.items())
+        return all(
+            sum(asked[part] for part in kind.split("+")) <= there for kind, there in needs.items()
+        )
 
     if counts.known_outlier > knowable:
         most = _largest(lambda value: fits("ratio_known_outlier", value, known_outlier=knowable))
-        raise ValueError(f"ratio_known_outlier {ratios['ratio_known_outlier']} asks for {counts.known_outlier} known outliers beside {normal} normal samples, "
-                         f"but class {', '.join(known_classes) or '(none)'} has {knowable} to train with: at most {most:g} works, or more known classes.")
+        raise ValueError(
+            f"ratio_known_outlier {ratios['ratio_known_outlier']} asks for {counts.known_outlier} known outliers beside {normal} normal samples, "
+            f"but class {', '.join(known_classes) or '(none)'} has {knowable} to train with: at most {most:g} works, or more known classes."
+        )
     if counts.known_outlier + counts.unlabelled_outlier > outliers:
-        most = _largest(lambda value: fits("ratio_pollution", value, **{"known_outlier+unlabelled_outlier": outliers}))
-        raise ValueError(f"ratio_pollution {ratios['ratio_pollution']} asks for {counts.unlabelled_outlier} unlabelled outliers beside "
-                         f"{counts.known_outlier} known ones and {normal} normal samples, but there are {outliers} outliers in all to train with: at "
-                         f"most {most:g} works.")
+        most = _largest(
+            lambda value: fits(
+                "ratio_pollution", value, **{"known_outlier+unlabelled_outlier": outliers}
+            )
+        )
+        raise ValueError(
+            f"ratio_pollution {ratios['ratio_pollution']} asks for {counts.unlabelled_outlier} unlabelled outliers beside "
+            f"{counts.known_outlier} known ones and {normal} normal samples, but there are {outliers} outliers in all to train with: at "
+            f"most {most:g} works."
+        )
     return counts
 
 
 def _image_set(labelled, samples, is_normal):
-    shapes = np.tile(samples.shape[1:3] if samples.ndim == 4 else (0, 0), (len(samples), 1)).astype(np.int64)
-    return ImageSet(images=samples.astype(np.float32, copy=False), labels=np.where(is_normal, 0, 1).astype(np.int64),
-                    types=np.where(is_normal, GOOD, labelled.classes.astype(object)).astype(str), names=labelled.names, masks=labelled.masks,
-                    transforms=None, original_shapes=shapes)
+    shapes = np.tile(samples.shape[1:3] if samples.ndim == 4 else (0, 0), (len(samples), 1)).astype(
+        np.int64
+    )
+    return ImageSet(
+        images=samples.astype(np.float32, copy=False),
+        labels=np.where(is_normal, 0, 1).astype(np.int64),
+        types=np.where(is_normal, GOOD, labelled.classes.astype(object)).astype(str),
+        names=labelled.names,
+        masks=labelled.masks,
+        transforms=None,
+        original_shapes=shapes,
+    )

@@ -1,11 +1,12 @@
 """What every detector can do, how it is stored, and how it is found again."""
+
 import json
 from abc import ABC, abstractmethod
 from pathlib import Path
 
 import numpy as np
 
-from .._files import replacing_folder, sha256, write_json
+from adhelpers._shared.files import replacing_folder, sha256, write_json
 
 MANIFEST = "manifest.json"
 
@@ -29,8 +30,8 @@ def check_images(images, shape=None, name="images"):
     Raises
     ------
     ValueError
-        If there are no images, the number of axes or channels is wrong, the shape is another, or values are not finite
-        numbers in [0, 1].
+        If there are no images, the number of axes or channels is wrong, the shape is another, or
+        values are not finite numbers in [0, 1].
 
     Examples
     --------
@@ -39,24 +40,31 @@ def check_images(images, shape=None, name="images"):
     """
     images = np.asarray(images, dtype=np.float32)
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
-        raise ValueError(f"{name} must have the shape (n, h, w, c) with 1 or 3 channels, not {images.shape}.")
+        raise ValueError(
+            f"{name} must have the shape (n, h, w, c) with 1 or 3 channels, not {images.shape}."
+        )
     if len(images) == 0:
         raise ValueError(f"{name} holds no image; at least one is needed.")
     if shape is not None and images.shape[1:] != tuple(shape):
         color = "grayscale" if shape[2] == 1 else "rgb"
-        raise ValueError(f"{name} have the shape {images.shape[1:]}, but this detector was fitted on {tuple(shape)}: load them with the "
-                         f"image size {shape[0]} x {shape[1]} and color {color}, or train another detector.")
+        raise ValueError(
+            f"{name} have the shape {images.shape[1:]}, but this detector was fitted on {tuple(shape)}: load them with the "
+            f"image size {shape[0]} x {shape[1]} and color {color}, or train another detector."
+        )
     # One pass each; a comparison with NaN is False, so it is caught as well.
     if not (images.min() >= 0 and images.max() <= 1):
-        raise ValueError(f"{name} must hold finite values in [0, 1]; found {images.min()} to {images.max()}.")
+        raise ValueError(
+            f"{name} must hold finite values in [0, 1]; found {images.min()} to {images.max()}."
+        )
     return images
 
 
 class Detector(ABC):
     """A detector is fitted on good images only; it scores images, shows where, and says what would be normal.
 
-    The score that is thresholded is the score that is explained and reported: there is only one. A subclass names its
-    constructor's arguments in ``parameters``, so that a stored detector can be rebuilt in code and only its numbers are loaded.
+    The score that is thresholded is the score that is explained and reported: there is only one. A
+    subclass names its constructor's arguments in ``parameters``, so that a stored detector can be
+    rebuilt in code and only its numbers are loaded.
 
     Attributes
     ----------
@@ -122,7 +130,9 @@ class Detector(ABC):
 
     def _require_fitted(self):
         if self.image_shape is None:
-            raise RuntimeError(f"This {type(self).__name__} is not fitted yet: call fit(train, validation) or load(folder).")
+            raise RuntimeError(
+                f"This {type(self).__name__} is not fitted yet: call fit(train, validation) or load(folder)."
+            )
 
     def save(self, folder):
         """Write the detector into ``folder``, at once or not at all, with a manifest of parameters and SHA-256 checksums.
@@ -157,17 +167,21 @@ class Detector(ABC):
         FileNotFoundError
             If the manifest or a file it names is missing.
         ValueError
-            If the folder holds another kind of detector, ``scoring`` names something else, a file's SHA-256 is not the manifest's, or the weights do not fit
-            the architecture.
+            If the folder holds another kind of detector, ``scoring`` names something else, a file's
+            SHA-256 is not the manifest's, or the weights do not fit the architecture.
         """
         manifest = read_manifest(folder)
         if manifest["detector"] != cls.__name__:
-            raise ValueError(f"{folder} holds a {manifest['detector']}, not a {cls.__name__}: load it with "
-                             f"{manifest['detector']}.load.")
+            raise ValueError(
+                f"{folder} holds a {manifest['detector']}, not a {cls.__name__}: load it with "
+                f"{manifest['detector']}.load."
+            )
         unknown = [name for name in scoring if name not in cls.scoring_parameters]
         if unknown:
-            raise ValueError(f"{unknown[0]} cannot be changed in a trained {cls.__name__}; "
-                             f"what can is {', '.join(cls.scoring_parameters) or 'nothing'}.")
+            raise ValueError(
+                f"{unknown[0]} cannot be changed in a trained {cls.__name__}; "
+                f"what can is {', '.join(cls.scoring_parameters) or 'nothing'}."
+            )
         detector = cls(**manifest["parameters"] | scoring)
         detector.image_shape = tuple(manifest["image_shape"])
         detector._read(Path(folder), manifest)
@@ -186,9 +200,21 @@ def write_manifest(folder, model, **extra):
     **extra
         More plain values.
     """
-    files = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
-    write_json(folder / MANIFEST, {"detector": type(model).__name__, "parameters": model.parameters, "image_shape": list(model.image_shape),
-                                   "files": files, **extra})
+    files = {
+        path.relative_to(folder).as_posix(): sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    write_json(
+        folder / MANIFEST,
+        {
+            "detector": type(model).__name__,
+            "parameters": model.parameters,
+            "image_shape": list(model.image_shape),
+            "files": files,
+            **extra,
+        },
+    )
 
 
 def load_weights(network, path, name="network"):
@@ -210,7 +236,9 @@ def load_weights(network, path, name="network"):
     try:
         network.load_weights(path)
     except (ValueError, KeyError, OSError) as error:
-        raise ValueError(f"{path} does not fit the {name} that the manifest describes: it belongs to another architecture.") from error
+        raise ValueError(
+            f"{path} does not fit the {name} that the manifest describes: it belongs to another architecture."
+        ) from error
 
 
 def read_manifest(folder):
@@ -232,16 +260,24 @@ def read_manifest(folder):
     folder = Path(folder)
     path = folder / MANIFEST
     if not path.is_file():
-        raise FileNotFoundError(f"{folder} holds no {MANIFEST}: it is not a folder written by Detector.save.")
+        raise FileNotFoundError(
+            f"{folder} holds no {MANIFEST}: it is not a folder written by Detector.save."
+        )
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        expected = {key: manifest[key] for key in ("detector", "parameters", "image_shape", "files")}
+        expected = {
+            key: manifest[key] for key in ("detector", "parameters", "image_shape", "files")
+        }
     except (json.JSONDecodeError, KeyError) as error:
-        raise ValueError(f"{path} is not a manifest written by Detector.save ({error!r}).") from error
+        raise ValueError(
+            f"{path} is not a manifest written by Detector.save ({error!r})."
+        ) from error
     for name, checksum in expected["files"].items():
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder / name} is missing, though {MANIFEST} names it.")
         if sha256(folder / name) != checksum:
-            raise ValueError(f"The SHA-256 of {folder / name} is not the one in {MANIFEST}: the file was changed or damaged. "
-                             f"Remove {folder} and train again.")
+            raise ValueError(
+                f"The SHA-256 of {folder / name} is not the one in {MANIFEST}: the file was changed or damaged. "
+                f"Remove {folder} and train again."
+            )
     return manifest

@@ -1,22 +1,34 @@
 """Convolutional autoencoders of five architectures, trained on good images."""
+
 import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 from keras import layers
 
+from adhelpers.training.learning_rate import find_learning_rate
+from adhelpers.training.loop import PRECISIONS, Augmentation, Trainable, TrainingPlan, adam, train
+from adhelpers.training.losses import (
+    multiscale_dissimilarity,
+    squared_error,
+    structural_dissimilarity,
+)
+
 from .base import check_images, load_weights
-from .learning_rate import find_learning_rate
-from .losses import multiscale_dissimilarity, squared_error, structural_dissimilarity
 from .residuals import ReconstructionDetector
-from .training import PRECISIONS, Augmentation, Trainable, TrainingPlan, adam, train
 
 ARCHITECTURES = ("mvtec", "baseline", "inception", "resnet", "skip")
-# Shortcuts around the code let an anomaly through to the reconstruction, where it is no longer seen.
+# Shortcuts around the code let an anomaly through to the reconstruction, where it is no longer
+# seen.
 COPYING_ARCHITECTURES = ("resnet", "skip")
-_LOSSES = {"l2": squared_error, "ssim": structural_dissimilarity, "ms_ssim": multiscale_dissimilarity}
+_LOSSES = {
+    "l2": squared_error,
+    "ssim": structural_dissimilarity,
+    "ms_ssim": multiscale_dissimilarity,
+}
 _LATENT_DIMS = {"mvtec": 100, "baseline": 64, "inception": 64, "resnet": 64, "skip": 64}
-# The side to which mvtec's encoder reduces an image before the latent code, and the halvings that take the others there.
+# The side to which mvtec's encoder reduces an image before the latent code, and the halvings that
+# take the others there.
 _MVTEC_SIDE = 8
 _BLOCK_FILTERS = (32, 32, 64, 64, 128, 128)
 _RESNET_FILTERS = (32, 64, 64, 128, 128)
@@ -29,9 +41,10 @@ def _start(inputs):
 class _Layers:
     """Layers with the number format and the width of one network, so that architectures read like their tables.
 
-    Weights start with the variance that hands the signal on unchanged (He et al., "Delving deep into rectifiers", ICCV 2015),
-    transposed convolutions by the inputs that really meet in one output. With Keras' own start the signal fades over the many
-    layers, and a training stays at the mean image for dozens of epochs, with 1 - SSIM for good.
+    Weights start with the variance that hands the signal on unchanged (He et al., "Delving deep
+    into rectifiers", ICCV 2015), transposed convolutions by the inputs that really meet in one
+    output. With Keras' own start the signal fades over the many layers, and a training stays at the
+    mean image for dozens of epochs, with 1 - SSIM for good.
     """
 
     def __init__(self, width, policy):
@@ -47,7 +60,14 @@ class _Layers:
 
     def convolution(self, hidden, filters, size, stride=1, padding="same"):
         start = _start(hidden.shape[-1] * np.prod(np.broadcast_to(size, 2)))
-        return layers.Conv2D(self.filters(filters), size, stride, padding, kernel_initializer=start, dtype=self.policy_at(hidden))(hidden)
+        return layers.Conv2D(
+            self.filters(filters),
+            size,
+            stride,
+            padding,
+            kernel_initializer=start,
+            dtype=self.policy_at(hidden),
+        )(hidden)
 
     def transposed(self, hidden, filters, size, stride=1, padding="same"):
         return self.transposed_to(hidden, self.filters(filters), size, stride, padding)
@@ -55,15 +75,26 @@ class _Layers:
     def transposed_to(self, hidden, channels, size, stride=1, padding="same"):
         """To a number of channels that the width does not scale, because it is that of an earlier layer."""
         # With "valid" the only input is a code of one place, which meets each output once.
-        meeting = 1 if padding == "valid" else np.prod(np.broadcast_to(size, 2) / np.broadcast_to(stride, 2))
-        return layers.Conv2DTranspose(channels, size, stride, padding, kernel_initializer=_start(hidden.shape[-1] * meeting),
-                                      dtype=self.policy_at(hidden))(hidden)
+        meeting = (
+            1
+            if padding == "valid"
+            else np.prod(np.broadcast_to(size, 2) / np.broadcast_to(stride, 2))
+        )
+        return layers.Conv2DTranspose(
+            channels,
+            size,
+            stride,
+            padding,
+            kernel_initializer=_start(hidden.shape[-1] * meeting),
+            dtype=self.policy_at(hidden),
+        )(hidden)
 
     def leaky(self, hidden, slope):
         return layers.LeakyReLU(negative_slope=slope, dtype=self.policy_at(hidden))(hidden)
 
     def normalized(self, hidden):
-        # A few hundred images make few steps: Keras' momentum of 0.99 would still hold the statistics of the first ones.
+        # A few hundred images make few steps: Keras' momentum of 0.99 would still hold the
+        # statistics of the first ones.
         return layers.BatchNormalization(momentum=0.9, dtype=self.policy_at(hidden))(hidden)
 
     def pooled(self, hidden, size=2, stride=2):
@@ -84,21 +115,36 @@ class _Layers:
     def through_code(self, hidden, latent_dim):
         """Flatten, a dense code, and back to the shape before."""
         shape, policy = hidden.shape[1:], self.policy_at(hidden)
-        code = layers.Dense(latent_dim, dtype=policy, name="code")(layers.Flatten(dtype=policy)(hidden))
-        return layers.Reshape(shape, dtype=policy)(layers.Dense(int(np.prod(shape)), dtype=policy)(code))
+        code = layers.Dense(latent_dim, dtype=policy, name="code")(
+            layers.Flatten(dtype=policy)(hidden)
+        )
+        return layers.Reshape(shape, dtype=policy)(
+            layers.Dense(int(np.prod(shape)), dtype=policy)(code)
+        )
 
 
 def _mvtec(make, image, latent_dim, latent):
     halvings = _mvtec_halvings(image.shape[1:3])
-    # Four halvings are the published ones for 128 pixels; each doubling of the image adds one in front.
-    steps = [(32, 4, 2)] * (halvings - 2) + [(32, 3, 1), (64, 4, 2), (64, 3, 1), (128, 4, 2), (64, 3, 1), (32, 3, 1)]
+    # Four halvings are the published ones for 128 pixels; each doubling of the image adds one in
+    # front.
+    steps = [(32, 4, 2)] * (halvings - 2) + [
+        (32, 3, 1),
+        (64, 4, 2),
+        (64, 3, 1),
+        (128, 4, 2),
+        (64, 3, 1),
+        (32, 3, 1),
+    ]
     hidden = image
     for filters, size, stride in steps:
         hidden = make.leaky(make.convolution(hidden, filters, size, stride), 0.2)
     size, padding = (_MVTEC_SIDE, "same") if latent == "map" else (hidden.shape[1:3], "valid")
-    code = layers.Conv2D(latent_dim, size, 1, padding, kernel_initializer="he_normal", dtype=make.policy, name="code")(hidden)
+    code = layers.Conv2D(
+        latent_dim, size, 1, padding, kernel_initializer="he_normal", dtype=make.policy, name="code"
+    )(hidden)
     hidden = make.leaky(make.transposed(code, 32, size, 1, padding), 0.2)
-    # Mirrored: a step from a to b filters becomes one from b to a; the last one to the image's channels is made by the caller.
+    # Mirrored: a step from a to b filters becomes one from b to a; the last one to the image's
+    # channels is made by the caller.
     inputs = [32] + [filters for filters, _, _ in steps[:-1]]
     for filters, (_, size, stride) in list(zip(inputs, steps, strict=True))[:0:-1]:
         hidden = make.leaky(make.transposed(hidden, filters, size, stride), 0.2)
@@ -111,7 +157,9 @@ def _baseline(make, image, latent_dim, latent):
         hidden = make.pooled(make.leaky(make.normalized(make.convolution(hidden, filters, 3)), 0.1))
     hidden = make.through_code(hidden, latent_dim)
     for filters in _BLOCK_FILTERS[::-1]:
-        hidden = make.leaky(make.normalized(make.convolution(make.upsampled(hidden), filters, 3)), 0.1)
+        hidden = make.leaky(
+            make.normalized(make.convolution(make.upsampled(hidden), filters, 3)), 0.1
+        )
     return hidden, (3, 1)
 
 
@@ -137,15 +185,21 @@ def _resnet(make, image, latent_dim, latent):
     shortcuts = []
     for filters in _RESNET_FILTERS:
         shortcuts.append(hidden)
-        # Pre-activation (He et al., "Identity mappings in deep residual networks", ECCV 2016): nothing after the addition.
+        # Pre-activation (He et al., "Identity mappings in deep residual networks", ECCV 2016):
+        # nothing after the addition.
         active = make.leaky(make.normalized(hidden), 0.1)
         inner = make.leaky(make.normalized(make.convolution(active, filters, 3, 2)), 0.1)
-        # Averaged first (He et al., "Bag of tricks for image classification", CVPR 2019): a 1x1 convolution of stride 2 would throw three
-        # of four values away, and with few channels its gradient ends the process in TensorFlow 2.21 on some processors.
-        hidden = make.added(make.convolution(inner, filters, 3), make.convolution(make.averaged(active), filters, 1))
+        # Averaged first (He et al., "Bag of tricks for image classification", CVPR 2019): a 1x1
+        # convolution of stride 2 would throw three of four values away, and with few channels its
+        # gradient ends the process in TensorFlow 2.21 on some processors.
+        hidden = make.added(
+            make.convolution(inner, filters, 3), make.convolution(make.averaged(active), filters, 1)
+        )
     hidden = make.through_code(hidden, latent_dim)
     for shortcut in shortcuts[::-1]:
-        hidden = make.transposed_to(make.leaky(make.normalized(hidden), 0.1), shortcut.shape[-1], 3, 2)
+        hidden = make.transposed_to(
+            make.leaky(make.normalized(hidden), 0.1), shortcut.shape[-1], 3, 2
+        )
         hidden = make.added(hidden, shortcut)
     return make.leaky(make.normalized(hidden), 0.1), (3, 1)
 
@@ -158,18 +212,31 @@ def _skip(make, image, latent_dim, latent):
         before.append(hidden)
         filters = counts[min(len(strides), len(counts)) - 1]
         last = max(hidden.shape[1:3]) == 2
-        hidden = make.leaky(make.normalized(make.convolution(hidden, 256 if last else filters, 4, strides[-1])), 0.1)
+        hidden = make.leaky(
+            make.normalized(make.convolution(hidden, 256 if last else filters, 4, strides[-1])), 0.1
+        )
     hidden = make.through_code(hidden, latent_dim)
     # Two shortcuts: at a quarter of the image's side, and at a sixteenth of it.
     shortcuts = {position for position in (2, 4) if position < len(before)}
     for position in range(len(before) - 1, 0, -1):
-        hidden = make.leaky(make.normalized(make.transposed_to(hidden, before[position].shape[-1], 4, strides[position])), 0.1)
+        hidden = make.leaky(
+            make.normalized(
+                make.transposed_to(hidden, before[position].shape[-1], 4, strides[position])
+            ),
+            0.1,
+        )
         if position in shortcuts:
             hidden = make.added(hidden, before[position])
     return hidden, (4, strides[0])
 
 
-_BUILDERS = {"mvtec": _mvtec, "baseline": _baseline, "inception": _inception, "resnet": _resnet, "skip": _skip}
+_BUILDERS = {
+    "mvtec": _mvtec,
+    "baseline": _baseline,
+    "inception": _inception,
+    "resnet": _resnet,
+    "skip": _skip,
+}
 
 
 def _mvtec_halvings(sides):
@@ -181,17 +248,27 @@ def _check_size(architecture, sides):
         wrong = [side for side in sides if side < 16 or side & (side - 1)]
         if wrong:
             nearest = " x ".join(str(max(16, 2 ** round(np.log2(side)))) for side in sides)
-            raise ValueError(f"architecture 'skip' halves an image down to one pixel: height and width must be powers of two from 16 on, not "
-                             f"{sides[0]} x {sides[1]}; the nearest is {nearest}.")
+            raise ValueError(
+                f"architecture 'skip' halves an image down to one pixel: height and width must be powers of two from 16 on, not "
+                f"{sides[0]} x {sides[1]}; the nearest is {nearest}."
+            )
         return
-    multiple = 2 ** {"mvtec": _mvtec_halvings(sides), "resnet": len(_RESNET_FILTERS)}.get(architecture, len(_BLOCK_FILTERS))
+    multiple = 2 ** {"mvtec": _mvtec_halvings(sides), "resnet": len(_RESNET_FILTERS)}.get(
+        architecture, len(_BLOCK_FILTERS)
+    )
     if any(side % multiple for side in sides):
-        nearest = " x ".join(str(max(multiple, round(side / multiple) * multiple)) for side in sides)
-        raise ValueError(f"architecture {architecture!r} needs a height and width that are multiples of {multiple}, not {sides[0]} x {sides[1]}; "
-                         f"the nearest is {nearest}.")
+        nearest = " x ".join(
+            str(max(multiple, round(side / multiple) * multiple)) for side in sides
+        )
+        raise ValueError(
+            f"architecture {architecture!r} needs a height and width that are multiples of {multiple}, not {sides[0]} x {sides[1]}; "
+            f"the nearest is {nearest}."
+        )
 
 
-def build_autoencoder(shape, architecture="mvtec", latent_dim=None, latent="vector", width=1.0, policy="float32"):
+def build_autoencoder(
+    shape, architecture="mvtec", latent_dim=None, latent="vector", width=1.0, policy="float32"
+):
     """A convolutional autoencoder: an image to its reconstruction.
 
     Parameters
@@ -199,13 +276,16 @@ def build_autoencoder(shape, architecture="mvtec", latent_dim=None, latent="vect
     shape : tuple of int
         (h, w, c).
     architecture : {"mvtec", "baseline", "inception", "resnet", "skip"}
-        ``"mvtec"``: Bergmann et al., "Improving unsupervised defect segmentation by applying structural similarity to autoencoders",
-        VISAPP 2019, table 1, leaky ReLU 0.2. ``"baseline"``: six blocks of convolution, batch normalisation, leaky ReLU 0.1 and
-        pooling, mirrored with upsampling. ``"inception"``: six blocks of parallel 1x1, 3x3, 5x5 and pooled 1x1 convolutions.
-        ``"resnet"``: pre-activation residual blocks, transposed decoder with additive shortcuts. ``"skip"``: stride-2 convolutions
-        to 1x1x256, two additive shortcuts. The last two tend to copy defects into the reconstruction.
+        ``"mvtec"``: Bergmann et al., "Improving unsupervised defect segmentation by applying
+        structural similarity to autoencoders", VISAPP 2019, table 1, leaky ReLU 0.2.
+        ``"baseline"``: six blocks of convolution, batch normalisation, leaky ReLU 0.1 and pooling,
+        mirrored with upsampling. ``"inception"``: six blocks of parallel 1x1, 3x3, 5x5 and pooled
+        1x1 convolutions. ``"resnet"``: pre-activation residual blocks, transposed decoder with
+        additive shortcuts. ``"skip"``: stride-2 convolutions to 1x1x256, two additive shortcuts.
+        The last two tend to copy defects into the reconstruction.
     latent_dim : int, optional
-        Length of the code (channels, for ``latent="map"``); None is 100 for ``"mvtec"`` (1 for a map) and 64 for the others.
+        Length of the code (channels, for ``latent="map"``); None is 100 for ``"mvtec"`` (1 for a
+        map) and 64 for the others.
     latent : {"vector", "map"}
         For ``"mvtec"``: a code without places, or a map of 8x8 places.
     width : float
@@ -221,8 +301,8 @@ def build_autoencoder(shape, architecture="mvtec", latent_dim=None, latent="vect
     Raises
     ------
     ValueError
-        If the architecture or latent is unknown, a map is asked of another architecture, or the size does not fit: the nearest
-        that does is named.
+        If the architecture or latent is unknown, a map is asked of another architecture, or the
+        size does not fit: the nearest that does is named.
 
     Examples
     --------
@@ -230,15 +310,24 @@ def build_autoencoder(shape, architecture="mvtec", latent_dim=None, latent="vect
     (None, 1, 1, 100)
     """
     if architecture not in ARCHITECTURES:
-        raise ValueError(f"architecture must be one of {', '.join(ARCHITECTURES)}, not {architecture!r}.")
+        raise ValueError(
+            f"architecture must be one of {', '.join(ARCHITECTURES)}, not {architecture!r}."
+        )
     if latent not in ("vector", "map") or (latent == "map" and architecture != "mvtec"):
-        raise ValueError(f"latent must be 'vector', or 'map' for the architecture 'mvtec', not {latent!r} for {architecture!r}.")
+        raise ValueError(
+            f"latent must be 'vector', or 'map' for the architecture 'mvtec', not {latent!r} for {architecture!r}."
+        )
     _check_size(architecture, shape[:2])
     latent_dim = latent_dim or (1 if latent == "map" else _LATENT_DIMS[architecture])
     image = keras.Input(shape)
-    hidden, (size, stride) = _BUILDERS[architecture](_Layers(width, policy), image, latent_dim, latent)
-    # In float32 also where the rest is not: a reconstruction of 8 significant bits would be a residual by itself.
-    reconstruction = layers.Conv2DTranspose(shape[2], size, stride, "same", activation="sigmoid", dtype="float32")(hidden)
+    hidden, (size, stride) = _BUILDERS[architecture](
+        _Layers(width, policy), image, latent_dim, latent
+    )
+    # In float32 also where the rest is not: a reconstruction of 8 significant bits would be a
+    # residual by itself.
+    reconstruction = layers.Conv2DTranspose(
+        shape[2], size, stride, "same", activation="sigmoid", dtype="float32"
+    )(hidden)
     return keras.Model(image, reconstruction, name=architecture)
 
 
@@ -256,26 +345,32 @@ class _Training(Trainable):
         return {"loss": loss}
 
     def validation_step(self, images):
-        return {"loss": tf.reduce_mean(self._loss(images, self.networks["autoencoder"](images, training=False)))}
+        return {
+            "loss": tf.reduce_mean(
+                self._loss(images, self.networks["autoencoder"](images, training=False))
+            )
+        }
 
 
 class CAE(ReconstructionDetector):
     """Convolutional autoencoder: what it cannot reproduce of an image is anomalous.
 
-    Bergmann, Löwe, Fauser, Sattlegger, Steger, "Improving unsupervised defect segmentation by applying structural similarity to
-    autoencoders", VISAPP 2019.
+    Bergmann, Löwe, Fauser, Sattlegger, Steger, "Improving unsupervised defect segmentation by
+    applying structural similarity to autoencoders", VISAPP 2019.
 
     Parameters
     ----------
     architecture, latent_dim, latent, width
         As in `build_autoencoder`.
     loss : {"l2", "ssim", "ms_ssim"}
-        Squared error; 1 - SSIM, for grey images; 1 - MS-SSIM, for colour. What ``residual`` is may be chosen apart from it.
+        Squared error; 1 - SSIM, for grey images; 1 - MS-SSIM, for colour. What ``residual`` is may
+        be chosen apart from it.
     epochs : int
         At most so many.
     batch_size : int
     learning_rate : float or None
-        Of Adam; None finds it by a sweep before training (`find_learning_rate`), kept as ``learning_rate_sweep``.
+        Of Adam; None finds it by a sweep before training (`find_learning_rate`), kept as
+        ``learning_rate_sweep``.
     schedule, cycle_epochs, patience, plateau
         As in `TrainingPlan`.
     rotation, shift, brightness, flip
@@ -300,7 +395,8 @@ class CAE(ReconstructionDetector):
     Raises
     ------
     ValueError
-        If a parameter is out of range or, in `fit`, the size does not fit the architecture or the loss does not fit the colour.
+        If a parameter is out of range or, in `fit`, the size does not fit the architecture or the
+        loss does not fit the colour.
 
     Examples
     --------
@@ -312,25 +408,90 @@ class CAE(ReconstructionDetector):
 
     name = "cae"
 
-    def __init__(self, architecture="mvtec", loss="l2", *, latent_dim=None, latent="vector", width=1.0, epochs=200, batch_size=16,
-                 learning_rate=None, schedule="cyclical", cycle_epochs=10, patience=12, plateau=6, rotation=0.0, shift=0.0, brightness=0.0,
-                 flip="none", precision="float32", score="smooth_max", residual="l2", smoothing=2.0, top_fraction=0.01, minimal_area=25,
-                 checkpoint_every=5, seed=0):
-        super().__init__(architecture=architecture, loss=loss, latent_dim=latent_dim, latent=latent, width=width, epochs=epochs,
-                         batch_size=batch_size, learning_rate=learning_rate, schedule=schedule, cycle_epochs=cycle_epochs, patience=patience,
-                         plateau=plateau, rotation=rotation, shift=shift, brightness=brightness, flip=flip, precision=precision, score=score,
-                         residual=residual, smoothing=smoothing, top_fraction=top_fraction, minimal_area=minimal_area,
-                         checkpoint_every=checkpoint_every, seed=seed)
-        for parameter, allowed in (("architecture", ARCHITECTURES), ("loss", _LOSSES), ("precision", PRECISIONS),
-                                   ("latent", ("vector", "map"))):
+    def __init__(
+        self,
+        architecture="mvtec",
+        loss="l2",
+        *,
+        latent_dim=None,
+        latent="vector",
+        width=1.0,
+        epochs=200,
+        batch_size=16,
+        learning_rate=None,
+        schedule="cyclical",
+        cycle_epochs=10,
+        patience=12,
+        plateau=6,
+        rotation=0.0,
+        shift=0.0,
+        brightness=0.0,
+        flip="none",
+        precision="float32",
+        score="smooth_max",
+        residual="l2",
+        smoothing=2.0,
+        top_fraction=0.01,
+        minimal_area=25,
+        checkpoint_every=5,
+        seed=0,
+    ):
+        super().__init__(
+            architecture=architecture,
+            loss=loss,
+            latent_dim=latent_dim,
+            latent=latent,
+            width=width,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            schedule=schedule,
+            cycle_epochs=cycle_epochs,
+            patience=patience,
+            plateau=plateau,
+            rotation=rotation,
+            shift=shift,
+            brightness=brightness,
+            flip=flip,
+            precision=precision,
+            score=score,
+            residual=residual,
+            smoothing=smoothing,
+            top_fraction=top_fraction,
+            minimal_area=minimal_area,
+            checkpoint_every=checkpoint_every,
+            seed=seed,
+        )
+        for parameter, allowed in (
+            ("architecture", ARCHITECTURES),
+            ("loss", _LOSSES),
+            ("precision", PRECISIONS),
+            ("latent", ("vector", "map")),
+        ):
             if self.parameters[parameter] not in allowed:
-                raise ValueError(f"{parameter} must be one of {', '.join(allowed)}, not {self.parameters[parameter]!r}.")
+                raise ValueError(
+                    f"{parameter} must be one of {', '.join(allowed)}, not {self.parameters[parameter]!r}."
+                )
         for parameter in ("latent_dim", "width", "learning_rate"):
             if self.parameters[parameter] is not None and not self.parameters[parameter] > 0:
                 raise ValueError(f"{parameter} must be above 0, not {self.parameters[parameter]}.")
         self._augmentation = Augmentation(rotation, shift, brightness, flip)
-        self._plan = TrainingPlan(epochs, batch_size, patience, "val_loss", checkpoint_every, seed, schedule, cycle_epochs, plateau)
-        self.history, self.learning_rate_sweep, self.found_learning_rate = pd.DataFrame(), None, None
+        self._plan = TrainingPlan(
+            epochs,
+            batch_size,
+            patience,
+            "val_loss",
+            checkpoint_every,
+            seed,
+            schedule,
+            cycle_epochs,
+            plateau,
+        )
+        self.history, self.learning_rate_sweep, self.found_learning_rate = (
+            pd.DataFrame(),
+            None,
+            None,
+        )
 
     @property
     def copies_defects(self):
@@ -339,11 +500,18 @@ class CAE(ReconstructionDetector):
 
     def _build(self):
         _check_loss(self.parameters["loss"], self.image_shape)
-        parameters = {name: self.parameters[name] for name in ("architecture", "latent_dim", "latent", "width")}
-        self.network = build_autoencoder(self.image_shape, policy=PRECISIONS[self.parameters["precision"]], **parameters)
+        parameters = {
+            name: self.parameters[name]
+            for name in ("architecture", "latent_dim", "latent", "width")
+        }
+        self.network = build_autoencoder(
+            self.image_shape, policy=PRECISIONS[self.parameters["precision"]], **parameters
+        )
         self._compiled = {}
 
-    def fit(self, train_images, validation, *, checkpoint=None, show_progress=True, tensorboard=None):
+    def fit(
+        self, train_images, validation, *, checkpoint=None, show_progress=True, tensorboard=None
+    ):
         """Train; see `Detector.fit`. ``tensorboard`` is a folder for TensorBoard's event files."""
         train_images = check_images(train_images, name="train")
         validation = check_images(validation, train_images.shape[1:], name="validation")
@@ -356,14 +524,29 @@ class CAE(ReconstructionDetector):
             self.image_shape = None
             raise
         optimizer = adam(parameters["learning_rate"] or 1e-3, self.network)
-        training = _Training(self.network, _LOSSES[parameters["loss"]], self._augmentation, optimizer)
+        training = _Training(
+            self.network, _LOSSES[parameters["loss"]], self._augmentation, optimizer
+        )
         if parameters["learning_rate"] is None:
-            sweep = find_learning_rate(training, train_images, batch_size=parameters["batch_size"], seed=parameters["seed"],
-                                       show_progress=show_progress)
+            sweep = find_learning_rate(
+                training,
+                train_images,
+                batch_size=parameters["batch_size"],
+                seed=parameters["seed"],
+                show_progress=show_progress,
+            )
             self.learning_rate_sweep, self.found_learning_rate = sweep.table, sweep.suggested
             optimizer.learning_rate.assign(sweep.suggested)
-        self.history = train(training, train_images, validation, self._plan, checkpoint=checkpoint, show_progress=show_progress,
-                             description=f"{parameters['architecture']} autoencoder", tensorboard=tensorboard)
+        self.history = train(
+            training,
+            train_images,
+            validation,
+            self._plan,
+            checkpoint=checkpoint,
+            show_progress=show_progress,
+            description=f"{parameters['architecture']} autoencoder",
+            tensorboard=tensorboard,
+        )
         return self
 
     def reconstruct_tensor(self, images):
@@ -389,17 +572,21 @@ def _check_loss(loss, shape):
     colour = shape[2] == 3
     if (loss == "ssim" and colour) or (loss == "ms_ssim" and not colour):
         right = "loss 'ms_ssim' (or 'l2')" if colour else "loss 'ssim' (or 'l2')"
-        raise ValueError(f"loss {loss!r} is for {'grey' if colour else 'colour'} images, and these are {'colour' if colour else 'grey'}: "
-                         f"use {right}, or load them with color='{'grayscale' if colour else 'rgb'}'.")
+        raise ValueError(
+            f"loss {loss!r} is for {'grey' if colour else 'colour'} images, and these are {'colour' if colour else 'grey'}: "
+            f"use {right}, or load them with color='{'grayscale' if colour else 'rgb'}'."
+        )
     if loss != "l2" and min(shape[:2]) < 11:
-        raise ValueError(f"loss {loss!r} compares windows of 11 pixels; images of {shape[0]} x {shape[1]} are too small.")
+        raise ValueError(
+            f"loss {loss!r} compares windows of 11 pixels; images of {shape[0]} x {shape[1]} are too small."
+        )
 
 
 def copied_share(detector, images, planted):
     """How much of something planted in good images the detector's counterpart takes over: 0 nothing, 1 all of it.
 
-    A detector that copies what it should not know cannot see it. The counterparts of planted and of plain images are compared
-    at the planted pixels.
+    A detector that copies what it should not know cannot see it. The counterparts of planted and of
+    plain images are compared at the planted pixels.
 
     Parameters
     ----------
@@ -413,7 +600,8 @@ def copied_share(detector, images, planted):
     Returns
     -------
     float
-        The share of the planted change that is found again, as a regression of one change on the other over all planted pixels.
+        The share of the planted change that is found again, as a regression of one change on the
+        other over all planted pixels.
 
     Raises
     ------
@@ -432,6 +620,8 @@ def copied_share(detector, images, planted):
     change = check_images(planted, images.shape[1:], name="planted") - images
     where = np.abs(change) > 0
     if not where.any():
-        raise ValueError("planted does not differ from images: there is nothing that could be copied.")
+        raise ValueError(
+            "planted does not differ from images: there is nothing that could be copied."
+        )
     answer = detector.counterpart(planted) - detector.counterpart(images)
     return float((answer[where] * change[where]).sum() / (change[where] ** 2).sum())

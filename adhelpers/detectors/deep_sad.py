@@ -1,4 +1,5 @@
 """Deep semi-supervised anomaly detection: a network that draws normal samples to a centre and pushes the few known anomalies off."""
+
 from pathlib import Path
 
 import keras
@@ -6,26 +7,36 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from adhelpers.training.loop import (
+    Augmentation,
+    Trainable,
+    TrainingPlan,
+    adam,
+    remove_checkpoint,
+    train,
+)
+
 from .base import Detector, check_images, load_weights
 from .deep_sad_networks import NETWORKS, build_deep_sad_networks
+from .features.neighbours import nearest_neighbours
 from .integrated_gradients import integrated_gradients
-from .neighbours import nearest_neighbours
 from .residuals import smooth
-from .training import Augmentation, Trainable, TrainingPlan, adam, remove_checkpoint, train
 
 EPSILON = 1e-6
 # A coordinate of the centre nearer to zero could be met by weights of zero.
 LEAST_CENTRE = 0.1
 _BATCH = 128
-# The counterparts are chosen among the half of the training samples that is nearest to the centre, and among so many at most.
+# The counterparts are chosen among the half of the training samples that is nearest to the centre,
+# and among so many at most.
 _NORMAL_SHARE, _BANK = 0.5, 2000
 
 
 def deep_sad_losses(distances, labels, eta=1.0):
     """The loss of each sample: its distance, or a weighted power of it where the sample is labelled.
 
-    Ruff et al., "Deep semi-supervised anomaly detection", ICLR 2020, equation 7: d for an unlabelled sample, eta (d + 1e-6) for a known
-    normal one, eta / (d + 1e-6) for a known anomaly; training minimises the mean over a batch.
+    Ruff et al., "Deep semi-supervised anomaly detection", ICLR 2020, equation 7: d for an
+    unlabelled sample, eta (d + 1e-6) for a known normal one, eta / (d + 1e-6) for a known anomaly;
+    training minimises the mean over a batch.
 
     Parameters
     ----------
@@ -58,8 +69,8 @@ def deep_sad_centre(codes):
     Returns
     -------
     ndarray of float32, shape (d,)
-        Coordinates nearer to zero than 0.1 are moved to -0.1 or 0.1, exact zeros to 0.1: weights of zero would meet them without having
-        learned anything.
+        Coordinates nearer to zero than 0.1 are moved to -0.1 or 0.1, exact zeros to 0.1: weights of
+        zero would meet them without having learned anything.
 
     Examples
     --------
@@ -67,17 +78,24 @@ def deep_sad_centre(codes):
     array([ 1.5,  0.1, -0.1,  0.1], dtype=float32)
     """
     centre = np.asarray(codes).mean(axis=0, dtype=np.float64)
-    return np.where(np.abs(centre) < LEAST_CENTRE, np.where(centre < 0, -LEAST_CENTRE, LEAST_CENTRE), centre).astype(np.float32)
+    return np.where(
+        np.abs(centre) < LEAST_CENTRE, np.where(centre < 0, -LEAST_CENTRE, LEAST_CENTRE), centre
+    ).astype(np.float32)
 
 
 def _squared_weights(networks):
     """Half the sum of all squared weights: its gradient is the weight itself, as in weight decay."""
-    return 0.5 * tf.add_n([tf.reduce_sum(weight ** 2) for network in networks for weight in network.trainable_variables])
+    return 0.5 * tf.add_n(
+        [tf.reduce_sum(weight**2) for network in networks for weight in network.trainable_variables]
+    )
 
 
 class _Pretraining(Trainable):
     def __init__(self, encoder, decoder, weight_decay, augmentation, optimizer):
-        self.networks, self.optimizers = {"encoder": encoder, "decoder": decoder}, {"autoencoder": optimizer}
+        self.networks, self.optimizers = (
+            {"encoder": encoder, "decoder": decoder},
+            {"autoencoder": optimizer},
+        )
         self._weight_decay, self._augmentation = weight_decay, augmentation
 
     def _error(self, images, training):
@@ -85,7 +103,9 @@ class _Pretraining(Trainable):
         return tf.reduce_mean((self.networks["decoder"](code, training=training) - images) ** 2)
 
     def train_step(self, images, seed):
-        weights = [weight for network in self.networks.values() for weight in network.trainable_variables]
+        weights = [
+            weight for network in self.networks.values() for weight in network.trainable_variables
+        ]
         images = self._augmentation.apply(images, seed)
         with tf.GradientTape() as tape:
             error = self._error(images, True)
@@ -100,15 +120,24 @@ class _Pretraining(Trainable):
 class _Training(Trainable):
     def __init__(self, encoder, centre, eta, weight_decay, augmentation, optimizer):
         self.networks, self.optimizers = {"encoder": encoder}, {"encoder": optimizer}
-        self._centre, self._eta, self._weight_decay, self._augmentation = tf.constant(centre), eta, weight_decay, augmentation
+        self._centre, self._eta, self._weight_decay, self._augmentation = (
+            tf.constant(centre),
+            eta,
+            weight_decay,
+            augmentation,
+        )
 
     def _distances(self, images, training):
-        return tf.reduce_sum((self.networks["encoder"](images, training=training) - self._centre) ** 2, axis=1)
+        return tf.reduce_sum(
+            (self.networks["encoder"](images, training=training) - self._centre) ** 2, axis=1
+        )
 
     def train_step(self, images, seed, labels):
         encoder, images = self.networks["encoder"], self._augmentation.apply(images, seed)
         with tf.GradientTape() as tape:
-            objective = tf.reduce_mean(deep_sad_losses(self._distances(images, True), labels, self._eta))
+            objective = tf.reduce_mean(
+                deep_sad_losses(self._distances(images, True), labels, self._eta)
+            )
             loss = objective + self._weight_decay * _squared_weights([encoder])
         weights = encoder.trainable_variables
         self.optimizers["encoder"].apply(tape.gradient(loss, weights), weights)
@@ -121,15 +150,18 @@ class _Training(Trainable):
 class DeepSAD(Detector):
     """Deep SAD: the score is the squared distance of a sample's code from a centre.
 
-    Ruff, Vandermeulen, Görnitz, Binder, Müller, Müller, Kloft, "Deep semi-supervised anomaly detection", ICLR 2020 (arXiv 1906.02694).
-    Unlabelled samples, most of them normal, and known normal ones are drawn to the centre, known anomalies are pushed off. Without labels
-    it is Deep SVDD. An autoencoder is trained first, and its encoder is where the training starts.
+    Ruff, Vandermeulen, Görnitz, Binder, Müller, Müller, Kloft, "Deep semi-supervised anomaly
+    detection", ICLR 2020 (arXiv 1906.02694). Unlabelled samples, most of them normal, and known
+    normal ones are drawn to the centre, known anomalies are pushed off. Without labels it is Deep
+    SVDD. An autoencoder is trained first, and its encoder is where the training starts.
 
-    The `counterpart` is a real training sample: among the half that is nearest to the centre (known anomalies left out), the one that
-    the pretrained encoder finds most similar. In the trained network's own code normal samples are all alike, so that a neighbour there says
-    nothing of what is seen. Without pretraining the most similar one is found in the samples themselves.
-    The `anomaly_map` is where the score comes from: integrated gradients of the score from the counterpart to the sample (Sundararajan et al.,
-    ICML 2017), summed over channels, absolute, smoothed. Before that (`attributions`) they add up to the score minus the counterpart's.
+    The `counterpart` is a real training sample: among the half that is nearest to the centre (known
+    anomalies left out), the one that the pretrained encoder finds most similar. In the trained
+    network's own code normal samples are all alike, so that a neighbour there says nothing of what
+    is seen. Without pretraining the most similar one is found in the samples themselves. The
+    `anomaly_map` is where the score comes from: integrated gradients of the score from the
+    counterpart to the sample (Sundararajan et al., ICML 2017), summed over channels, absolute,
+    smoothed. Before that (`attributions`) they add up to the score minus the counterpart's.
 
     Parameters
     ----------
@@ -146,14 +178,18 @@ class DeepSAD(Detector):
         Of half the sum of squared weights.
     pretrain : bool
         Whether an autoencoder is trained first.
-    pretrain_epochs, pretrain_batch_size, pretrain_learning_rate, pretrain_milestones, pretrain_weight_decay
+    pretrain_epochs, pretrain_batch_size, pretrain_learning_rate, pretrain_milestones,
+    pretrain_weight_decay
         The same for the autoencoder.
     rotation, shift, brightness, flip
-        As in `Augmentation`, for images: small random changes of the training samples, in both trainings; none as published.
+        As in `Augmentation`, for images: small random changes of the training samples, in both
+        trainings; none as published.
     smoothing : float
-        Standard deviation of the Gaussian over the anomaly map, in pixels; for images only. It can be changed after training.
+        Standard deviation of the Gaussian over the anomaly map, in pixels; for images only. It can
+        be changed after training.
     integration_steps : int
-        Places between counterpart and sample at which gradients are taken. It can be changed after training.
+        Places between counterpart and sample at which gradients are taken. It can be changed after
+        training.
     checkpoint_every : int
         Epochs between checkpoints.
     seed : int
@@ -170,7 +206,8 @@ class DeepSAD(Detector):
     Raises
     ------
     ValueError
-        If a parameter is out of range or, in `fit`, the network does not fit the samples or a label is not -1, 0 or 1.
+        If a parameter is out of range or, in `fit`, the network does not fit the samples or a label
+        is not -1, 0 or 1.
 
     Examples
     --------
@@ -184,26 +221,83 @@ class DeepSAD(Detector):
     name = "deep_sad"
     scoring_parameters = ("smoothing", "integration_steps")
 
-    def __init__(self, network="auto", *, latent_dim=None, eta=1.0, epochs=150, batch_size=128, learning_rate=1e-3, milestones=(50,),
-                 weight_decay=5e-7, pretrain=True, pretrain_epochs=150, pretrain_batch_size=128, pretrain_learning_rate=1e-3,
-                 pretrain_milestones=(50,), pretrain_weight_decay=5e-4, rotation=0.0, shift=0.0, brightness=0.0,
-                 flip="none", smoothing=1.0, integration_steps=16, checkpoint_every=25, seed=0):
-        super().__init__(network=network, latent_dim=latent_dim, eta=eta, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
-                         milestones=list(milestones), weight_decay=weight_decay, pretrain=pretrain, pretrain_epochs=pretrain_epochs,
-                         pretrain_batch_size=pretrain_batch_size, pretrain_learning_rate=pretrain_learning_rate,
-                         pretrain_milestones=list(pretrain_milestones), pretrain_weight_decay=pretrain_weight_decay, rotation=rotation, shift=shift,
-                         brightness=brightness, flip=flip, smoothing=smoothing, integration_steps=integration_steps, checkpoint_every=checkpoint_every, seed=seed)
+    def __init__(
+        self,
+        network="auto",
+        *,
+        latent_dim=None,
+        eta=1.0,
+        epochs=150,
+        batch_size=128,
+        learning_rate=1e-3,
+        milestones=(50,),
+        weight_decay=5e-7,
+        pretrain=True,
+        pretrain_epochs=150,
+        pretrain_batch_size=128,
+        pretrain_learning_rate=1e-3,
+        pretrain_milestones=(50,),
+        pretrain_weight_decay=5e-4,
+        rotation=0.0,
+        shift=0.0,
+        brightness=0.0,
+        flip="none",
+        smoothing=1.0,
+        integration_steps=16,
+        checkpoint_every=25,
+        seed=0,
+    ):
+        super().__init__(
+            network=network,
+            latent_dim=latent_dim,
+            eta=eta,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            milestones=list(milestones),
+            weight_decay=weight_decay,
+            pretrain=pretrain,
+            pretrain_epochs=pretrain_epochs,
+            pretrain_batch_size=pretrain_batch_size,
+            pretrain_learning_rate=pretrain_learning_rate,
+            pretrain_milestones=list(pretrain_milestones),
+            pretrain_weight_decay=pretrain_weight_decay,
+            rotation=rotation,
+            shift=shift,
+            brightness=brightness,
+            flip=flip,
+            smoothing=smoothing,
+            integration_steps=integration_steps,
+            checkpoint_every=checkpoint_every,
+            seed=seed,
+        )
         if network not in NETWORKS:
             raise ValueError(f"network must be one of {', '.join(NETWORKS)}, not {network!r}.")
-        for parameter in ("eta", "learning_rate", "pretrain_learning_rate", "latent_dim", "integration_steps"):
+        for parameter in (
+            "eta",
+            "learning_rate",
+            "pretrain_learning_rate",
+            "latent_dim",
+            "integration_steps",
+        ):
             if self.parameters[parameter] is not None and not self.parameters[parameter] > 0:
                 raise ValueError(f"{parameter} must be above 0, not {self.parameters[parameter]}.")
         for parameter in ("weight_decay", "pretrain_weight_decay", "smoothing"):
             if self.parameters[parameter] < 0:
-                raise ValueError(f"{parameter} must be 0 or more, not {self.parameters[parameter]}.")
-        self._plans = {prefix: TrainingPlan(self.parameters[f"{prefix}epochs"], self.parameters[f"{prefix}batch_size"], monitor=None,
-                                            milestones=tuple(self.parameters[f"{prefix}milestones"]), checkpoint_every=checkpoint_every,
-                                            seed=seed) for prefix in ("", "pretrain_")}
+                raise ValueError(
+                    f"{parameter} must be 0 or more, not {self.parameters[parameter]}."
+                )
+        self._plans = {
+            prefix: TrainingPlan(
+                self.parameters[f"{prefix}epochs"],
+                self.parameters[f"{prefix}batch_size"],
+                monitor=None,
+                milestones=tuple(self.parameters[f"{prefix}milestones"]),
+                checkpoint_every=checkpoint_every,
+                seed=seed,
+            )
+            for prefix in ("", "pretrain_")
+        }
         self._augmentation = Augmentation(rotation, shift, brightness, flip)
         self.history = self.pretraining_history = pd.DataFrame()
         self.centre = self.pretrained_encoder = self.decoder = None
@@ -213,30 +307,47 @@ class DeepSAD(Detector):
         if samples.ndim != 2:
             return check_images(samples, shape, name)
         if len(samples) == 0 or (shape is not None and samples.shape[1:] != tuple(shape)):
-            raise ValueError(f"{name} must hold at least one vector{'' if shape is None else f' of the shape {tuple(shape)}'}; "
-                             f"they have the shape {samples.shape}.")
+            raise ValueError(
+                f"{name} must hold at least one vector{'' if shape is None else f' of the shape {tuple(shape)}'}; "
+                f"they have the shape {samples.shape}."
+            )
         if not np.isfinite(samples).all():
             raise ValueError(f"{name} must be finite.")
         return samples
 
     def _build(self, shape):
-        self.encoder, self.decoder = build_deep_sad_networks(shape, self.parameters["network"], self.parameters["latent_dim"])
+        self.encoder, self.decoder = build_deep_sad_networks(
+            shape, self.parameters["network"], self.parameters["latent_dim"]
+        )
         self.image_shape = shape
-        self.pretrained_encoder = keras.models.clone_model(self.encoder) if self.parameters["pretrain"] else None
+        self.pretrained_encoder = (
+            keras.models.clone_model(self.encoder) if self.parameters["pretrain"] else None
+        )
         if not self.parameters["pretrain"]:
             self.decoder = None
         self._compiled = {}
 
-    def fit(self, train_images, validation, labels=None, *, checkpoint=None, show_progress=True, tensorboard=None):
+    def fit(
+        self,
+        train_images,
+        validation,
+        labels=None,
+        *,
+        checkpoint=None,
+        show_progress=True,
+        tensorboard=None,
+    ):
         """Pretrain, set the centre, and train.
 
         Parameters
         ----------
         train_images : ndarray of float32, shape (n, h, w, c), in [0, 1], or (n, d)
         validation : ndarray of float32, shape (m, h, w, c) or (m, d), or None
-            Normal samples that are held out: their mean score stands in ``history`` as ``val_loss``. They choose nothing.
+            Normal samples that are held out: their mean score stands in ``history`` as
+            ``val_loss``. They choose nothing.
         labels : array_like of int, shape (n,), optional
-            For each training sample 0 unlabelled, 1 known normal, -1 known anomaly; None is 0 for all.
+            For each training sample 0 unlabelled, 1 known normal, -1 known anomaly; None is 0 for
+            all.
         checkpoint, show_progress
             See `Detector.fit`.
         tensorboard : str or Path, optional
@@ -253,54 +364,106 @@ class DeepSAD(Detector):
             validation = self._checked(validation, "validation", train_images.shape[1:])
         labels = _checked_labels(labels, len(train_images))
         if train_images.ndim == 2 and self._augmentation.active:
-            raise ValueError("rotation, shift, brightness and flip are for images; vectors take none of them.")
+            raise ValueError(
+                "rotation, shift, brightness and flip are for images; vectors take none of them."
+            )
         keras.utils.set_random_seed(self.parameters["seed"])
         self._build(train_images.shape[1:])
-        # It stays until the whole training is done: what is continued after it must start from the same weights.
-        pretraining_checkpoint = None if checkpoint is None else Path(checkpoint).with_suffix(".pretraining.npz")
+        # It stays until the whole training is done: what is continued after it must start from the
+        # same weights.
+        pretraining_checkpoint = (
+            None if checkpoint is None else Path(checkpoint).with_suffix(".pretraining.npz")
+        )
         if self.parameters["pretrain"]:
             self._pretrain(train_images, validation, pretraining_checkpoint, show_progress)
         self.centre = deep_sad_centre(self._in_batches("code", train_images))
-        training = _Training(self.encoder, self.centre, self.parameters["eta"], self.parameters["weight_decay"], self._augmentation,
-                             adam(self.parameters["learning_rate"], self.encoder))
-        self.history = train(training, train_images, validation, self._plans[""], labels=labels, checkpoint=checkpoint,
-                             show_progress=show_progress, description="Deep SAD", tensorboard=tensorboard)
+        training = _Training(
+            self.encoder,
+            self.centre,
+            self.parameters["eta"],
+            self.parameters["weight_decay"],
+            self._augmentation,
+            adam(self.parameters["learning_rate"], self.encoder),
+        )
+        self.history = train(
+            training,
+            train_images,
+            validation,
+            self._plans[""],
+            labels=labels,
+            checkpoint=checkpoint,
+            show_progress=show_progress,
+            description="Deep SAD",
+            tensorboard=tensorboard,
+        )
         self._keep_normal(train_images[labels >= 0])
         remove_checkpoint(pretraining_checkpoint)
         return self
 
     def _pretrain(self, train_images, validation, checkpoint, show_progress):
-        training = _Pretraining(self.encoder, self.decoder, self.parameters["pretrain_weight_decay"], self._augmentation,
-                                adam(self.parameters["pretrain_learning_rate"], self.encoder, self.decoder))
-        self.pretraining_history = train(training, train_images, validation, self._plans["pretrain_"], checkpoint=checkpoint,
-                                         show_progress=show_progress, description="autoencoder")
+        training = _Pretraining(
+            self.encoder,
+            self.decoder,
+            self.parameters["pretrain_weight_decay"],
+            self._augmentation,
+            adam(self.parameters["pretrain_learning_rate"], self.encoder, self.decoder),
+        )
+        self.pretraining_history = train(
+            training,
+            train_images,
+            validation,
+            self._plans["pretrain_"],
+            checkpoint=checkpoint,
+            show_progress=show_progress,
+            description="autoencoder",
+        )
         self.pretrained_encoder.set_weights(self.encoder.get_weights())
 
     def _keep_normal(self, samples):
         """Keep those training samples that counterparts are taken from."""
         scores = self.score(samples)
-        nearest = np.argsort(scores, kind="stable")[:max(1, round(_NORMAL_SHARE * len(samples)))]
+        nearest = np.argsort(scores, kind="stable")[: max(1, round(_NORMAL_SHARE * len(samples)))]
         if len(nearest) > _BANK:
-            nearest = np.sort(np.random.default_rng(self.parameters["seed"]).permutation(nearest)[:_BANK])
+            nearest = np.sort(
+                np.random.default_rng(self.parameters["seed"]).permutation(nearest)[:_BANK]
+            )
         self._bank = samples[nearest]
         self._bank_codes = self._described(self._bank)
 
     def _described(self, samples):
-        return self._in_batches("described", samples) if self.parameters["pretrain"] else samples.reshape(len(samples), -1)
+        return (
+            self._in_batches("described", samples)
+            if self.parameters["pretrain"]
+            else samples.reshape(len(samples), -1)
+        )
 
     def _tensor_function(self, name):
-        return {"code": lambda samples: self.encoder(samples, training=False),
-                "described": lambda samples: self.pretrained_encoder(samples, training=False),
-                "reconstruction": lambda samples: self.decoder(self.pretrained_encoder(samples, training=False), training=False),
-                "score": self.score_tensor, "attributions": self._attributions}[name]
+        return {
+            "code": lambda samples: self.encoder(samples, training=False),
+            "described": lambda samples: self.pretrained_encoder(samples, training=False),
+            "reconstruction": lambda samples: self.decoder(
+                self.pretrained_encoder(samples, training=False), training=False
+            ),
+            "score": self.score_tensor,
+            "attributions": self._attributions,
+        }[name]
 
     def _in_batches(self, name, *samples):
         if name not in self._compiled:
-            # Compiled once for any number of samples; keras' predict costs tens of milliseconds a call.
+            # Compiled once for any number of samples; keras' predict costs tens of milliseconds a
+            # call.
             signature = (tf.TensorSpec((None, *self.image_shape), tf.float32),) * len(samples)
-            self._compiled[name] = tf.function(self._tensor_function(name), input_signature=signature)
-        return np.concatenate([self._compiled[name](*(tf.constant(one[start:start + _BATCH]) for one in samples)).numpy()
-                               for start in range(0, len(samples[0]), _BATCH)])
+            self._compiled[name] = tf.function(
+                self._tensor_function(name), input_signature=signature
+            )
+        return np.concatenate(
+            [
+                self._compiled[name](
+                    *(tf.constant(one[start : start + _BATCH]) for one in samples)
+                ).numpy()
+                for start in range(0, len(samples[0]), _BATCH)
+            ]
+        )
 
     def score_tensor(self, images):
         """The score as a differentiable function of the sample: tensor of float32, shape (n,)."""
@@ -328,7 +491,9 @@ class DeepSAD(Detector):
     def _require_pretrained(self):
         self._require_fitted()
         if not self.parameters["pretrain"]:
-            raise RuntimeError("This DeepSAD was fitted with pretrain=False: it has no autoencoder.")
+            raise RuntimeError(
+                "This DeepSAD was fitted with pretrain=False: it has no autoencoder."
+            )
 
     def counterpart(self, images):
         self._require_fitted()
@@ -346,20 +511,28 @@ class DeepSAD(Detector):
         Returns
         -------
         ndarray of float32, of the same shape
-            The sum over a sample is its score minus that of its counterpart, up to the integration's error.
+            The sum over a sample is its score minus that of its counterpart, up to the
+            integration's error.
         """
         self._require_fitted()
         images = self._checked(images, shape=self.image_shape)
         return self._in_batches("attributions", images, self.counterpart(images))
 
     def _attributions(self, images, counterparts):
-        return integrated_gradients(lambda one: self.score_tensor(one[0]), [images], [counterparts], self.parameters["integration_steps"])[0]
+        return integrated_gradients(
+            lambda one: self.score_tensor(one[0]),
+            [images],
+            [counterparts],
+            self.parameters["integration_steps"],
+        )[0]
 
     def anomaly_map(self, images):
         attributions = self.attributions(images)
         if attributions.ndim == 2:
             return np.abs(attributions)
-        return smooth(tf.constant(np.abs(attributions.sum(axis=-1))), self.parameters["smoothing"]).numpy()
+        return smooth(
+            tf.constant(np.abs(attributions.sum(axis=-1))), self.parameters["smoothing"]
+        ).numpy()
 
     def _write(self, folder):
         self.encoder.save_weights(folder / "encoder.weights.h5")
@@ -388,10 +561,16 @@ class DeepSAD(Detector):
 def _checked_labels(labels, count):
     labels = np.zeros(count) if labels is None else np.asarray(labels)
     if labels.shape != (count,):
-        raise ValueError(f"labels must hold one number for each of the {count} training samples; they have the shape {labels.shape}.")
+        raise ValueError(
+            f"labels must hold one number for each of the {count} training samples; they have the shape {labels.shape}."
+        )
     wrong = np.setdiff1d(labels, (-1, 0, 1))
     if len(wrong):
-        raise ValueError(f"labels must be -1 (known anomaly), 0 (unlabelled) or 1 (known normal); found {', '.join(map(str, wrong[:5]))}.")
+        raise ValueError(
+            f"labels must be -1 (known anomaly), 0 (unlabelled) or 1 (known normal); found {', '.join(map(str, wrong[:5]))}."
+        )
     if not (labels >= 0).any():
-        raise ValueError("labels say that every training sample is a known anomaly: at least one must be unlabelled or known normal.")
+        raise ValueError(
+            "labels say that every training sample is a known anomaly: at least one must be unlabelled or known normal."
+        )
     return labels.astype(np.float32)

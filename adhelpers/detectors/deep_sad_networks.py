@@ -1,4 +1,5 @@
 """The networks of Deep SAD: encoders without biases, and the decoders that pretrain them."""
+
 import math
 
 import keras
@@ -6,8 +7,13 @@ from keras import layers
 
 NETWORKS = ("auto", "lenet_small", "lenet", "lenet_large", "mlp", "conv")
 _SLOPE = 0.01
-# Side, filters of the convolutions, units of the dense layer before the code (0: none), and length of the code, as published.
-_LENETS = {"lenet_small": (28, (8, 4), 0, 32), "lenet": (28, (16, 32), 128, 64), "lenet_large": (32, (32, 64, 128), 0, 128)}
+# Side, filters of the convolutions, units of the dense layer before the code (0: none), and length
+# of the code, as published.
+_LENETS = {
+    "lenet_small": (28, (8, 4), 0, 32),
+    "lenet": (28, (16, 32), 128, 64),
+    "lenet_large": (32, (32, 64, 128), 0, 128),
+}
 # Where the published decoders begin.
 _DECODER_SIDE = 4
 _CONV_FILTERS, _CONV_SIDE, _CONV_LATENT = (16, 32, 64, 128), 4, 64
@@ -17,12 +23,21 @@ _LONG_VECTOR = 64
 
 def _active(hidden):
     """Batch normalisation without offset and scale, then leaky ReLU: an offset would be a bias, with which all could be mapped to the centre."""
-    hidden = layers.BatchNormalization(center=False, scale=False, epsilon=1e-4, momentum=0.9)(hidden)
+    hidden = layers.BatchNormalization(center=False, scale=False, epsilon=1e-4, momentum=0.9)(
+        hidden
+    )
     return layers.LeakyReLU(_SLOPE)(hidden)
 
 
 def _convolution(hidden, filters, size=5, activation=None):
-    return layers.Conv2D(filters, size, padding="same", use_bias=False, kernel_initializer="he_normal", activation=activation)(hidden)
+    return layers.Conv2D(
+        filters,
+        size,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        activation=activation,
+    )(hidden)
 
 
 def _dense(hidden, units, **options):
@@ -31,19 +46,29 @@ def _dense(hidden, units, **options):
 
 def _upsampled(hidden, sides):
     """Twice as large along each axis that the encoder has halved, cut to the size that it had there."""
-    hidden = layers.UpSampling2D([1 if small == large else 2 for small, large in zip(hidden.shape[1:3], sides)])(hidden)
+    hidden = layers.UpSampling2D(
+        [1 if small == large else 2 for small, large in zip(hidden.shape[1:3], sides)]
+    )(hidden)
     excess = [large - wanted for large, wanted in zip(hidden.shape[1:3], sides)]
-    return layers.Cropping2D([(one // 2, one - one // 2) for one in excess])(hidden) if any(excess) else hidden
+    return (
+        layers.Cropping2D([(one // 2, one - one // 2) for one in excess])(hidden)
+        if any(excess)
+        else hidden
+    )
 
 
 def _lenet(shape, name, latent_dim):
     side, filters, units, published = _LENETS[name]
     if len(shape) != 3 or tuple(shape[:2]) != (side, side):
-        raise ValueError(f"network {name!r} is for images of {side} x {side} pixels, not for the shape {tuple(shape)}: load them in that size, "
-                         f"or use the network {'conv' if len(shape) == 3 else 'mlp'!r}.")
+        raise ValueError(
+            f"network {name!r} is for images of {side} x {side} pixels, not for the shape {tuple(shape)}: load them in that size, "
+            f"or use the network {'conv' if len(shape) == 3 else 'mlp'!r}."
+        )
     latent_dim = latent_dim or published
-    if not units and latent_dim % _DECODER_SIDE ** 2:
-        raise ValueError(f"latent_dim of network {name!r} must be a multiple of {_DECODER_SIDE ** 2}, not {latent_dim}.")
+    if not units and latent_dim % _DECODER_SIDE**2:
+        raise ValueError(
+            f"latent_dim of network {name!r} must be a multiple of {_DECODER_SIDE**2}, not {latent_dim}."
+        )
     inputs = hidden = keras.Input(shape)
     for count in filters:
         hidden = layers.MaxPooling2D()(_active(_convolution(hidden, count)))
@@ -54,12 +79,15 @@ def _lenet(shape, name, latent_dim):
 
     code = hidden = keras.Input((latent_dim,))
     if units:
-        hidden = layers.BatchNormalization(center=False, scale=False, epsilon=1e-4, momentum=0.9)(_dense(hidden, units))
+        hidden = layers.BatchNormalization(center=False, scale=False, epsilon=1e-4, momentum=0.9)(
+            _dense(hidden, units)
+        )
     hidden = layers.Reshape((_DECODER_SIDE, _DECODER_SIDE, -1))(hidden)
     hidden = layers.LeakyReLU(_SLOPE)(hidden)
     counts, middle = (filters[::-1], (14, 28)) if side == 28 else (filters[::-1], (8, 16, 32))
     if side == 28:
-        # Published: 4 -> 8 -> 14 -> 28, the first convolution at 8 pixels, the second of 16 cut to 14.
+        # Published: 4 -> 8 -> 14 -> 28, the first convolution at 8 pixels, the second of 16 cut to
+        # 14.
         hidden = _upsampled(hidden, (8, 8))
         hidden = _active(_convolution(hidden, counts[0]))
         hidden = _upsampled(hidden, (14, 14))
@@ -68,7 +96,9 @@ def _lenet(shape, name, latent_dim):
     else:
         for count, sides in zip(counts, middle, strict=True):
             hidden = _upsampled(_active(_convolution(hidden, count)), (sides, sides))
-    return encoder, keras.Model(code, _convolution(hidden, shape[2], activation="sigmoid"), name=f"{name}_decoder")
+    return encoder, keras.Model(
+        code, _convolution(hidden, shape[2], activation="sigmoid"), name=f"{name}_decoder"
+    )
 
 
 def _mlp(shape, name, latent_dim):
@@ -83,13 +113,17 @@ def _mlp(shape, name, latent_dim):
     code = hidden = keras.Input((latent_dim,))
     for units in hidden_units[::-1]:
         hidden = _active(_dense(hidden, units))
-    output = layers.Reshape(shape)(_dense(hidden, length, activation="sigmoid" if len(shape) == 3 else None))
+    output = layers.Reshape(shape)(
+        _dense(hidden, length, activation="sigmoid" if len(shape) == 3 else None)
+    )
     return encoder, keras.Model(code, output, name="mlp_decoder")
 
 
 def _conv(shape, name, latent_dim):
     if len(shape) != 3:
-        raise ValueError(f"network 'conv' is for images, not for vectors of {shape[0]} values: use the network 'mlp'.")
+        raise ValueError(
+            f"network 'conv' is for images, not for vectors of {shape[0]} values: use the network 'mlp'."
+        )
     latent_dim = latent_dim or _CONV_LATENT
     inputs = hidden = keras.Input(shape)
     sizes, counts = [], []
@@ -97,39 +131,49 @@ def _conv(shape, name, latent_dim):
         counts.append(_CONV_FILTERS[min(len(counts), len(_CONV_FILTERS) - 1)])
         sizes.append(hidden.shape[1:3])
         pool = tuple(2 if side > _CONV_SIDE else 1 for side in hidden.shape[1:3])
-        hidden = layers.MaxPooling2D(pool, padding="same")(_active(_convolution(hidden, counts[-1], 3)))
+        hidden = layers.MaxPooling2D(pool, padding="same")(
+            _active(_convolution(hidden, counts[-1], 3))
+        )
     last = hidden.shape[1:]
-    encoder = keras.Model(inputs, _dense(layers.Flatten()(hidden), latent_dim, name="code"), name="conv_encoder")
+    encoder = keras.Model(
+        inputs, _dense(layers.Flatten()(hidden), latent_dim, name="code"), name="conv_encoder"
+    )
     code = keras.Input((latent_dim,))
     hidden = layers.Reshape(last)(_active(_dense(code, math.prod(last))))
     for count, sides in zip(counts[::-1], sizes[::-1], strict=True):
         hidden = _active(_convolution(_upsampled(hidden, sides), count, 3))
-    return encoder, keras.Model(code, _convolution(hidden, shape[2], 3, activation="sigmoid"), name="conv_decoder")
+    return encoder, keras.Model(
+        code, _convolution(hidden, shape[2], 3, activation="sigmoid"), name="conv_decoder"
+    )
 
 
 def build_deep_sad_networks(shape, network="auto", latent_dim=None):
     """An encoder without biases and the decoder that mirrors it.
 
-    Without biases, and with batch normalisation without offset and scale, no network can map every input to the centre whatever it
-    shows (Ruff et al., "Deep one-class classification", ICML 2018). Leaky ReLU 0.01.
+    Without biases, and with batch normalisation without offset and scale, no network can map every
+    input to the centre whatever it shows (Ruff et al., "Deep one-class classification", ICML 2018).
+    Leaky ReLU 0.01.
 
     Parameters
     ----------
     shape : tuple of int
         (h, w, c), or (d,) for vectors.
     network : {"auto", "lenet_small", "lenet", "lenet_large", "mlp", "conv"}
-        ``"lenet_small"``: published for MNIST, 28x28: convolutions 5x5 with 8 and 4 filters, each pooled, and a dense code of 32.
-        ``"lenet"``: for Fashion-MNIST, 28x28: 16 and 32 filters, dense 128, code of 64. ``"lenet_large"``: for CIFAR-10, 32x32: 32, 64 and
-        128 filters, code of 128. ``"mlp"``: dense 128 and 64 with a code of 32, for vectors shorter than 64 dense 32 and 16 with 8. ``"conv"``:
-        any image size: convolutions 3x3, each pooled, down to a side of 4, code of 64. ``"auto"``: ``"lenet_small"`` for 28x28,
-        ``"lenet_large"`` for 32x32, ``"conv"`` for other images, ``"mlp"`` for vectors.
+        ``"lenet_small"``: published for MNIST, 28x28: convolutions 5x5 with 8 and 4 filters, each
+        pooled, and a dense code of 32. ``"lenet"``: for Fashion-MNIST, 28x28: 16 and 32 filters,
+        dense 128, code of 64. ``"lenet_large"``: for CIFAR-10, 32x32: 32, 64 and 128 filters, code
+        of 128. ``"mlp"``: dense 128 and 64 with a code of 32, for vectors shorter than 64 dense 32
+        and 16 with 8. ``"conv"``: any image size: convolutions 3x3, each pooled, down to a side of
+        4, code of 64. ``"auto"``: ``"lenet_small"`` for 28x28, ``"lenet_large"`` for 32x32,
+        ``"conv"`` for other images, ``"mlp"`` for vectors.
     latent_dim : int, optional
         Another length of the code.
 
     Returns
     -------
     encoder, decoder : keras.Model
-        (n, \\*shape) -> (n, latent_dim) and back; images in [0, 1] (sigmoid), vectors without bounds.
+        (n, \\*shape) -> (n, latent_dim) and back; images in [0, 1] (sigmoid), vectors without
+        bounds.
 
     Raises
     ------
@@ -145,6 +189,10 @@ def build_deep_sad_networks(shape, network="auto", latent_dim=None):
     if network not in NETWORKS:
         raise ValueError(f"network must be one of {', '.join(NETWORKS)}, not {network!r}.")
     if network == "auto":
-        network = "mlp" if len(shape) == 1 else {(28, 28): "lenet_small", (32, 32): "lenet_large"}.get(tuple(shape[:2]), "conv")
+        network = (
+            "mlp"
+            if len(shape) == 1
+            else {(28, 28): "lenet_small", (32, 32): "lenet_large"}.get(tuple(shape[:2]), "conv")
+        )
     builder = {"mlp": _mlp, "conv": _conv}.get(network, _lenet)
     return builder(tuple(shape), network, latent_dim)

@@ -1,9 +1,11 @@
 """Several detectors as one: their scores, brought to one scale on good images, are averaged."""
+
 import numpy as np
 import tensorflow as tf
 
+from adhelpers.training.loop import remove_checkpoint
+
 from .base import Detector, check_images
-from .training import remove_checkpoint
 
 _SCALES = "scales.npz"
 
@@ -11,13 +13,14 @@ _SCALES = "scales.npz"
 class Fusion(Detector):
     """The mean of several detectors' scores, each standardised on the good validation images.
 
-    A score of 1 is one standard deviation above what good images have. Which detector is better is not asked, so no defective image is
-    needed.
+    A score of 1 is one standard deviation above what good images have. Which detector is better is
+    not asked, so no defective image is needed.
 
     Parameters
     ----------
     members : list of Detector
-        At least two. Those that are fitted already stay as they are; the others are fitted in `fit`.
+        At least two. Those that are fitted already stay as they are; the others are fitted in
+        `fit`.
 
     Attributes
     ----------
@@ -28,8 +31,8 @@ class Fusion(Detector):
     Raises
     ------
     ValueError
-        For fewer than two members or, in `fit`, fewer than two validation images, a member that was fitted on images of another shape, or one
-        whose validation scores are all equal.
+        For fewer than two members or, in `fit`, fewer than two validation images, a member that was
+        fitted on images of another shape, or one whose validation scores are all equal.
 
     Examples
     --------
@@ -44,7 +47,9 @@ class Fusion(Detector):
 
     def __init__(self, members):
         # A stored fusion names its members by class and parameters.
-        self.members = [one if isinstance(one, Detector) else _class(one[0])(**one[1]) for one in members]
+        self.members = [
+            one if isinstance(one, Detector) else _class(one[0])(**one[1]) for one in members
+        ]
         if len(self.members) < 2:
             raise ValueError(f"members must be two detectors or more, not {len(self.members)}.")
         super().__init__(members=[[type(one).__name__, one.parameters] for one in self.members])
@@ -59,16 +64,24 @@ class Fusion(Detector):
         means, deviations = [], []
         for number, member in enumerate(self.members):
             if member.image_shape is None:
-                place = None if checkpoint is None else checkpoint.with_name(f"{number}-{checkpoint.name}")
+                place = (
+                    None
+                    if checkpoint is None
+                    else checkpoint.with_name(f"{number}-{checkpoint.name}")
+                )
                 member.fit(train, validation, checkpoint=place, show_progress=show_progress)
                 remove_checkpoint(place)
             elif tuple(member.image_shape) != train.shape[1:]:
-                raise ValueError(f"members: {type(member).__name__} was fitted on images of {tuple(member.image_shape)}, not {train.shape[1:]}.")
+                raise ValueError(
+                    f"members: {type(member).__name__} was fitted on images of {tuple(member.image_shape)}, not {train.shape[1:]}."
+                )
             scores = member.score(validation)
             means.append(scores.mean())
             deviations.append(scores.std(ddof=1))
             if not deviations[-1] > 0:
-                raise ValueError(f"members: {type(member).__name__} gives all validation images the score {scores[0]}: there is no scale.")
+                raise ValueError(
+                    f"members: {type(member).__name__} gives all validation images the score {scores[0]}: there is no scale."
+                )
         self.means, self.deviations = np.float32(means), np.float32(deviations)
         self.image_shape = train.shape[1:]
         return self
@@ -76,8 +89,14 @@ class Fusion(Detector):
     def member_scores(self, images):
         """Each member's standardised scores: float32 (members, n)."""
         self._require_fitted()
-        return np.stack([(member.score(images) - mean) / deviation
-                         for member, mean, deviation in zip(self.members, self.means, self.deviations, strict=True)])
+        return np.stack(
+            [
+                (member.score(images) - mean) / deviation
+                for member, mean, deviation in zip(
+                    self.members, self.means, self.deviations, strict=True
+                )
+            ]
+        )
 
     def score(self, images):
         return self.member_scores(images).mean(axis=0)
@@ -85,11 +104,19 @@ class Fusion(Detector):
     def anomaly_map(self, images):
         """The mean of the members' maps, each on the scale of its score: float32 (n, h, w).
 
-        Where the members' maps have their maxima as scores and at the same place, its maximum is the score; else it is lower.
+        Where the members' maps have their maxima as scores and at the same place, its maximum is
+        the score; else it is lower.
         """
         self._require_fitted()
-        return np.mean([(member.anomaly_map(images) - mean) / deviation
-                        for member, mean, deviation in zip(self.members, self.means, self.deviations, strict=True)], axis=0)
+        return np.mean(
+            [
+                (member.anomaly_map(images) - mean) / deviation
+                for member, mean, deviation in zip(
+                    self.members, self.means, self.deviations, strict=True
+                )
+            ],
+            axis=0,
+        )
 
     @property
     def counterpart_name(self):
@@ -102,8 +129,14 @@ class Fusion(Detector):
 
     def score_tensor(self, images):
         """The score as a differentiable function of the image, where that of all members is: tensor of float32, shape (n,)."""
-        return tf.add_n([(member.score_tensor(images) - mean) / deviation
-                         for member, mean, deviation in zip(self.members, self.means, self.deviations, strict=True)]) / len(self.members)
+        return tf.add_n(
+            [
+                (member.score_tensor(images) - mean) / deviation
+                for member, mean, deviation in zip(
+                    self.members, self.means, self.deviations, strict=True
+                )
+            ]
+        ) / len(self.members)
 
     def _write(self, folder):
         for number, member in enumerate(self.members):
@@ -115,16 +148,19 @@ class Fusion(Detector):
         return {}
 
     def _read(self, folder, manifest):
-        self.members = [type(member).load(folder / f"member_{number}") for number, member in enumerate(self.members)]
+        self.members = [
+            type(member).load(folder / f"member_{number}")
+            for number, member in enumerate(self.members)
+        ]
         with np.load(folder / _SCALES, allow_pickle=False) as file:
             self.means, self.deviations = file["means"], file["deviations"]
 
 
 def _class(name):
     """A detector of this package by its name."""
-    from . import __dict__ as known
+    from adhelpers import detectors
 
-    found = known.get(name)
+    found = vars(detectors).get(name)
     if not (isinstance(found, type) and issubclass(found, Detector)):
         raise ValueError(f"members: there is no detector {name!r}.")
     return found

@@ -1,12 +1,14 @@
 """What each value adds to a score on the way from a normal version of it."""
+
 import tensorflow as tf
 
 
 def integrated_gradients(score_of, ends, starts, steps=16):
     """For each of several arrays what each value adds to the score on the straight way from ``starts`` to ``ends``.
 
-    Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks", ICML 2017. Over a sample the values add up to the difference of
-    its two scores, up to the integration's error: gradients are taken in the middle of each step, which is exact where they change linearly.
+    Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks", ICML 2017. Over a sample
+    the values add up to the difference of its two scores, up to the integration's error: gradients
+    are taken in the middle of each step, which is exact where they change linearly.
 
     Parameters
     ----------
@@ -34,5 +36,10 @@ def integrated_gradients(score_of, ends, starts, steps=16):
         with tf.GradientTape() as tape:
             tape.watch(here)
             scores = score_of(here)
-        totals = [total + slope for total, slope in zip(totals, tape.gradient(scores, here), strict=True)]
-    return [total / steps * (end - start) for total, start, end in zip(totals, starts, ends, strict=True)]
+        totals = [
+            total + slope for total, slope in zip(totals, tape.gradient(scores, here), strict=True)
+        ]
+    return [
+        total / steps * (end - start)
+        for total, start, end in zip(totals, starts, ends, strict=True)
+    ]

@@ -1,13 +1,15 @@
 """From an image and its counterpart to an anomaly map and a score, as differentiable TensorFlow functions."""
+
 from abc import abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
-from ..metrics import area_levels
+from adhelpers.metrics import area_levels
+from adhelpers.training.similarity import gaussian_kernel, separable, structural_similarity
+
 from .base import Detector, check_images
-from .similarity import gaussian_kernel, separable, structural_similarity
 
 RESIDUALS = ("absolute", "ssim", "l2")
 SCORES = ("smooth_max", "max", "sse", "mean", "top", "area")
@@ -36,7 +38,7 @@ def smooth(maps, sigma):
     kernel = gaussian_kernel(sigma)
     # TensorFlow mirrors at most one image's width; a wider kernel is cut there.
     radius = min(len(kernel) // 2, maps.shape[1], maps.shape[2])
-    kernel = kernel[len(kernel) // 2 - radius:len(kernel) // 2 + radius + 1]
+    kernel = kernel[len(kernel) // 2 - radius : len(kernel) // 2 + radius + 1]
     padded = tf.pad(maps, ((0, 0), (radius, radius), (radius, radius)), "SYMMETRIC")[..., None]
     return separable(padded, kernel / kernel.sum(), "VALID")[..., 0]
 
@@ -48,13 +50,15 @@ class ResidualScore:
     Parameters
     ----------
     score : {"smooth_max", "max", "sse", "mean", "top"}
-        ``smooth_max``: maximum of the Gaussian-smoothed residual (a single-pixel maximum is noise, a sum over the image drowns
-        small defects); ``max``: maximum of the plain residual; ``sse``: sum of the squared residual; ``mean``: mean of the plain
-        residual; ``top``: mean of the highest ``top_fraction`` of the smoothed residual; ``area``: the highest level at which a
-        connected region of the plain residual is as large as ``minimal_area``, so that a threshold on it flags an image where
-        such a region lies above (see `adhelpers.metrics.area_levels`).
+        ``smooth_max``: maximum of the Gaussian-smoothed residual (a single-pixel maximum is noise,
+        a sum over the image drowns small defects); ``max``: maximum of the plain residual; ``sse``:
+        sum of the squared residual; ``mean``: mean of the plain residual; ``top``: mean of the
+        highest ``top_fraction`` of the smoothed residual; ``area``: the highest level at which a
+        connected region of the plain residual is as large as ``minimal_area``, so that a threshold
+        on it flags an image where such a region lies above (see `adhelpers.metrics.area_levels`).
     residual : {"absolute", "ssim", "l2"}
-        Absolute difference averaged over channels, 1 - SSIM, or squared difference averaged over channels.
+        Absolute difference averaged over channels, 1 - SSIM, or squared difference averaged over
+        channels.
     smoothing : float
         Standard deviation of the Gaussian in pixels, for ``smooth_max`` and ``top``.
     top_fraction : float
@@ -80,7 +84,9 @@ class ResidualScore:
         if self.score not in SCORES:
             raise ValueError(f"score must be one of {', '.join(SCORES)}, not {self.score!r}.")
         if self.residual not in RESIDUALS:
-            raise ValueError(f"residual must be one of {', '.join(RESIDUALS)}, not {self.residual!r}.")
+            raise ValueError(
+                f"residual must be one of {', '.join(RESIDUALS)}, not {self.residual!r}."
+            )
         if self.smoothing < 0:
             raise ValueError(f"smoothing must be 0 or more pixels, not {self.smoothing}.")
         if not 0 < self.top_fraction <= 1:
@@ -94,14 +100,16 @@ class ResidualScore:
         if self.residual == "ssim":
             return 1 - structural_similarity(images, counterparts)
         difference = images - counterparts
-        return tf.reduce_mean(difference ** 2 if self.residual == "l2" else tf.abs(difference), axis=-1)
+        return tf.reduce_mean(
+            difference**2 if self.residual == "l2" else tf.abs(difference), axis=-1
+        )
 
     def map_of(self, images, counterparts):
         """The anomaly map, such that `reduce` of it is the score: tensor of float32, shape (n, h, w)."""
         maps = self.residual_of(images, counterparts)
         if self.score in ("smooth_max", "top"):
             return smooth(maps, self.smoothing)
-        return maps ** 2 if self.score == "sse" else maps
+        return maps**2 if self.score == "sse" else maps
 
     def reduce(self, maps):
         """The score of each map: tensor of float32, shape (n,)."""
@@ -119,8 +127,14 @@ class ResidualScore:
 
     def _levels(self, flat, maps):
         if self.minimal_area > flat.shape[1]:
-            raise ValueError(f"minimal_area is {self.minimal_area} pixels, but a map has only {flat.shape[1]}.")
-        levels = tf.numpy_function(lambda values: area_levels(values, [self.minimal_area]).astype(np.float32), [maps], tf.float32)
+            raise ValueError(
+                f"minimal_area is {self.minimal_area} pixels, but a map has only {flat.shape[1]}."
+            )
+        levels = tf.numpy_function(
+            lambda values: area_levels(values, [self.minimal_area]).astype(np.float32),
+            [maps],
+            tf.float32,
+        )
         # The level is the value of one pixel; taken from there, it has a gradient.
         pixel = tf.argmin(tf.abs(flat - tf.ensure_shape(levels, (None, 1))), axis=1)
         return tf.gather(flat, pixel, axis=1, batch_dims=1)
@@ -133,16 +147,22 @@ class ResidualScore:
 class ReconstructionDetector(Detector):
     """A detector whose counterpart is a reconstruction, and whose map and score come from the difference.
 
-    A subclass gives `reconstruct_tensor`; the parameters ``score``, ``residual``, ``smoothing``, ``top_fraction`` and ``minimal_area``
-    are those of `ResidualScore`.
+    A subclass gives `reconstruct_tensor`; the parameters ``score``, ``residual``, ``smoothing``,
+    ``top_fraction`` and ``minimal_area`` are those of `ResidualScore`.
     """
 
     scoring_parameters = ("score", "residual", "smoothing", "top_fraction", "minimal_area")
     _BATCH = 32
 
     def __init__(self, *, score, residual, smoothing, top_fraction, minimal_area=25, **parameters):
-        super().__init__(score=score, residual=residual, smoothing=smoothing, top_fraction=top_fraction, minimal_area=minimal_area,
-                         **parameters)
+        super().__init__(
+            score=score,
+            residual=residual,
+            smoothing=smoothing,
+            top_fraction=top_fraction,
+            minimal_area=minimal_area,
+            **parameters,
+        )
         self.residual_score = ResidualScore(score, residual, smoothing, top_fraction, minimal_area)
         self._compiled = {}
 
@@ -164,12 +184,17 @@ class ReconstructionDetector(Detector):
         self._require_fitted()
         images = check_images(images, self.image_shape)
         if function.__name__ not in self._compiled:
-            # Compiled once for any number of images; keras' predict costs tens of milliseconds a call.
+            # Compiled once for any number of images; keras' predict costs tens of milliseconds a
+            # call.
             signature = (tf.TensorSpec((None, *self.image_shape), tf.float32),)
             self._compiled[function.__name__] = tf.function(function, input_signature=signature)
         compiled = self._compiled[function.__name__]
-        return np.concatenate([compiled(tf.constant(images[start:start + self._BATCH])).numpy()
-                               for start in range(0, len(images), self._BATCH)])
+        return np.concatenate(
+            [
+                compiled(tf.constant(images[start : start + self._BATCH])).numpy()
+                for start in range(0, len(images), self._BATCH)
+            ]
+        )
 
     def counterpart(self, images):
         return self._in_batches(self.reconstruct_tensor, images)

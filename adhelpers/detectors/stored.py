@@ -1,10 +1,12 @@
 """Where fitted detectors are kept, and how they are found again instead of being fitted once more."""
+
 import hashlib
 import json
 from pathlib import Path
 
+from adhelpers.training.loop import remove_checkpoint
+
 from .base import MANIFEST
-from .training import remove_checkpoint
 
 # Raised when a change to the code makes stored detectors of the same parameters wrong.
 _FORMAT = 2
@@ -51,17 +53,29 @@ def stored_folder(detector, category, models):
     -------
     Path
     """
-    trained = {name: value for name, value in detector.parameters.items() if name not in detector.scoring_parameters}
-    identity = json.dumps([_FORMAT, type(detector).__name__, trained, category.fingerprint], sort_keys=True)
-    return Path(models) / category.name / detector.name / hashlib.sha256(identity.encode()).hexdigest()[:12]
+    trained = {
+        name: value
+        for name, value in detector.parameters.items()
+        if name not in detector.scoring_parameters
+    }
+    identity = json.dumps(
+        [_FORMAT, type(detector).__name__, trained, category.fingerprint], sort_keys=True
+    )
+    return (
+        Path(models)
+        / category.name
+        / detector.name
+        / hashlib.sha256(identity.encode()).hexdigest()[:12]
+    )
 
 
 def fit_or_load(detector, category, models, *, show_progress=True, **options):
     """Fit a detector on a category's good images, or find the one that was fitted on them before.
 
-    The place is ``models/<category>/<detector>/<hash of parameters and data>/``. Parameters that only say how a map becomes a
-    score (`Detector.scoring_parameters`) are not part of the hash: they can be changed without another training. A training that
-    was interrupted goes on from its last checkpoint.
+    The place is ``models/<category>/<detector>/<hash of parameters and data>/``. Parameters that
+    only say how a map becomes a score (`Detector.scoring_parameters`) are not part of the hash:
+    they can be changed without another training. A training that was interrupted goes on from its
+    last checkpoint.
 
     Parameters
     ----------
@@ -78,10 +92,22 @@ def fit_or_load(detector, category, models, *, show_progress=True, **options):
     Returns
     -------
     Detector
-        Fitted; its ``folder`` is where it is stored, a place also for what belongs to it alone, such as its explanations.
+        Fitted; its ``folder`` is where it is stored, a place also for what belongs to it alone,
+        such as its explanations.
     """
-    def fit(checkpoint):
-        detector.fit(category.train.images, category.validation.images, checkpoint=checkpoint, show_progress=show_progress, **options)
 
-    return found_or_fitted(detector, stored_folder(detector, category, models), fit,
-                           **{name: detector.parameters[name] for name in detector.scoring_parameters})
+    def fit(checkpoint):
+        detector.fit(
+            category.train.images,
+            category.validation.images,
+            checkpoint=checkpoint,
+            show_progress=show_progress,
+            **options,
+        )
+
+    return found_or_fitted(
+        detector,
+        stored_folder(detector, category, models),
+        fit,
+        **{name: detector.parameters[name] for name in detector.scoring_parameters},
+    )

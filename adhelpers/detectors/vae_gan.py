@@ -1,23 +1,48 @@
 """A variational autoencoder with an adversarial term, trained on good images."""
+
 import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 from keras import layers
 
+from adhelpers.training.loop import PRECISIONS, Augmentation, Trainable, TrainingPlan, adam, train
+from adhelpers.training.losses import (
+    adversarial_loss,
+    binary_cross_entropy,
+    discriminator_loss,
+    kl_divergence,
+    squared_error,
+)
+
 from .base import check_images, load_weights
-from .losses import adversarial_loss, binary_cross_entropy, discriminator_loss, kl_divergence, squared_error
 from .residuals import ReconstructionDetector
-from .training import PRECISIONS, Augmentation, Trainable, TrainingPlan, adam, train
 
 # What each published or designed size means where the caller says nothing else.
 _SIZES = {
-    "paper": {"latent_dim": 32, "reconstruction_loss": "binary_cross_entropy", "kl_weight": 1.0, "adversarial_weight": 1.0,
-              "batch_size": 32, "schedule": "constant", "epochs": 100},
-    "compact": {"latent_dim": 128, "reconstruction_loss": "squared_error", "kl_weight": 0.02, "adversarial_weight": 0.0,
-                "batch_size": 16, "schedule": "cosine", "epochs": 100},
+    "paper": {
+        "latent_dim": 32,
+        "reconstruction_loss": "binary_cross_entropy",
+        "kl_weight": 1.0,
+        "adversarial_weight": 1.0,
+        "batch_size": 32,
+        "schedule": "constant",
+        "epochs": 100,
+    },
+    "compact": {
+        "latent_dim": 128,
+        "reconstruction_loss": "squared_error",
+        "kl_weight": 0.02,
+        "adversarial_weight": 0.0,
+        "batch_size": 16,
+        "schedule": "cosine",
+        "epochs": 100,
+    },
 }
-_RECONSTRUCTION_LOSSES = {"binary_cross_entropy": binary_cross_entropy, "squared_error": squared_error}
+_RECONSTRUCTION_LOSSES = {
+    "binary_cross_entropy": binary_cross_entropy,
+    "squared_error": squared_error,
+}
 
 
 def _scaled(filters, width):
@@ -51,14 +76,23 @@ def build_encoder(shape, size="paper", latent_dim=32, width=1.0, policy="float32
     image = hidden = keras.Input(shape)
     if size == "paper":
         for filters in (32, 64, 128):
-            hidden = layers.Conv2D(_scaled(filters, width), 3, 2, "same", activation="relu", dtype=policy)(hidden)
+            hidden = layers.Conv2D(
+                _scaled(filters, width), 3, 2, "same", activation="relu", dtype=policy
+            )(hidden)
             hidden = layers.BatchNormalization(dtype=policy)(hidden)
-        hidden = layers.Conv2D(_scaled(256, width), 3, 2, "same", activation="relu", dtype=policy)(hidden)
-        hidden = layers.Dense(_scaled(160, width), activation="tanh", dtype=policy)(layers.Flatten(dtype=policy)(hidden))
+        hidden = layers.Conv2D(_scaled(256, width), 3, 2, "same", activation="relu", dtype=policy)(
+            hidden
+        )
+        hidden = layers.Dense(_scaled(160, width), activation="tanh", dtype=policy)(
+            layers.Flatten(dtype=policy)(hidden)
+        )
     else:
-        # Without batch normalisation ReLU units died in the first steps of most trainings that were tried, and the code with them.
+        # Without batch normalisation ReLU units died in the first steps of most trainings that were
+        # tried, and the code with them.
         for filters in (32, 64, 64, 128):
-            hidden = layers.Conv2D(_scaled(filters, width), 4, 2, "same", activation="elu", dtype=policy)(hidden)
+            hidden = layers.Conv2D(
+                _scaled(filters, width), 4, 2, "same", activation="elu", dtype=policy
+            )(hidden)
         hidden = layers.Flatten(dtype=policy)(hidden)
     mean = layers.Dense(latent_dim, dtype="float32", name="mean")(hidden)
     log_variance = layers.Dense(latent_dim, dtype="float32", name="log_variance")(hidden)
@@ -71,8 +105,8 @@ def build_decoder(shape, size="paper", latent_dim=32, width=1.0, policy="float32
     Returns
     -------
     keras.Model
-        (n, latent_dim) -> (n, h, w, c); in [0, 1] for ``size="paper"``, unbounded (to be added to the mean image) for
-        ``"compact"``.
+        (n, latent_dim) -> (n, h, w, c); in [0, 1] for ``size="paper"``, unbounded (to be added to
+        the mean image) for ``"compact"``.
 
     Examples
     --------
@@ -81,19 +115,29 @@ def build_decoder(shape, size="paper", latent_dim=32, width=1.0, policy="float32
     """
     rows, columns, channels = shape[0] // 16, shape[1] // 16, shape[2]
     code = keras.Input((latent_dim,))
-    filters, activation = (_scaled(64, width), "relu") if size == "paper" else (_scaled(128, width), "elu")
+    filters, activation = (
+        (_scaled(64, width), "relu") if size == "paper" else (_scaled(128, width), "elu")
+    )
     hidden = layers.Dense(rows * columns * filters, activation=activation, dtype=policy)(code)
     hidden = layers.Reshape((rows, columns, filters), dtype=policy)(hidden)
     if size == "paper":
         for filters in (256, 128, 64, 32):
-            hidden = layers.Conv2DTranspose(_scaled(filters, width), 2, 2, activation="relu", dtype=policy)(hidden)
-            hidden = layers.Conv2D(_scaled(filters, width), 3, 1, "same", activation="relu", dtype=policy)(hidden)
+            hidden = layers.Conv2DTranspose(
+                _scaled(filters, width), 2, 2, activation="relu", dtype=policy
+            )(hidden)
+            hidden = layers.Conv2D(
+                _scaled(filters, width), 3, 1, "same", activation="relu", dtype=policy
+            )(hidden)
             if filters > 32:
                 hidden = layers.BatchNormalization(dtype=policy)(hidden)
-        image = layers.Conv2DTranspose(channels, 3, 1, "same", activation="sigmoid", dtype="float32")(hidden)
+        image = layers.Conv2DTranspose(
+            channels, 3, 1, "same", activation="sigmoid", dtype="float32"
+        )(hidden)
     else:
         for filters in (64, 64, 32):
-            hidden = layers.Conv2DTranspose(_scaled(filters, width), 4, 2, "same", activation=activation, dtype=policy)(hidden)
+            hidden = layers.Conv2DTranspose(
+                _scaled(filters, width), 4, 2, "same", activation=activation, dtype=policy
+            )(hidden)
         image = layers.Conv2DTranspose(channels, 4, 2, "same", dtype="float32")(hidden)
     return keras.Model(code, image, name="decoder")
 
@@ -117,13 +161,27 @@ def build_discriminator(shape, width=1.0, policy="float32"):
     328929
     """
     image = keras.Input(shape)
-    hidden = layers.Conv2D(_scaled(128, width), 8, 2, "same", activation="relu", dtype=policy)(image)
-    hidden = layers.BatchNormalization(dtype=policy)(layers.MaxPooling2D(padding="same", dtype=policy)(hidden))
-    hidden = layers.Conv2D(_scaled(64, width), 5, 2, "same", activation="relu", dtype=policy)(hidden)
-    hidden = layers.BatchNormalization(dtype=policy)(layers.MaxPooling2D(padding="same", dtype=policy)(hidden))
-    hidden = layers.Conv2D(_scaled(32, width), 4, 2, "same", activation="relu", dtype=policy)(hidden)
-    hidden = layers.Dense(_scaled(128, width), activation="relu", dtype=policy)(layers.Flatten(dtype=policy)(hidden))
-    return keras.Model(image, layers.Dense(1, activation="sigmoid", dtype="float32")(hidden), name="discriminator")
+    hidden = layers.Conv2D(_scaled(128, width), 8, 2, "same", activation="relu", dtype=policy)(
+        image
+    )
+    hidden = layers.BatchNormalization(dtype=policy)(
+        layers.MaxPooling2D(padding="same", dtype=policy)(hidden)
+    )
+    hidden = layers.Conv2D(_scaled(64, width), 5, 2, "same", activation="relu", dtype=policy)(
+        hidden
+    )
+    hidden = layers.BatchNormalization(dtype=policy)(
+        layers.MaxPooling2D(padding="same", dtype=policy)(hidden)
+    )
+    hidden = layers.Conv2D(_scaled(32, width), 4, 2, "same", activation="relu", dtype=policy)(
+        hidden
+    )
+    hidden = layers.Dense(_scaled(128, width), activation="relu", dtype=policy)(
+        layers.Flatten(dtype=policy)(hidden)
+    )
+    return keras.Model(
+        image, layers.Dense(1, activation="sigmoid", dtype="float32")(hidden), name="discriminator"
+    )
 
 
 class _Training(Trainable):
@@ -133,21 +191,35 @@ class _Training(Trainable):
         self.networks, self.optimizers = detector.networks, optimizers
         self._detector = detector
         self._parameters = detector.parameters
-        self._augmentation = Augmentation(*(detector.parameters[name] for name in ("rotation", "shift", "brightness", "flip")))
-        self._reconstruction_loss = _RECONSTRUCTION_LOSSES[detector.parameters["reconstruction_loss"]]
+        self._augmentation = Augmentation(
+            *(detector.parameters[name] for name in ("rotation", "shift", "brightness", "flip"))
+        )
+        self._reconstruction_loss = _RECONSTRUCTION_LOSSES[
+            detector.parameters["reconstruction_loss"]
+        ]
 
     def train_step(self, images, seed):
         images = self._augmentation.apply(images, seed)
-        noise = tf.random.stateless_normal((tf.shape(images)[0], self._parameters["latent_dim"]),
-                                           tf.random.experimental.stateless_fold_in(seed, 100))
+        noise = tf.random.stateless_normal(
+            (tf.shape(images)[0], self._parameters["latent_dim"]),
+            tf.random.experimental.stateless_fold_in(seed, 100),
+        )
         adversarial = "discriminator" in self.networks
         weights = {name: self.networks[name].trainable_variables for name in self.networks}
         with tf.GradientTape(persistent=adversarial) as tape:
-            mean, log_variance = self.networks["encoder"](self._detector.centred(images), training=True)
-            decoded = self.networks["decoder"](mean + tf.exp(log_variance / 2) * noise, training=True)
+            mean, log_variance = self.networks["encoder"](
+                self._detector.centred(images), training=True
+            )
+            decoded = self.networks["decoder"](
+                mean + tf.exp(log_variance / 2) * noise, training=True
+            )
             reconstructions = self._detector.uncentred(decoded)
-            losses = {"reconstruction": tf.reduce_mean(self._reconstruction_loss(images, reconstructions)),
-                      "kl": tf.reduce_mean(kl_divergence(mean, log_variance))}
+            losses = {
+                "reconstruction": tf.reduce_mean(
+                    self._reconstruction_loss(images, reconstructions)
+                ),
+                "kl": tf.reduce_mean(kl_divergence(mean, log_variance)),
+            }
             loss = losses["reconstruction"] + self._parameters["kl_weight"] * losses["kl"]
             if adversarial:
                 real = self.networks["discriminator"](images, training=True)
@@ -164,10 +236,14 @@ class _Training(Trainable):
         return {"loss": loss, **losses}
 
     def validation_step(self, images):
-        mean, log_variance = self.networks["encoder"](self._detector.centred(images), training=False)
+        mean, log_variance = self.networks["encoder"](
+            self._detector.centred(images), training=False
+        )
         reconstructions = self._detector.uncentred(self.networks["decoder"](mean, training=False))
-        return {"reconstruction": tf.reduce_mean(self._reconstruction_loss(images, reconstructions)),
-                "kl": tf.reduce_mean(kl_divergence(mean, log_variance))}
+        return {
+            "reconstruction": tf.reduce_mean(self._reconstruction_loss(images, reconstructions)),
+            "kl": tf.reduce_mean(kl_divergence(mean, log_variance)),
+        }
 
 
 class VAEGAN(ReconstructionDetector):
@@ -178,13 +254,14 @@ class VAEGAN(ReconstructionDetector):
     Parameters
     ----------
     size : {"compact", "paper"}
-        ``"paper"`` is the published architecture (128 x 128 x 3: 3,021,216 + 1,159,715 + 328,929 parameters) with its loss:
-        binary cross-entropy summed over pixels, KL divergence, adversarial term. ``"compact"`` is made for two cores: a plain
-        variational autoencoder without batch normalisation (which overfits a few hundred images), the mean image subtracted,
-        squared error.
+        ``"paper"`` is the published architecture (128 x 128 x 3: 3,021,216 + 1,159,715 + 328,929
+        parameters) with its loss: binary cross-entropy summed over pixels, KL divergence,
+        adversarial term. ``"compact"`` is made for two cores: a plain variational autoencoder
+        without batch normalisation (which overfits a few hundred images), the mean image
+        subtracted, squared error.
     latent_dim, reconstruction_loss, kl_weight, adversarial_weight, batch_size, schedule, epochs : optional
-        None takes what belongs to ``size``. ``adversarial_weight=0`` trains no discriminator. ``schedule`` is one of
-        `TrainingPlan`.
+        None takes what belongs to ``size``. ``adversarial_weight=0`` trains no discriminator.
+        ``schedule`` is one of `TrainingPlan`.
     width : float
         Scales the number of filters.
     learning_rate : float
@@ -196,7 +273,8 @@ class VAEGAN(ReconstructionDetector):
     score, residual, smoothing, top_fraction, minimal_area
         As in `ResidualScore`.
     patience : int
-        Stop after so many epochs without a better validation reconstruction error; 0 never stops early.
+        Stop after so many epochs without a better validation reconstruction error; 0 never stops
+        early.
     checkpoint_every : int
         Epochs between checkpoints.
     seed : int
@@ -221,18 +299,64 @@ class VAEGAN(ReconstructionDetector):
 
     name = "vae_gan"
 
-    def __init__(self, size="compact", *, latent_dim=None, width=1.0, reconstruction_loss=None, kl_weight=None,
-                 adversarial_weight=None, epochs=None, batch_size=None, learning_rate=1e-3, schedule=None, rotation=0.0, shift=0.0,
-                 brightness=0.0, flip="none", precision="float32", score="smooth_max", residual="absolute", smoothing=2.0,
-                 top_fraction=0.01, minimal_area=25, patience=0, checkpoint_every=5, seed=0):
+    def __init__(
+        self,
+        size="compact",
+        *,
+        latent_dim=None,
+        width=1.0,
+        reconstruction_loss=None,
+        kl_weight=None,
+        adversarial_weight=None,
+        epochs=None,
+        batch_size=None,
+        learning_rate=1e-3,
+        schedule=None,
+        rotation=0.0,
+        shift=0.0,
+        brightness=0.0,
+        flip="none",
+        precision="float32",
+        score="smooth_max",
+        residual="absolute",
+        smoothing=2.0,
+        top_fraction=0.01,
+        minimal_area=25,
+        patience=0,
+        checkpoint_every=5,
+        seed=0,
+    ):
         if size not in _SIZES:
             raise ValueError(f"size must be one of {', '.join(_SIZES)}, not {size!r}.")
-        given = {"latent_dim": latent_dim, "reconstruction_loss": reconstruction_loss, "kl_weight": kl_weight,
-                 "adversarial_weight": adversarial_weight, "batch_size": batch_size, "schedule": schedule, "epochs": epochs}
+        given = {
+            "latent_dim": latent_dim,
+            "reconstruction_loss": reconstruction_loss,
+            "kl_weight": kl_weight,
+            "adversarial_weight": adversarial_weight,
+            "batch_size": batch_size,
+            "schedule": schedule,
+            "epochs": epochs,
+        }
         chosen = _SIZES[size] | {name: value for name, value in given.items() if value is not None}
-        super().__init__(size=size, width=width, learning_rate=learning_rate, rotation=rotation, shift=shift, brightness=brightness,
-                         flip=flip, precision=precision, score=score, residual=residual, smoothing=smoothing,
-                         top_fraction=top_fraction, minimal_area=minimal_area, patience=patience, checkpoint_every=checkpoint_every, seed=seed, **chosen)
+        super().__init__(
+            size=size,
+            width=width,
+            learning_rate=learning_rate,
+            rotation=rotation,
+            shift=shift,
+            brightness=brightness,
+            flip=flip,
+            precision=precision,
+            score=score,
+            residual=residual,
+            smoothing=smoothing,
+            top_fraction=top_fraction,
+            minimal_area=minimal_area,
+            patience=patience,
+            checkpoint_every=checkpoint_every,
+            seed=seed,
+            **chosen,
+        )
         self._check()
         self.history = pd.DataFrame()
 
@@ -241,7 +365,9 @@ class VAEGAN(ReconstructionDetector):
         choices = {"reconstruction_loss": _RECONSTRUCTION_LOSSES, "precision": PRECISIONS}
         for name, allowed in choices.items():
             if parameters[name] not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {parameters[name]!r}.")
+                raise ValueError(
+                    f"{name} must be one of {', '.join(allowed)}, not {parameters[name]!r}."
+                )
         for name in ("latent_dim", "width", "learning_rate"):
             if not parameters[name] > 0:
                 raise ValueError(f"{name} must be above 0, not {parameters[name]}.")
@@ -252,14 +378,27 @@ class VAEGAN(ReconstructionDetector):
         self._plan()
 
     def _plan(self):
-        return TrainingPlan(**{name: self.parameters[name]
-                               for name in ("epochs", "batch_size", "patience", "checkpoint_every", "seed", "schedule")})
+        return TrainingPlan(
+            **{
+                name: self.parameters[name]
+                for name in (
+                    "epochs",
+                    "batch_size",
+                    "patience",
+                    "checkpoint_every",
+                    "seed",
+                    "schedule",
+                )
+            }
+        )
 
     def _build(self, mean_image):
         height, width, _ = self.image_shape
         if height % 16 or width % 16:
-            raise ValueError(f"image_size must be a multiple of 16 in both directions, not {height} x {width}; "
-                             f"the nearest is {max(16, round(height / 16) * 16)} x {max(16, round(width / 16) * 16)}.")
+            raise ValueError(
+                f"image_size must be a multiple of 16 in both directions, not {height} x {width}; "
+                f"the nearest is {max(16, round(height / 16) * 16)} x {max(16, round(width / 16) * 16)}."
+            )
         parameters, policy = self.parameters, PRECISIONS[self.parameters["precision"]]
         shared = {"shape": self.image_shape, "width": parameters["width"], "policy": policy}
         coder = {"size": parameters["size"], "latent_dim": parameters["latent_dim"], **shared}
@@ -267,7 +406,9 @@ class VAEGAN(ReconstructionDetector):
         if parameters["adversarial_weight"]:
             self.networks["discriminator"] = build_discriminator(**shared)
         # Only the unbounded decoder adds to a mean image; the published one ends in a sigmoid.
-        self._mean_image = tf.constant(mean_image if parameters["size"] == "compact" else np.zeros_like(mean_image))
+        self._mean_image = tf.constant(
+            mean_image if parameters["size"] == "compact" else np.zeros_like(mean_image)
+        )
         self._compiled = {}
 
     def centred(self, images):
@@ -291,8 +432,15 @@ class VAEGAN(ReconstructionDetector):
         optimizers = {"autoencoder": adam(rate, networks["encoder"], networks["decoder"])}
         if "discriminator" in networks:
             optimizers["discriminator"] = adam(rate, networks["discriminator"])
-        self.history = train(_Training(self, optimizers), train_images, validation, self._plan(), checkpoint=checkpoint,
-                             show_progress=show_progress, description="VAE-GAN")
+        self.history = train(
+            _Training(self, optimizers),
+            train_images,
+            validation,
+            self._plan(),
+            checkpoint=checkpoint,
+            show_progress=show_progress,
+            description="VAE-GAN",
+        )
         return self
 
     def encode(self, images):

@@ -1,4 +1,5 @@
 """Where an anomaly score or a class comes from: LIME, SHAP, occlusion, GradCAM and baselines."""
+
 from .baselines import centre_prior, noise, residual_map, uniform
 from .batch import Explanations, explain_images
 from .explanation import Explanation
@@ -8,5 +9,19 @@ from .occlusion import explain_with_occlusion
 from .shap import explain_with_shap
 from .superpixels import segment_superpixels
 
-__all__ = ["Explanation", "Explanations", "centre_prior", "class_maps", "convolutions", "explain_images", "explain_with_gradcam",
-           "explain_with_lime", "explain_with_occlusion", "explain_with_shap", "noise", "residual_map", "segment_superpixels", "uniform"]
+__all__ = [
+    "Explanation",
+    "Explanations",
+    "centre_prior",
+    "class_maps",
+    "convolutions",
+    "explain_images",
+    "explain_with_gradcam",
+    "explain_with_lime",
+    "explain_with_occlusion",
+    "explain_with_shap",
+    "noise",
+    "residual_map",
+    "segment_superpixels",
+    "uniform",
+]

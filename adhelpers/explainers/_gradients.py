@@ -1,4 +1,5 @@
 """The part of the gradient explainers that needs TensorFlow: what is recorded, compiled and weighed."""
+
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import lru_cache
@@ -6,7 +7,12 @@ from functools import lru_cache
 import keras
 import tensorflow as tf
 
-_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D, keras.layers.Conv2DTranspose)
+_CONVOLUTIONS = (
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+    keras.layers.Conv2DTranspose,
+)
 
 
 def _flattened(network):
@@ -27,14 +33,18 @@ def find_layer(network, name):
     candidates = convolutions(network)
     if name is None:
         if not candidates:
-            raise ValueError(f"this classifier ({network.name}) has no convolution, so GradCAM has no places to show: name a layer whose "
-                             "output is (n, rows, columns, channels), or take the method 'gradient x input'")
+            raise ValueError(
+                f"this classifier ({network.name}) has no convolution, so GradCAM has no places to show: name a layer whose "
+                "output is (n, rows, columns, channels), or take the method 'gradient x input'"
+            )
         name = candidates[-1]
     found = [layer for layer in _flattened(network) if layer.name == name]
     if not found:
         near = get_close_matches(str(name), candidates, n=1, cutoff=0.5)
-        raise ValueError(f"layer: this classifier has no layer {name!r}{f'; did you mean {near[0]!r}?' if near else '.'} Its convolutions are "
-                         f"{', '.join(candidates) or 'none'}")
+        raise ValueError(
+            f"layer: this classifier has no layer {name!r}{f'; did you mean {near[0]!r}?' if near else '.'} Its convolutions are "
+            f"{', '.join(candidates) or 'none'}"
+        )
     return found[-1]
 
 
@@ -51,6 +61,7 @@ def compiled_for_classes(network, layer, method, shape, positive):
     functions = vars(network).setdefault("_class_map_functions", {})
     key = (None if layer is None else id(layer), method, shape, positive)
     if key not in functions:
+
         def forward(tape, images):
             if layer is None:
                 tape.watch(images)
@@ -58,16 +69,22 @@ def compiled_for_classes(network, layer, method, shape, positive):
             found = []
             values = _values(network, tape, images, [(layer, found)])
             if not found or len(found[-1].shape) != 4:
-                raise ValueError(f"layer: the output of {layer.name!r} keeps no places; the convolutions are {', '.join(convolutions(network))}")
+                raise ValueError(
+                    f"layer: the output of {layer.name!r} keeps no places; the convolutions are {', '.join(convolutions(network))}"
+                )
             return found[-1], values
 
         def maps(images, classes):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 activations, values = forward(tape, images)
-                chosen = tf.where(classes < 0, tf.argmax(values, axis=1, output_type=tf.int32), classes)
+                chosen = tf.where(
+                    classes < 0, tf.argmax(values, axis=1, output_type=tf.int32), classes
+                )
                 total = tf.reduce_sum(tf.gather(values, chosen, axis=1, batch_dims=1))
             gradients = tf.cast(tape.gradient(total, activations), tf.float32)
-            return _weighed(tf.cast(activations, tf.float32), gradients, method, None, shape, positive)
+            return _weighed(
+                tf.cast(activations, tf.float32), gradients, method, None, shape, positive
+            )
 
         signature = (tf.TensorSpec((None, *shape), tf.float32), tf.TensorSpec((None,), tf.int32))
         functions[key] = tf.function(maps, input_signature=signature, autograph=False)
@@ -77,9 +94,13 @@ def compiled_for_classes(network, layer, method, shape, positive):
 def _values(network, tape, images, recorded):
     """The classes' values before a last softmax or sigmoid; outputs of ``recorded`` layers are watched and kept on the way."""
     last, inputs = list(_flattened(network))[-1], []
-    # Where the last layer is an activation alone its input is what is looked for; a dense layer is computed again without its own.
+    # Where the last layer is an activation alone its input is what is looked for; a dense layer is
+    # computed again without its own.
     bare = isinstance(last, (keras.layers.Softmax, keras.layers.Activation))
-    squashes = isinstance(last, keras.layers.Dense) and last.activation in (keras.activations.softmax, keras.activations.sigmoid)
+    squashes = isinstance(last, keras.layers.Dense) and last.activation in (
+        keras.activations.softmax,
+        keras.activations.sigmoid,
+    )
     with _listening(tape, recorded), _listening(None, [(last, inputs)], of_inputs=True):
         values = network(images, training=False)
     if bare:
@@ -97,6 +118,7 @@ def _values(network, tape, images, recorded):
 def _listening(tape, recorded, of_inputs=False):
     """Within the block the layers' outputs (or first inputs) are appended to their lists, wherever in a network they are called."""
     for layer, kept in recorded:
+
         def call(inputs, *args, _plain=layer.call, _kept=kept, **options):
             outputs = _plain(inputs, *args, **options)
             if tape is not None:
@@ -116,21 +138,28 @@ def _listening(tape, recorded, of_inputs=False):
 @lru_cache(maxsize=3)
 def compiled_for_scores(forward, method, reference, shape):
     """A compiled function of images and counterparts (n, h, w, c) to maps (n, h, w) and scores (n,)."""
+
     def explain(images, counterparts):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
             activations, scores = forward(images)
             if len(scores.shape) != 1 or len(activations.shape) != 4:
-                raise ValueError("forward must return activations of the shape (n, rows, columns, channels) and scores of the shape (n,), not "
-                                 f"{tuple(activations.shape)} and {tuple(scores.shape)}")
+                raise ValueError(
+                    "forward must return activations of the shape (n, rows, columns, channels) and scores of the shape (n,), not "
+                    f"{tuple(activations.shape)} and {tuple(scores.shape)}"
+                )
             total = tf.reduce_sum(scores)
         pixels = method == "gradient x input"
         source = images if pixels else activations
         gradients = tape.gradient(total, source, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        normal = None if reference == "zero" else counterparts if pixels else forward(counterparts)[0]
+        normal = (
+            None if reference == "zero" else counterparts if pixels else forward(counterparts)[0]
+        )
         return _weighed(source, gradients, method, normal, shape, positive=False), scores
 
-    return tf.function(explain, input_signature=(tf.TensorSpec((None, *shape), tf.float32),) * 2, autograph=False)
+    return tf.function(
+        explain, input_signature=(tf.TensorSpec((None, *shape), tf.float32),) * 2, autograph=False
+    )
 
 
 def _weighed(activations, gradients, method, normal, shape, positive):
@@ -140,7 +169,9 @@ def _weighed(activations, gradients, method, normal, shape, positive):
         weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
     elif method == "gradcam++":
         squares = gradients**2
-        denominators = 2 * squares + tf.reduce_sum(activations, axis=(1, 2), keepdims=True) * gradients**3
+        denominators = (
+            2 * squares + tf.reduce_sum(activations, axis=(1, 2), keepdims=True) * gradients**3
+        )
         shares = tf.math.divide_no_nan(squares, denominators)
         weights = tf.reduce_sum(shares * tf.nn.relu(gradients), axis=(1, 2), keepdims=True)
     else:

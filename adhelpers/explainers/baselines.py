@@ -1,4 +1,5 @@
 """Baseline explainers: what an explanation must beat to be worth its time."""
+
 import zlib
 
 import numpy as np
@@ -80,7 +81,8 @@ def centre_prior(score, image, counterpart, *, seed=0, width=0.25):
     image, counterpart : ndarray, (h, w, c)
         Only their shape is used.
     width : float
-        Standard deviation as a share of the height (vertically) and of the width (horizontally) of the image.
+        Standard deviation as a share of the height (vertically) and of the width (horizontally) of
+        the image.
 
     Returns
     -------
@@ -100,7 +102,9 @@ def centre_prior(score, image, counterpart, *, seed=0, width=0.25):
     """
     _check_width("width", width, smallest=np.finfo(float).tiny)
     image, _ = check_pair(image, counterpart)
-    rows, columns = ((np.arange(size) - (size - 1) / 2) / (width * size) for size in image.shape[:2])
+    rows, columns = (
+        (np.arange(size) - (size - 1) / 2) / (width * size) for size in image.shape[:2]
+    )
     bump = np.exp(-0.5 * (rows[:, None] ** 2 + columns[None, :] ** 2))
     return Explanation(bump.astype(np.float32), {"width": float(width)})
 
@@ -113,7 +117,8 @@ def noise(score, image, counterpart, *, seed=0, smoothing=2.0):
     score : callable
         Not used; all explainers share one signature.
     image, counterpart : ndarray, (h, w, c)
-        The image's content takes part in the seed, so that a batch does not get one and the same map throughout.
+        The image's content takes part in the seed, so that a batch does not get one and the same
+        map throughout.
     seed : int
         Seed of the noise, not negative.
     smoothing : float
@@ -142,9 +147,13 @@ def noise(score, image, counterpart, *, seed=0, smoothing=2.0):
     draws = np.random.default_rng([seed, zlib.crc32(image.tobytes())])
     values = gaussian_filter(draws.standard_normal(image.shape[:2]), smoothing)
     spread = values.std()
-    return Explanation((values / (spread if spread > 0 else 1)).astype(np.float32), {"smoothing": float(smoothing)})
+    return Explanation(
+        (values / (spread if spread > 0 else 1)).astype(np.float32), {"smoothing": float(smoothing)}
+    )
 
 
 def _check_width(name, value, smallest):
     if not (np.isfinite(value) and value >= smallest):
-        raise ValueError(f"{name} must be a {'positive number' if smallest > 0 else 'number of at least 0'}, not {value!r}")
+        raise ValueError(
+            f"{name} must be a {'positive number' if smallest > 0 else 'number of at least 0'}, not {value!r}"
+        )

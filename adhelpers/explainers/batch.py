@@ -1,4 +1,5 @@
 """Explanations of many images: with progress, without stopping at a bad one, and resumable."""
+
 import hashlib
 import inspect
 import json
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .._files import replacing
-from .._progress import progress
+from adhelpers._shared.files import replacing
+from adhelpers._shared.progress import progress
+
 from .explanation import BatchedScore, Explanation, check_pair
 
 _SCORE_DIGITS = 6
@@ -42,14 +44,24 @@ class Explanations:
     seconds: float
 
 
-def explain_images(explainer, score, images, counterparts, *, seed=0, description="Explaining", show_progress=True, store=None):
+def explain_images(
+    explainer,
+    score,
+    images,
+    counterparts,
+    *,
+    seed=0,
+    description="Explaining",
+    show_progress=True,
+    store=None,
+):
     """Explain the score of each image.
 
     Parameters
     ----------
     explainer : callable
-        ``explainer(score, image, counterpart, *, seed) -> Explanation``, such as :func:`explain_with_lime`. Set its other
-        parameters with :func:`functools.partial`.
+        ``explainer(score, image, counterpart, *, seed) -> Explanation``, such as
+        :func:`explain_with_lime`. Set its other parameters with :func:`functools.partial`.
     score : callable
         ``score(images) -> (n,)`` for float32 images (n, h, w, c).
     images, counterparts : ndarray, (n, h, w, c)
@@ -61,9 +73,10 @@ def explain_images(explainer, score, images, counterparts, *, seed=0, descriptio
     show_progress : bool
         False shows no bar.
     store : str or Path, optional
-        A folder in which each explanation is written as soon as it is there. A later call with the same explainer, parameters,
-        seed, image, counterpart and score of the image takes it from there, so an interrupted run goes on where it stopped. A
-        damaged file is computed again. Nothing in it is pickled.
+        A folder in which each explanation is written as soon as it is there. A later call with the
+        same explainer, parameters, seed, image, counterpart and score of the image takes it from
+        there, so an interrupted run goes on where it stopped. A damaged file is computed again.
+        Nothing in it is pickled.
 
     Returns
     -------
@@ -88,8 +101,10 @@ def explain_images(explainer, score, images, counterparts, *, seed=0, descriptio
     """
     images, counterparts = np.asarray(images), np.asarray(counterparts)
     if images.ndim != 4 or images.shape != counterparts.shape:
-        raise ValueError("images and counterparts must both have the shape (n, height, width, channels), not "
-                         f"{images.shape} and {counterparts.shape}")
+        raise ValueError(
+            "images and counterparts must both have the shape (n, height, width, channels), not "
+            f"{images.shape} and {counterparts.shape}"
+        )
     started = time.perf_counter()
     heatmaps = np.full(images.shape[:3], np.nan, dtype=np.float32)
     details, errors, first_error = [{} for _ in images], {}, None
@@ -116,8 +131,9 @@ def explain_images(explainer, score, images, counterparts, *, seed=0, descriptio
                 heatmaps[index], details[index] = explanation.heatmap, explanation.details
             bar.update(1)
     if len(errors) == len(images) > 0:
-        raise RuntimeError(f"none of the {len(images)} images could be explained; the first error was {errors[0]}"
-                           ) from first_error
+        raise RuntimeError(
+            f"none of the {len(images)} images could be explained; the first error was {errors[0]}"
+        ) from first_error
     return Explanations(heatmaps, details, errors, time.perf_counter() - started)
 
 
@@ -126,17 +142,30 @@ def _parameters(explainer):
     function, settings = explainer, {}
     while isinstance(function, partial):
         if function.args:
-            raise ValueError("with a store, set the explainer's parameters by name: functools.partial(explainer, name=value)")
+            raise ValueError(
+                "with a store, set the explainer's parameters by name: functools.partial(explainer, name=value)"
+            )
         settings = {**function.keywords, **settings}
         function = function.func
     if not inspect.isfunction(function) or function.__code__.co_freevars:
-        raise ValueError("with a store, the explainer must be a function that uses no variables of a function around it")
-    defaults = {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()
-                if parameter.default is not inspect.Parameter.empty and name != "seed"}
+        raise ValueError(
+            "with a store, the explainer must be a function that uses no variables of a function around it"
+        )
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.default is not inspect.Parameter.empty and name != "seed"
+    }
     # The code too: a function edited in a notebook keeps its name.
     code = function.__code__
     constants = [repr(value) for value in code.co_consts if isinstance(value, (int, float, str))]
-    identity = [function.__module__, function.__qualname__, code.co_code.hex(), code.co_names, constants]
+    identity = [
+        function.__module__,
+        function.__qualname__,
+        code.co_code.hex(),
+        code.co_names,
+        constants,
+    ]
     return json.dumps([identity, {**defaults, **settings}], sort_keys=True, default=_digest)
 
 
@@ -144,18 +173,29 @@ def _digest(value):
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
-        return [str(value.dtype), list(value.shape), hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
+        return [
+            str(value.dtype),
+            list(value.shape),
+            hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest(),
+        ]
     if inspect.ismethod(value):
-        # A detector's own function, such as its forward pass: the image's score stands for the detector here too.
+        # A detector's own function, such as its forward pass: the image's score stands for the
+        # detector here too.
         return [value.__func__.__module__, value.__func__.__qualname__]
-    raise ValueError("with a store, the explainer's parameters must be numbers, strings, arrays or a detector's methods, not "
-                     f"{type(value).__name__}")
+    raise ValueError(
+        "with a store, the explainer's parameters must be numbers, strings, arrays or a detector's methods, not "
+        f"{type(value).__name__}"
+    )
 
 
 def _key(parameters, seed, score, image, counterpart):
     image, counterpart = check_pair(image, counterpart)
     # The image's score stands for the detector, which has no name here.
-    value = None if score is None else float(f"{BatchedScore(score, 1)(image[None])[0]:.{_SCORE_DIGITS - 1}e}")
+    value = (
+        None
+        if score is None
+        else float(f"{BatchedScore(score, 1)(image[None])[0]:.{_SCORE_DIGITS - 1}e}")
+    )
     digest = hashlib.sha256(json.dumps([parameters, int(seed), value, image.shape]).encode())
     digest.update(image.tobytes())
     digest.update(counterpart.tobytes())
@@ -164,7 +204,9 @@ def _key(parameters, seed, score, image, counterpart):
 
 def _check_heatmap(explanation, shape):
     if not isinstance(explanation, Explanation) or np.shape(explanation.heatmap) != shape:
-        raise ValueError(f"the explainer must return an Explanation with a heatmap of the shape {shape}")
+        raise ValueError(
+            f"the explainer must return an Explanation with a heatmap of the shape {shape}"
+        )
     if not np.isfinite(explanation.heatmap).all():
         raise ValueError("the explainer returned NaN or infinite values")
 
@@ -178,13 +220,19 @@ def _content(explanation):
         else:
             plain[name] = value
     text = json.dumps(plain, default=_plain_number)
-    return {"heatmap": np.asarray(explanation.heatmap, dtype=np.float32), "details": np.array(text), **arrays}
+    return {
+        "heatmap": np.asarray(explanation.heatmap, dtype=np.float32),
+        "details": np.array(text),
+        **arrays,
+    }
 
 
 def _plain_number(value):
     if isinstance(value, np.generic):
         return value.item()
-    raise ValueError(f"details can be stored only as numbers, strings and arrays, not as {type(value).__name__}")
+    raise ValueError(
+        f"details can be stored only as numbers, strings and arrays, not as {type(value).__name__}"
+    )
 
 
 def _write(file, content):
@@ -192,8 +240,12 @@ def _write(file, content):
         with replacing(file) as temporary:
             np.savez_compressed(temporary, **content)
     except OSError as error:
-        raise OSError(error.errno, f"could not write an explanation into the store ({error.strerror or error}); those before it "
-                                   "are kept", str(file)) from error
+        raise OSError(
+            error.errno,
+            f"could not write an explanation into the store ({error.strerror or error}); those before it "
+            "are kept",
+            str(file),
+        ) from error
 
 
 def _read(file, shape):
@@ -204,8 +256,13 @@ def _read(file, shape):
         with np.load(file, allow_pickle=False) as stored:
             heatmap = stored["heatmap"]
             details = json.loads(str(stored["details"]))
-            details.update({name.removeprefix(_ARRAY_PREFIX): stored[name] for name in stored.files
-                            if name.startswith(_ARRAY_PREFIX)})
+            details.update(
+                {
+                    name.removeprefix(_ARRAY_PREFIX): stored[name]
+                    for name in stored.files
+                    if name.startswith(_ARRAY_PREFIX)
+                }
+            )
     except _UNREADABLE:
         return None
     if heatmap.shape != shape or heatmap.dtype != np.float32 or not isinstance(details, dict):

@@ -1,4 +1,5 @@
 """What every explainer returns, and the two things all of them need: checked images and a batched score."""
+
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,8 +17,8 @@ class Explanation:
     heatmap : ndarray of float32, (h, w)
         Signed: positive where the image, compared with its counterpart, raises the score.
     details : dict
-        Numbers, strings and arrays that the explainer wants to be known, such as LIME's ``"r2"`` and ``"segments"`` or SHAP's
-        ``"base_value"``.
+        Numbers, strings and arrays that the explainer wants to be known, such as LIME's ``"r2"``
+        and ``"segments"`` or SHAP's ``"base_value"``.
     """
 
     heatmap: np.ndarray
@@ -32,8 +33,8 @@ def check_pair(image, counterpart):
     image : array-like, (h, w, c)
         In [0, 1], c = 1 or 3.
     counterpart : array-like, (h, w, c)
-        What a normal version of the image looks like to the detector. Finite; it may leave [0, 1], as the reconstruction of a
-        linear model does.
+        What a normal version of the image looks like to the detector. Finite; it may leave [0, 1],
+        as the reconstruction of a linear model does.
 
     Returns
     -------
@@ -53,9 +54,13 @@ def check_pair(image, counterpart):
     image = np.ascontiguousarray(image, dtype=np.float32)
     counterpart = np.ascontiguousarray(counterpart, dtype=np.float32)
     if image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
-        raise ValueError(f"image must have the shape (height, width, channels) with 1 or 3 channels, not {image.shape}")
+        raise ValueError(
+            f"image must have the shape (height, width, channels) with 1 or 3 channels, not {image.shape}"
+        )
     if counterpart.shape != image.shape:
-        raise ValueError(f"counterpart must have the shape of the image, {image.shape}, not {counterpart.shape}")
+        raise ValueError(
+            f"counterpart must have the shape of the image, {image.shape}, not {counterpart.shape}"
+        )
     for name, array in (("image", image), ("counterpart", counterpart)):
         if not np.isfinite(array).all():
             raise ValueError(f"{name} holds NaN or infinite values")
@@ -68,8 +73,9 @@ def check_pair(image, counterpart):
 class BatchedScore:
     """A detector's score, called in batches of few different sizes and checked.
 
-    A compiled function (``tf.function``) is traced anew for each batch size it has not seen. Batches are therefore filled up,
-    by repeating their last image, to the next power of two or to ``batch_size``, and the surplus scores are dropped.
+    A compiled function (``tf.function``) is traced anew for each batch size it has not seen.
+    Batches are therefore filled up, by repeating their last image, to the next power of two or to
+    ``batch_size``, and the surplus scores are dropped.
 
     Parameters
     ----------
@@ -86,7 +92,8 @@ class BatchedScore:
     Raises
     ------
     ValueError
-        Where ``batch_size`` is not a positive integer; in a call, where the score does not return one finite number an image.
+        Where ``batch_size`` is not a positive integer; in a call, where the score does not return
+        one finite number an image.
 
     Examples
     --------
@@ -106,7 +113,10 @@ class BatchedScore:
 
     def __call__(self, images):
         """Scores of images (n, h, w, c) as float64 (n,)."""
-        parts = [self._one_batch(images[start:start + self.batch_size]) for start in range(0, len(images), self.batch_size)]
+        parts = [
+            self._one_batch(images[start : start + self.batch_size])
+            for start in range(0, len(images), self.batch_size)
+        ]
         return np.concatenate(parts)
 
     def _one_batch(self, images):
@@ -114,10 +124,14 @@ class BatchedScore:
         size = min(1 << (count - 1).bit_length(), self.batch_size)
         if size > count:
             images = np.concatenate([images, np.repeat(images[-1:], size - count, axis=0)])
-        values = np.asarray(self._score(np.ascontiguousarray(images, dtype=np.float32)), dtype=np.float64)
+        values = np.asarray(
+            self._score(np.ascontiguousarray(images, dtype=np.float32)), dtype=np.float64
+        )
         if values.shape != (size,):
-            raise ValueError(f"score must return one number for each image: for {size} images the shape ({size},), "
-                             f"not {values.shape}")
+            raise ValueError(
+                f"score must return one number for each image: for {size} images the shape ({size},), "
+                f"not {values.shape}"
+            )
         values = values[:count]
         if not np.isfinite(values).all():
             raise ValueError("score returned NaN or an infinite value")

@@ -1,33 +1,49 @@
 """GradCAM, GradCAM++ and gradient × input: what a network's own gradients say about a class or a score."""
+
 import numpy as np
 
 from .explanation import BatchedScore, Explanation, check_pair
 
 METHODS = ("gradcam", "gradcam++", "gradient x input")
 REFERENCES = ("counterpart", "zero")
-# The score that an explainer is given and that of ``forward`` may differ by the rounding of number formats, not by more.
+# The score that an explainer is given and that of ``forward`` may differ by the rounding of number
+# formats, not by more.
 _SAME_SCORE = 1e-2
 
 
-def class_maps(network, images, *, method="gradcam", layer=None, classes=None, positive=True, normalize=True, batch_size=64):
+def class_maps(
+    network,
+    images,
+    *,
+    method="gradcam",
+    layer=None,
+    classes=None,
+    positive=True,
+    normalize=True,
+    batch_size=64,
+):
     """Where a classifier sees a class in each image.
 
     Parameters
     ----------
     network : keras.Model
-        Images (n, h, w, c) to one output for each class, or to a single one for two classes. A softmax or sigmoid at its end is
-        left out: the gradient is that of the class's own value before it, as published. Layers may be nested in models.
+        Images (n, h, w, c) to one output for each class, or to a single one for two classes. A
+        softmax or sigmoid at its end is left out: the gradient is that of the class's own value
+        before it, as published. Layers may be nested in models.
     images : ndarray of float32, (n, h, w, c)
         As the network takes them.
     method : {"gradcam", "gradcam++", "gradient x input"}
-        GradCAM [1]_: the layer's channels weighted by their mean gradient. GradCAM++ [2]_: positive gradients, each weighted by
-        how much it counts; the paper's common factor exp(value) is left out. Gradient × input: of the image itself.
+        GradCAM [1]_: the layer's channels weighted by their mean gradient. GradCAM++ [2]_: positive
+        gradients, each weighted by how much it counts; the paper's common factor exp(value) is left
+        out. Gradient × input: of the image itself.
     layer : str, optional
-        Name of the layer whose channels are weighted; by default the last convolution. Not used by gradient × input.
+        Name of the layer whose channels are weighted; by default the last convolution. Not used by
+        gradient × input.
     classes : int or array-like of int (n,), optional
         The class that is asked for; by default the one that the network predicts for each image.
     positive : bool
-        Whether values below 0, which speak against the class, become 0 (as published); before upsampling.
+        Whether values below 0, which speak against the class, become 0 (as published); before
+        upsampling.
     normalize : bool
         Whether each map is divided by its largest magnitude; a map that is 0 throughout stays so.
     batch_size : int
@@ -36,13 +52,15 @@ def class_maps(network, images, *, method="gradcam", layer=None, classes=None, p
     Returns
     -------
     ndarray of float32, (n, h, w)
-        In [0, 1] where ``positive`` and ``normalize`` are set. Maps of a layer are linearly upsampled to the image.
+        In [0, 1] where ``positive`` and ``normalize`` are set. Maps of a layer are linearly
+        upsampled to the image.
 
     Raises
     ------
     ValueError
-        If the images' shape is wrong, the layer does not exist (the candidates are listed) or keeps no places, the network has no
-        convolution, its output is not one row an image, or a class is out of range.
+        If the images' shape is wrong, the layer does not exist (the candidates are listed) or keeps
+        no places, the network has no convolution, its output is not one row an image, or a class is
+        out of range.
 
     References
     ----------
@@ -64,17 +82,31 @@ def class_maps(network, images, *, method="gradcam", layer=None, classes=None, p
     _one_of("method", method, METHODS)
     images = np.ascontiguousarray(images, dtype=np.float32)
     if images.ndim != 4 or not len(images):
-        raise ValueError(f"images must have the shape (n, height, width, channels) with n >= 1, not {images.shape}")
+        raise ValueError(
+            f"images must have the shape (n, height, width, channels) with n >= 1, not {images.shape}"
+        )
     if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
         raise ValueError(f"batch_size must be an integer of at least 1, not {batch_size!r}")
     target = None if method == "gradient x input" else _gradients.find_layer(network, layer)
     count = _gradients.class_count(network)
-    wanted = np.full(len(images), -1) if classes is None else np.broadcast_to(np.asarray(classes), len(images))
-    if classes is not None and (not np.issubdtype(wanted.dtype, np.integer) or wanted.min() < 0 or wanted.max() >= count):
-        raise ValueError(f"classes must be whole numbers from 0 to {count - 1}, one or one for each image, not {classes!r}")
+    wanted = (
+        np.full(len(images), -1)
+        if classes is None
+        else np.broadcast_to(np.asarray(classes), len(images))
+    )
+    if classes is not None and (
+        not np.issubdtype(wanted.dtype, np.integer) or wanted.min() < 0 or wanted.max() >= count
+    ):
+        raise ValueError(
+            f"classes must be whole numbers from 0 to {count - 1}, one or one for each image, not {classes!r}"
+        )
     function = _gradients.compiled_for_classes(network, target, method, images.shape[1:], positive)
-    parts = [function(images[start:start + batch_size], wanted[start:start + batch_size].astype(np.int32)).numpy()
-             for start in range(0, len(images), batch_size)]
+    parts = [
+        function(
+            images[start : start + batch_size], wanted[start : start + batch_size].astype(np.int32)
+        ).numpy()
+        for start in range(0, len(images), batch_size)
+    ]
     maps = np.concatenate(parts)
     return _normalized(maps) if normalize else maps
 
@@ -101,7 +133,9 @@ def convolutions(network):
     return _gradients.convolutions(network)
 
 
-def explain_with_gradcam(score, image, counterpart, *, forward, method="gradcam", reference="counterpart", seed=0):
+def explain_with_gradcam(
+    score, image, counterpart, *, forward, method="gradcam", reference="counterpart", seed=0
+):
     """Explain the score of one image by the gradients of the network that it comes from.
 
     Parameters
@@ -113,22 +147,23 @@ def explain_with_gradcam(score, image, counterpart, *, forward, method="gradcam"
     counterpart : ndarray, (h, w, c)
         What a normal version of the image looks like to the detector.
     forward : callable
-        ``forward(images) -> (activations, scores)`` for a float32 tensor (n, h, w, c), written in TensorFlow: the output of a
-        layer (n, rows, columns, channels), and from it the scores (n,).
+        ``forward(images) -> (activations, scores)`` for a float32 tensor (n, h, w, c), written in
+        TensorFlow: the output of a layer (n, rows, columns, channels), and from it the scores (n,).
     method : {"gradcam", "gradcam++", "gradient x input"}
         As in `class_maps`.
     reference : {"counterpart", "zero"}
-        What the activations (or, for gradient × input, the pixels) are compared with: ``"zero"`` weighs them as they are, as
-        published; ``"counterpart"`` weighs their difference from those of the counterpart, so that what a normal image has as
-        well does not count. The weights themselves are the published ones.
+        What the activations (or, for gradient × input, the pixels) are compared with: ``"zero"``
+        weighs them as they are, as published; ``"counterpart"`` weighs their difference from those
+        of the counterpart, so that what a normal image has as well does not count. The weights
+        themselves are the published ones.
     seed : int
         Not used; all explainers share one signature.
 
     Returns
     -------
     Explanation
-        Heatmap: signed, linearly upsampled to the image; its positive part for ``reference="zero"`` is GradCAM as published.
-        Details: ``score``, ``method`` and ``reference``.
+        Heatmap: signed, linearly upsampled to the image; its positive part for ``reference="zero"``
+        is GradCAM as published. Details: ``score``, ``method`` and ``reference``.
 
     Raises
     ------
@@ -151,11 +186,17 @@ def explain_with_gradcam(score, image, counterpart, *, forward, method="gradcam"
     _one_of("method", method, METHODS)
     _one_of("reference", reference, REFERENCES)
     image, counterpart = check_pair(image, counterpart)
-    heatmap, value = _gradients.compiled_for_scores(forward, method, reference, image.shape)(image[None], counterpart[None])
+    heatmap, value = _gradients.compiled_for_scores(forward, method, reference, image.shape)(
+        image[None], counterpart[None]
+    )
     value, given = float(value[0]), float(BatchedScore(score, 1)(image[None])[0])
     if abs(value - given) > _SAME_SCORE * max(abs(value), abs(given)) + 1e-6:
-        raise ValueError(f"forward must return the score that is explained: {given:g} for this image, not {value:g}")
-    return Explanation(heatmap[0].numpy(), {"score": value, "method": method, "reference": reference})
+        raise ValueError(
+            f"forward must return the score that is explained: {given:g} for this image, not {value:g}"
+        )
+    return Explanation(
+        heatmap[0].numpy(), {"score": value, "method": method, "reference": reference}
+    )
 
 
 def _one_of(name, value, allowed):

@@ -1,4 +1,5 @@
 """LIME of a detector's score: which superpixels raise it."""
+
 import warnings
 
 import numpy as np
@@ -11,23 +12,40 @@ from .explanation import BatchedScore, Explanation, check_pair
 from .superpixels import segment_superpixels
 
 _DESIGNS = ("orthogonal", "random")
-# Scores that differ by less, relative to the largest, differ by float32 rounding only: there is nothing to rank.
+# Scores that differ by less, relative to the largest, differ by float32 rounding only: there is
+# nothing to rank.
 _CONSTANT = 1e-6
 
 
-def explain_with_lime(score, image, counterpart, *, segments=None, num_segments=100, segment_source="blend", num_samples=1000,
-                      design="orthogonal", agreement=0.95, max_samples=4096, kernel_width=0.25, batch_size=16, seed=0):
+def explain_with_lime(
+    score,
+    image,
+    counterpart,
+    *,
+    segments=None,
+    num_segments=100,
+    segment_source="blend",
+    num_samples=1000,
+    design="orthogonal",
+    agreement=0.95,
+    max_samples=4096,
+    kernel_width=0.25,
+    batch_size=16,
+    seed=0,
+):
     """Explain the score of one image with LIME.
 
-    Segments are hidden by putting the counterpart in their place, the score of each such image is taken, and a weighted ridge
-    regression of the scores on which segments were present gives each segment a weight. The regression is lime's own [1]_.
+    Segments are hidden by putting the counterpart in their place, the score of each such image is
+    taken, and a weighted ridge regression of the scores on which segments were present gives each
+    segment a weight. The regression is lime's own [1]_.
 
-    Which segments are present together is the ``design``. ``"random"`` tosses a coin for each, as lime does. ``"orthogonal"``
-    takes the rows of Hadamard matrices with random order, columns and signs, each row followed by its complement (a
-    folded-over two-level design [2]_): each segment is present in half of the rows in the same way, so the weight of one
-    segment is not disturbed by that of another, nor by what two segments do together. It aims at the same weights and reaches
-    the same ranking with a fraction of the samples. (Lime's ridge draws all weights a little towards zero when samples are few,
-    about 3 % for 257, with either design.)
+    Which segments are present together is the ``design``. ``"random"`` tosses a coin for each, as
+    lime does. ``"orthogonal"`` takes the rows of Hadamard matrices with random order, columns and
+    signs, each row followed by its complement (a folded-over two-level design [2]_): each segment
+    is present in half of the rows in the same way, so the weight of one segment is not disturbed by
+    that of another, nor by what two segments do together. It aims at the same weights and reaches
+    the same ranking with a fraction of the samples. (Lime's ridge draws all weights a little
+    towards zero when samples are few, about 3 % for 257, with either design.)
 
     Parameters
     ----------
@@ -38,41 +56,46 @@ def explain_with_lime(score, image, counterpart, *, segments=None, num_segments=
     counterpart : ndarray, (h, w, c)
         What a normal version of the image looks like to the detector.
     segments : ndarray of int, (h, w), optional
-        Labels from 0 without gaps; default: :func:`segment_superpixels` with ``num_segments`` and ``segment_source``.
+        Labels from 0 without gaps; default: :func:`segment_superpixels` with ``num_segments`` and
+        ``segment_source``.
     num_segments : int
         Wanted number of superpixels.
     segment_source : {"blend", "image", "counterpart"}
         What is cut into superpixels.
     num_samples : int or "auto"
-        Number of scored images, the whole image included. ``"auto"`` doubles the number until the weights from the first half
-        of the samples and those from the second half rank the segments alike, or ``max_samples`` would be exceeded.
+        Number of scored images, the whole image included. ``"auto"`` doubles the number until the
+        weights from the first half of the samples and those from the second half rank the segments
+        alike, or ``max_samples`` would be exceeded.
     design : {"orthogonal", "random"}
         How the samples are drawn, see above.
     agreement : float
-        With ``"auto"``: Spearman correlation of the two halves' weights at which the ranking counts as settled. Each half knows
-        less than the whole: halves that agree to 0.95 make a whole that agrees with the truth to about 0.99.
+        With ``"auto"``: Spearman correlation of the two halves' weights at which the ranking counts
+        as settled. Each half knows less than the whole: halves that agree to 0.95 make a whole that
+        agrees with the truth to about 0.99.
     max_samples : int
-        With ``"auto"``: upper limit. A score that is a maximum over the image leaves most segments without any effect; their
-        order is chance and never settles.
+        With ``"auto"``: upper limit. A score that is a maximum over the image leaves most segments
+        without any effect; their order is chance and never settles.
     kernel_width : float
         Width of the kernel ``sqrt(exp(-d² / width²))`` on the cosine distance from the whole image.
     batch_size : int
-        Largest number of images in one call of the score; on CPUs small batches stay in the cache and are quicker than 64.
+        Largest number of images in one call of the score; on CPUs small batches stay in the cache
+        and are quicker than 64.
     seed : int
         Seed of segmentation and samples.
 
     Returns
     -------
     Explanation
-        Heatmap: the weight of each pixel's segment, in units of the score. Details: ``weights`` (k,), ``intercept``, ``r2`` (of
-        the weighted regression), ``num_samples``, ``num_segments``, ``segments`` (h, w), ``score`` (of the image), ``design``,
-        ``agreement`` (of the halves) and ``settled``; the last two are None for a fixed number of samples.
+        Heatmap: the weight of each pixel's segment, in units of the score. Details: ``weights``
+        (k,), ``intercept``, ``r2`` (of the weighted regression), ``num_samples``, ``num_segments``,
+        ``segments`` (h, w), ``score`` (of the image), ``design``, ``agreement`` (of the halves) and
+        ``settled``; the last two are None for a fixed number of samples.
 
     Raises
     ------
     ValueError
-        For an argument out of range, segments that are no labels from 0 without gaps, or a score that does not return one
-        finite number for each image.
+        For an argument out of range, segments that are no labels from 0 without gaps, or a score
+        that does not return one finite number for each image.
 
     References
     ----------
@@ -107,7 +130,9 @@ def explain_with_lime(score, image, counterpart, *, segments=None, num_segments=
     scores = np.zeros(0)
     while True:
         present = _perturbations(samples, count, design, seed)
-        scores = np.concatenate([scores, _score_perturbed(score, present[len(scores):], segments, image, counterpart)])
+        scores = np.concatenate(
+            [scores, _score_perturbed(score, present[len(scores) :], segments, image, counterpart)]
+        )
         if not automatic:
             break
         agreed = _agreement_of_halves(present, scores, fit)
@@ -116,8 +141,18 @@ def explain_with_lime(score, image, counterpart, *, segments=None, num_segments=
             break
         samples *= 2
     weights, intercept, r2 = fit(present, scores)
-    details = {"weights": weights, "intercept": intercept, "r2": r2, "num_samples": samples, "num_segments": count,
-               "segments": segments, "score": float(scores[0]), "design": design, "agreement": agreed, "settled": settled}
+    details = {
+        "weights": weights,
+        "intercept": intercept,
+        "r2": r2,
+        "num_samples": samples,
+        "num_segments": count,
+        "segments": segments,
+        "score": float(scores[0]),
+        "design": design,
+        "agreement": agreed,
+        "settled": settled,
+    }
     return Explanation(weights[segments].astype(np.float32), details)
 
 
@@ -139,11 +174,15 @@ def _check(num_samples, design, agreement, max_samples, kernel_width):
 def _check_segments(segments, shape):
     segments = np.asarray(segments)
     if segments.shape != shape or not np.issubdtype(segments.dtype, np.integer):
-        raise ValueError(f"segments must be integers of the shape {shape}, not {segments.dtype} of {segments.shape}")
+        raise ValueError(
+            f"segments must be integers of the shape {shape}, not {segments.dtype} of {segments.shape}"
+        )
     labels = np.unique(segments)
     if not np.array_equal(labels, np.arange(len(labels))):
-        raise ValueError(f"segments must be labelled from 0 without gaps, but {len(labels)} labels run from {labels[0]} to "
-                         f"{labels[-1]}")
+        raise ValueError(
+            f"segments must be labelled from 0 without gaps, but {len(labels)} labels run from {labels[0]} to "
+            f"{labels[-1]}"
+        )
     return segments
 
 
@@ -165,7 +204,9 @@ def _perturbations(samples, count, design, seed):
     blocks = [np.ones((1, count), dtype=np.int64)]
     for _ in range(-(-(samples - 1) // (2 * order))):
         columns = 1 + draws.permutation(order - 1)[:count]
-        block = matrix[np.ix_(draws.permutation(order), columns)] * draws.choice([-1, 1], size=count)
+        block = matrix[np.ix_(draws.permutation(order), columns)] * draws.choice(
+            [-1, 1], size=count
+        )
         blocks.append((np.stack([block, -block], axis=1).reshape(-1, count) + 1) // 2)
     return np.concatenate(blocks)[:samples]
 
@@ -173,18 +214,21 @@ def _perturbations(samples, count, design, seed):
 def _score_perturbed(score, present, segments, image, counterpart):
     parts = []
     for start in range(0, len(present), score.batch_size):
-        shown = np.take(present[start:start + score.batch_size].astype(bool), segments, axis=1)
+        shown = np.take(present[start : start + score.batch_size].astype(bool), segments, axis=1)
         parts.append(score(np.where(shown[..., None], image, counterpart)))
     return np.concatenate(parts)
 
 
 def _surrogate(present, scores, kernel_width, seed):
     """Weights, intercept and R² of lime's regression."""
-    base = LimeBase(lambda distances: np.sqrt(np.exp(-(distances ** 2) / kernel_width ** 2)),
-                    random_state=np.random.RandomState(seed))
+    base = LimeBase(
+        lambda distances: np.sqrt(np.exp(-(distances**2) / kernel_width**2)),
+        random_state=np.random.RandomState(seed),
+    )
     distances = pairwise_distances(present, present[:1], metric="cosine").ravel()
     intercept, pairs, r2, _ = base.explain_instance_with_data(
-        present, scores[:, None], distances, 0, present.shape[1], feature_selection="none")
+        present, scores[:, None], distances, 0, present.shape[1], feature_selection="none"
+    )
     weights = np.zeros(present.shape[1])
     for segment, weight in pairs:
         weights[segment] = weight
@@ -196,7 +240,7 @@ def _agreement_of_halves(present, scores, fit):
     if np.ptp(scores) <= _CONSTANT * np.abs(scores).max() or present.shape[1] < 2:
         return 1.0
     half = 1 + (len(scores) - 1) // 2
-    halves = (np.arange(half), np.r_[0, half:len(scores)])
+    halves = (np.arange(half), np.r_[0, half : len(scores)])
     first, second = (fit(present[rows], scores[rows])[0] for rows in halves)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConstantInputWarning)

@@ -1,13 +1,17 @@
 """Occlusion: how much the score falls when the counterpart covers a place."""
+
 import numpy as np
 
 from .explanation import BatchedScore, Explanation, check_pair
 
 
-def explain_with_occlusion(score, image, counterpart, *, window=None, stride=None, batch_size=16, seed=0):
+def explain_with_occlusion(
+    score, image, counterpart, *, window=None, stride=None, batch_size=16, seed=0
+):
     """Explain the score of one image by sliding a window of its counterpart over it.
 
-    Zeiler and Fergus, "Visualizing and understanding convolutional networks", ECCV 2014; there the window is grey.
+    Zeiler and Fergus, "Visualizing and understanding convolutional networks", ECCV 2014; there the
+    window is grey.
 
     Parameters
     ----------
@@ -18,10 +22,11 @@ def explain_with_occlusion(score, image, counterpart, *, window=None, stride=Non
     counterpart : ndarray, (h, w, c)
         What a normal version of the image looks like to the detector.
     window : int or tuple of int, optional
-        Side, or height and width, of the window in pixels; default: an eighth of the image's shorter side, at least 2.
+        Side, or height and width, of the window in pixels; default: an eighth of the image's
+        shorter side, at least 2.
     stride : int, optional
-        Pixels from one place of the window to the next, at most its side; default: half the side. The last place of a row or
-        column is at the border, so every pixel is covered.
+        Pixels from one place of the window to the next, at most its side; default: half the side.
+        The last place of a row or column is at the border, so every pixel is covered.
     batch_size : int
         Largest number of images in one call of the score.
     seed : int
@@ -30,13 +35,15 @@ def explain_with_occlusion(score, image, counterpart, *, window=None, stride=Non
     Returns
     -------
     Explanation
-        Heatmap: by how much the score falls, averaged over the windows that cover a pixel, in units of the score. Details:
-        ``score`` (of the image), ``windows`` (their number), ``window`` (its height and width) and ``stride``.
+        Heatmap: by how much the score falls, averaged over the windows that cover a pixel, in units
+        of the score. Details: ``score`` (of the image), ``windows`` (their number), ``window`` (its
+        height and width) and ``stride``.
 
     Raises
     ------
     ValueError
-        For an argument out of range, or a score that does not return one finite number for each image.
+        For an argument out of range, or a score that does not return one finite number for each
+        image.
 
     Examples
     --------
@@ -51,20 +58,33 @@ def explain_with_occlusion(score, image, counterpart, *, window=None, stride=Non
     if stride is None:
         stride = max(1, min(rows, columns) // 2)
     if not isinstance(stride, (int, np.integer)) or not 1 <= stride <= min(rows, columns):
-        raise ValueError(f"stride must be a whole number from 1 to the window's shorter side, {min(rows, columns)}, not {stride!r}")
+        raise ValueError(
+            f"stride must be a whole number from 1 to the window's shorter side, {min(rows, columns)}, not {stride!r}"
+        )
     score = BatchedScore(score, batch_size)
-    places = [(top, left) for top in _starts(height, rows, stride) for left in _starts(width, columns, stride)]
+    places = [
+        (top, left)
+        for top in _starts(height, rows, stride)
+        for left in _starts(width, columns, stride)
+    ]
     value, fallen = float(score(image[None])[0]), np.zeros((height, width))
     covered = np.zeros((height, width))
     for start in range(0, len(places), score.batch_size):
-        batch = places[start:start + score.batch_size]
+        batch = places[start : start + score.batch_size]
         occluded = np.repeat(image[None], len(batch), axis=0)
         for picture, (top, left) in zip(occluded, batch, strict=True):
-            picture[top:top + rows, left:left + columns] = counterpart[top:top + rows, left:left + columns]
+            picture[top : top + rows, left : left + columns] = counterpart[
+                top : top + rows, left : left + columns
+            ]
         for (top, left), after in zip(batch, score(occluded), strict=True):
-            fallen[top:top + rows, left:left + columns] += value - after
-            covered[top:top + rows, left:left + columns] += 1
-    details = {"score": value, "windows": len(places), "window": [rows, columns], "stride": int(stride)}
+            fallen[top : top + rows, left : left + columns] += value - after
+            covered[top : top + rows, left : left + columns] += 1
+    details = {
+        "score": value,
+        "windows": len(places),
+        "window": [rows, columns],
+        "stride": int(stride),
+    }
     return Explanation((fallen / covered).astype(np.float32), details)
 
 
@@ -72,9 +92,13 @@ def _window(window, height, width):
     if window is None:
         window = max(2, min(height, width) // 8)
     sides = tuple(window) if isinstance(window, (tuple, list)) else (window, window)
-    whole = len(sides) == 2 and all(isinstance(side, (int, np.integer)) and not isinstance(side, bool) for side in sides)
+    whole = len(sides) == 2 and all(
+        isinstance(side, (int, np.integer)) and not isinstance(side, bool) for side in sides
+    )
     if not whole or not (1 <= sides[0] <= height and 1 <= sides[1] <= width):
-        raise ValueError(f"window must be a whole number of pixels, or (height, width), within the image's {height} x {width}, not {window!r}")
+        raise ValueError(
+            f"window must be a whole number of pixels, or (height, width), within the image's {height} x {width}, not {window!r}"
+        )
     return int(sides[0]), int(sides[1])
 
 

@@ -1,4 +1,5 @@
 """SHAP of a detector's score: the share of each image region in the difference from the counterpart's score."""
+
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -7,7 +8,8 @@ import shap
 
 from .explanation import BatchedScore, Explanation, check_pair
 
-# Relative to the largest score involved: float32 models repeat themselves to about 1e-6 between batches.
+# Relative to the largest score involved: float32 models repeat themselves to about 1e-6 between
+# batches.
 _ADDITIVITY_TOLERANCE = 1e-4
 _SMALLEST_BUDGET = 4
 
@@ -15,9 +17,10 @@ _SMALLEST_BUDGET = 4
 def explain_with_shap(score, image, counterpart, *, max_evaluations=500, batch_size=16, seed=0):
     """Explain the score of one image with SHAP's partition explainer.
 
-    The image is halved again and again along its longer side, the regions that change the score most first; each region gets
-    its Owen value, the Shapley value for this nesting of regions [1]_. "Absent" means replaced by the counterpart. Where the
-    budget ends, the share of a region is spread evenly over its pixels. The channels' shares are summed.
+    The image is halved again and again along its longer side, the regions that change the score
+    most first; each region gets its Owen value, the Shapley value for this nesting of regions [1]_.
+    "Absent" means replaced by the counterpart. Where the budget ends, the share of a region is
+    spread evenly over its pixels. The channels' shares are summed.
 
     Parameters
     ----------
@@ -28,27 +31,30 @@ def explain_with_shap(score, image, counterpart, *, max_evaluations=500, batch_s
     counterpart : ndarray, (h, w, c)
         What a normal version of the image looks like to the detector.
     max_evaluations : int
-        Budget of scored images, at least 4. More shows finer regions: each halving of all regions costs about four times as
-        many as the one before, 500 come to regions of about 1/60 of the image's area, finer where the score changes.
+        Budget of scored images, at least 4. More shows finer regions: each halving of all regions
+        costs about four times as many as the one before, 500 come to regions of about 1/60 of the
+        image's area, finer where the score changes.
     batch_size : int
-        Largest number of images in one call of the score; on CPUs small batches stay in the cache and are quicker than 64.
+        Largest number of images in one call of the score; on CPUs small batches stay in the cache
+        and are quicker than 64.
     seed : int
         Orders regions whose effects are exactly equal.
 
     Returns
     -------
     Explanation
-        Heatmap: each pixel's share, in units of the score; all shares sum to the score of the image minus that of the
-        counterpart. Details: ``score``, ``base_value`` (the counterpart's score), ``num_evaluations``, ``additivity_error``
-        (absolute, in units of the score).
+        Heatmap: each pixel's share, in units of the score; all shares sum to the score of the image
+        minus that of the counterpart. Details: ``score``, ``base_value`` (the counterpart's score),
+        ``num_evaluations``, ``additivity_error`` (absolute, in units of the score).
 
     Raises
     ------
     ValueError
         For an image, counterpart, score or budget out of range.
     RuntimeError
-        Where the shares do not sum to the difference of the scores to 1e-4 of the larger score: the score gives different
-        values for the same image, or depends on the other images in the batch.
+        Where the shares do not sum to the difference of the scores to 1e-4 of the larger score: the
+        score gives different values for the same image, or depends on the other images in the
+        batch.
 
     References
     ----------
@@ -64,20 +70,32 @@ def explain_with_shap(score, image, counterpart, *, max_evaluations=500, batch_s
     """
     image, counterpart = check_pair(image, counterpart)
     if not isinstance(max_evaluations, (int, np.integer)) or max_evaluations < _SMALLEST_BUDGET:
-        raise ValueError(f"max_evaluations must be an integer of at least {_SMALLEST_BUDGET}, not {max_evaluations!r}")
+        raise ValueError(
+            f"max_evaluations must be an integer of at least {_SMALLEST_BUDGET}, not {max_evaluations!r}"
+        )
     batched = BatchedScore(score, batch_size)
     explainer = shap.PartitionExplainer(batched, _ImageMasker(counterpart))
     with _global_seed(seed):
-        result = explainer(image[None], max_evals=int(max_evaluations), batch_size=batched.batch_size, silent=True)
+        result = explainer(
+            image[None], max_evals=int(max_evaluations), batch_size=batched.batch_size, silent=True
+        )
     values = np.asarray(result.values, dtype=np.float64).reshape(image.shape).sum(axis=2)
     evaluations = batched.evaluations
-    # Scored again rather than taken from the explainer, whose own sums telescope and would always agree with themselves.
+    # Scored again rather than taken from the explainer, whose own sums telescope and would always
+    # agree with themselves.
     of_image, of_counterpart = (float(batched(pair[None])[0]) for pair in (image, counterpart))
     error = abs(values.sum() + of_counterpart - of_image)
     if error > _ADDITIVITY_TOLERANCE * max(abs(of_image), abs(of_counterpart)):
-        raise RuntimeError(f"SHAP values sum to {values.sum():.6g}, but the score rises by {of_image - of_counterpart:.6g} from "
-                           "counterpart to image: score must give the same value for the same image in every batch")
-    details = {"score": of_image, "base_value": of_counterpart, "num_evaluations": evaluations, "additivity_error": float(error)}
+        raise RuntimeError(
+            f"SHAP values sum to {values.sum():.6g}, but the score rises by {of_image - of_counterpart:.6g} from "
+            "counterpart to image: score must give the same value for the same image in every batch"
+        )
+    details = {
+        "score": of_image,
+        "base_value": of_counterpart,
+        "num_evaluations": evaluations,
+        "additivity_error": float(error),
+    }
     return Explanation(values.astype(np.float32), details)
 
 

@@ -1,4 +1,5 @@
 """Superpixels of a wanted number, by quickshift."""
+
 import numpy as np
 from skimage.segmentation import quickshift
 
@@ -9,29 +10,42 @@ _SOURCES = ("image", "counterpart", "blend")
 _NO_LIMIT = 1e100
 
 
-def segment_superpixels(image, counterpart=None, source="image", num_segments=100, kernel_size=2, ratio=0.95, sigma=0.05,
-                        seed=0):
+def segment_superpixels(
+    image,
+    counterpart=None,
+    source="image",
+    num_segments=100,
+    kernel_size=2,
+    ratio=0.95,
+    sigma=0.05,
+    seed=0,
+):
     """Cut an image into about ``num_segments`` superpixels with quickshift.
 
-    Quickshift [1]_ links each pixel to its nearest neighbour of higher density; links longer than ``max_dist`` are cut, and each
-    remaining tree is a segment. The number of segments is therefore the number of links longer than ``max_dist`` (a pixel
-    without a link counts as one). One run gives all the link lengths, and the ``max_dist`` that a bisection would end at is
-    read from their sorted list, at the cost of two runs in place of a dozen or more.
+    Quickshift [1]_ links each pixel to its nearest neighbour of higher density; links longer than
+    ``max_dist`` are cut, and each remaining tree is a segment. The number of segments is therefore
+    the number of links longer than ``max_dist`` (a pixel without a link counts as one). One run
+    gives all the link lengths, and the ``max_dist`` that a bisection would end at is read from
+    their sorted list, at the cost of two runs in place of a dozen or more.
 
     Parameters
     ----------
     image : ndarray of float, (h, w, c)
-        In [0, 1], c = 1 or 3. Both kinds are compared in Lab space (grey repeated to three channels), where lightness runs
-        from 0 to 100: in plain [0, 1] the distance in pixels would outweigh all contrast.
+        In [0, 1], c = 1 or 3. Both kinds are compared in Lab space (grey repeated to three
+        channels), where lightness runs from 0 to 100: in plain [0, 1] the distance in pixels would
+        outweigh all contrast.
     counterpart : ndarray of float, (h, w, c), optional
         Needed for the sources ``"counterpart"`` and ``"blend"``.
     source : {"image", "counterpart", "blend"}
-        What is segmented; ``"blend"`` is the mean of both, in which the edges of the object and of the defect both show.
+        What is segmented; ``"blend"`` is the mean of both, in which the edges of the object and of
+        the defect both show.
     num_segments : int
-        Wanted number of segments. Where links of equal length or pixels without a link make it unreachable (a small or
-        constant image), the nearest reachable number is returned, the smaller one of two equally near.
+        Wanted number of segments. Where links of equal length or pixels without a link make it
+        unreachable (a small or constant image), the nearest reachable number is returned, the
+        smaller one of two equally near.
     kernel_size : float
-        Width in pixels of the Gaussian kernel of the density, at least 1. Links reach three times as far.
+        Width in pixels of the Gaussian kernel of the density, at least 1. Links reach three times
+        as far.
     ratio : float
         Weight of colour against place, in (0, 1].
     sigma : float
@@ -42,12 +56,14 @@ def segment_superpixels(image, counterpart=None, source="image", num_segments=10
     Returns
     -------
     ndarray of int64, (h, w)
-        Labels from 0 without gaps. A segment need not be connected: a link can pass over pixels between.
+        Labels from 0 without gaps. A segment need not be connected: a link can pass over pixels
+        between.
 
     Raises
     ------
     ValueError
-        Where an argument is out of its range, or the counterpart is missing for a source that needs it.
+        Where an argument is out of its range, or the counterpart is missing for a source that needs
+        it.
 
     References
     ----------
@@ -73,8 +89,11 @@ def segment_superpixels(image, counterpart=None, source="image", num_segments=10
     if sigma < 0:
         raise ValueError(f"sigma must not be negative, not {sigma!r}")
     image, counterpart = check_pair(image, image if counterpart is None else counterpart)
-    pixels = {"image": image, "counterpart": counterpart, "blend": (image + counterpart) / 2}[source]
-    # float64, because float32 cannot hold the noise that breaks ties and finds more pixels without a link.
+    pixels = {"image": image, "counterpart": counterpart, "blend": (image + counterpart) / 2}[
+        source
+    ]
+    # float64, because float32 cannot hold the noise that breaks ties and finds more pixels without
+    # a link.
     pixels = np.clip(pixels, 0, 1).astype(np.float64)
     pixels = np.broadcast_to(pixels, pixels.shape[:2] + (3,))
     options = dict(kernel_size=kernel_size, ratio=ratio, sigma=sigma, rng=seed)
@@ -88,5 +107,6 @@ def _cut(lengths, num_segments):
     links, repeats = np.unique(lengths[lengths < _NO_LIMIT], return_counts=True)
     limits = np.concatenate([[0.0], links])
     longer = len(lengths) - np.concatenate([[0], np.cumsum(repeats)])
-    # From the longest limit down, so that of two numbers equally near the smaller one is found first.
+    # From the longest limit down, so that of two numbers equally near the smaller one is found
+    # first.
     return limits[::-1][np.argmin(np.abs(longer[::-1] - num_segments))]

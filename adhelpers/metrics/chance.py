@@ -1,8 +1,10 @@
 """What chance gives: the relevance that would lie on the defect if the defect lay elsewhere; and differences between explainers.
 
-The question asked of a heatmap is whether it knows where this defect is, not whether it covers much. So the mask is moved to
-every other place of the image, and the relevance on it there is what the same heatmap gets without knowing.
+The question asked of a heatmap is whether it knows where this defect is, not whether it covers
+much. So the mask is moved to every other place of the image, and the relevance on it there is what
+the same heatmap gets without knowing.
 """
+
 from typing import NamedTuple
 
 import numpy as np
@@ -10,11 +12,13 @@ import pandas as pd
 from scipy.fft import irfft2, rfft2
 from scipy.stats import false_discovery_control
 
-from ._checks import checked_mask
+from adhelpers._shared.checks import checked_mask
+
 from .intervals import Estimate, checked_resampling, percentile_interval, resample_counts
 from .relevance import mass_inside, positive_part
 
-# Masses this close are equal: what the Fourier transform rounds is smaller (below 1e-11 at 1024x1024 pixels).
+# Masses this close are equal: what the Fourier transform rounds is smaller (below 1e-11 at
+# 1024x1024 pixels).
 _ROUNDING = 1e-10
 
 
@@ -28,7 +32,8 @@ class ChanceLevel(NamedTuple):
     mean : float
         Mean over the shifts: over all shifts this is the share of the image that the mask covers.
     p_value : float
-        Share of the shifts with as much relevance as observed, or more; in (0, 1], the observed place being one of them.
+        Share of the shifts with as much relevance as observed, or more; in (0, 1], the observed
+        place being one of them.
     shifts : int
         Number of shifts compared with; no p-value can be below ``1 / shifts``.
     """
@@ -71,15 +76,17 @@ def shift_distribution(heatmap, mask, region=None):
     mask : (h, w) array of bool
         The true defect.
     region : (h, w) array of bool, optional
-        The object: only shifts that keep the mask wholly on it count, and the unshifted mask, even where it sticks out.
+        The object: only shifts that keep the mask wholly on it count, and the unshifted mask, even
+        where it sticks out.
 
     Returns
     -------
     (h, w) array of float64
-        Entry (row, column) is the relevance mass accuracy, in [0, 1], of the mask moved down by ``row`` and to the right by
-        ``column`` pixels, what leaves the image coming in at the opposite side; NaN for shifts off the object. A heatmap that
-        is constant or has no positive value has the share of the image that the mask covers everywhere. All NaN where the mask
-        is empty or the heatmap NaN throughout.
+        Entry (row, column) is the relevance mass accuracy, in [0, 1], of the mask moved down by
+        ``row`` and to the right by ``column`` pixels, what leaves the image coming in at the
+        opposite side; NaN for shifts off the object. A heatmap that is constant or has no positive
+        value has the share of the image that the mask covers everywhere. All NaN where the mask is
+        empty or the heatmap NaN throughout.
 
     Raises
     ------
@@ -88,8 +95,8 @@ def shift_distribution(heatmap, mask, region=None):
 
     Notes
     -----
-    The masses are the circular cross-correlation of heatmap and mask. They differ from sums over the moved mask by rounding
-    only, less than 1e-11.
+    The masses are the circular cross-correlation of heatmap and mask. They differ from sums over
+    the moved mask by rounding only, less than 1e-11.
 
     Examples
     --------
@@ -112,14 +119,20 @@ def _level(heatmap, mask, region, names):
         return ChanceLevel(float("nan"), float("nan"), float("nan"), 0)
     observed, masses, admissible = result
     masses = masses[admissible]
-    return ChanceLevel(float(observed), float(masses.mean()), float((masses >= observed - _ROUNDING).mean()), len(masses))
+    return ChanceLevel(
+        float(observed),
+        float(masses.mean()),
+        float((masses >= observed - _ROUNDING).mean()),
+        len(masses),
+    )
 
 
 def chance_level(heatmap, mask, region=None):
     """The relevance on the defect, and how often the mask would hold as much if it lay elsewhere.
 
-    The p-value is exact for a defect whose place among the shifts is drawn at random, independently of the heatmap. It does
-    not assume that pixels are independent: the heatmap and the shape of the mask stay as they are.
+    The p-value is exact for a defect whose place among the shifts is drawn at random, independently
+    of the heatmap. It does not assume that pixels are independent: the heatmap and the shape of the
+    mask stay as they are.
 
     Parameters
     ----------
@@ -128,14 +141,15 @@ def chance_level(heatmap, mask, region=None):
     mask : (h, w) array of bool
         The true defect.
     region : (h, w) array of bool, optional
-        The object: only shifts that keep the mask wholly on it count, and the unshifted mask, even where it sticks out. An
-        explanation that merely finds the object is above chance without a region, and not with one.
+        The object: only shifts that keep the mask wholly on it count, and the unshifted mask, even
+        where it sticks out. An explanation that merely finds the object is above chance without a
+        region, and not with one.
 
     Returns
     -------
     ChanceLevel
-        A heatmap that is constant or has no positive value has a p-value of 1. NaN and no shifts where the mask is empty or
-        the heatmap NaN throughout.
+        A heatmap that is constant or has no positive value has a p-value of 1. NaN and no shifts
+        where the mask is empty or the heatmap NaN throughout.
 
     Raises
     ------
@@ -154,14 +168,16 @@ def chance_level(heatmap, mask, region=None):
 def chance_levels(heatmaps, masks, regions=None):
     """:func:`chance_level` for the images of a run, with p-values corrected for looking at many of them.
 
-    The correction is that of Benjamini and Hochberg: among the images with ``p_adjusted`` at most 0.05, on average at most
-    5 % are hits by luck, if images are independent. (Holm's correction, which guards against a single one, would leave almost
-    nothing: with few places on an object, p-values cannot be small.)
+    The correction is that of Benjamini and Hochberg: among the images with ``p_adjusted`` at most
+    0.05, on average at most 5 % are hits by luck, if images are independent. (Holm's correction,
+    which guards against a single one, would leave almost nothing: with few places on an object,
+    p-values cannot be small.)
 
     Parameters
     ----------
     heatmaps : (n, h, w) array of float
-        Signed; the positive part counts. A heatmap that is NaN throughout stands for an explanation that failed.
+        Signed; the positive part counts. A heatmap that is NaN throughout stands for an explanation
+        that failed.
     masks : (n, h, w) array of bool
     regions : (n, h, w) array of bool, optional
         The object in each image.
@@ -169,18 +185,20 @@ def chance_levels(heatmaps, masks, regions=None):
     Returns
     -------
     pandas.DataFrame
-        A row for each image; columns ``observed``, ``mean``, ``p_value``, ``p_adjusted``, ``shifts``. NaN and no shifts where
-        the mask is empty and where the explanation failed; these are not corrected for.
+        A row for each image; columns ``observed``, ``mean``, ``p_value``, ``p_adjusted``,
+        ``shifts``. NaN and no shifts where the mask is empty and where the explanation failed;
+        these are not corrected for.
 
     Raises
     ------
     ValueError
-        If a heatmap is NaN in part or infinite (its index is named), shapes differ, or ``masks`` is None.
+        If a heatmap is NaN in part or infinite (its index is named), shapes differ, or ``masks`` is
+        None.
 
     References
     ----------
-    Benjamini, Hochberg, "Controlling the False Discovery Rate: A Practical and Powerful Approach to Multiple Testing", Journal
-    of the Royal Statistical Society B, 1995.
+    Benjamini, Hochberg, "Controlling the False Discovery Rate: A Practical and Powerful Approach to
+    Multiple Testing", Journal of the Royal Statistical Society B, 1995.
 
     Examples
     --------
@@ -195,9 +213,15 @@ def chance_levels(heatmaps, masks, regions=None):
     if heatmaps.ndim != 3:
         raise ValueError(f"heatmaps must have shape (n, h, w); got {heatmaps.shape}")
     masks = checked_mask(masks, heatmaps.shape, "masks")
-    regions = [None] * len(masks) if regions is None else checked_mask(regions, heatmaps.shape, "regions")
-    levels = [_level(heatmap, mask, region, [f"{name}[{index}]" for name in ("heatmaps", "masks", "regions")])
-              for index, (heatmap, mask, region) in enumerate(zip(heatmaps, masks, regions, strict=True))]
+    regions = (
+        [None] * len(masks) if regions is None else checked_mask(regions, heatmaps.shape, "regions")
+    )
+    levels = [
+        _level(
+            heatmap, mask, region, [f"{name}[{index}]" for name in ("heatmaps", "masks", "regions")]
+        )
+        for index, (heatmap, mask, region) in enumerate(zip(heatmaps, masks, regions, strict=True))
+    ]
     table = pd.DataFrame(levels, columns=ChanceLevel._fields).astype({"shifts": int})
     known = table["p_value"].notna().to_numpy()
     adjusted = np.full(len(table), np.nan)
@@ -210,13 +234,14 @@ def chance_levels(heatmaps, masks, regions=None):
 def paired_difference(first, second, seed=0, resamples=1000, confidence=0.95):
     """How much higher one explainer's figures are than another's on the same images, on average, with a bootstrap interval.
 
-    Images are drawn with replacement and keep both their values, so what makes an image hard for both cancels out.
+    Images are drawn with replacement and keep both their values, so what makes an image hard for
+    both cancels out.
 
     Parameters
     ----------
     first, second : (n,) array of float
-        A value for each image, such as the relevance mass accuracy of LIME and of the residual map. Images with NaN in either
-        (empty masks, failed explanations) are left out.
+        A value for each image, such as the relevance mass accuracy of LIME and of the residual map.
+        Images with NaN in either (empty masks, failed explanations) are left out.
     seed : int
     resamples : int
     confidence : float
@@ -225,13 +250,15 @@ def paired_difference(first, second, seed=0, resamples=1000, confidence=0.95):
     Returns
     -------
     Estimate
-        The mean of ``first - second``: an interval above zero says that the first explainer is better. NaN where no image has
-        both values; of a single image the interval is the value and says nothing.
+        The mean of ``first - second``: an interval above zero says that the first explainer is
+        better. NaN where no image has both values; of a single image the interval is the value and
+        says nothing.
 
     Raises
     ------
     ValueError
-        If the shapes differ, a value is infinite, ``resamples`` is below 2, or ``confidence`` is not between 0 and 1.
+        If the shapes differ, a value is infinite, ``resamples`` is below 2, or ``confidence`` is
+        not between 0 and 1.
 
     Examples
     --------
@@ -242,13 +269,20 @@ def paired_difference(first, second, seed=0, resamples=1000, confidence=0.95):
     checked_resampling(resamples, confidence)
     first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if first.ndim != 1 or first.shape != second.shape:
-        raise ValueError(f"first and second must hold one value for each image, shape (n,); got {first.shape} and {second.shape}")
+        raise ValueError(
+            f"first and second must hold one value for each image, shape (n,); got {first.shape} and {second.shape}"
+        )
     for name, values in (("first", first), ("second", second)):
         if np.isinf(values).any():
-            raise ValueError(f"{name} must be finite or NaN; infinite at index {np.flatnonzero(np.isinf(values))[0]}")
+            raise ValueError(
+                f"{name} must be finite or NaN; infinite at index {np.flatnonzero(np.isinf(values))[0]}"
+            )
     differences = first - second
     differences = differences[~np.isnan(differences)]
     if not len(differences):
         return Estimate(float("nan"), float("nan"), float("nan"))
-    draws = [counts @ differences / len(differences) for counts in resample_counts(np.zeros(len(differences)), resamples, seed)]
+    draws = [
+        counts @ differences / len(differences)
+        for counts in resample_counts(np.zeros(len(differences)), resamples, seed)
+    ]
     return percentile_interval(differences.mean(), np.concatenate(draws), confidence)

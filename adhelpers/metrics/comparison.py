@@ -1,10 +1,12 @@
 """Is one detector better than another on the same images? DeLong's paired test of two AUROCs."""
+
 from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import norm, rankdata
 
-from ._checks import checked_labels
+from adhelpers._shared.checks import checked_labels
+
 from .intervals import Estimate
 
 
@@ -26,9 +28,10 @@ class AurocComparison(NamedTuple):
 def compare_aurocs(first, second, labels):
     """Whether two scores of the same images differ in AUROC.
 
-    DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated receiver operating characteristic curves",
-    Biometrics 1988. The scores of several seeds are compared by the mean of their AUROCs: every image's part in it is the mean over the
-    seeds, so that the p-value speaks of other images, for these seeds.
+    DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated receiver
+    operating characteristic curves", Biometrics 1988. The scores of several seeds are compared by
+    the mean of their AUROCs: every image's part in it is the mean over the seeds, so that the
+    p-value speaks of other images, for these seeds.
 
     Parameters
     ----------
@@ -55,26 +58,37 @@ def compare_aurocs(first, second, labels):
     (True, True)
     """
     labels = checked_labels(labels, len(labels), both_classes=True).astype(int)
-    parts = [_placements(name, scores, labels) for name, scores in (("first", first), ("second", second))]
+    parts = [
+        _placements(name, scores, labels) for name, scores in (("first", first), ("second", second))
+    ]
     of_anomalous, of_good = (parts[0][index] - parts[1][index] for index in range(2))
     value = float(of_anomalous.mean())
-    spread = float(np.sqrt(of_anomalous.var(ddof=1) / len(of_anomalous) + of_good.var(ddof=1) / len(of_good)))
+    spread = float(
+        np.sqrt(of_anomalous.var(ddof=1) / len(of_anomalous) + of_good.var(ddof=1) / len(of_good))
+    )
     if spread == 0:
         return AurocComparison(Estimate(value, value, value), 1.0 if value == 0 else 0.0)
     half = norm.ppf(0.975) * spread
-    return AurocComparison(Estimate(value, max(value - half, -1.0), min(value + half, 1.0)), float(2 * norm.sf(abs(value) / spread)))
+    return AurocComparison(
+        Estimate(value, max(value - half, -1.0), min(value + half, 1.0)),
+        float(2 * norm.sf(abs(value) / spread)),
+    )
 
 
 def _placements(name, scores, labels):
     """For each anomalous image the share of good ones below it, for each good one that of anomalous ones above it; ties count half."""
     scores = np.atleast_2d(np.asarray(scores, dtype=float))
     if scores.ndim != 2 or scores.shape[1] != len(labels):
-        raise ValueError(f"{name} must have the shape ({len(labels)},) or (seeds, {len(labels)}), one score for each label, not {scores.shape}.")
+        raise ValueError(
+            f"{name} must have the shape ({len(labels)},) or (seeds, {len(labels)}), one score for each label, not {scores.shape}."
+        )
     if not np.isfinite(scores).all():
         raise ValueError(f"{name} holds NaN or infinite scores.")
     anomalous, good = scores[:, labels == 1], scores[:, labels == 0]
     if min(anomalous.shape[1], good.shape[1]) < 2:
-        raise ValueError(f"labels: at least two good and two anomalous images are needed, not {good.shape[1]} and {anomalous.shape[1]}.")
+        raise ValueError(
+            f"labels: at least two good and two anomalous images are needed, not {good.shape[1]} and {anomalous.shape[1]}."
+        )
     ranks = rankdata(scores, axis=1)
     below = (ranks[:, labels == 1] - rankdata(anomalous, axis=1)) / good.shape[1]
     above = 1 - (ranks[:, labels == 0] - rankdata(good, axis=1)) / anomalous.shape[1]
@@ -103,5 +117,7 @@ def holm(p_values):
     corrected = np.ones(len(p_values))
     tested = np.flatnonzero(np.isfinite(p_values))
     order = tested[np.argsort(p_values[tested])]
-    corrected[order] = np.minimum(1, np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1)))
+    corrected[order] = np.minimum(
+        1, np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1))
+    )
     return corrected

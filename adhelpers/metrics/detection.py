@@ -1,10 +1,18 @@
 """How well scores and decisions tell good images from anomalous ones, each figure with its bootstrap interval."""
+
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from ._checks import checked_flags, checked_labels, checked_scores, checked_types, refuse_equal_scores
+from adhelpers._shared.checks import (
+    checked_flags,
+    checked_labels,
+    checked_scores,
+    checked_types,
+    refuse_equal_scores,
+)
+
 from .intervals import Estimate, checked_resampling, percentile_interval, resample_counts
 from .thresholds import Threshold
 
@@ -15,7 +23,8 @@ class _Ranking:
     def __init__(self, scores, anomalous):
         self._order = np.argsort(-scores, kind="stable")
         ranked = scores[self._order]
-        # Images with equal scores enter together: only the last of each tie is a point of the curve.
+        # Images with equal scores enter together: only the last of each tie is a point of the
+        # curve.
         self._tie_ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
         self._anomalous = anomalous[self._order]
 
@@ -106,7 +115,8 @@ def confusion(flags, labels):
     Returns
     -------
     dict of str to int
-        ``tp`` (anomalous, flagged), ``fp`` (good, flagged), ``tn`` (good, passed), ``fn`` (anomalous, passed).
+        ``tp`` (anomalous, flagged), ``fp`` (good, flagged), ``tn`` (good, passed), ``fn``
+        (anomalous, passed).
 
     Raises
     ------
@@ -252,7 +262,9 @@ def recall_by_type(flags, types):
     """
     flags = checked_flags(flags)
     types = checked_types(types, len(flags))
-    return {str(name): float(flags[types == name].mean()) for name in np.unique(types) if name != "good"}
+    return {
+        str(name): float(flags[types == name].mean()) for name in np.unique(types) if name != "good"
+    }
 
 
 @dataclass(frozen=True)
@@ -288,7 +300,8 @@ class DetectionReport:
         Returns
         -------
         pandas.DataFrame
-            Index ``measure``; columns ``value``, ``low``, ``high`` and ``images`` (how many the figure rests on).
+            Index ``measure``; columns ``value``, ``low``, ``high`` and ``images`` (how many the
+            figure rests on).
         """
         total = sum(self.images.values())
         rows = {
@@ -297,19 +310,24 @@ class DetectionReport:
             "accuracy": (self.accuracy, total),
             "F1": (self.f1, total),
             "G-mean": (self.g_mean, total),
-            **{f"recall: {name}": (estimate, self.images[name]) for name, estimate in self.recall.items()},
+            **{
+                f"recall: {name}": (estimate, self.images[name])
+                for name, estimate in self.recall.items()
+            },
         }
         return pd.DataFrame(
             [(*estimate, images) for estimate, images in rows.values()],
-            index=pd.Index(rows, name="measure"), columns=["value", "low", "high", "images"],
+            index=pd.Index(rows, name="measure"),
+            columns=["value", "low", "high", "images"],
         )
 
 
 def detection_report(scores, labels, types, threshold, resamples=1000, confidence=0.95, seed=0):
     """Every figure on scores and decisions, with bootstrap intervals.
 
-    All figures share the same resamples. Images are drawn within their type, so each resample holds as many good images and
-    as many of each defect as the test set; the intervals speak of other images of the same mix.
+    All figures share the same resamples. Images are drawn within their type, so each resample holds
+    as many good images and as many of each defect as the test set; the intervals speak of other
+    images of the same mix.
 
     Parameters
     ----------
@@ -333,11 +351,13 @@ def detection_report(scores, labels, types, threshold, resamples=1000, confidenc
     Raises
     ------
     ValueError
-        If a class is missing, all scores are equal, a score is not finite, lengths differ, or a type holds both labels.
+        If a class is missing, all scores are equal, a score is not finite, lengths differ, or a
+        type holds both labels.
 
     Notes
     -----
-    Percentile intervals, so a figure that is perfect on all images has the interval (1, 1): see :func:`bootstrap`.
+    Percentile intervals, so a figure that is perfect on all images has the interval (1, 1): see
+    :func:`bootstrap`.
 
     Examples
     --------
@@ -352,7 +372,9 @@ def detection_report(scores, labels, types, threshold, resamples=1000, confidenc
     refuse_equal_scores(scores)
     mixed = np.intersect1d(types[anomalous], types[~anomalous])
     if mixed.size:
-        raise ValueError(f"types: {', '.join(mixed)} holds good and anomalous images; a type belongs to one label")
+        raise ValueError(
+            f"types: {', '.join(mixed)} holds good and anomalous images; a type belongs to one label"
+        )
     if not isinstance(threshold, Threshold):
         threshold = Threshold(threshold, "given", uses_test_labels=False)
     flags = threshold.flag(scores)
@@ -363,16 +385,31 @@ def detection_report(scores, labels, types, threshold, resamples=1000, confidenc
         """A column of resampled values for each figure, in one fixed order."""
         tp, fp = counts @ (flags & anomalous), counts @ (flags & ~anomalous)
         cells = {"tp": tp, "fp": fp, "tn": (~anomalous).sum() - fp, "fn": anomalous.sum() - tp}
-        found = {name: counts @ (flags & (types == name)) / (types == name).sum() for name in np.unique(types[anomalous])}
-        return np.column_stack([
-            *ranking.statistics(counts), _accuracy(**cells), _f1(**cells), _g_mean(**cells), *found.values()])
+        found = {
+            name: counts @ (flags & (types == name)) / (types == name).sum()
+            for name in np.unique(types[anomalous])
+        }
+        return np.column_stack(
+            [
+                *ranking.statistics(counts),
+                _accuracy(**cells),
+                _f1(**cells),
+                _g_mean(**cells),
+                *found.values(),
+            ]
+        )
 
     values = figures(np.ones((1, len(scores)), dtype=int))[0]
     draws = np.concatenate([figures(block) for block in resample_counts(types, resamples, seed)])
-    estimates = [percentile_interval(value, column, confidence) for value, column in zip(values, draws.T, strict=True)]
+    estimates = [
+        percentile_interval(value, column, confidence)
+        for value, column in zip(values, draws.T, strict=True)
+    ]
     return DetectionReport(
         *estimates[:5],
-        recall=dict(zip((str(name) for name in np.unique(types[anomalous])), estimates[5:], strict=True)),
+        recall=dict(
+            zip((str(name) for name in np.unique(types[anomalous])), estimates[5:], strict=True)
+        ),
         confusion=confusion(flags, anomalous),
         images={str(name): int(number) for name, number in zip(names, numbers, strict=True)},
         threshold=threshold,

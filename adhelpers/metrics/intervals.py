@@ -1,9 +1,11 @@
 """Bootstrap intervals: how far a figure may move when the test images are drawn again."""
+
 from typing import NamedTuple
 
 import numpy as np
 
-# Blocks of resamples keep the memory of thousands of resamples of thousands of images bounded (2 million counts: 16 MB).
+# Blocks of resamples keep the memory of thousands of resamples of thousands of images bounded (2
+# million counts: 16 MB).
 _BLOCK_ENTRIES = 2_000_000
 
 
@@ -74,7 +76,8 @@ def percentile_interval(value, draws, confidence=0.95):
 def resample_counts(strata, resamples=1000, seed=0):
     """How often each image is drawn in each resample, block by block.
 
-    Every stratum is drawn with replacement from itself and keeps its size, so no resample loses a class or a defect type.
+    Every stratum is drawn with replacement from itself and keeps its size, so no resample loses a
+    class or a defect type.
 
     Parameters
     ----------
@@ -86,7 +89,8 @@ def resample_counts(strata, resamples=1000, seed=0):
     Yields
     ------
     (r, n) array of int64
-        Counts; each row sums to n, and within each stratum to the stratum's size. The rows of all blocks make ``resamples``.
+        Counts; each row sums to n, and within each stratum to the stratum's size. The rows of all
+        blocks make ``resamples``.
 
     Examples
     --------
@@ -105,7 +109,9 @@ def resample_counts(strata, resamples=1000, seed=0):
             size = len(indices)
             # One bincount over all rows: row r counts into its own range of bins.
             drawn = random.integers(0, size, (rows, size)) + np.arange(rows)[:, None] * size
-            counts[:, indices] = np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size)
+            counts[:, indices] = np.bincount(drawn.ravel(), minlength=rows * size).reshape(
+                rows, size
+            )
         yield counts
 
 
@@ -132,12 +138,13 @@ def bootstrap(function, *arrays, resamples=1000, confidence=0.95, seed=0, strati
     Raises
     ------
     ValueError
-        If there are no arrays, their lengths differ, ``resamples`` is below 2 or ``confidence`` is not between 0 and 1.
+        If there are no arrays, their lengths differ, ``resamples`` is below 2 or ``confidence`` is
+        not between 0 and 1.
 
     Notes
     -----
-    The percentile interval cannot reach beyond what was seen: where a figure is perfect on all images (recall 1.0 of 5), it
-    is (1.0, 1.0), which says nothing on how sure that is.
+    The percentile interval cannot reach beyond what was seen: where a figure is perfect on all
+    images (recall 1.0 of 5), it is (1.0, 1.0), which says nothing on how sure that is.
 
     Examples
     --------
@@ -152,7 +159,9 @@ def bootstrap(function, *arrays, resamples=1000, confidence=0.95, seed=0, strati
     strata = np.zeros(count, dtype=int) if stratify is None else np.asarray(stratify)
     if count == 0 or any(len(array) != count for array in [*arrays, strata]):
         lengths = [len(array) for array in [*arrays, strata]]
-        raise ValueError(f"the arrays and stratify must have the same length, at least 1; got {lengths}")
+        raise ValueError(
+            f"the arrays and stratify must have the same length, at least 1; got {lengths}"
+        )
     draws = []
     for block in resample_counts(strata, resamples, seed):
         for row in block:

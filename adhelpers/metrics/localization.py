@@ -1,13 +1,24 @@
 """A heatmap against the true defect of its image: Jaccard index at every threshold and at a fixed one, and a table of all."""
+
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from ._checks import checked_map, checked_mask
-from .relevance import auroc_inside, checked_k, is_failed, mass_inside, maximum_inside, positive_part, top_inside
+from adhelpers._shared.checks import checked_map, checked_mask
 
-# Images are measured in blocks of this many pixels, whose float64 copies stay in the processor's cache: larger ones are slower.
+from .relevance import (
+    auroc_inside,
+    checked_k,
+    is_failed,
+    mass_inside,
+    maximum_inside,
+    positive_part,
+    top_inside,
+)
+
+# Images are measured in blocks of this many pixels, whose float64 copies stay in the processor's
+# cache: larger ones are slower.
 _BLOCK_PIXELS = 65_536
 
 
@@ -19,7 +30,8 @@ class JaccardCurve(NamedTuple):
     thresholds : (k,) array
         The distinct values of the heatmap, falling.
     jaccards : (k,) array of float64
-        Jaccard index of the region ``heatmap >= threshold`` and the mask, in [0, 1]; NaN where the mask is empty.
+        Jaccard index of the region ``heatmap >= threshold`` and the mask, in [0, 1]; NaN where the
+        mask is empty.
     """
 
     thresholds: np.ndarray
@@ -44,13 +56,15 @@ class OptimalJaccard(NamedTuple):
 def jaccard_curve(heatmap, mask):
     """The Jaccard index of ``heatmap >= threshold`` and the mask, for every distinct value of a signed heatmap.
 
-    Pixels of equal value enter together, so a heatmap of superpixels has as many thresholds as distinct weights. One sort
-    takes the place of a comparison of the whole image for each threshold.
+    Pixels of equal value enter together, so a heatmap of superpixels has as many thresholds as
+    distinct weights. One sort takes the place of a comparison of the whole image for each
+    threshold.
 
     Parameters
     ----------
     heatmap : (h, w) array of float
-        Signed; higher speaks more for the anomaly. A constant map has one threshold, whose region is the whole image.
+        Signed; higher speaks more for the anomaly. A constant map has one threshold, whose region
+        is the whole image.
     mask : (h, w) array of bool
         The true defect.
 
@@ -89,7 +103,8 @@ def jaccard_curve(heatmap, mask):
 def optimal_jaccard(heatmap, mask):
     """The best Jaccard index over all thresholds of a signed heatmap, and the highest threshold that reaches it.
 
-    The threshold is chosen with the mask, so this is an upper bound on what the explanation says by itself.
+    The threshold is chosen with the mask, so this is an upper bound on what the explanation says by
+    itself.
 
     Parameters
     ----------
@@ -99,8 +114,8 @@ def optimal_jaccard(heatmap, mask):
     Returns
     -------
     OptimalJaccard
-        ``(nan, nan)`` where the mask is empty. A constant map has the share of the image that the mask covers, which no map
-        falls below.
+        ``(nan, nan)`` where the mask is empty. A constant map has the share of the image that the
+        mask covers, which no map falls below.
 
     Raises
     ------
@@ -135,7 +150,8 @@ def optimal_jaccards(heatmaps, masks):
     Raises
     ------
     ValueError
-        If a heatmap is NaN in part or infinite (its index is named), the shapes differ, or ``masks`` is None.
+        If a heatmap is NaN in part or infinite (its index is named), the shapes differ, or
+        ``masks`` is None.
 
     Examples
     --------
@@ -162,7 +178,8 @@ def explained_region(heatmap, threshold):
     ----------
     heatmap : (h, w) array of float
     threshold : float
-        Such as the one of :func:`optimal_jaccard`. NaN (nothing to compare with) gives an empty region.
+        Such as the one of :func:`optimal_jaccard`. NaN (nothing to compare with) gives an empty
+        region.
 
     Returns
     -------
@@ -178,7 +195,8 @@ def explained_region(heatmap, threshold):
     >>> explained_region(np.array([[0.9, 0.5], [0.4, -0.2]]), 0.5).tolist()
     [[True, True], [False, False]]
     """
-    # Equality at the threshold counts, so the map must not be rounded to a coarser type than the threshold came from.
+    # Equality at the threshold counts, so the map must not be rounded to a coarser type than the
+    # threshold came from.
     return checked_map(heatmap) >= np.float64(threshold)
 
 
@@ -188,20 +206,24 @@ def good_image_threshold(good_heatmaps, quantile=0.99):
     Parameters
     ----------
     good_heatmaps : (n, h, w) array of float
-        Explanations of good images held out of training (validation), by the explainer that is judged. The positive part
-        counts; heatmaps that are NaN throughout (failed explanations) are left out.
+        Explanations of good images held out of training (validation), by the explainer that is
+        judged. The positive part counts; heatmaps that are NaN throughout (failed explanations) are
+        left out.
     quantile : float
-        In (0, 1]. At most the share ``1 - quantile`` of the good pixels lies at or above the threshold, ties included.
+        In (0, 1]. At most the share ``1 - quantile`` of the good pixels lies at or above the
+        threshold, ties included.
 
     Returns
     -------
     float
-        Always above zero: where so many good pixels have no positive relevance, any positive value lies above it.
+        Always above zero: where so many good pixels have no positive relevance, any positive value
+        lies above it.
 
     Raises
     ------
     ValueError
-        If a heatmap is NaN in part or infinite (its index is named), none is left, or ``quantile`` is out of range.
+        If a heatmap is NaN in part or infinite (its index is named), none is left, or ``quantile``
+        is out of range.
 
     Examples
     --------
@@ -215,13 +237,19 @@ def good_image_threshold(good_heatmaps, quantile=0.99):
     good_heatmaps = np.asarray(good_heatmaps)
     if good_heatmaps.ndim != 3:
         raise ValueError(f"good_heatmaps must have shape (n, h, w); got {good_heatmaps.shape}")
-    maps = [checked_map(heatmap, f"good_heatmaps[{index}]")
-            for index, heatmap in enumerate(good_heatmaps) if not is_failed(heatmap)]
+    maps = [
+        checked_map(heatmap, f"good_heatmaps[{index}]")
+        for index, heatmap in enumerate(good_heatmaps)
+        if not is_failed(heatmap)
+    ]
     if not maps:
-        raise ValueError("good_heatmaps holds no explanation of a good image: all are missing or NaN")
+        raise ValueError(
+            "good_heatmaps holds no explanation of a good image: all are missing or NaN"
+        )
     value = np.quantile(np.maximum(maps, 0, dtype=np.float64), quantile, method="inverted_cdf")
-    # The next number above it, because the region at a threshold takes in what lies at it: next in the maps' own type, which
-    # comparisons may round to. Not below the smallest normal float32, because some processors count smaller ones as zero.
+    # The next number above it, because the region at a threshold takes in what lies at it: next in
+    # the maps' own type, which comparisons may round to. Not below the smallest normal float32,
+    # because some processors count smaller ones as zero.
     above = np.nextafter(maps[0].dtype.type(value), maps[0].dtype.type(np.inf))
     return float(max(above, np.finfo(np.float32).tiny))
 
@@ -232,7 +260,8 @@ def jaccard_at(heatmap, mask, threshold):
     Parameters
     ----------
     heatmap : (h, w) array of float
-        Signed; the positive part counts: the region is ``heatmap >= threshold``, less what is not above zero.
+        Signed; the positive part counts: the region is ``heatmap >= threshold``, less what is not
+        above zero.
     mask : (h, w) array of bool
         The true defect.
     threshold : float
@@ -241,13 +270,15 @@ def jaccard_at(heatmap, mask, threshold):
     Returns
     -------
     float
-        In [0, 1]; 0.0 where the region is empty, as with an all-zero heatmap. A constant heatmap has 0.0 or, from its own
-        value down, the share of the image that the mask covers. NaN where the mask is empty or the heatmap NaN throughout.
+        In [0, 1]; 0.0 where the region is empty, as with an all-zero heatmap. A constant heatmap
+        has 0.0 or, from its own value down, the share of the image that the mask covers. NaN where
+        the mask is empty or the heatmap NaN throughout.
 
     Raises
     ------
     ValueError
-        If the heatmap is NaN in part or infinite, ``threshold`` is not finite, the shapes differ, or ``mask`` is None.
+        If the heatmap is NaN in part or infinite, ``threshold`` is not finite, the shapes differ,
+        or ``mask`` is None.
 
     Examples
     --------
@@ -270,26 +301,28 @@ def localization_table(heatmaps, masks, threshold=None, k=None):
     Parameters
     ----------
     heatmaps : (n, h, w) array of float
-        Signed; the positive part counts, but for the optimal Jaccard, which tries every value as threshold. A heatmap that is
-        NaN throughout stands for an explanation that failed.
+        Signed; the positive part counts, but for the optimal Jaccard, which tries every value as
+        threshold. A heatmap that is NaN throughout stands for an explanation that failed.
     masks : (n, h, w) array of bool
     threshold : float, optional
-        For :func:`jaccard_at`, fixed on good images by :func:`good_image_threshold`. Without it there is no such column.
+        For :func:`jaccard_at`, fixed on good images by :func:`good_image_threshold`. Without it
+        there is no such column.
     k : int, optional
         For :func:`top_k_intersection`; by default 2 % of the pixels.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each image; columns ``optimal_jaccard`` (chosen with the mask: an upper bound), ``jaccard_at``,
-        ``pointing_game``, ``relevance_mass_accuracy``, ``relevance_rank_accuracy``, ``top_k_intersection`` and
-        ``heatmap_auroc``. NaN where the mask is empty and where the explanation failed.
+        A row for each image; columns ``optimal_jaccard`` (chosen with the mask: an upper bound),
+        ``jaccard_at``, ``pointing_game``, ``relevance_mass_accuracy``, ``relevance_rank_accuracy``,
+        ``top_k_intersection`` and ``heatmap_auroc``. NaN where the mask is empty and where the
+        explanation failed.
 
     Raises
     ------
     ValueError
-        If a heatmap is NaN in part or infinite (its index is named), the shapes differ, ``masks`` is None, or ``threshold`` or
-        ``k`` is out of range.
+        If a heatmap is NaN in part or infinite (its index is named), the shapes differ, ``masks``
+        is None, or ``threshold`` or ``k`` is out of range.
 
     Examples
     --------
@@ -303,19 +336,33 @@ def localization_table(heatmaps, masks, threshold=None, k=None):
     heatmaps, masks = np.asarray(heatmaps), np.asarray(masks)
     columns = {"optimal_jaccard": best}
     if threshold is not None:
-        columns["jaccard_at"] = [jaccard_at(heatmap, mask, threshold) for heatmap, mask in zip(heatmaps, masks, strict=True)]
+        columns["jaccard_at"] = [
+            jaccard_at(heatmap, mask, threshold)
+            for heatmap, mask in zip(heatmaps, masks, strict=True)
+        ]
     pixels = heatmaps.shape[1] * heatmaps.shape[2]
     k = checked_k(k, pixels)
-    names = ["pointing_game", "relevance_mass_accuracy", "relevance_rank_accuracy", "top_k_intersection", "heatmap_auroc"]
+    names = [
+        "pointing_game",
+        "relevance_mass_accuracy",
+        "relevance_rank_accuracy",
+        "top_k_intersection",
+        "heatmap_auroc",
+    ]
     values = np.full((len(heatmaps), len(names)), np.nan)
     comparable, rows_at_once = np.flatnonzero(np.isfinite(best)), max(1, _BLOCK_PIXELS // pixels)
     for start in range(0, len(comparable), rows_at_once):
-        rows = comparable[start:start + rows_at_once]
+        rows = comparable[start : start + rows_at_once]
         relevance = np.maximum(heatmaps[rows].reshape(len(rows), -1), 0, dtype=np.float64)
         inside = masks[rows].reshape(len(rows), -1).astype(bool)
         ascending = np.sort(relevance, axis=1)
-        values[rows] = np.column_stack([
-            maximum_inside(relevance, inside), mass_inside(relevance, inside),
-            top_inside(relevance, inside, inside.sum(axis=1), ascending),
-            top_inside(relevance, inside, np.full(len(rows), k), ascending), auroc_inside(relevance, inside)])
+        values[rows] = np.column_stack(
+            [
+                maximum_inside(relevance, inside),
+                mass_inside(relevance, inside),
+                top_inside(relevance, inside, inside.sum(axis=1), ascending),
+                top_inside(relevance, inside, np.full(len(rows), k), ascending),
+                auroc_inside(relevance, inside),
+            ]
+        )
     return pd.DataFrame({**columns, **dict(zip(names, values.T, strict=True))})

@@ -1,9 +1,11 @@
 """Regions of anomaly maps: against true defects (pixel AUROC, AUPRO), and by themselves (the largest component at every threshold)."""
+
 import numpy as np
 from numba import njit
 from scipy import ndimage
 
-from ._checks import checked_map, checked_mask
+from adhelpers._shared.checks import checked_map, checked_mask
+
 from .intervals import checked_resampling, percentile_interval, resample_counts
 
 # A region is connected across edges and corners, as in MVTec's own evaluation.
@@ -16,15 +18,21 @@ def _checked(maps, masks):
         raise ValueError(f"maps must have shape (n, h, w); got {maps.shape}")
     masks = checked_mask(masks, maps.shape, "masks")
     if not masks.any():
-        raise ValueError("masks are all empty: there is no defect to find, so pixel AUROC and AUPRO are not defined")
+        raise ValueError(
+            "masks are all empty: there is no defect to find, so pixel AUROC and AUPRO are not defined"
+        )
     if masks.all():
-        raise ValueError("masks cover every pixel: without a good pixel, pixel AUROC and AUPRO are not defined")
+        raise ValueError(
+            "masks cover every pixel: without a good pixel, pixel AUROC and AUPRO are not defined"
+        )
     return maps, masks
 
 
 def _checked_limit(limit):
     if not 0 < limit <= 1:
-        raise ValueError(f"limit is the largest false positive rate and must lie in (0, 1], such as 0.3; got {limit}")
+        raise ValueError(
+            f"limit is the largest false positive rate and must lie in (0, 1], such as 0.3; got {limit}"
+        )
 
 
 def _region_shares(masks):
@@ -40,13 +48,20 @@ def _region_shares(masks):
 def _area_of_each_pixel(sorted_good, defect, limit):
     """What each defect pixel adds to the area under its curve up to a false positive rate of limit.
 
-    A defect pixel counts as found from the rate at which its value is reached: half-way through its ties with good pixels, as
-    straight lines between the points of the curve have it. The area under any weighted mean of pixels is that mean of these.
+    A defect pixel counts as found from the rate at which its value is reached: half-way through its
+    ties with good pixels, as straight lines between the points of the curve have it. The area under
+    any weighted mean of pixels is that mean of these.
     """
-    before = (len(sorted_good) - np.searchsorted(sorted_good, defect, side="right")) / len(sorted_good)
-    after = (len(sorted_good) - np.searchsorted(sorted_good, defect, side="left")) / len(sorted_good)
+    before = (len(sorted_good) - np.searchsorted(sorted_good, defect, side="right")) / len(
+        sorted_good
+    )
+    after = (len(sorted_good) - np.searchsorted(sorted_good, defect, side="left")) / len(
+        sorted_good
+    )
     reached = np.clip(limit - before, 0, after - before)
-    rising = np.divide(reached**2, 2 * (after - before), out=np.zeros(len(defect)), where=after > before)
+    rising = np.divide(
+        reached**2, 2 * (after - before), out=np.zeros(len(defect)), where=after > before
+    )
     return rising + np.clip(limit - after, 0, None)
 
 
@@ -80,7 +95,8 @@ def pixel_auroc(maps, masks):
     Raises
     ------
     ValueError
-        If ``masks`` is None, all empty or all full, shapes differ, or a map holds NaN (the images are named).
+        If ``masks`` is None, all empty or all full, shapes differ, or a map holds NaN (the images
+        are named).
 
     Examples
     --------
@@ -94,9 +110,10 @@ def pixel_auroc(maps, masks):
 def aupro(maps, masks, limit=0.3):
     """Area under the per-region overlap up to a false positive rate, as a share of the largest possible area.
 
-    The overlap at a threshold is the share of each defect region (8-connected) at or above it, averaged over all regions of
-    all images, each weighing the same; the false positive rate is the share of all good pixels at or above it. Exact over
-    all values, equal values entering together, straight lines between the points and at the limit.
+    The overlap at a threshold is the share of each defect region (8-connected) at or above it,
+    averaged over all regions of all images, each weighing the same; the false positive rate is the
+    share of all good pixels at or above it. Exact over all values, equal values entering together,
+    straight lines between the points and at the limit.
 
     Parameters
     ----------
@@ -115,8 +132,8 @@ def aupro(maps, masks, limit=0.3):
     Raises
     ------
     ValueError
-        If ``masks`` is None, all empty or all full, shapes differ, a map holds NaN (the images are named), or ``limit`` is not
-        in (0, 1].
+        If ``masks`` is None, all empty or all full, shapes differ, a map holds NaN (the images are
+        named), or ``limit`` is not in (0, 1].
 
     References
     ----------
@@ -147,9 +164,10 @@ def _threshold_grid(good, size):
 def pixel_report(maps, masks, limit=0.3, resamples=1000, confidence=0.95, seed=0, grid_size=2000):
     """Pixel AUROC and AUPRO with bootstrap intervals over images.
 
-    The values are exact. The intervals draw whole images (pixels of an image are not independent), those with and those
-    without a defect each from their own, and read each resample's curves at a fixed grid of thresholds, quantiles of all good
-    pixels, with straight lines between; at the default size that moves them by less than 0.001.
+    The values are exact. The intervals draw whole images (pixels of an image are not independent),
+    those with and those without a defect each from their own, and read each resample's curves at a
+    fixed grid of thresholds, quantiles of all good pixels, with straight lines between; at the
+    default size that moves them by less than 0.001.
 
     Parameters
     ----------
@@ -193,7 +211,8 @@ def pixel_report(maps, masks, limit=0.3, resamples=1000, confidence=0.95, seed=0
     shares, regions = _region_shares(masks)
     share_ends = np.cumsum(masks.sum(axis=(1, 2)))
 
-    # Per image, what lies at or above each threshold: good pixels, defect pixels, and the overlap summed over its regions.
+    # Per image, what lies at or above each threshold: good pixels, defect pixels, and the overlap
+    # summed over its regions.
     good_above, defect_above, overlap_above = np.zeros((3, len(maps), len(thresholds)))
     for index, (heatmap, mask) in enumerate(zip(maps, masks, strict=True)):
         good = np.sort(heatmap[~mask])
@@ -201,7 +220,7 @@ def pixel_report(maps, masks, limit=0.3, resamples=1000, confidence=0.95, seed=0
         if mask.any():
             defect = heatmap[mask]
             order = np.argsort(defect)
-            own = shares[share_ends[index] - len(defect):share_ends[index]]
+            own = shares[share_ends[index] - len(defect) : share_ends[index]]
             from_top = np.concatenate([[0.0], np.cumsum(own[order][::-1])])
             above = len(defect) - np.searchsorted(defect[order], thresholds, side="left")
             defect_above[index], overlap_above[index] = above, from_top[above]
@@ -212,9 +231,18 @@ def pixel_report(maps, masks, limit=0.3, resamples=1000, confidence=0.95, seed=0
     draws = []
     for counts in resample_counts(masks.any(axis=(1, 2)), resamples, seed):
         rate, recall, overlap = (
-            np.pad(counts @ above / (counts @ whole)[:, None], start_and_end, constant_values=(0, 1))
-            for above, whole in ((good_above, good_pixels), (defect_above, defect_pixels), (overlap_above, regions)))
-        draws.append(np.column_stack([_area(rate, recall, 1.0), _area(rate, overlap, limit) / limit]))
+            np.pad(
+                counts @ above / (counts @ whole)[:, None], start_and_end, constant_values=(0, 1)
+            )
+            for above, whole in (
+                (good_above, good_pixels),
+                (defect_above, defect_pixels),
+                (overlap_above, regions),
+            )
+        )
+        draws.append(
+            np.column_stack([_area(rate, recall, 1.0), _area(rate, overlap, limit) / limit])
+        )
     draws = np.concatenate(draws)
     return {
         "pixel_auroc": percentile_interval(pixel_auroc(maps, masks), draws[:, 0], confidence),
@@ -226,8 +254,9 @@ def pixel_report(maps, masks, limit=0.3, resamples=1000, confidence=0.95, seed=0
 def _largest_components(rising, flat, height, width, corners, clear_border):
     """Add pixels from the highest to the lowest (union-find, union by size): after which ones the largest component has another size.
 
-    ``link`` is padded by a frame of one pixel: 0 for pixels that are not added yet, the parent for others, minus its size for a
-    root. Unsigned indices spare Numba's test for negative ones, which would cost half of the time.
+    ``link`` is padded by a frame of one pixel: 0 for pixels that are not added yet, the parent for
+    others, minus its size for a root. Unsigned indices spare Numba's test for negative ones, which
+    would cost half of the time.
     """
     index = np.uint64
     stride = width + 2
@@ -250,7 +279,8 @@ def _largest_components(rising, flat, height, width, corners, clear_border):
         here = place[index(pixel)]
         north, south = link[index(here - stride)] != 0, link[index(here + stride)] != 0
         west, east = link[index(here - 1)] != 0, link[index(here + 1)] != 0
-        # Each neighbour is written, and kept where it has been added already: no branch that the processor would guess wrong.
+        # Each neighbour is written, and kept where it has been added already: no branch that the
+        # processor would guess wrong.
         count = 0
         joined[index(count)] = here - stride
         count += north
@@ -314,14 +344,16 @@ def _largest_components(rising, flat, height, width, corners, clear_border):
 
 def _checked_connectivity(connectivity):
     if connectivity not in (4, 8):
-        raise ValueError(f"connectivity must be 4 (edges) or 8 (edges and corners); got {connectivity!r}")
+        raise ValueError(
+            f"connectivity must be 4 (edges) or 8 (edges and corners); got {connectivity!r}"
+        )
 
 
 def component_curve(heatmap, connectivity=8, clear_border=False):
     """The largest connected component of {heatmap >= t} for every threshold t, as one exact curve.
 
-    Pixels are added from the highest to the lowest and joined with their neighbours (union-find), so that one pass answers for
-    all thresholds.
+    Pixels are added from the highest to the lowest and joined with their neighbours (union-find),
+    so that one pass answers for all thresholds.
 
     Parameters
     ----------
@@ -336,7 +368,8 @@ def component_curve(heatmap, connectivity=8, clear_border=False):
     levels : (k,) array of the heatmap's type
         Falling values at which the largest component changes.
     areas : (k,) array of int
-        Its size in pixels for thresholds from ``levels[i]`` down to just above ``levels[i + 1]``; above ``levels[0]`` it is 0.
+        Its size in pixels for thresholds from ``levels[i]`` down to just above ``levels[i + 1]``;
+        above ``levels[0]`` it is 0.
 
     Raises
     ------
@@ -361,17 +394,21 @@ def component_curve(heatmap, connectivity=8, clear_border=False):
         heatmap = checked_map(heatmap)
     flat = heatmap.ravel()
     # A stable sort of integers of 8 or 16 bits is a radix sort.
-    rising = np.argsort(flat, kind="stable" if flat.dtype.kind in "iu" and flat.itemsize < 4 else None)
-    pixels, areas = _largest_components(rising, flat, *heatmap.shape, connectivity == 8, bool(clear_border))
+    rising = np.argsort(
+        flat, kind="stable" if flat.dtype.kind in "iu" and flat.itemsize < 4 else None
+    )
+    pixels, areas = _largest_components(
+        rising, flat, *heatmap.shape, connectivity == 8, bool(clear_border)
+    )
     return flat[pixels], areas.astype(np.int64)
 
 
 def area_levels(maps, areas, connectivity=8, clear_border=False):
     """For each map and area the highest level at which a connected component is as large: ``-inf`` where none ever is.
 
-    It turns a decision by area and threshold into a score: {map >= t} holds a component of at least ``area`` pixels exactly where
-    the level is at least t. With ``clear_border`` a component counts from the level at which it is large enough, also if it
-    reaches the border at a lower one.
+    It turns a decision by area and threshold into a score: {map >= t} holds a component of at least
+    ``area`` pixels exactly where the level is at least t. With ``clear_border`` a component counts
+    from the level at which it is large enough, also if it reaches the border at a lower one.
 
     Parameters
     ----------
@@ -388,7 +425,8 @@ def area_levels(maps, areas, connectivity=8, clear_border=False):
     Raises
     ------
     ValueError
-        If ``maps`` is not three-dimensional or not finite, an area is below 1, or ``connectivity`` is neither 4 nor 8.
+        If ``maps`` is not three-dimensional or not finite, an area is below 1, or ``connectivity``
+        is neither 4 nor 8.
 
     Examples
     --------
@@ -399,7 +437,9 @@ def area_levels(maps, areas, connectivity=8, clear_border=False):
     if maps.ndim != 3:
         raise ValueError(f"maps must have shape (n, h, w); got {maps.shape}")
     if areas.ndim != 1 or areas.size == 0 or areas.min() < 1:
-        raise ValueError(f"areas must be a list of numbers of pixels, each at least 1; got {areas.tolist()}")
+        raise ValueError(
+            f"areas must be a list of numbers of pixels, each at least 1; got {areas.tolist()}"
+        )
     result = np.full((len(maps), len(areas)), -np.inf)
     for row, heatmap in zip(result, maps, strict=True):
         levels, sizes = component_curve(heatmap, connectivity, clear_border)
@@ -422,9 +462,10 @@ def segmentation_report(segmentations, masks):
     Returns
     -------
     dict of str to float
-        ``"iou"``: intersection over union of all pixels of all images together; ``"mean_iou"``: of each defective image, averaged;
-        ``"per_region_overlap"``: share of each defect region (8-connected) that is found, averaged over regions;
-        ``"false_positive_rate"``: share of good pixels that are segmented.
+        ``"iou"``: intersection over union of all pixels of all images together; ``"mean_iou"``: of
+        each defective image, averaged; ``"per_region_overlap"``: share of each defect region
+        (8-connected) that is found, averaged over regions; ``"false_positive_rate"``: share of good
+        pixels that are segmented.
 
     Raises
     ------
@@ -442,8 +483,14 @@ def segmentation_report(segmentations, masks):
     segmentations, masks = _checked(np.asarray(segmentations, dtype=np.float32), masks)
     segmentations = segmentations > 0
     shares, numbers = _region_shares(masks)
-    both, either = (segmentations & masks).sum(axis=(1, 2)), (segmentations | masks).sum(axis=(1, 2))
+    both, either = (
+        (segmentations & masks).sum(axis=(1, 2)),
+        (segmentations | masks).sum(axis=(1, 2)),
+    )
     defective = masks.any(axis=(1, 2))
-    return {"iou": float(both.sum() / either.sum()), "mean_iou": float((both[defective] / either[defective]).mean()),
-            "per_region_overlap": float(shares @ segmentations[masks] / numbers.sum()),
-            "false_positive_rate": float(segmentations[~masks].mean())}
+    return {
+        "iou": float(both.sum() / either.sum()),
+        "mean_iou": float((both[defective] / either[defective]).mean()),
+        "per_region_overlap": float(shares @ segmentations[masks] / numbers.sum()),
+        "false_positive_rate": float(segmentations[~masks].mean()),
+    }

@@ -1,14 +1,16 @@
 """How much of a heatmap's positive relevance lies on the true defect: mass, ranks, maximum, top pixels, AUROC.
 
-Named as in the Quantus library (Hedström et al., "Quantus: An Explainable AI Toolkit for Responsible Evaluation of Neural
-Network Explanations and Beyond", JMLR 2023). One policy holds for all: only the positive part of a heatmap speaks for the
-anomaly, so values below zero count as zero; pixels of equal value share what they get, as on average over random orders. A
-heatmap that prefers no pixel (all zero, constant, nowhere positive) therefore gets what chance gives.
+Named as in the Quantus library (Hedström et al., "Quantus: An Explainable AI Toolkit for
+Responsible Evaluation of Neural Network Explanations and Beyond", JMLR 2023). One policy holds for
+all: only the positive part of a heatmap speaks for the anomaly, so values below zero count as zero;
+pixels of equal value share what they get, as on average over random orders. A heatmap that prefers
+no pixel (all zero, constant, nowhere positive) therefore gets what chance gives.
 """
+
 import numpy as np
 from scipy.stats import rankdata
 
-from ._checks import checked_map, checked_mask
+from adhelpers._shared.checks import checked_map, checked_mask
 
 # Quantus takes 1000 pixels of 224x224; a share keeps the measure comparable between image sizes.
 _TOP_SHARE = 0.02
@@ -87,7 +89,8 @@ def mass_inside(relevance, inside):
     [0.75, 0.5]
     """
     highest = relevance.max(axis=1, keepdims=True)
-    # Scaled by the maximum, so that neither huge nor tiny values leave the range of float64 when summed.
+    # Scaled by the maximum, so that neither huge nor tiny values leave the range of float64 when
+    # summed.
     relevance = np.divide(relevance, highest, out=np.ones_like(relevance), where=highest > 0)
     return (relevance * inside).sum(axis=1) / relevance.sum(axis=1)
 
@@ -130,7 +133,9 @@ def top_inside(relevance, inside, k, ascending):
     last = ascending[np.arange(len(k)), -k][:, None]
     above, tied = relevance > last, relevance == last
     places_left = k - above.sum(axis=1)
-    return ((above & inside).sum(axis=1) + places_left * (tied & inside).sum(axis=1) / tied.sum(axis=1)) / k
+    return (
+        (above & inside).sum(axis=1) + places_left * (tied & inside).sum(axis=1) / tied.sum(axis=1)
+    ) / k
 
 
 def auroc_inside(relevance, inside):
@@ -143,7 +148,8 @@ def auroc_inside(relevance, inside):
     """
     positives = inside.sum(axis=1)
     pairs = positives * (~inside).sum(axis=1)
-    # Mann-Whitney: the ranks of the pixels inside, less what they would be if these were the lowest of all.
+    # Mann-Whitney: the ranks of the pixels inside, less what they would be if these were the lowest
+    # of all.
     wins = (rankdata(relevance, axis=1) * inside).sum(axis=1) - positives * (positives + 1) / 2
     return np.divide(wins, pairs, out=np.full(len(relevance), np.nan), where=pairs > 0)
 
@@ -164,13 +170,17 @@ def checked_k(k, pixels):
     if k is None:
         return max(1, round(_TOP_SHARE * pixels))
     if k != int(k) or not 1 <= k <= pixels:
-        raise ValueError(f"k must be a number of pixels from 1 to the {pixels} of the heatmap; got {k}")
+        raise ValueError(
+            f"k must be a number of pixels from 1 to the {pixels} of the heatmap; got {k}"
+        )
     return int(k)
 
 
 def _of_one_image(measure, heatmap, mask):
     pair = positive_part(heatmap, mask)
-    return float("nan") if pair is None else float(measure(*(part.reshape(1, -1) for part in pair))[0])
+    return (
+        float("nan") if pair is None else float(measure(*(part.reshape(1, -1) for part in pair))[0])
+    )
 
 
 def pointing_game(heatmap, mask):
@@ -186,8 +196,9 @@ def pointing_game(heatmap, mask):
     Returns
     -------
     float
-        1.0 or 0.0; where several pixels share the maximum, the share of them on the defect. Without a positive value that is
-        the share of the image that the mask covers. NaN where the mask is empty or the heatmap NaN throughout.
+        1.0 or 0.0; where several pixels share the maximum, the share of them on the defect. Without
+        a positive value that is the share of the image that the mask covers. NaN where the mask is
+        empty or the heatmap NaN throughout.
 
     Raises
     ------
@@ -196,7 +207,8 @@ def pointing_game(heatmap, mask):
 
     References
     ----------
-    Zhang, Bargal, Lin, Brandt, Shen, Sclaroff, "Top-Down Neural Attention by Excitation Backprop", IJCV 2018.
+    Zhang, Bargal, Lin, Brandt, Shen, Sclaroff, "Top-Down Neural Attention by Excitation Backprop",
+    IJCV 2018.
 
     Examples
     --------
@@ -220,8 +232,8 @@ def relevance_mass_accuracy(heatmap, mask):
     Returns
     -------
     float
-        In [0, 1]. A constant heatmap, and one without a positive value, has the share of the image that the mask covers. NaN
-        where the mask is empty or the heatmap NaN throughout.
+        In [0, 1]. A constant heatmap, and one without a positive value, has the share of the image
+        that the mask covers. NaN where the mask is empty or the heatmap NaN throughout.
 
     Raises
     ------
@@ -230,8 +242,8 @@ def relevance_mass_accuracy(heatmap, mask):
 
     References
     ----------
-    Arras, Osman, Samek, "CLEVR-XAI: A benchmark dataset for the ground truth evaluation of neural network explanations",
-    Information Fusion 2022.
+    Arras, Osman, Samek, "CLEVR-XAI: A benchmark dataset for the ground truth evaluation of neural
+    network explanations", Information Fusion 2022.
 
     Examples
     --------
@@ -254,8 +266,9 @@ def relevance_rank_accuracy(heatmap, mask):
     Returns
     -------
     float
-        In [0, 1]. Pixels tied at the last place share it: a heatmap without a positive value has the share of the image that
-        the mask covers. NaN where the mask is empty or the heatmap NaN throughout.
+        In [0, 1]. Pixels tied at the last place share it: a heatmap without a positive value has
+        the share of the image that the mask covers. NaN where the mask is empty or the heatmap NaN
+        throughout.
 
     Raises
     ------
@@ -264,8 +277,8 @@ def relevance_rank_accuracy(heatmap, mask):
 
     References
     ----------
-    Arras, Osman, Samek, "CLEVR-XAI: A benchmark dataset for the ground truth evaluation of neural network explanations",
-    Information Fusion 2022.
+    Arras, Osman, Samek, "CLEVR-XAI: A benchmark dataset for the ground truth evaluation of neural
+    network explanations", Information Fusion 2022.
 
     Examples
     --------
@@ -273,7 +286,12 @@ def relevance_rank_accuracy(heatmap, mask):
     0.5
     """
     return _of_one_image(
-        lambda relevance, inside: top_inside(relevance, inside, inside.sum(axis=1), np.sort(relevance, axis=1)), heatmap, mask)
+        lambda relevance, inside: top_inside(
+            relevance, inside, inside.sum(axis=1), np.sort(relevance, axis=1)
+        ),
+        heatmap,
+        mask,
+    )
 
 
 def top_k_intersection(heatmap, mask, k=None):
@@ -291,13 +309,14 @@ def top_k_intersection(heatmap, mask, k=None):
     Returns
     -------
     float
-        In [0, 1], but at most the area of the mask by ``k``. Pixels tied at the last place share it. NaN where the mask is
-        empty or the heatmap NaN throughout.
+        In [0, 1], but at most the area of the mask by ``k``. Pixels tied at the last place share
+        it. NaN where the mask is empty or the heatmap NaN throughout.
 
     Raises
     ------
     ValueError
-        If the heatmap is NaN in part or infinite, the shapes differ, ``mask`` is None, or ``k`` is out of range.
+        If the heatmap is NaN in part or infinite, the shapes differ, ``mask`` is None, or ``k`` is
+        out of range.
 
     References
     ----------
@@ -309,13 +328,18 @@ def top_k_intersection(heatmap, mask, k=None):
     0.5
     """
     k = np.array([checked_k(k, np.size(heatmap))])
-    return _of_one_image(lambda relevance, inside: top_inside(relevance, inside, k, np.sort(relevance, axis=1)), heatmap, mask)
+    return _of_one_image(
+        lambda relevance, inside: top_inside(relevance, inside, k, np.sort(relevance, axis=1)),
+        heatmap,
+        mask,
+    )
 
 
 def heatmap_auroc(heatmap, mask):
     """Pixel AUROC of one heatmap: the chance that a defect pixel is more relevant than another pixel, ties counting half.
 
-    Unlike :func:`adhelpers.metrics.pixel_auroc` it compares pixels within an image, and values below zero tie.
+    Unlike :func:`adhelpers.metrics.pixel_auroc` it compares pixels within an image, and values
+    below zero tie.
 
     Parameters
     ----------
@@ -327,8 +351,8 @@ def heatmap_auroc(heatmap, mask):
     Returns
     -------
     float
-        In [0, 1]; 0.5 for a constant heatmap and for one without a positive value. NaN where the mask is empty or covers the
-        whole image, or the heatmap is NaN throughout.
+        In [0, 1]; 0.5 for a constant heatmap and for one without a positive value. NaN where the
+        mask is empty or covers the whole image, or the heatmap is NaN throughout.
 
     Raises
     ------

@@ -1,10 +1,11 @@
 """From scores to decisions: thresholds that know whether they have seen the test labels."""
+
 import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ._checks import checked_labels, checked_scores, refuse_equal_scores
+from adhelpers._shared.checks import checked_labels, checked_scores, refuse_equal_scores
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Threshold:
     rule : str
         The rule in words, for tables and reports.
     uses_test_labels : bool
-        True where the rule was tuned on the labels of the test set: every figure at such a threshold is optimistic.
+        True where the rule was tuned on the labels of the test set: every figure at such a
+        threshold is optimistic.
 
     Raises
     ------
@@ -56,7 +58,8 @@ class Threshold:
         ValueError
             If a score is NaN or infinite; the message names the indices.
         """
-        # In float64, because a float32 array would round the threshold and move images that lie close to it.
+        # In float64, because a float32 array would round the threshold and move images that lie
+        # close to it.
         return checked_scores(scores) > self.value
 
     def as_dict(self):
@@ -72,8 +75,8 @@ def normal_quantile(validation_scores, quantile=0.95):
     validation_scores : (n,) array of float
         Scores of good images that the detector was not trained on.
     quantile : float
-        In (0, 1]. The threshold is the smallest validation score that leaves at most the share ``1 - quantile`` above it;
-        an interpolated quantile would flag one of five images at 0.95.
+        In (0, 1]. The threshold is the smallest validation score that leaves at most the share ``1
+        - quantile`` above it; an interpolated quantile would flag one of five images at 0.95.
 
     Returns
     -------
@@ -95,15 +98,19 @@ def normal_quantile(validation_scores, quantile=0.95):
     if not 0 < quantile <= 1:
         raise ValueError(f"quantile must lie in (0, 1], such as 0.95; got {quantile}")
     value = np.quantile(scores, quantile, method="inverted_cdf")
-    return Threshold(value, f"{quantile:g} quantile of {len(scores)} good validation scores", uses_test_labels=False)
+    return Threshold(
+        value,
+        f"{quantile:g} quantile of {len(scores)} good validation scores",
+        uses_test_labels=False,
+    )
 
 
 def gmean_threshold(scores, labels):
     """The published rule: every test score is tried as a threshold, and the one with the best G-mean is kept.
 
-    G-mean is ``sqrt(TPR * TNR)``. An image counts as flagged where its score is strictly greater than the score tried. Of
-    several best ones the first in the order given is kept, as a loop with ``argmax`` would. It looks at the test labels:
-    every figure at this threshold is optimistic.
+    G-mean is ``sqrt(TPR * TNR)``. An image counts as flagged where its score is strictly greater
+    than the score tried. Of several best ones the first in the order given is kept, as a loop with
+    ``argmax`` would. It looks at the test labels: every figure at this threshold is optimistic.
 
     Parameters
     ----------
@@ -173,4 +180,6 @@ def midpoint_threshold(scores, labels):
     anomalous = checked_labels(labels, len(scores), both_classes=True)
     refuse_equal_scores(scores)
     value = (scores[anomalous].mean() + scores[~anomalous].mean()) / 2
-    return Threshold(value, "midpoint of the mean test scores of both classes", uses_test_labels=True)
+    return Threshold(
+        value, "midpoint of the mean test scores of both classes", uses_test_labels=True
+    )

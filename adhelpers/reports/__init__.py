@@ -1,23 +1,71 @@
 """Figures, galleries, the notebook explorer, and the files that a run leaves."""
-from .autoencoder_figures import area_tuning_curves, counterparts_grid, learning_rate_curve, segmentation_grid
-from .deep_sad_figures import label_curve
-from .explanation_figures import explanation_grid, review_figure
+
 from .explore import explore
-from .export import SUMMARY_KEYS, notebook_to_html, versions, write_index, write_samples, write_summary
-from .feature_figures import contest_figure
-from .figures import (
-    deletion_insertion_curves, explainer_against_explainer, ground_truth_grid, image_grid, latent_pca, reconstruction_grid, sample_strip,
-    score_against_jaccard, score_separation, superpixel_overlay, training_curves,
+from .figures.anogan import sample_film, search_walk
+from .figures.autoencoders import (
+    area_tuning_curves,
+    counterparts_grid,
+    learning_rate_curve,
+    segmentation_grid,
 )
+from .figures.deep_sad import label_curve
+from .figures.explanations import explanation_grid, review_figure
+from .figures.features import contest_figure
+from .figures.scores import (
+    deletion_insertion_curves,
+    explainer_against_explainer,
+    ground_truth_grid,
+    image_grid,
+    latent_pca,
+    reconstruction_grid,
+    sample_strip,
+    score_against_jaccard,
+    score_separation,
+    superpixel_overlay,
+    training_curves,
+)
+from .figures.shortcuts import shortcut_figure
 from .gallery import Card, figure_png, write_gallery
-from .gan_figures import sample_film, search_walk
-from .shortcut_figures import shortcut_figure
+from .notebook_html import (
+    SUMMARY_KEYS,
+    notebook_to_html,
+    versions,
+    write_index,
+    write_samples,
+    write_summary,
+)
 
 __all__ = [
-    "Card", "SUMMARY_KEYS", "area_tuning_curves", "contest_figure", "counterparts_grid", "deletion_insertion_curves",
-    "explainer_against_explainer", "explanation_grid", "explore", "figure_png", "ground_truth_grid", "image_grid",
-    "label_curve", "latent_pca", "learning_rate_curve", "notebook_to_html", "reconstruction_grid", "review_figure",
-    "sample_film", "sample_strip", "score_against_jaccard", "score_separation", "search_walk", "segmentation_grid",
-    "shortcut_figure", "superpixel_overlay", "training_curves", "versions", "write_gallery", "write_index", "write_samples",
+    "Card",
+    "SUMMARY_KEYS",
+    "area_tuning_curves",
+    "contest_figure",
+    "counterparts_grid",
+    "deletion_insertion_curves",
+    "explainer_against_explainer",
+    "explanation_grid",
+    "explore",
+    "figure_png",
+    "ground_truth_grid",
+    "image_grid",
+    "label_curve",
+    "latent_pca",
+    "learning_rate_curve",
+    "notebook_to_html",
+    "reconstruction_grid",
+    "review_figure",
+    "sample_film",
+    "sample_strip",
+    "score_against_jaccard",
+    "score_separation",
+    "search_walk",
+    "segmentation_grid",
+    "shortcut_figure",
+    "superpixel_overlay",
+    "training_curves",
+    "versions",
+    "write_gallery",
+    "write_index",
+    "write_samples",
     "write_summary",
 ]

@@ -1,4 +1,5 @@
 """The gallery of a run: one HTML file that holds its tables and a card for each test image, and needs nothing else."""
+
 import base64
 import functools
 import hashlib
@@ -19,15 +20,19 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from scipy.spatial import KDTree
 
-from adhelpers._files import write_text
+from adhelpers._shared.files import write_text
 
-from . import _style
+from . import style as _style
 
 __all__ = ["Card", "figure_png", "write_gallery"]
 
 _NOTHING = "–"
-_OUTCOMES = {("flagged", True): "correct", ("passed", True): "correct", ("flagged", False): "false alarm",
-             ("passed", False): "missed"}
+_OUTCOMES = {
+    ("flagged", True): "correct",
+    ("passed", True): "correct",
+    ("flagged", False): "false alarm",
+    ("passed", False): "missed",
+}
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,8 @@ class Card:
     jaccards : mapping of str to float or None
         Optimal Jaccard of each explainer; None or NaN where there is none.
     picture : bytes
-        The sample's strip as PNG, such as :func:`figure_png` makes it; it needs no title, because the card has one.
+        The sample's strip as PNG, such as :func:`figure_png` makes it; it needs no title, because
+        the card has one.
     badges : tuple of str
         Short remarks shown beside the decision.
     extra : mapping of str to object
@@ -85,7 +91,9 @@ class Card:
 
     def __post_init__(self):
         if self.decision not in ("flagged", "passed"):
-            raise ValueError(f"decision of card {self.name!r} must be 'flagged' or 'passed'; it is {self.decision!r}.")
+            raise ValueError(
+                f"decision of card {self.name!r} must be 'flagged' or 'passed'; it is {self.decision!r}."
+            )
         if not bytes(self.picture).startswith(b"\x89PNG\r\n\x1a\n"):
             raise ValueError(f"picture of card {self.name!r} must be the bytes of a PNG file.")
 
@@ -98,7 +106,8 @@ class Card:
 def figure_png(figure, dpi=100, colors=256):
     """A figure as a small PNG: reduced to a palette, which halves its size and hardly shows.
 
-    The palette holds the colours that mean something exactly (classes, overlap, the colour maps); the pictures share the rest.
+    The palette holds the colours that mean something exactly (classes, overlap, the colour maps);
+    the pictures share the rest.
 
     Parameters
     ----------
@@ -120,7 +129,7 @@ def figure_png(figure, dpi=100, colors=256):
 
     Examples
     --------
-    >>> from adhelpers.reports.figures import image_grid
+    >>> from adhelpers.reports.figures.scores import image_grid
     >>> figure_png(image_grid(np.zeros((1, 8, 8, 1))))[1:4]
     b'PNG'
     """
@@ -131,13 +140,19 @@ def figure_png(figure, dpi=100, colors=256):
     with Image.open(full) as picture:
         picture = picture.convert("RGB")
     fixed = _meaningful_colors()
-    rest = picture.quantize(colors - len(fixed), method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).getpalette()
+    rest = picture.quantize(
+        colors - len(fixed), method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+    ).getpalette()
     palette = np.concatenate([fixed, np.reshape(rest, (-1, 3))])[:colors]
-    # Pillow's own search for the nearest colour is approximate and greys the white page. Without dithering flat areas stay flat,
-    # and a flat area compresses to nothing.
-    packed_pixels = np.asarray(picture).astype(np.uint32) @ np.array([65536, 256, 1], dtype=np.uint32)
+    # Pillow's own search for the nearest colour is approximate and greys the white page. Without
+    # dithering flat areas stay flat, and a flat area compresses to nothing.
+    packed_pixels = np.asarray(picture).astype(np.uint32) @ np.array(
+        [65536, 256, 1], dtype=np.uint32
+    )
     present, positions = np.unique(packed_pixels, return_inverse=True)
-    nearest = KDTree(palette).query(np.stack([present >> 16, present >> 8 & 255, present & 255], axis=1))[1]
+    nearest = KDTree(palette).query(
+        np.stack([present >> 16, present >> 8 & 255, present & 255], axis=1)
+    )[1]
     small = Image.fromarray(nearest.astype(np.uint8)[positions].reshape(packed_pixels.shape))
     small.putpalette(palette.astype(np.uint8).ravel().tolist())
     content = BytesIO()
@@ -148,9 +163,10 @@ def figure_png(figure, dpi=100, colors=256):
 def write_gallery(path, *, title, settings, tables, cards, notes=()):
     """Write a run's gallery as one self-contained HTML file.
 
-    The summary tables come first, then a card for each test image, which can be filtered by type and decision, sorted by index,
-    score or the optimal Jaccard of any explainer, and enlarged. All images are embedded, the page's policy forbids any request,
-    and every text is escaped, so the file can be moved, mailed and opened without a network.
+    The summary tables come first, then a card for each test image, which can be filtered by type
+    and decision, sorted by index, score or the optimal Jaccard of any explainer, and enlarged. All
+    images are embedded, the page's policy forbids any request, and every text is escaped, so the
+    file can be moved, mailed and opened without a network.
 
     Parameters
     ----------
@@ -160,8 +176,9 @@ def write_gallery(path, *, title, settings, tables, cards, notes=()):
     settings : mapping of str to object
         Shown behind a fold: parameters, seed, versions.
     tables : mapping of str to pandas.DataFrame
-        Heading and table. Values that are not finite are shown as a dash; an estimate with ``value``, ``low`` and ``high`` as
-        its value with the interval in brackets. An index with a name or with texts becomes a column.
+        Heading and table. Values that are not finite are shown as a dash; an estimate with
+        ``value``, ``low`` and ``high`` as its value with the interval in brackets. An index with a
+        name or with texts becomes a column.
     cards : sequence of Card
     notes : sequence of str
         Remarks under the title.
@@ -174,7 +191,7 @@ def write_gallery(path, *, title, settings, tables, cards, notes=()):
     Examples
     --------
     >>> import tempfile
-    >>> from adhelpers.reports.figures import image_grid
+    >>> from adhelpers.reports.figures.scores import image_grid
     >>> picture = figure_png(image_grid(np.zeros((1, 8, 8))))
     >>> card = Card("test/good/0.png", "good", 0, 0.1, "passed", True, {"LIME": None}, picture)
     >>> path = write_gallery(Path(tempfile.mkdtemp()) / "gallery.html", title="screw", settings={"seed": 0},
@@ -184,16 +201,30 @@ def write_gallery(path, *, title, settings, tables, cards, notes=()):
     """
     path = Path(path)
     cards = list(cards)
-    script = (resources.files("adhelpers.reports") / "templates" / "gallery.js").read_text(encoding="utf-8")
-    environment = Environment(loader=PackageLoader("adhelpers.reports", "templates"), autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)
+    script = (resources.files("adhelpers.reports") / "templates" / "gallery.js").read_text(
+        encoding="utf-8"
+    )
+    environment = Environment(
+        loader=PackageLoader("adhelpers.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters.update(shown=_shown, number=_number, data_uri=_data_uri)
     text = environment.get_template("gallery.html").render(
-        title=title, settings=settings, notes=notes, tables={name: _table(table) for name, table in tables.items()}, cards=cards,
-        verdicts=sorted({card.verdict for card in cards if card.verdict}), types=sorted({str(card.type) for card in cards}, key=lambda name: (name != "good", name)),
+        title=title,
+        settings=settings,
+        notes=notes,
+        tables={name: _table(table) for name, table in tables.items()},
+        cards=cards,
+        verdicts=sorted({card.verdict for card in cards if card.verdict}),
+        types=sorted({str(card.type) for card in cards}, key=lambda name: (name != "good", name)),
         explainers=list(dict.fromkeys(name for card in cards for name in card.jaccards)),
         # Only this script may run: a text that got past the escaping would still do nothing.
-        script=Markup(script), script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode())
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
     # A file name that is not UTF-8 holds surrogates, which cannot be written.
     write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
     return path
@@ -202,23 +233,49 @@ def write_gallery(path, *, title, settings, tables, cards, notes=()):
 @functools.cache
 def _meaningful_colors():
     """The colours (k, 3), 0 to 255, that a palette must not lose."""
-    names = ("white", "black", _style.INK, _style.FAINT, _style.GOOD, _style.ANOMALOUS, _style.GROUND_TRUTH, _style.EXPLANATION,
-             _style.OVERLAP)
-    maps = [colormaps[name](np.linspace(0, 1, 20))[:, :3] for name in (_style.SEQUENTIAL, _style.DIVERGING)]
+    names = (
+        "white",
+        "black",
+        _style.INK,
+        _style.FAINT,
+        _style.GOOD,
+        _style.ANOMALOUS,
+        _style.GROUND_TRUTH,
+        _style.EXPLANATION,
+        _style.OVERLAP,
+    )
+    maps = [
+        colormaps[name](np.linspace(0, 1, 20))[:, :3]
+        for name in (_style.SEQUENTIAL, _style.DIVERGING)
+    ]
     return np.round(255 * np.concatenate([[to_rgb(name) for name in names], *maps]))
 
 
 def _table(table):
     """Header, rows of texts and which columns hold numbers, for the template."""
     header = [str(name) for name in table.columns]
-    # Cells are taken one column at a time, because a row of a mixed table turns its integers into floats.
-    columns = [[table.iloc[row, column] for row in range(len(table))] for column in range(table.shape[1])]
-    if any(name is not None for name in table.index.names) or not pd.api.types.is_integer_dtype(table.index):
+    # Cells are taken one column at a time, because a row of a mixed table turns its integers into
+    # floats.
+    columns = [
+        [table.iloc[row, column] for row in range(len(table))] for column in range(table.shape[1])
+    ]
+    if any(name is not None for name in table.index.names) or not pd.api.types.is_integer_dtype(
+        table.index
+    ):
         header = ["" if name is None else str(name) for name in table.index.names] + header
-        columns = [list(table.index.get_level_values(level)) for level in range(table.index.nlevels)] + columns
-    numeric = [any(_is_number(value) or hasattr(value, "low") for value in column) for column in columns]
-    return {"header": header, "numeric": numeric,
-            "rows": [list(row) for row in zip(*([_shown(value) for value in column] for column in columns))]}
+        columns = [
+            list(table.index.get_level_values(level)) for level in range(table.index.nlevels)
+        ] + columns
+    numeric = [
+        any(_is_number(value) or hasattr(value, "low") for value in column) for column in columns
+    ]
+    return {
+        "header": header,
+        "numeric": numeric,
+        "rows": [
+            list(row) for row in zip(*([_shown(value) for value in column] for column in columns))
+        ],
+    }
 
 
 def _is_number(value):
@@ -235,7 +292,9 @@ def _number(value):
 def _shown(value):
     """``value`` as a reader wants it: three digits, a dash for nothing, words for truth."""
     if all(hasattr(value, part) for part in ("value", "low", "high")):
-        return _shown(value.value) + (f" [{_shown(value.low)}, {_shown(value.high)}]" if _number(value.low) else "")
+        return _shown(value.value) + (
+            f" [{_shown(value.low)}, {_shown(value.high)}]" if _number(value.low) else ""
+        )
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if _is_number(value):

@@ -1,4 +1,5 @@
 """The audit of explanations against numbers worked out by hand and against slow versions written out anew."""
+
 import itertools
 
 import numpy as np
@@ -7,31 +8,53 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adhelpers.audit import (
-    REASONS, audit_agreement, decision_reasons, explanations_to_learn_from, review_curve, review_labels, unfaithfulness,
+    REASONS,
+    audit_agreement,
+    decision_reasons,
+    explanations_to_learn_from,
+    review_curve,
+    review_labels,
+    unfaithfulness,
 )
 
 WRONG, OTHER, RIGHT = REASONS
 
 
-@pytest.mark.parametrize("label, predicted, without_defect, without_tag, expected", [
-    (1, 0, 0, -1, WRONG), (1, 0, 1, 1, WRONG),           # a wrong class needs no reason
-    (1, 1, 0, -1, RIGHT), (1, 1, 2, -1, RIGHT),          # repaired, the defect is no longer seen
-    (1, 1, 1, -1, OTHER),                                # the decision stays without the defect
-    (1, 1, 0, 1, RIGHT), (1, 1, 0, 0, OTHER),            # and without the tag: it must stay
-    (0, 0, -1, -1, RIGHT), (0, 0, -1, 0, RIGHT), (0, 0, -1, 2, OTHER),
-])
+@pytest.mark.parametrize(
+    "label, predicted, without_defect, without_tag, expected",
+    [
+        (1, 0, 0, -1, WRONG),
+        (1, 0, 1, 1, WRONG),  # a wrong class needs no reason
+        (1, 1, 0, -1, RIGHT),
+        (1, 1, 2, -1, RIGHT),  # repaired, the defect is no longer seen
+        (1, 1, 1, -1, OTHER),  # the decision stays without the defect
+        (1, 1, 0, 1, RIGHT),
+        (1, 1, 0, 0, OTHER),  # and without the tag: it must stay
+        (0, 0, -1, -1, RIGHT),
+        (0, 0, -1, 0, RIGHT),
+        (0, 0, -1, 2, OTHER),
+    ],
+)
 def test_every_case_of_a_reason(label, predicted, without_defect, without_tag, expected):
-    assert decision_reasons([label], [predicted], [without_defect], [without_tag]).tolist() == [expected]
+    assert decision_reasons([label], [predicted], [without_defect], [without_tag]).tolist() == [
+        expected
+    ]
 
 
 def test_without_repairs_only_the_class_is_known():
     assert decision_reasons([0, 1], [0, 0]).tolist() == [RIGHT, WRONG]
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (([0, 1], [0]), "predicted must hold one class for each of the 2 images"), (([0.5], [0]), "labels must hold whole numbers from 0"),
-    (([0], [0], [-2]), "without_defects must hold whole numbers from -1"), (([0], [0], None, [0, 1]), "without_tags"), (([], []), "labels"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (([0, 1], [0]), "predicted must hold one class for each of the 2 images"),
+        (([0.5], [0]), "labels must hold whole numbers from 0"),
+        (([0], [0], [-2]), "without_defects must hold whole numbers from -1"),
+        (([0], [0], None, [0, 1]), "without_tags"),
+        (([], []), "labels"),
+    ],
+)
 def test_bad_classes(arguments, message):
     with pytest.raises(ValueError, match=message):
         decision_reasons(*arguments)
@@ -64,7 +87,9 @@ def test_nothing_to_learn_from():
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(30, 200), st.integers(1, 29), st.floats(0.04, 0.5), st.booleans(), st.integers(0, 5))
+@given(
+    st.integers(30, 200), st.integers(1, 29), st.floats(0.04, 0.5), st.booleans(), st.integers(0, 5)
+)
 def test_learned_from_are_all_right_decisions_and_a_few_wrong_ones(count, bad, share, looked, seed):
     wrong = np.random.default_rng(seed).permutation(count) < bad
     confirmed = ~wrong & (np.arange(count) % 2 == 0) if looked else None
@@ -72,18 +97,33 @@ def test_learned_from_are_all_right_decisions_and_a_few_wrong_ones(count, bad, s
         return
     indices, labels = explanations_to_learn_from(wrong, share, confirmed=confirmed, seed=seed)
     assert (np.diff(indices) > 0).all() and set(np.flatnonzero(~wrong)) <= set(indices)
-    assert wrong[indices[labels == -1]].all() and not wrong[indices[labels >= 0]].any() and (labels == -1).any()
+    assert (
+        wrong[indices[labels == -1]].all()
+        and not wrong[indices[labels >= 0]].any()
+        and (labels == -1).any()
+    )
     assert (labels != 0).sum() <= share * len(indices)
     # As many as allowed, where there are so many wrong ones.
     assert (labels == -1).sum() == min(bad, int(share * (count - bad)) - int((labels == 1).sum()))
-    assert (labels == 1).sum() <= int(share * (count - bad)) // 3 and (looked or not (labels == 1).any())
+    assert (labels == 1).sum() <= int(share * (count - bad)) // 3 and (
+        looked or not (labels == 1).any()
+    )
 
 
-@pytest.mark.parametrize("wrong, options, message", [
-    (np.zeros(5, bool), {}, "no misclassified images to learn from: all 5"), (np.ones(5, bool), {}, "no right decisions to learn from among 5"),
-    (np.arange(9) < 2, {"share": 0.6}, "share must lie in"), (np.arange(9) < 2, {"share": 0.05}, "less than one label; 0.143 would be one"),
-    (np.arange(9) < 2, {"share": 0.3, "confirmed": np.ones(9, bool)}, "cannot have the right reason"),
-])
+@pytest.mark.parametrize(
+    "wrong, options, message",
+    [
+        (np.zeros(5, bool), {}, "no misclassified images to learn from: all 5"),
+        (np.ones(5, bool), {}, "no right decisions to learn from among 5"),
+        (np.arange(9) < 2, {"share": 0.6}, "share must lie in"),
+        (np.arange(9) < 2, {"share": 0.05}, "less than one label; 0.143 would be one"),
+        (
+            np.arange(9) < 2,
+            {"share": 0.3, "confirmed": np.ones(9, bool)},
+            "cannot have the right reason",
+        ),
+    ],
+)
 def test_learning_that_cannot_be(wrong, options, message):
     with pytest.raises(ValueError, match=message):
         explanations_to_learn_from(wrong, **options)
@@ -95,11 +135,21 @@ def slow_accuracy(scores, labels, predicted, count, classes=None):
     for order in itertools.permutations(range(len(scores))):
         if any(scores[first] < scores[second] for first, second in zip(order, order[1:])):
             continue
-        right = [predicted[index] == labels[index] or index in order[:count] for index in range(len(labels))]
+        right = [
+            predicted[index] == labels[index] or index in order[:count]
+            for index in range(len(labels))
+        ]
         if classes is None:
             results.append(np.mean(right))
         else:
-            results.append(np.mean([np.mean([one for one, label in zip(right, labels) if label == kind]) for kind in classes]))
+            results.append(
+                np.mean(
+                    [
+                        np.mean([one for one, label in zip(right, labels) if label == kind])
+                        for kind in classes
+                    ]
+                )
+            )
     return np.mean(results)
 
 
@@ -107,15 +157,27 @@ def slow_accuracy(scores, labels, predicted, count, classes=None):
 @given(st.integers(0, 10**6), st.booleans())
 def test_the_curve_against_a_slow_version(seed, by_class):
     draws = np.random.default_rng(seed)
-    labels, predicted, scores = np.array([0, 1, 2, *draws.integers(0, 3, 3)]), draws.integers(0, 3, 6), draws.integers(0, 3, 6) / 2
+    labels, predicted, scores = (
+        np.array([0, 1, 2, *draws.integers(0, 3, 3)]),
+        draws.integers(0, 3, 6),
+        draws.integers(0, 3, 6) / 2,
+    )
     classes = [1, 2] if by_class else None
     curve = review_curve({"any": scores}, labels, predicted, classes)
     for count in range(7):
-        assert curve.accuracy["any"][count] == pytest.approx(slow_accuracy(scores, labels, predicted, count, classes))
+        assert curve.accuracy["any"][count] == pytest.approx(
+            slow_accuracy(scores, labels, predicted, count, classes)
+        )
         # Random flagging is a score that is the same for all.
-        assert curve.accuracy["random"][count] == pytest.approx(slow_accuracy(np.zeros(6), labels, predicted, count, classes))
-    assert curve.accuracy["ideal"][-1] == pytest.approx(1) and curve.before == pytest.approx(curve.accuracy["any"][0])
-    assert all((curve.accuracy["ideal"] >= values - 1e-12).all() for values in curve.accuracy.values())
+        assert curve.accuracy["random"][count] == pytest.approx(
+            slow_accuracy(np.zeros(6), labels, predicted, count, classes)
+        )
+    assert curve.accuracy["ideal"][-1] == pytest.approx(1) and curve.before == pytest.approx(
+        curve.accuracy["any"][0]
+    )
+    assert all(
+        (curve.accuracy["ideal"] >= values - 1e-12).all() for values in curve.accuracy.values()
+    )
 
 
 def test_the_curve_by_hand():
@@ -123,7 +185,9 @@ def test_the_curve_by_hand():
     labels, predicted = np.array([0] * 5 + [1] * 5), np.array([1, 0, 0, 0, 0, 0, 0, 1, 1, 1])
     scores = np.array([0.9, 0.2, 0.3, 0.31, 0.32, 0.8, 0.01, 0.4, 0.5, 0.6])
     curve = review_curve({"score": scores}, labels, predicted)
-    np.testing.assert_allclose(curve.accuracy["score"], [0.7, 0.8, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 1.0])
+    np.testing.assert_allclose(
+        curve.accuracy["score"], [0.7, 0.8, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 1.0]
+    )
     np.testing.assert_allclose(curve.accuracy["random"], 0.7 + 0.03 * np.arange(11))
     assert curve.share_needed(0.08) == {"score": 0.1, "random": 0.3, "ideal": 0.1}
     assert curve.share_needed(0.2)["score"] == 0.2 and np.isnan(curve.share_needed(0.4)["score"])
@@ -133,30 +197,45 @@ def test_the_curve_by_hand():
     np.testing.assert_allclose(only.accuracy["score"][:4], [0.6, 0.6, 0.8, 0.8])
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (({"a": [1.0]}, [0, 1], [0, 1]), "scores\\['a'\\] must hold one number for each of the 2 images"),
-    (({"a": [np.nan, 1.0]}, [0, 1], [0, 1]), "scores\\['a'\\] must be finite"), (({"random": [1.0, 0.0]}, [0, 1], [0, 1]), "'random' is a curve of its own"),
-    (({"a": [1.0, 0.0]}, [0, 1], [0, 1], [2]), "there is no image of class 2"), (({"a": [1.0, 0.0]}, [0, 1], [0, 1], []), "at least one class"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (
+            ({"a": [1.0]}, [0, 1], [0, 1]),
+            "scores\\['a'\\] must hold one number for each of the 2 images",
+        ),
+        (({"a": [np.nan, 1.0]}, [0, 1], [0, 1]), "scores\\['a'\\] must be finite"),
+        (({"random": [1.0, 0.0]}, [0, 1], [0, 1]), "'random' is a curve of its own"),
+        (({"a": [1.0, 0.0]}, [0, 1], [0, 1], [2]), "there is no image of class 2"),
+        (({"a": [1.0, 0.0]}, [0, 1], [0, 1], []), "at least one class"),
+    ],
+)
 def test_bad_curves(arguments, message):
     with pytest.raises(ValueError, match=message):
         review_curve(*arguments)
 
 
 def test_agreement_by_hand():
-    # 4 agree that something is wrong, 4 that nothing is, 1 flag too many, 1 too few: observed 0.8, by chance 0.5.
+    # 4 agree that something is wrong, 4 that nothing is, 1 flag too many, 1 too few: observed 0.8,
+    # by chance 0.5.
     flags = np.array([1, 1, 1, 1, 0, 0, 0, 0, 1, 0], bool)
     reasons = [WRONG, WRONG, WRONG, OTHER, RIGHT, RIGHT, RIGHT, RIGHT, RIGHT, OTHER]
     found = audit_agreement(flags, reasons)
     assert found.share == pytest.approx(0.8) and found.kappa == pytest.approx((0.8 - 0.5) / 0.5)
-    assert found.table.loc[WRONG].tolist() == [3, 0] and found.table.loc[OTHER].tolist() == [1, 1] and found.table.loc[RIGHT].tolist() == [1, 4]
+    assert (
+        found.table.loc[WRONG].tolist() == [3, 0]
+        and found.table.loc[OTHER].tolist() == [1, 1]
+        and found.table.loc[RIGHT].tolist() == [1, 4]
+    )
 
 
 def test_agreement_at_its_ends():
     assert audit_agreement([True, False], [OTHER, RIGHT]).kappa == 1
     assert audit_agreement([False, True], [OTHER, RIGHT]).kappa == -1
     nothing = audit_agreement([False, False], [RIGHT, RIGHT])
-    assert nothing.share == 1 and np.isnan(nothing.kappa) and nothing.table.index.tolist() == [RIGHT]
+    assert (
+        nothing.share == 1 and np.isnan(nothing.kappa) and nothing.table.index.tolist() == [RIGHT]
+    )
     with pytest.raises(ValueError, match="reasons must be among 'wrong class'"):
         audit_agreement([True], ["because"])
     with pytest.raises(ValueError, match="reasons must have one entry for each of the 2"):
@@ -176,9 +255,12 @@ def test_deletion_of_what_decides_is_faithful():
     right[:4, :4] = 1
     maps = np.stack([right, np.fliplr(right), right])
     found = unfaithfulness(certainty, images, [1, 1, 0], maps, show_progress=False)
-    # The second map points elsewhere; the third image's class is not certain at all, so that nothing can fall.
+    # The second map points elsewhere; the third image's class is not certain at all, so that
+    # nothing can fall.
     assert found[0] < 0.2 and found[1] > 0.5 and found[2] >= 1
-    np.testing.assert_allclose(found[:1], unfaithfulness(certainty, images[:1], [1], maps[:1], show_progress=False))
+    np.testing.assert_allclose(
+        found[:1], unfaithfulness(certainty, images[:1], [1], maps[:1], show_progress=False)
+    )
     with pytest.raises(ValueError, match="blur must be positive"):
         unfaithfulness(certainty, images, [1, 1, 0], maps, blur=0)
     with pytest.raises(ValueError, match="predicted must hold one class for each of the 3"):

@@ -1,4 +1,5 @@
 """Repairs, and curves of deletion and insertion: numbers by hand, closed forms of additive scores, slow versions."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ def total(images):
 
 def square(size, row, column, side=3):
     mask = np.zeros((size, size), dtype=bool)
-    mask[row:row + side, column:column + side] = True
+    mask[row : row + side, column : column + side] = True
     return mask
 
 
@@ -34,7 +35,9 @@ class Recorder:
 def test_paste_by_hand():
     region = np.zeros((1, 9), dtype=bool)
     region[0, 0] = True
-    pasted = repaired(np.ones((1, 9, 1)), np.zeros((1, 9, 1)), region, margin=2, feather=1.0).ravel()
+    pasted = repaired(
+        np.ones((1, 9, 1)), np.zeros((1, 9, 1)), region, margin=2, feather=1.0
+    ).ravel()
     edge = np.exp(-0.5 * np.array([1, 2, 3]) ** 2)
     np.testing.assert_allclose(pasted, [0, 0, 0, *(1 - edge), 1, 1, 1], atol=1e-6)
     hard = repaired(np.ones((1, 9, 1)), np.zeros((1, 9, 1)), region, margin=1, feather=0).ravel()
@@ -42,13 +45,18 @@ def test_paste_by_hand():
 
 
 def test_margin_is_a_disk():
-    widened = 1 - repaired(np.ones((9, 9, 1)), np.zeros((9, 9, 1)), square(9, 4, 4, side=1), margin=2, feather=0)[..., 0]
+    widened = (
+        1
+        - repaired(
+            np.ones((9, 9, 1)), np.zeros((9, 9, 1)), square(9, 4, 4, side=1), margin=2, feather=0
+        )[..., 0]
+    )
     rows, columns = np.mgrid[-4:5, -4:5]
-    assert (widened == (rows ** 2 + columns ** 2 <= 4)).all()
+    assert (widened == (rows**2 + columns**2 <= 4)).all()
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.integers(0, 2 ** 32 - 1), st.sampled_from([0, 1, 2.5]), st.sampled_from([0, 0.7, 1.5]))
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 2.5]), st.sampled_from([0, 0.7, 1.5]))
 def test_paste_is_that_of_a_slow_version(seed, margin, feather):
     random = np.random.default_rng(seed)
     image, counterpart = random.uniform(size=(2, 8, 10, 3)).astype(np.float32)
@@ -56,7 +64,10 @@ def test_paste_is_that_of_a_slow_version(seed, margin, feather):
     before = image.copy(), counterpart.copy(), region.copy()
     pasted = repaired(image, counterpart, region, margin, feather)
     for row, column in np.ndindex(8, 10):
-        distance = min((np.hypot(row - y, column - x) for y, x in np.argwhere(region)), default=np.inf) - margin
+        distance = (
+            min((np.hypot(row - y, column - x) for y, x in np.argwhere(region)), default=np.inf)
+            - margin
+        )
         if distance <= 0:
             assert (pasted[row, column] == counterpart[row, column]).all()
         elif distance > 3 * feather:
@@ -70,23 +81,42 @@ def test_paste_is_that_of_a_slow_version(seed, margin, feather):
     assert pasted.dtype == np.float32 and pasted.min() >= 0 and pasted.max() <= 1
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"margin": -1}, "margin"), ({"feather": np.nan}, "feather"), ({"region": np.zeros((3, 3), bool)}, "region"),
-    ({"region": None}, "region is None"), ({"counterpart": np.zeros((4, 5, 3))}, "counterpart"),
-    ({"image": np.full((4, 5, 1), 200.0)}, r"image must lie in \[0, 1\]")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"margin": -1}, "margin"),
+        ({"feather": np.nan}, "feather"),
+        ({"region": np.zeros((3, 3), bool)}, "region"),
+        ({"region": None}, "region is None"),
+        ({"counterpart": np.zeros((4, 5, 3))}, "counterpart"),
+        ({"image": np.full((4, 5, 1), 200.0)}, r"image must lie in \[0, 1\]"),
+    ],
+)
 def test_paste_refuses_bad_input(change, message):
-    arguments = {"image": np.zeros((4, 5, 1)), "counterpart": np.zeros((4, 5, 1)), "region": np.zeros((4, 5), bool)}
+    arguments = {
+        "image": np.zeros((4, 5, 1)),
+        "counterpart": np.zeros((4, 5, 1)),
+        "region": np.zeros((4, 5), bool),
+    }
     with pytest.raises(ValueError, match=message):
         repaired(**arguments | change)
 
 
-# Background 0.125 (exact in float32), defects of value 1; the counterpart is black, so each repair removes what it covers.
+# Background 0.125 (exact in float32), defects of value 1; the counterpart is black, so each repair
+# removes what it covers.
 BACKGROUND = 0.125
 
 
 def four_images():
     """Two flagged defects, one too faint, and a good image that is flagged."""
-    masks = np.stack([square(20, 2, 3), square(20, 10, 10, side=4), square(20, 5, 5, side=1), np.zeros((20, 20), bool)])
+    masks = np.stack(
+        [
+            square(20, 2, 3),
+            square(20, 10, 10, side=4),
+            square(20, 5, 5, side=1),
+            np.zeros((20, 20), bool),
+        ]
+    )
     images = np.where(masks, 1.0, BACKGROUND)[..., None]
     images[3] = 0.5
     return images, np.zeros_like(images), masks
@@ -101,8 +131,18 @@ def test_repairs_by_hand():
     half[1, 10:14, 12:16] = 1
     failed = np.where(np.arange(4)[:, None, None] == 0, np.nan, masks)
     threshold = 400 * BACKGROUND + 4
-    result = repair_test(total, images, counterparts, masks, {"exact": masks, "Far off": far, "half": half, "failed": failed},
-                         Threshold(threshold, "by hand", False), margin=0, feather=0, control_draws=5, show_progress=False)
+    result = repair_test(
+        total,
+        images,
+        counterparts,
+        masks,
+        {"exact": masks, "Far off": far, "half": half, "failed": failed},
+        Threshold(threshold, "by hand", False),
+        margin=0,
+        feather=0,
+        control_draws=5,
+        show_progress=False,
+    )
     table = result.table
     assert table.index.tolist() == [0, 1] and table.index.name == "index"
     # 9 and 16 pixels, each 1 instead of 0.125: excess 7.875 - 4 = 3.875 and 14 - 4 = 10.
@@ -118,10 +158,14 @@ def test_repairs_by_hand():
     np.testing.assert_allclose(table["explained_removed_exact"], table["removed"])
     np.testing.assert_allclose(table["explained_removed_far_off"], table["control_mean"])
     # Two of three, and two of four columns of the defect are covered.
-    np.testing.assert_allclose(table["explained_removed_half"], [(6 + 3 * 0.125) / 3.875, (8 + 8 * 0.125) / 10])
+    np.testing.assert_allclose(
+        table["explained_removed_half"], [(6 + 3 * 0.125) / 3.875, (8 + 8 * 0.125) / 10]
+    )
     assert table["explained_cleared_far_off"].tolist() == [False, False]
     assert table["explained_cleared_half"].tolist() == [True, False]
-    assert np.isnan(table["explained_score_failed"][0]) and np.isnan(table["explained_removed_failed"][0])
+    assert np.isnan(table["explained_score_failed"][0]) and np.isnan(
+        table["explained_removed_failed"][0]
+    )
     assert table["explained_cleared_failed"].isna().tolist() == [True, False]
     assert table["explained_removed_failed"][1] == table["removed"][1]
 
@@ -129,8 +173,12 @@ def test_repairs_by_hand():
     assert result.threshold == threshold
     assert result.settings == {"margin": 0, "feather": 0, "control_draws": 5, "seed": 0}
     np.testing.assert_array_equal(result.values("cleared"), [1, 1, np.nan, np.nan])
-    np.testing.assert_array_equal(result.values("explained_cleared", "failed"), [np.nan, 1, np.nan, np.nan])
-    np.testing.assert_array_equal(result.values("explained_removed", "Far off")[:2], table["explained_removed_far_off"])
+    np.testing.assert_array_equal(
+        result.values("explained_cleared", "failed"), [np.nan, 1, np.nan, np.nan]
+    )
+    np.testing.assert_array_equal(
+        result.values("explained_removed", "Far off")[:2], table["explained_removed_far_off"]
+    )
     with pytest.raises(ValueError, match="no 'explained_removed_lime'; the table has area"):
         result.values("explained_removed", "LIME")
 
@@ -138,8 +186,17 @@ def test_repairs_by_hand():
 def test_cleared_is_at_or_below_the_threshold():
     images, counterparts, masks = four_images()
     for threshold, cleared in ((50 - 9 * 0.125, True), (np.nextafter(50 - 9 * 0.125, 0), False)):
-        result = repair_test(total, images[:1], counterparts[:1], masks[:1], {}, threshold, margin=0, feather=0,
-                             show_progress=False)
+        result = repair_test(
+            total,
+            images[:1],
+            counterparts[:1],
+            masks[:1],
+            {},
+            threshold,
+            margin=0,
+            feather=0,
+            show_progress=False,
+        )
         assert result.table["cleared"].tolist() == [cleared]
 
 
@@ -148,15 +205,29 @@ def test_the_explained_region_is_not_larger_than_the_repair_of_the_defect(feathe
     # Where all is 1 and the counterpart 0, the score falls by just what is replaced.
     mask = square(32, 8, 9, side=6)
     noise = np.random.default_rng(0).normal(size=(1, 32, 32))
-    result = repair_test(total, np.ones((1, 32, 32, 1)), np.zeros((1, 32, 32, 1)), mask[None],
-                         {"noise": noise, "exact": mask[None], "flat": np.zeros((1, 32, 32))}, 10, feather=feather,
-                         show_progress=False)
-    replaced = {name: 1024 - float(result.values(*name)[0]) for name in [
-        ("repaired_score",), ("explained_score", "noise"), ("explained_score", "exact"), ("explained_score", "flat")]}
+    result = repair_test(
+        total,
+        np.ones((1, 32, 32, 1)),
+        np.zeros((1, 32, 32, 1)),
+        mask[None],
+        {"noise": noise, "exact": mask[None], "flat": np.zeros((1, 32, 32))},
+        10,
+        feather=feather,
+        show_progress=False,
+    )
+    replaced = {
+        name: 1024 - float(result.values(*name)[0])
+        for name in [
+            ("repaired_score",),
+            ("explained_score", "noise"),
+            ("explained_score", "exact"),
+            ("explained_score", "flat"),
+        ]
+    }
     defect = replaced.pop(("repaired_score",))
     for area in replaced.values():
         # Short of it by less than what one more isolated pixel with its edge would replace.
-        assert defect - 2 * np.pi * feather ** 2 - 1 <= area <= defect + 1e-3
+        assert defect - 2 * np.pi * feather**2 - 1 <= area <= defect + 1e-3
     if feather == 0:
         assert set(replaced.values()) == {defect} and defect == result.table["area"][0]
 
@@ -164,24 +235,46 @@ def test_the_explained_region_is_not_larger_than_the_repair_of_the_defect(feathe
 def test_a_heatmap_that_is_flat_beside_the_defect_is_widened_on_all_sides():
     mask = square(32, 12, 12, side=6)
     seen = Recorder()
-    repair_test(seen, np.ones((1, 32, 32, 1)), np.zeros((1, 32, 32, 1)), mask[None], {"exact": mask[None]}, 1, margin=1,
-                feather=0, control_draws=1, batch_size=1, show_progress=False)
+    repair_test(
+        seen,
+        np.ones((1, 32, 32, 1)),
+        np.zeros((1, 32, 32, 1)),
+        mask[None],
+        {"exact": mask[None]},
+        1,
+        margin=1,
+        feather=0,
+        control_draws=1,
+        batch_size=1,
+        show_progress=False,
+    )
     _, defect, _, explained = seen.images
     assert ((defect == 0) & (explained == 0)).sum() >= 0.85 * (defect == 0).sum()
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.integers(0, 2 ** 32 - 1), st.sampled_from([0, 1.0]), st.integers(0, 2))
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0, 1.0]), st.integers(0, 2))
 @example(1476, 1.0, 2)
 def test_controls_are_the_defects_shape_clear_of_its_repair(seed, feather, margin):
     random = np.random.default_rng(seed)
     mask = np.zeros((24, 30), dtype=bool)
     row, column = random.integers(20), random.integers(26)
-    mask[row:row + 4, column:column + 4] = random.uniform(size=(4, 4)) < 0.6
+    mask[row : row + 4, column : column + 4] = random.uniform(size=(4, 4)) < 0.6
     mask[row, column] = True
     seen = Recorder()
-    result = repair_test(seen, np.ones((1, 24, 30, 1)), np.zeros((1, 24, 30, 1)), mask[None], {}, 1, margin=margin,
-                         feather=feather, control_draws=4, batch_size=1, show_progress=False)
+    result = repair_test(
+        seen,
+        np.ones((1, 24, 30, 1)),
+        np.zeros((1, 24, 30, 1)),
+        mask[None],
+        {},
+        1,
+        margin=margin,
+        feather=feather,
+        control_draws=4,
+        batch_size=1,
+        show_progress=False,
+    )
     (_, defect, *controls) = (image[..., 0] for image in seen.images)
     assert len(controls) == result.table["control_draws"][0] == 4
     assert len({control.tobytes() for control in controls}) == 4
@@ -189,7 +282,9 @@ def test_controls_are_the_defects_shape_clear_of_its_repair(seed, feather, margi
     for control in controls:
         moved = np.argwhere(control == 0)
         assert (moved - moved[0] == core - core[0]).all()
-        assert not ((control < 1) & (defect == 0)).any() and not ((defect < 1) & (control == 0)).any()
+        assert (
+            not ((control < 1) & (defect == 0)).any() and not ((defect < 1) & (control == 0)).any()
+        )
         # Not even corners touch.
         assert np.abs(moved[:, None] - core[None]).max(axis=2).min() > 1
 
@@ -219,8 +314,19 @@ def test_every_allowed_place_and_no_other_can_be_drawn(seed):
     on_object[1:6, 1:10] = True
     one = np.ones((1, 9, 11, 1))
     for objects in (None, on_object):
-        result = repair_test(total, one, 0 * one, core[None], {}, 1, margin=0, feather=0, control_draws=1000,
-                             object_regions=None if objects is None else objects[None], show_progress=False)
+        result = repair_test(
+            total,
+            one,
+            0 * one,
+            core[None],
+            {},
+            1,
+            margin=0,
+            feather=0,
+            control_draws=1000,
+            object_regions=None if objects is None else objects[None],
+            show_progress=False,
+        )
         assert result.table["control_draws"][0] == count_places(core, objects) > 0
 
 
@@ -228,17 +334,33 @@ def test_controls_stay_on_the_object_as_fully_as_the_defect():
     on_object = np.zeros((40, 40), dtype=bool)
     on_object[14:26] = True
     seen = Recorder()
-    repair_test(seen, np.ones((1, 40, 40, 1)), np.zeros((1, 40, 40, 1)), square(40, 18, 4)[None], {}, 1, control_draws=30,
-                batch_size=1, object_regions=on_object[None], show_progress=False)
+    repair_test(
+        seen,
+        np.ones((1, 40, 40, 1)),
+        np.zeros((1, 40, 40, 1)),
+        square(40, 18, 4)[None],
+        {},
+        1,
+        control_draws=30,
+        batch_size=1,
+        object_regions=on_object[None],
+        show_progress=False,
+    )
     for control in seen.images[2:]:
         assert on_object[control[..., 0] == 0].mean() >= 0.9
 
 
 def test_without_a_place_there_is_no_control():
     mask = np.ones((1, 8, 8), dtype=bool)
-    table = repair_test(total, np.ones((1, 8, 8, 1)), np.zeros((1, 8, 8, 1)), mask, {}, 1, show_progress=False).table
+    table = repair_test(
+        total, np.ones((1, 8, 8, 1)), np.zeros((1, 8, 8, 1)), mask, {}, 1, show_progress=False
+    ).table
     assert table["control_draws"].tolist() == [0] and table["removed"].tolist() == [64 / 63]
-    assert table[["control_cleared", "control_mean", "control_sd", "control_max"]].isna().all(axis=None)
+    assert (
+        table[["control_cleared", "control_mean", "control_sd", "control_max"]]
+        .isna()
+        .all(axis=None)
+    )
 
 
 def test_calls_are_batched_and_batches_change_nothing():
@@ -254,72 +376,147 @@ def test_calls_are_batched_and_batches_change_nothing():
     tables = []
     for batch_size in (1, 8, 32):
         seen = Recorder(weighted)
-        result = repair_test(seen, images, counterparts, masks, heatmaps, 1.0, control_draws=4, batch_size=batch_size,
-                             show_progress=False)
+        result = repair_test(
+            seen,
+            images,
+            counterparts,
+            masks,
+            heatmaps,
+            1.0,
+            control_draws=4,
+            batch_size=batch_size,
+            show_progress=False,
+        )
         tables.append(result.table)
-        assert max(seen.sizes) <= batch_size and len(seen.sizes) == -(-6 // batch_size) + -(-6 * 6 // batch_size)
+        assert max(seen.sizes) <= batch_size and len(seen.sizes) == -(-6 // batch_size) + -(
+            -6 * 6 // batch_size
+        )
     for table in tables[1:]:
         pd.testing.assert_frame_equal(table, tables[0])
     # The places of an image do not depend on how many others are tested before it.
     faint = images.copy()
     faint[0] = 0
-    alone = repair_test(weighted, faint, counterparts, masks, heatmaps, 1.0, control_draws=4, show_progress=False).table
+    alone = repair_test(
+        weighted, faint, counterparts, masks, heatmaps, 1.0, control_draws=4, show_progress=False
+    ).table
     pd.testing.assert_frame_equal(alone, tables[0].loc[1:])
-    other = repair_test(weighted, images, counterparts, masks, heatmaps, 1.0, control_draws=4, seed=1, show_progress=False).table
-    assert (other["control_mean"] != tables[0]["control_mean"]).all() and (other["removed"] == tables[0]["removed"]).all()
+    other = repair_test(
+        weighted,
+        images,
+        counterparts,
+        masks,
+        heatmaps,
+        1.0,
+        control_draws=4,
+        seed=1,
+        show_progress=False,
+    ).table
+    assert (other["control_mean"] != tables[0]["control_mean"]).all() and (
+        other["removed"] == tables[0]["removed"]
+    ).all()
 
 
 def test_nothing_flagged_gives_an_empty_table_with_all_columns():
     images, counterparts, masks = four_images()
-    result = repair_test(total, images, counterparts, masks, {"LIME": masks}, 1000, show_progress=False)
-    assert result.table.empty and "explained_removed_lime" in result.table and len(result.left_out) == 4
+    result = repair_test(
+        total, images, counterparts, masks, {"LIME": masks}, 1000, show_progress=False
+    )
+    assert (
+        result.table.empty
+        and "explained_removed_lime" in result.table
+        and len(result.left_out) == 4
+    )
     assert np.isnan(result.values("removed")).all() and len(result.values("removed")) == 4
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"masks": None}, "masks is None"), ({"masks": np.zeros((4, 5, 5), bool)}, "masks must have the shape"),
-    ({"counterparts": np.zeros((3, 20, 20, 1))}, "images and counterparts"), ({"threshold": np.nan}, "finite"),
-    ({"heatmaps": np.zeros((4, 20, 20))}, "heatmaps must be a dict"),
-    ({"heatmaps": {"LIME": np.zeros((4, 5, 5))}}, r"heatmaps\['LIME'\] must have the shape"),
-    ({"heatmaps": {"LIME": np.where(square(20, 1, 1), np.nan, np.zeros((4, 1, 1)))}}, "must be finite.*image 0"),
-    ({"heatmaps": {"LIME": np.zeros((4, 20, 20)), "lime": np.zeros((4, 20, 20))}}, "differ only in case"),
-    ({"control_draws": 0}, "control_draws"), ({"margin": -1}, "margin"), ({"batch_size": 0}, "batch_size"),
-    ({"object_regions": np.ones((4, 3, 3), bool)}, "object_regions"),
-    ({"score": lambda images: images}, "one number for each image")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"masks": None}, "masks is None"),
+        ({"masks": np.zeros((4, 5, 5), bool)}, "masks must have the shape"),
+        ({"counterparts": np.zeros((3, 20, 20, 1))}, "images and counterparts"),
+        ({"threshold": np.nan}, "finite"),
+        ({"heatmaps": np.zeros((4, 20, 20))}, "heatmaps must be a dict"),
+        ({"heatmaps": {"LIME": np.zeros((4, 5, 5))}}, r"heatmaps\['LIME'\] must have the shape"),
+        (
+            {"heatmaps": {"LIME": np.where(square(20, 1, 1), np.nan, np.zeros((4, 1, 1)))}},
+            "must be finite.*image 0",
+        ),
+        (
+            {"heatmaps": {"LIME": np.zeros((4, 20, 20)), "lime": np.zeros((4, 20, 20))}},
+            "differ only in case",
+        ),
+        ({"control_draws": 0}, "control_draws"),
+        ({"margin": -1}, "margin"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"object_regions": np.ones((4, 3, 3), bool)}, "object_regions"),
+        ({"score": lambda images: images}, "one number for each image"),
+    ],
+)
 def test_repair_refuses_bad_input(change, message):
     images, counterparts, masks = four_images()
-    arguments = {"score": total, "images": images, "counterparts": counterparts, "masks": masks, "heatmaps": {}, "threshold": 54}
+    arguments = {
+        "score": total,
+        "images": images,
+        "counterparts": counterparts,
+        "masks": masks,
+        "heatmaps": {},
+        "threshold": 54,
+    }
     with pytest.raises(ValueError, match=message):
         repair_test(**arguments | change, show_progress=False)
 
 
 def test_curves_of_an_additive_score_are_cumulative_sums():
-    # 0.4, 0.3, 0.2, 0.1 of a score of 1; areas by hand: trapezia of 1, 0.6, 0.3, 0.1, 0 a quarter wide.
+    # 0.4, 0.3, 0.2, 0.1 of a score of 1; areas by hand: trapezia of 1, 0.6, 0.3, 0.1, 0 a quarter
+    # wide.
     image = np.array([0.2, 0.4, 0.1, 0.3]).reshape(1, 2, 2, 1)
-    result = deletion_insertion(total, image, 0 * image, {"exact": image[..., 0], "inverted": -image[..., 0]}, steps=4,
-                                show_progress=False)
+    result = deletion_insertion(
+        total,
+        image,
+        0 * image,
+        {"exact": image[..., 0], "inverted": -image[..., 0]},
+        steps=4,
+        show_progress=False,
+    )
     assert result.shares.tolist() == [0, 0.25, 0.5, 0.75, 1]
     np.testing.assert_allclose(result.deletion["exact"], [[1, 0.6, 0.3, 0.1, 0]], atol=1e-6)
     np.testing.assert_allclose(result.insertion["exact"], [[0, 0.4, 0.7, 0.9, 1]], atol=1e-6)
     areas = result.areas.set_index("explainer")
-    np.testing.assert_allclose(areas.loc["exact", ["deletion", "insertion"]].astype(float), [0.375, 0.625], atol=1e-6)
-    np.testing.assert_allclose(areas.loc["inverted", ["deletion", "insertion"]].astype(float), [0.625, 0.375], atol=1e-6)
+    np.testing.assert_allclose(
+        areas.loc["exact", ["deletion", "insertion"]].astype(float), [0.375, 0.625], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        areas.loc["inverted", ["deletion", "insertion"]].astype(float), [0.625, 0.375], atol=1e-6
+    )
 
 
 def test_areas_in_closed_form():
-    # All of the score in k of n pixels, equally: deletion falls to 0 at k / n, so its area is k / 2n.
+    # All of the score in k of n pixels, equally: deletion falls to 0 at k / n, so its area is k /
+    # 2n.
     image = square(16, 4, 4, side=4)[None, ..., None].astype(float)
     flat = np.zeros((1, 16, 16))
-    result = deletion_insertion(total, image, 0 * image, {"exact": image[..., 0]}, steps=16, show_progress=False)
-    np.testing.assert_allclose(result.areas[["deletion", "insertion"]], [[1 / 32, 31 / 32]], atol=1e-6)
-    # Whatever the order, equal pixels give a straight line; an offset and a scale of the score change nothing.
-    result = deletion_insertion(lambda images: 3 * total(images) - 7, np.ones((1, 16, 16, 1)), np.full((1, 16, 16, 1), 0.25),
-                                {"flat": flat}, steps=32, show_progress=False)
+    result = deletion_insertion(
+        total, image, 0 * image, {"exact": image[..., 0]}, steps=16, show_progress=False
+    )
+    np.testing.assert_allclose(
+        result.areas[["deletion", "insertion"]], [[1 / 32, 31 / 32]], atol=1e-6
+    )
+    # Whatever the order, equal pixels give a straight line; an offset and a scale of the score
+    # change nothing.
+    result = deletion_insertion(
+        lambda images: 3 * total(images) - 7,
+        np.ones((1, 16, 16, 1)),
+        np.full((1, 16, 16, 1), 0.25),
+        {"flat": flat},
+        steps=32,
+        show_progress=False,
+    )
     np.testing.assert_allclose(result.areas[["deletion", "insertion"]], [[0.5, 0.5]], atol=1e-6)
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.integers(0, 2 ** 32 - 1), st.integers(1, 30), st.booleans())
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.booleans())
 def test_curves_are_those_of_a_slow_version(seed, steps, additive):
     random = np.random.default_rng(seed)
     images, counterparts = random.uniform(size=(2, 2, 5, 6, 3)).astype(np.float32)
@@ -328,18 +525,25 @@ def test_curves_are_those_of_a_slow_version(seed, steps, additive):
     def score(batch):
         return total(batch) if additive else batch.max(axis=(1, 2, 3)) - batch.min(axis=(1, 2, 3))
 
-    result = deletion_insertion(score, images, counterparts, {"any": heatmaps}, steps, batch_size=7, show_progress=False)
-    for image, counterpart, heatmap, deletion, insertion in zip(images, counterparts, heatmaps, result.deletion["any"],
-                                                                result.insertion["any"], strict=True):
+    result = deletion_insertion(
+        score, images, counterparts, {"any": heatmaps}, steps, batch_size=7, show_progress=False
+    )
+    for image, counterpart, heatmap, deletion, insertion in zip(
+        images, counterparts, heatmaps, result.deletion["any"], result.insertion["any"], strict=True
+    ):
         order = sorted(np.ndindex(5, 6), key=lambda place: -heatmap[place])
         for step in range(steps + 1):
             deleted, inserted = image.copy(), counterpart.copy()
-            for place in order[:round(30 * step / steps)]:
+            for place in order[: round(30 * step / steps)]:
                 deleted[place], inserted[place] = counterpart[place], image[place]
-            np.testing.assert_allclose([deletion[step], insertion[step]], score(np.stack([deleted, inserted])), rtol=1e-6)
+            np.testing.assert_allclose(
+                [deletion[step], insertion[step]], score(np.stack([deleted, inserted])), rtol=1e-6
+            )
     areas = result.areas
     rises = score(images) > score(counterparts)
-    assert (areas["deletion"].notna() == rises).all() and (areas["insertion"].notna() == rises).all()
+    assert (areas["deletion"].notna() == rises).all() and (
+        areas["insertion"].notna() == rises
+    ).all()
     if additive:
         np.testing.assert_allclose((areas["deletion"] + areas["insertion"])[rises], 1, atol=1e-3)
 
@@ -348,18 +552,31 @@ def test_failed_explanations_cost_no_call_and_have_no_curve():
     images = np.stack([np.full((4, 4, 1), 0.5), np.full((4, 4, 1), 0.75)])
     heatmaps = np.stack([np.full((4, 4), np.nan), np.arange(16.0).reshape(4, 4)])
     seen = Recorder()
-    result = deletion_insertion(seen, images, 0 * images, {"LIME": heatmaps}, steps=5, batch_size=8, show_progress=False)
-    assert np.isnan(result.deletion["LIME"][0]).all() and np.isfinite(result.deletion["LIME"][1]).all()
+    result = deletion_insertion(
+        seen, images, 0 * images, {"LIME": heatmaps}, steps=5, batch_size=8, show_progress=False
+    )
+    assert (
+        np.isnan(result.deletion["LIME"][0]).all() and np.isfinite(result.deletion["LIME"][1]).all()
+    )
     assert result.areas["deletion"].isna().tolist() == [True, False]
     assert seen.sizes == [2, 2, 8]
 
 
 def test_curves_refuse_bad_input():
     image = np.ones((1, 4, 4, 1))
-    for change, message in [({"steps": 0}, "steps"), ({"steps": 17}, "number of pixels, 16"),
-                            ({"heatmaps": {}}, "at least one explainer"),
-                            ({"counterparts": image[:, :2]}, "images and counterparts"),
-                            ({"score": lambda images: np.full(len(images), np.nan)}, "NaN")]:
-        arguments = {"score": total, "images": image, "counterparts": 0 * image, "heatmaps": {"LIME": image[..., 0]}, "steps": 4}
+    for change, message in [
+        ({"steps": 0}, "steps"),
+        ({"steps": 17}, "number of pixels, 16"),
+        ({"heatmaps": {}}, "at least one explainer"),
+        ({"counterparts": image[:, :2]}, "images and counterparts"),
+        ({"score": lambda images: np.full(len(images), np.nan)}, "NaN"),
+    ]:
+        arguments = {
+            "score": total,
+            "images": image,
+            "counterparts": 0 * image,
+            "heatmaps": {"LIME": image[..., 0]},
+            "steps": 4,
+        }
         with pytest.raises(ValueError, match=message):
             deletion_insertion(**arguments | change, show_progress=False)

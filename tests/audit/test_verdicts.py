@@ -1,4 +1,5 @@
 """Verdicts: tables worked by hand, the rows of a published run, and planted truths from rendered images to the verdict."""
+
 import zlib
 
 import numpy as np
@@ -26,7 +27,7 @@ from adhelpers.metrics import Threshold, chance_levels
 # Worked by hand: threshold 0.5, cut-off 0.1.
 BY_HAND = pd.DataFrame(
     [
-        ("passed", "crack", 0.5, 0.00),        # at the threshold is not flagged
+        ("passed", "crack", 0.5, 0.00),  # at the threshold is not flagged
         ("right place", "crack", 0.9, 0.60),
         ("at the cut-off", "hole", 0.9, 0.10),  # below counts, at does not
         ("ratio 12", "hole", 0.6, 0.05),
@@ -36,17 +37,25 @@ BY_HAND = pd.DataFrame(
         ("false alarm", "good", 0.9, 0.00),
         ("no explanation", "hole", 0.9, np.nan),
     ],
-    columns=["name", "type", "score", "jaccard"])
+    columns=["name", "type", "score", "jaccard"],
+)
 
 
 def wrong_places(table, threshold=0.5, **settings):
-    return flagged_in_wrong_place(table["name"], table["type"], table["score"], table["jaccard"], threshold, **settings)
+    return flagged_in_wrong_place(
+        table["name"], table["type"], table["score"], table["jaccard"], threshold, **settings
+    )
 
 
 def test_wrong_places_by_hand():
     found = wrong_places(BY_HAND)
     assert found["name"].tolist() == ["zero, strong", "zero, weak", "ratio 30", "ratio 12"]
-    assert found["score_over_jaccard"].tolist() == [np.inf, np.inf, pytest.approx(30), pytest.approx(12)]
+    assert found["score_over_jaccard"].tolist() == [
+        np.inf,
+        np.inf,
+        pytest.approx(30),
+        pytest.approx(12),
+    ]
     assert found.index.tolist() == [1, 2, 3, 4] and found.index.name == "rank"
     assert found.attrs == {"threshold": 0.5, "cutoff": 0.1}
 
@@ -56,11 +65,19 @@ def test_cutoff_and_threshold_are_the_readers():
     assert wrong_places(BY_HAND, cutoff=0).empty
     assert "passed" in wrong_places(BY_HAND, Threshold(0.4, "by hand", False))["name"].tolist()
     nothing = wrong_places(BY_HAND, 2.0)
-    assert nothing.empty and nothing.columns.tolist() == ["name", "type", "score", "optimal_jaccard", "score_over_jaccard"]
+    assert nothing.empty and nothing.columns.tolist() == [
+        "name",
+        "type",
+        "score",
+        "optimal_jaccard",
+        "score_over_jaccard",
+    ]
 
 
 def test_scores_below_zero_still_rank_the_more_confident_first():
-    found = flagged_in_wrong_place(["sure", "less sure", "low"], ["a"] * 3, [-1.0, -2.0, -5.0], [0.05, 0.05, 0.05], -4.0)
+    found = flagged_in_wrong_place(
+        ["sure", "less sure", "low"], ["a"] * 3, [-1.0, -2.0, -5.0], [0.05, 0.05, 0.05], -4.0
+    )
     assert found["name"].tolist() == ["sure", "less sure"]
     assert found["score_over_jaccard"].tolist() == [pytest.approx(80), pytest.approx(60)]
 
@@ -68,42 +85,73 @@ def test_scores_below_zero_still_rank_the_more_confident_first():
 @settings(deadline=None)
 @given(st.permutations(range(len(BY_HAND))))
 def test_ranking_does_not_depend_on_the_order(order):
-    assert wrong_places(BY_HAND.iloc[list(order)])["name"].tolist() == wrong_places(BY_HAND)["name"].tolist()
+    assert (
+        wrong_places(BY_HAND.iloc[list(order)])["name"].tolist()
+        == wrong_places(BY_HAND)["name"].tolist()
+    )
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"names": ["a"]}, "names must have one entry for each of the 2"), ({"types": ["a"] * 3}, "types"),
-    ({"scores": [0.1, np.nan]}, "index 1"), ({"jaccards": [0.1]}, "one Jaccard index for each of the 2"),
-    ({"jaccards": [0.1, 1.5]}, r"\[0, 1\] or be NaN; got 1.5 at index 1"), ({"cutoff": 10}, "cutoff"),
-    ({"threshold": np.inf}, "finite")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"names": ["a"]}, "names must have one entry for each of the 2"),
+        ({"types": ["a"] * 3}, "types"),
+        ({"scores": [0.1, np.nan]}, "index 1"),
+        ({"jaccards": [0.1]}, "one Jaccard index for each of the 2"),
+        ({"jaccards": [0.1, 1.5]}, r"\[0, 1\] or be NaN; got 1.5 at index 1"),
+        ({"cutoff": 10}, "cutoff"),
+        ({"threshold": np.inf}, "finite"),
+    ],
+)
 def test_wrong_places_refuse_bad_input(change, message):
-    arguments = {"names": ["a", "b"], "types": ["x", "y"], "scores": [1, 2], "jaccards": [0.1, 0.2], "threshold": 0.5}
+    arguments = {
+        "names": ["a", "b"],
+        "types": ["x", "y"],
+        "scores": [1, 2],
+        "jaccards": [0.1, 0.2],
+        "threshold": 0.5,
+    }
     with pytest.raises(ValueError, match=message):
         flagged_in_wrong_place(**arguments | change)
 
 
 def test_comparison_by_hand():
-    comparison = compare_explainers({
-        "LIME": [0.05, 0.30, 0.40, np.nan, 0.00],
-        "SHAP": [0.20, 0.50, 0.40, 0.90, np.nan],
-        "residual map": [0.01, 0.60, 0.50, 0.10, 0.20],
-    })
+    comparison = compare_explainers(
+        {
+            "LIME": [0.05, 0.30, 0.40, np.nan, 0.00],
+            "SHAP": [0.20, 0.50, 0.40, 0.90, np.nan],
+            "residual map": [0.01, 0.60, 0.50, 0.10, 0.20],
+        }
+    )
     summary = comparison.summary
     assert summary["images"].to_dict() == {"LIME": 4, "SHAP": 4, "residual map": 5}
-    assert summary["mean"].to_dict() == pytest.approx({"LIME": 0.1875, "SHAP": 0.5, "residual map": 0.282})
-    assert summary["median"].to_dict() == pytest.approx({"LIME": 0.175, "SHAP": 0.45, "residual map": 0.2})
+    assert summary["mean"].to_dict() == pytest.approx(
+        {"LIME": 0.1875, "SHAP": 0.5, "residual map": 0.282}
+    )
+    assert summary["median"].to_dict() == pytest.approx(
+        {"LIME": 0.175, "SHAP": 0.45, "residual map": 0.2}
+    )
     assert summary["below_cutoff"].to_dict() == {"LIME": 2, "SHAP": 0, "residual map": 1}
-    assert summary["share_below_cutoff"].to_dict() == pytest.approx({"LIME": 0.5, "SHAP": 0, "residual map": 0.2})
+    assert summary["share_below_cutoff"].to_dict() == pytest.approx(
+        {"LIME": 0.5, "SHAP": 0, "residual map": 0.2}
+    )
     assert summary.attrs == {"cutoff": 0.1}
     # A tie (third image) is nobody's win, and an image without a value is left out.
     assert comparison.wins.loc["SHAP"].to_dict() == {"LIME": 2, "SHAP": 0, "residual map": 2}
     assert comparison.wins.loc["LIME"].to_dict() == {"LIME": 0, "SHAP": 0, "residual map": 1}
-    assert comparison.wins.loc["residual map"].to_dict() == {"LIME": 3, "SHAP": 2, "residual map": 0}
+    assert comparison.wins.loc["residual map"].to_dict() == {
+        "LIME": 3,
+        "SHAP": 2,
+        "residual map": 0,
+    }
 
 
 def test_comparison_refuses_bad_input():
-    for jaccards, message in [({}, "at least one explainer"), ({"LIME": [0.1], "SHAP": [0.1, 0.2]}, r"jaccards\['SHAP'\]"),
-                              ({"LIME": [-0.1]}, r"jaccards\['LIME'\] must lie in \[0, 1\]")]:
+    for jaccards, message in [
+        ({}, "at least one explainer"),
+        ({"LIME": [0.1], "SHAP": [0.1, 0.2]}, r"jaccards\['SHAP'\]"),
+        ({"LIME": [-0.1]}, r"jaccards\['LIME'\] must lie in \[0, 1\]"),
+    ]:
         with pytest.raises(ValueError, match=message):
             compare_explainers(jaccards)
     with pytest.raises(ValueError, match="cutoff"):
@@ -126,17 +174,22 @@ def test_published_run_gives_the_published_figures(real_data):
     assert round(metrics.image_auroc(rows["score_sse"], labels), 3) == 0.936
 
     anomalous = rows[labels == 1]
-    comparison = compare_explainers({"LIME": anomalous["jaccard_lime_blend2"], "SHAP": anomalous["jaccard_shap"]})
+    comparison = compare_explainers(
+        {"LIME": anomalous["jaccard_lime_blend2"], "SHAP": anomalous["jaccard_shap"]}
+    )
     assert comparison.summary["images"].tolist() == [119, 119]
     assert comparison.wins.loc["SHAP", "LIME"] == 93
     names = rows["type"] + "/" + rows["index"].astype(str)
-    wrong = flagged_in_wrong_place(names, rows["type"], scores, rows["jaccard_lime_blend2"], threshold)
+    wrong = flagged_in_wrong_place(
+        names, rows["type"], scores, rows["jaccard_lime_blend2"], threshold
+    )
     assert len(wrong) == 29
     assert (wrong["type"] != "good").all() and wrong["score_over_jaccard"].is_monotonic_decreasing
 
 
 def test_published_figures_follow_from_the_counts():
-    # The same through our code with nothing but the four counts, where the published rows are not at hand.
+    # The same through our code with nothing but the four counts, where the published rows are not
+    # at hand.
     flags = np.repeat([True, False, False, True], [97, 22, 31, 10])
     labels = np.repeat([1, 1, 0, 0], [97, 22, 31, 10])
     assert metrics.confusion(flags, labels) == {"tp": 97, "fn": 22, "tn": 31, "fp": 10}
@@ -147,33 +200,57 @@ def test_published_figures_follow_from_the_counts():
 
 NAN = np.nan
 RIGHT, BADLY, WRONG, MISSED, ALARM, PASSED, UNVERIFIED = (
-    "right reason", "right reason, badly explained", "wrong reason", "missed", "false alarm", "passed", "flagged, unverified")
+    "right reason",
+    "right reason, badly explained",
+    "wrong reason",
+    "missed",
+    "false alarm",
+    "passed",
+    "flagged, unverified",
+)
 
 # Worked by hand for the default cut-offs: label, flag, cleared, removed, control, p-value, verdict.
 TRUTHS = pd.DataFrame(
     [
         (1, True, 1, 1.50, 0.10, 0.010, RIGHT),
-        (1, True, 0, 0.70, 0.10, 0.050, RIGHT),      # not cleared, but most of the excess; p at the level counts
-        (1, True, 0, 0.50, 0.25, 0.010, RIGHT),      # at the cut-off counts
+        (
+            1,
+            True,
+            0,
+            0.70,
+            0.10,
+            0.050,
+            RIGHT,
+        ),  # not cleared, but most of the excess; p at the level counts
+        (1, True, 0, 0.50, 0.25, 0.010, RIGHT),  # at the cut-off counts
         (1, True, 0, 0.49, 0.10, 0.010, WRONG),
-        (1, True, 1, 1.00, 0.95, 0.010, WRONG),      # good surface clears it as well
+        (1, True, 1, 1.00, 0.95, 0.010, WRONG),  # good surface clears it as well
         (1, True, 1, 3.00, 3.50, 0.010, WRONG),
         (1, True, 1, 1.50, 0.10, 0.051, BADLY),
-        (1, True, 1, 1.50, 0.10, NAN, BADLY),        # no explanation shows nothing
-        (1, True, 1, 1.50, NAN, 0.010, RIGHT),       # no place for a control: nothing more is asked
-        (1, True, 0, -0.20, -0.50, 0.010, WRONG),    # a repair that makes it worse
+        (1, True, 1, 1.50, 0.10, NAN, BADLY),  # no explanation shows nothing
+        (1, True, 1, 1.50, NAN, 0.010, RIGHT),  # no place for a control: nothing more is asked
+        (1, True, 0, -0.20, -0.50, 0.010, WRONG),  # a repair that makes it worse
         (1, True, NAN, NAN, NAN, 0.010, UNVERIFIED),
         (1, False, NAN, NAN, NAN, 0.010, MISSED),
         (0, True, NAN, NAN, NAN, NAN, ALARM),
         (0, False, NAN, NAN, NAN, NAN, PASSED),
     ],
-    columns=["label", "flag", "cleared", "removed", "control", "p", "verdict"])
+    columns=["label", "flag", "cleared", "removed", "control", "p", "verdict"],
+)
 
 
 def judged(table=TRUTHS, **settings):
-    return verdicts(table["label"], table["flag"], **{
-        "repair_cleared": table["cleared"], "repair_removed": table["removed"], "control_removed": table["control"],
-        "explained_above_chance": table["p"], **settings}).tolist()
+    return verdicts(
+        table["label"],
+        table["flag"],
+        **{
+            "repair_cleared": table["cleared"],
+            "repair_removed": table["removed"],
+            "control_removed": table["control"],
+            "explained_above_chance": table["p"],
+            **settings,
+        },
+    ).tolist()
 
 
 def test_verdicts_by_hand():
@@ -183,7 +260,11 @@ def test_verdicts_by_hand():
 
 
 def test_cutoffs_are_the_readers():
-    changed = {"most": (0.4, {3: RIGHT}), "above_control": (0.0, {4: RIGHT}), "level": (0.06, {6: RIGHT})}
+    changed = {
+        "most": (0.4, {3: RIGHT}),
+        "above_control": (0.0, {4: RIGHT}),
+        "level": (0.06, {6: RIGHT}),
+    }
     for name, (value, moved) in changed.items():
         expected = TRUTHS["verdict"].copy()
         expected.update(pd.Series(moved))
@@ -202,16 +283,35 @@ def test_an_explanation_must_point_at_what_moves_the_score_where_its_repair_is_k
 
 
 def test_without_masks_or_labels_only_what_is_known_is_said():
-    assert verdicts([1, 1, 0, 0], [True, False, True, False]).tolist() == [UNVERIFIED, MISSED, ALARM, PASSED]
+    assert verdicts([1, 1, 0, 0], [True, False, True, False]).tolist() == [
+        UNVERIFIED,
+        MISSED,
+        ALARM,
+        PASSED,
+    ]
     assert verdicts(None, [True, False]).tolist() == ["flagged", PASSED]
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 1), st.booleans(), st.sampled_from([0, 1, NAN]), st.floats(-5, 5), st.floats(-5, 5),
-                          st.floats(0, 1)), min_size=1, max_size=20))
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 1),
+            st.booleans(),
+            st.sampled_from([0, 1, NAN]),
+            st.floats(-5, 5),
+            st.floats(-5, 5),
+            st.floats(0, 1),
+        ),
+        min_size=1,
+        max_size=20,
+    )
+)
 def test_verdicts_agree_with_plain_conditions(rows):
     table = pd.DataFrame(rows, columns=["label", "flag", "cleared", "removed", "control", "p"])
-    for verdict, (label, flag, cleared, removed, control, p) in zip(judged(table), rows, strict=True):
+    for verdict, (label, flag, cleared, removed, control, p) in zip(
+        judged(table), rows, strict=True
+    ):
         if not label:
             expected = ALARM if flag else PASSED
         elif not flag:
@@ -231,25 +331,51 @@ def test_the_printed_rule_holds_every_verdict_and_its_cutoffs():
     repair = rules.loc[RIGHT, "repair of the defect"]
     assert "at least 75 %" in repair and "20 points more" in repair
     assert "at most 0.01" in rules.loc[RIGHT, "explanation"]
-    assert rules.loc[BADLY, "explanation"] == "does not" and rules.loc[WRONG, "explanation"] == "any"
+    assert (
+        rules.loc[BADLY, "explanation"] == "does not" and rules.loc[WRONG, "explanation"] == "any"
+    )
     assert rules.attrs == {"most": 0.75, "above_control": 0.2, "level": 0.01}
-    assert "and more than good surface" in verdict_rules(above_control=0).loc[RIGHT, "repair of the defect"]
+    assert (
+        "and more than good surface"
+        in verdict_rules(above_control=0).loc[RIGHT, "repair of the defect"]
+    )
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"labels": [1]}, "labels must have one value for each of the 2"), ({"flags": [0.3, 0.7]}, "use Threshold.flag"),
-    ({"control_removed": None}, "control_removed: missing"),
-    ({"explained_above_chance": None}, "explained_above_chance: missing"),
-    ({"repair_removed": [1.0]}, "repair_removed must have one value for each of the 2"),
-    ({"repair_removed": [1.0, np.inf]}, "repair_removed must be finite or be NaN; got inf at index 1"),
-    ({"explained_above_chance": [0.1, 7]}, r"p-value|\[0, 1\]"), ({"explained_removed": [1, 2, 3]}, "explained_removed"),
-    ({"most": 0}, "most"), ({"most": 1.1}, "most"), ({"above_control": -0.1}, "above_control"), ({"level": 5}, "level")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"labels": [1]}, "labels must have one value for each of the 2"),
+        ({"flags": [0.3, 0.7]}, "use Threshold.flag"),
+        ({"control_removed": None}, "control_removed: missing"),
+        ({"explained_above_chance": None}, "explained_above_chance: missing"),
+        ({"repair_removed": [1.0]}, "repair_removed must have one value for each of the 2"),
+        (
+            {"repair_removed": [1.0, np.inf]},
+            "repair_removed must be finite or be NaN; got inf at index 1",
+        ),
+        ({"explained_above_chance": [0.1, 7]}, r"p-value|\[0, 1\]"),
+        ({"explained_removed": [1, 2, 3]}, "explained_removed"),
+        ({"most": 0}, "most"),
+        ({"most": 1.1}, "most"),
+        ({"above_control": -0.1}, "above_control"),
+        ({"level": 5}, "level"),
+    ],
+)
 def test_verdicts_refuse_bad_input(change, message):
-    arguments = {"labels": [1, 0], "flags": [True, False], "repair_cleared": [1, NAN], "repair_removed": [1.2, NAN],
-                 "control_removed": [0.1, NAN], "explained_above_chance": [0.01, NAN]}
+    arguments = {
+        "labels": [1, 0],
+        "flags": [True, False],
+        "repair_cleared": [1, NAN],
+        "repair_removed": [1.2, NAN],
+        "control_removed": [0.1, NAN],
+        "explained_above_chance": [0.01, NAN],
+    }
     with pytest.raises(ValueError, match=message):
         verdicts(**arguments | change)
-    with pytest.raises(ValueError, match="repair_cleared, repair_removed, control_removed, explained_above_chance: missing"):
+    with pytest.raises(
+        ValueError,
+        match="repair_cleared, repair_removed, control_removed, explained_above_chance: missing",
+    ):
         verdicts([1], [True], explained_removed=[1.0])
 
 
@@ -259,24 +385,39 @@ def test_summary_by_hand():
     summary = verdict_summary(found, types, [1] * 6 + [0] * 3)
     assert summary.counts.columns.tolist() == ["cut", "hole", "good", "all"]
     assert summary.counts.index.tolist() == [name for name in VERDICTS if name in found]
-    assert summary.counts.loc[RIGHT].tolist() == [1, 1, 0, 2] and summary.counts.loc[PASSED].tolist() == [0, 0, 2, 2]
+    assert summary.counts.loc[RIGHT].tolist() == [1, 1, 0, 2] and summary.counts.loc[
+        PASSED
+    ].tolist() == [0, 0, 2, 2]
     assert summary.counts["all"].sum() == 9
-    assert summary.recall == pytest.approx(5 / 6) and summary.trust_adjusted_recall == pytest.approx(3 / 6)
+    assert summary.recall == pytest.approx(
+        5 / 6
+    ) and summary.trust_adjusted_recall == pytest.approx(3 / 6)
     assert summary.explained_recall == pytest.approx(2 / 6) and summary.unverified == 1
 
 
 def test_summary_says_nothing_where_nothing_is_known():
     summary = verdict_summary([UNVERIFIED, MISSED, PASSED], ["cut", "cut", "good"], [1, 1, 0])
-    assert summary.recall == 0.5 and np.isnan(summary.trust_adjusted_recall) and np.isnan(summary.explained_recall)
+    assert (
+        summary.recall == 0.5
+        and np.isnan(summary.trust_adjusted_recall)
+        and np.isnan(summary.explained_recall)
+    )
     missed = verdict_summary([MISSED, PASSED], ["cut", "good"], [1, 0])
     assert missed.recall == missed.trust_adjusted_recall == missed.explained_recall == 0
     assert np.isnan(verdict_summary([PASSED], ["good"], [0]).recall)
 
 
-@pytest.mark.parametrize("found, types, labels, message", [
-    ([RIGHT], ["good"], [0], "'right reason' at index 0 does not go with label 0"), ([PASSED], ["cut"], [1], "label 1"),
-    (["flagged"], ["cut"], [1], "'flagged'"), (["good"], ["cut"], [1], "'good' is none of right reason; "),
-    ([RIGHT], ["cut", "cut"], [1], "types"), ([], [], [], "n >= 1")])
+@pytest.mark.parametrize(
+    "found, types, labels, message",
+    [
+        ([RIGHT], ["good"], [0], "'right reason' at index 0 does not go with label 0"),
+        ([PASSED], ["cut"], [1], "label 1"),
+        (["flagged"], ["cut"], [1], "'flagged'"),
+        (["good"], ["cut"], [1], "'good' is none of right reason; "),
+        ([RIGHT], ["cut", "cut"], [1], "types"),
+        ([], [], [], "n >= 1"),
+    ],
+)
 def test_summary_refuses_what_does_not_fit(found, types, labels, message):
     with pytest.raises(ValueError, match=message):
         verdict_summary(found, types, labels)
@@ -287,7 +428,10 @@ def test_most_instructive_by_hand():
     scores = [0.10, 0.9, 0.6, 0.8, 0.1, 0.7, 0.6, 0.7, 0.95, 0.4]
     first_turn, second_turn = [3, 5, 7, 4, 8], [2, 6, 9, 1]
     assert most_instructive(found, scores, 0.5).tolist() == first_turn + second_turn
-    assert most_instructive(found, scores, Threshold(0.5, "by hand", False), count=3).tolist() == first_turn[:3]
+    assert (
+        most_instructive(found, scores, Threshold(0.5, "by hand", False), count=3).tolist()
+        == first_turn[:3]
+    )
     assert most_instructive([PASSED], [0.1], 0.5).tolist() == []
     with pytest.raises(ValueError, match="scores"):
         most_instructive(found, [0.1], 0.5)
@@ -301,11 +445,23 @@ class Planted:
     """Rendered hazelnuts with counterparts by principal components, which are blurred as those of a small autoencoder."""
 
     def __init__(self, folder, shortcut):
-        render_category(folder, "hazelnut", image_size=64, train_count=30, test_good_count=8, defect_count=6, shortcut=shortcut)
+        render_category(
+            folder,
+            "hazelnut",
+            image_size=64,
+            train_count=30,
+            test_good_count=8,
+            defect_count=6,
+            shortcut=shortcut,
+        )
         category = load_category(folder, "hazelnut", image_size=64)
         train = category.train.images
         self._model = PCA(8, random_state=0).fit(train.reshape(len(train), -1))
-        self.images, self.masks, self.labels = category.test.images, category.test.masks, category.test.labels
+        self.images, self.masks, self.labels = (
+            category.test.images,
+            category.test.masks,
+            category.test.labels,
+        )
         self.anomalous = self.labels == 1
         self.defects = smooth(np.where(self.masks, self.residuals(self.images), 0))
 
@@ -323,22 +479,40 @@ class Planted:
         for image in images:
             known = np.abs(self.images - image).mean(axis=(1, 2, 3)).argmin()
             mask = self.masks[known]
-            gone = np.abs(image - self.images[known])[mask].sum() / np.abs(change[known][mask]).sum() if mask.any() else 1.0
+            gone = (
+                np.abs(image - self.images[known])[mask].sum() / np.abs(change[known][mask]).sum()
+                if mask.any()
+                else 1.0
+            )
             visible.append(1 - gone)
         return np.array(visible)
 
     def verdicts(self, score, heatmaps, threshold, images=None):
         images = self.images if images is None else images
-        repairs = repair_test(score, images, self.counterparts(images), self.masks, {"explainer": heatmaps}, threshold,
-                              show_progress=False)
+        repairs = repair_test(
+            score,
+            images,
+            self.counterparts(images),
+            self.masks,
+            {"explainer": heatmaps},
+            threshold,
+            show_progress=False,
+        )
         levels = chance_levels(heatmaps, self.masks)
-        return verdicts(self.labels, score(images) > threshold, repair_cleared=repairs.values("cleared"),
-                        repair_removed=repairs.values("removed"), control_removed=repairs.values("control_max"),
-                        explained_above_chance=levels["p_adjusted"].to_numpy())
+        return verdicts(
+            self.labels,
+            score(images) > threshold,
+            repair_cleared=repairs.values("cleared"),
+            repair_removed=repairs.values("removed"),
+            control_removed=repairs.values("control_max"),
+            explained_above_chance=levels["p_adjusted"].to_numpy(),
+        )
 
     def deserved(self, found, verdict):
         """All good images pass, and all anomalous ones get the one verdict, in at least 95 %."""
-        return (found[self.anomalous] == verdict).mean() >= 0.95 and (found[~self.anomalous] == PASSED).mean() >= 0.95
+        return (found[self.anomalous] == verdict).mean() >= 0.95 and (
+            found[~self.anomalous] == PASSED
+        ).mean() >= 0.95
 
 
 @pytest.fixture(scope="module")
@@ -350,14 +524,21 @@ def test_planted_perfect_detector(planted):
     assert planted.deserved(planted.verdicts(planted.visible_defect, planted.defects, 0.5), RIGHT)
 
 
-@pytest.mark.parametrize("change", [
-    lambda heatmaps: np.rot90(heatmaps, axes=(1, 2)),
-    lambda heatmaps: -heatmaps,
-    # Inverted about the middle of each map, so that relevance is left, on all that is not the defect.
-    lambda heatmaps: heatmaps.max(axis=(1, 2), keepdims=True) / 2 - heatmaps,
-], ids=["rotated by 90 degrees", "inverted", "inverted about the middle"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda heatmaps: np.rot90(heatmaps, axes=(1, 2)),
+        lambda heatmaps: -heatmaps,
+        # Inverted about the middle of each map, so that relevance is left, on all that is not the
+        # defect.
+        lambda heatmaps: heatmaps.max(axis=(1, 2), keepdims=True) / 2 - heatmaps,
+    ],
+    ids=["rotated by 90 degrees", "inverted", "inverted about the middle"],
+)
 def test_planted_bad_explainer_of_a_perfect_detector(planted, change):
-    assert planted.deserved(planted.verdicts(planted.visible_defect, change(planted.defects), 0.5), BADLY)
+    assert planted.deserved(
+        planted.verdicts(planted.visible_defect, change(planted.defects), 0.5), BADLY
+    )
 
 
 def test_planted_corner_tag(planted):
@@ -379,7 +560,9 @@ def test_planted_brightness(tmp_path):
         return batch.mean(axis=(1, 2, 3))
 
     threshold = metrics.gmean_threshold(brightness(planted.images), planted.labels).value
-    assert planted.deserved(planted.verdicts(brightness, smooth(planted.residuals(planted.images)), threshold), WRONG)
+    assert planted.deserved(
+        planted.verdicts(brightness, smooth(planted.residuals(planted.images)), threshold), WRONG
+    )
 
 
 def test_planted_random_detector(planted):
@@ -387,12 +570,22 @@ def test_planted_random_detector(planted):
     for salt in range(10):
 
         def chance(batch, salt=salt):
-            return np.array([np.random.default_rng([salt, zlib.crc32(np.ascontiguousarray(image))]).uniform() for image in batch])
+            return np.array(
+                [
+                    np.random.default_rng([salt, zlib.crc32(np.ascontiguousarray(image))]).uniform()
+                    for image in batch
+                ]
+            )
 
         flags = chance(planted.images) > 0.5
         found.append(planted.verdicts(chance, planted.defects, 0.5))
-        expected.append(np.where(planted.anomalous, np.where(flags, WRONG, MISSED), np.where(flags, ALARM, PASSED)))
+        expected.append(
+            np.where(
+                planted.anomalous, np.where(flags, WRONG, MISSED), np.where(flags, ALARM, PASSED)
+            )
+        )
     found, expected = np.array(found), np.array(expected)
-    # A repair that has nothing to do with the score still beats 19 draws on good surface in up to one image of 20.
+    # A repair that has nothing to do with the score still beats 19 draws on good surface in up to
+    # one image of 20.
     assert (found == expected)[expected == WRONG].mean() >= 0.95
     assert (found == expected)[expected != WRONG].all()

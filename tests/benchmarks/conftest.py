@@ -1,4 +1,5 @@
 """How benchmarks take the time."""
+
 import time
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 @pytest.fixture
 def best_time():
     """A function (function, repeats) -> seconds of the fastest of several calls, the one that others disturbed least, and the last result."""
+
     def measure(function, repeats):
         seconds = []
         for _ in range(repeats):

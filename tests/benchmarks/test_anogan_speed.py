@@ -2,6 +2,7 @@
 
 Run with ``python -m pytest tests/benchmarks/test_anogan_speed.py -s``.
 """
+
 import time
 
 import keras
@@ -11,22 +12,34 @@ import tensorflow as tf
 
 from adhelpers.data import load_category, rendered_root
 from adhelpers.detectors import AnoGAN, LatentSearch
-from adhelpers.detectors.dcgan import build_dcgan_discriminator, build_dcgan_generator
+from adhelpers.detectors.anogan.networks import build_dcgan_discriminator, build_dcgan_generator
 
 STEPS = 500
 
 
 @pytest.fixture(scope="module")
 def nuts():
-    root = rendered_root("hazelnut", image_size=128, train_count=80, test_good_count=20, defect_count=3)
-    return load_category(root, "hazelnut", image_size=(64, 64), color="rgb", illumination="none", pose="none", crop="none",
-                         validation_fraction=0.2, seed=0)
+    root = rendered_root(
+        "hazelnut", image_size=128, train_count=80, test_good_count=20, defect_count=3
+    )
+    return load_category(
+        root,
+        "hazelnut",
+        image_size=(64, 64),
+        color="rgb",
+        illumination="none",
+        pose="none",
+        crop="none",
+        validation_fraction=0.2,
+        seed=0,
+    )
 
 
 @pytest.fixture(scope="module")
 def anogan(nuts):
-    return AnoGAN(width=0.25, epochs=20, encoder_epochs=20, learning_rate=8e-4, discriminator_rate=8e-4).fit(
-        nuts.train.images, nuts.validation.images, show_progress=False)
+    return AnoGAN(
+        width=0.25, epochs=20, encoder_epochs=20, learning_rate=8e-4, discriminator_rate=8e-4
+    ).fit(nuts.train.images, nuts.validation.images, show_progress=False)
 
 
 class Noise(keras.layers.Layer):
@@ -34,7 +47,9 @@ class Noise(keras.layers.Layer):
 
     def __init__(self, start):
         super().__init__()
-        self.noise = self.add_weight(shape=start.shape, initializer=lambda shape, dtype=None: tf.constant(start))
+        self.noise = self.add_weight(
+            shape=start.shape, initializer=lambda shape, dtype=None: tf.constant(start)
+        )
 
     def call(self, inputs):
         return 0 * inputs + self.noise
@@ -42,14 +57,23 @@ class Noise(keras.layers.Layer):
 
 def searched_with_fit(search, image, start, steps):
     """The usual way: a model whose only weight is the noise, compiled anew for each image, one fit a step."""
-    generator, features = search.generator, keras.Model(search.discriminator.input, search.discriminator.output[1])
+    generator, features = (
+        search.generator,
+        keras.Model(search.discriminator.input, search.discriminator.output[1]),
+    )
     generator.trainable = features.trainable = False
     inputs = keras.Input((len(start),))
     made = generator(Noise(start[None])(inputs), training=False)
     model = keras.Model(inputs, (made, features(made, training=False)))
-    model.compile(keras.optimizers.Adam(search.learning_rate), loss=[lambda wanted, found: tf.reduce_sum(tf.abs(wanted - found))] * 2,
-                  loss_weights=[1 - search.feature_weight, search.feature_weight])
-    wanted, ones = (image[None], np.asarray(search.features(image[None]))), np.ones((1, len(start)), "float32")
+    model.compile(
+        keras.optimizers.Adam(search.learning_rate),
+        loss=[lambda wanted, found: tf.reduce_sum(tf.abs(wanted - found))] * 2,
+        loss_weights=[1 - search.feature_weight, search.feature_weight],
+    )
+    wanted, ones = (
+        (image[None], np.asarray(search.features(image[None]))),
+        np.ones((1, len(start)), "float32"),
+    )
     for _ in range(steps):
         history = model.fit(ones, wanted, epochs=1, batch_size=1, verbose=0)
     return history.history["loss"][0]
@@ -57,7 +81,13 @@ def searched_with_fit(search, image, start, steps):
 
 def test_batched_search_against_a_fit_loop_for_each_image(anogan, nuts):
     images = 2 * np.concatenate([nuts.test.images, nuts.validation.images])[:48] - 1
-    search = LatentSearch(anogan._generator, anogan.networks["discriminator"], learning_rate=0.05, schedule="constant", tolerance=0)
+    search = LatentSearch(
+        anogan._generator,
+        anogan.networks["discriminator"],
+        learning_rate=0.05,
+        schedule="constant",
+        tolerance=0,
+    )
     starts = np.tile(anogan._noise(1, 0), (len(images), 1, 1))
     search.find(images[:1], starts[:1], 1)
     started = time.perf_counter()
@@ -71,15 +101,23 @@ def test_batched_search_against_a_fit_loop_for_each_image(anogan, nuts):
         theirs.append(searched_with_fit(search, image, starts[0, 0], STEPS))
         seconds.append(time.perf_counter() - started)
     ratio = min(seconds) / ours
-    print(f"\n{STEPS} steps: a fit loop {min(seconds):.1f} s an image, the batched search {ours:.2f} s, {ratio:.0f} times faster; final losses "
-          f"{np.round(theirs, 1)} and {np.round(losses[:2], 1)}")
+    print(
+        f"\n{STEPS} steps: a fit loop {min(seconds):.1f} s an image, the batched search {ours:.2f} s, {ratio:.0f} times faster; final losses "
+        f"{np.round(theirs, 1)} and {np.round(losses[:2], 1)}"
+    )
     assert ratio >= 15
     assert (losses[:2] <= np.array(theirs) * 1.001).all()
 
 
 def test_the_encoders_start_against_a_random_one(anogan, nuts):
     images = 2 * np.concatenate([nuts.test.images, nuts.validation.images])[:48] - 1
-    search = LatentSearch(anogan._generator, anogan.networks["discriminator"], learning_rate=0.05, schedule="constant", tolerance=0)
+    search = LatentSearch(
+        anogan._generator,
+        anogan.networks["discriminator"],
+        learning_rate=0.05,
+        schedule="constant",
+        tolerance=0,
+    )
     starts = np.tile(anogan._noise(1, 0), (len(images), 1, 1))
     search.find(images[:1], starts[:1], 1)
     started = time.perf_counter()
@@ -87,17 +125,28 @@ def test_the_encoders_start_against_a_random_one(anogan, nuts):
     long = time.perf_counter() - started
     wanted = np.median(search.total(found.residual, found.feature))
     # Fewer steps need longer ones: 0.8 here, 0.5 for the default of 500.
-    falling = LatentSearch(anogan._generator, anogan.networks["discriminator"], learning_rate=0.8, tolerance=0)
+    falling = LatentSearch(
+        anogan._generator, anogan.networks["discriminator"], learning_rate=0.8, tolerance=0
+    )
     falling.find(images[:1], starts[:1], 1)
     random = falling.find(images, starts, 90)
-    print(f"\nrandom start, 90 steps at a falling rate: median loss {np.median(search.total(random.residual, random.feature)):.1f}", end="")
+    print(
+        f"\nrandom start, 90 steps at a falling rate: median loss {np.median(search.total(random.residual, random.feature)):.1f}",
+        end="",
+    )
     for steps in (0, 10, 25, 50, 75, 90):
         started = time.perf_counter()
         begin = anogan._in_blocks("encode", images)[:, None]
         refined = falling.find(images, begin, steps)
-        short, reached = time.perf_counter() - started, np.median(search.total(refined.residual, refined.feature))
-        print(f"\nencoder and {steps} steps: median loss {reached:.1f} in {short:.2f} s; random start and {STEPS}: {wanted:.1f} in "
-              f"{long:.2f} s, {short / long:.2f} of the time", end="")
+        short, reached = (
+            time.perf_counter() - started,
+            np.median(search.total(refined.residual, refined.feature)),
+        )
+        print(
+            f"\nencoder and {steps} steps: median loss {reached:.1f} in {short:.2f} s; random start and {STEPS}: {wanted:.1f} in "
+            f"{long:.2f} s, {short / long:.2f} of the time",
+            end="",
+        )
         if reached <= wanted:
             break
     print()
@@ -112,7 +161,9 @@ def test_bfloat16_against_float32(anogan, nuts):
         discriminator = build_dcgan_discriminator((64, 64, 3), width=0.25, policy=policy)
         generator.set_weights(anogan._generator.get_weights())
         discriminator.set_weights(anogan.networks["discriminator"].get_weights())
-        search = LatentSearch(generator, discriminator, learning_rate=0.05, schedule="constant", tolerance=0)
+        search = LatentSearch(
+            generator, discriminator, learning_rate=0.05, schedule="constant", tolerance=0
+        )
         search.find(images[:1], starts[:1], 1)
         started = time.perf_counter()
         found = search.find(images, starts, 200)
@@ -121,5 +172,7 @@ def test_bfloat16_against_float32(anogan, nuts):
         exact = LatentSearch(anogan._generator, anogan.networks["discriminator"])
         losses[policy] = exact.total(*exact.evaluate(images, found.noise))
     change = np.median(losses["mixed_bfloat16"]) / np.median(losses["float32"]) - 1
-    print(f"\nbfloat16: {seconds['float32'] / seconds['mixed_bfloat16']:.2f} times as fast as float32, median loss {100 * change:+.2f} %")
+    print(
+        f"\nbfloat16: {seconds['float32'] / seconds['mixed_bfloat16']:.2f} times as fast as float32, median loss {100 * change:+.2f} %"
+    )
     assert change < 0.01

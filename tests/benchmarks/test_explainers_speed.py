@@ -2,6 +2,7 @@
 
 Run with ``python -m pytest tests/benchmarks/test_explainers_speed.py -s``.
 """
+
 import contextlib
 import io
 import time
@@ -23,11 +24,22 @@ class TimedScore:
         import tensorflow as tf
 
         keras.utils.set_random_seed(0)
-        self.network = keras.Sequential([
-            keras.Input((size, size, 3)),
-            *(keras.layers.Conv2D(width, 3, strides=2, padding="same", activation="relu") for width in (16, 32)),
-            *(keras.layers.Conv2DTranspose(width, 3, strides=2, padding="same", activation="relu") for width in (32, 16)),
-            keras.layers.Conv2D(3, 3, padding="same", activation="sigmoid")])
+        self.network = keras.Sequential(
+            [
+                keras.Input((size, size, 3)),
+                *(
+                    keras.layers.Conv2D(width, 3, strides=2, padding="same", activation="relu")
+                    for width in (16, 32)
+                ),
+                *(
+                    keras.layers.Conv2DTranspose(
+                        width, 3, strides=2, padding="same", activation="relu"
+                    )
+                    for width in (32, 16)
+                ),
+                keras.layers.Conv2D(3, 3, padding="same", activation="sigmoid"),
+            ]
+        )
         reduce = {"sum": tf.reduce_sum, "max": tf.reduce_max}[reduction]
 
         @tf.function(input_signature=[tf.TensorSpec((None, size, size, 3), tf.float32)])
@@ -48,9 +60,11 @@ def picture(size):
     """A shaded object with a bright scratch, and what it would look like without."""
     rows, columns = np.mgrid[:size, :size] / size
     disc = (rows - 0.5) ** 2 + (columns - 0.5) ** 2 < 0.16
-    normal = np.where(disc, 0.6 + 0.3 * np.sin(9 * rows) * np.cos(7 * columns), 0.2)[..., None] * np.array([1.0, 0.8, 0.6])
+    normal = np.where(disc, 0.6 + 0.3 * np.sin(9 * rows) * np.cos(7 * columns), 0.2)[
+        ..., None
+    ] * np.array([1.0, 0.8, 0.6])
     image = normal + 0.05 * np.random.default_rng(0).standard_normal(normal.shape)
-    image[int(0.4 * size):int(0.45 * size), int(0.3 * size):int(0.6 * size)] = 1
+    image[int(0.4 * size) : int(0.45 * size), int(0.3 * size) : int(0.6 * size)] = 1
     return np.clip(image, 0, 1).astype(np.float32), np.full_like(image, 0.5, dtype=np.float32)
 
 
@@ -66,9 +80,19 @@ class SamePerturbations(np.random.RandomState):
 def with_lime_image(score, image, segments, samples, random_state, batch_size):
     """Weights by lime_image, which hides with a colour: the grey that the counterpart is filled with."""
     with contextlib.redirect_stderr(io.StringIO()):
-        explanation = LimeImageExplainer(feature_selection="none", random_state=random_state).explain_instance(
-            image, lambda images: score(images)[:, None], labels=(0,), top_labels=None, hide_color=0.5, num_samples=samples,
-            batch_size=batch_size, segmentation_fn=lambda _: segments, random_seed=0)
+        explanation = LimeImageExplainer(
+            feature_selection="none", random_state=random_state
+        ).explain_instance(
+            image,
+            lambda images: score(images)[:, None],
+            labels=(0,),
+            top_labels=None,
+            hide_color=0.5,
+            num_samples=samples,
+            batch_size=batch_size,
+            segmentation_fn=lambda _: segments,
+            random_seed=0,
+        )
     weights = dict(explanation.local_exp[0])
     return np.array([weights[segment] for segment in range(len(weights))])
 
@@ -89,12 +113,20 @@ def test_lime_against_lime_image_at_equal_perturbations(size):
     image, counterpart = picture(size)
     segments = segment_superpixels(image, counterpart, "blend")
     present = _perturbations(1000, int(segments.max()) + 1, "orthogonal", 0)
-    ours, our_seconds = timed(lambda: explain_with_lime(score, image, counterpart, segments=segments, num_samples=1000))
+    ours, our_seconds = timed(
+        lambda: explain_with_lime(score, image, counterpart, segments=segments, num_samples=1000)
+    )
     line = f"\n{size}x{size}, 1000 equal perturbations: ours {our_seconds:.2f} s"
     for batch_size in (10, 16):  # lime_image's default and ours
-        theirs, seconds = timed(lambda: with_lime_image(score, image, segments, 1000, SamePerturbations(present), batch_size))
+        theirs, seconds = timed(
+            lambda: with_lime_image(
+                score, image, segments, 1000, SamePerturbations(present), batch_size
+            )
+        )
         line += f"; lime_image, batches of {batch_size}, {seconds:.2f} s: {seconds / our_seconds:.1f} times as long"
-        np.testing.assert_allclose(ours.details["weights"], theirs, rtol=0, atol=1e-6 * np.abs(theirs).max() + 1e-4)
+        np.testing.assert_allclose(
+            ours.details["weights"], theirs, rtol=0, atol=1e-6 * np.abs(theirs).max() + 1e-4
+        )
     print(line)
 
     def free(images):
@@ -106,8 +138,10 @@ def test_lime_against_lime_image_at_equal_perturbations(size):
     started = time.process_time()
     with_lime_image(free, image, segments, 1000, SamePerturbations(present), 10)
     seconds = time.process_time() - started
-    print(f"all but the score (CPU time): ours {our_seconds:.2f} s, lime_image {seconds:.2f} s: {seconds / our_seconds:.1f} "
-          "times as long")
+    print(
+        f"all but the score (CPU time): ours {our_seconds:.2f} s, lime_image {seconds:.2f} s: {seconds / our_seconds:.1f} "
+        "times as long"
+    )
     assert our_seconds < seconds
 
 
@@ -115,10 +149,14 @@ def test_lime_against_lime_image_at_equal_ranking():
     score = TimedScore(64, "sum")
     image, counterpart = picture(64)
     segments = segment_superpixels(image, counterpart, "blend")
-    reference = explain_with_lime(score, image, counterpart, segments=segments, num_samples=5000, design="random", seed=99)
+    reference = explain_with_lime(
+        score, image, counterpart, segments=segments, num_samples=5000, design="random", seed=99
+    )
 
     def ours(samples, seed):
-        return explain_with_lime(score, image, counterpart, segments=segments, num_samples=samples, seed=seed).details["weights"]
+        return explain_with_lime(
+            score, image, counterpart, segments=segments, num_samples=samples, seed=seed
+        ).details["weights"]
 
     def theirs(samples, seed):
         return with_lime_image(score, image, segments, samples, seed, 10)
@@ -126,15 +164,25 @@ def test_lime_against_lime_image_at_equal_ranking():
     needed = {}
     for name, explain in (("ours", ours), ("lime_image", theirs)):
         for samples in (129, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097):
-            rank = np.mean([spearmanr(explain(samples, seed), reference.details["weights"]).statistic for seed in (0, 1)])
+            rank = np.mean(
+                [
+                    spearmanr(explain(samples, seed), reference.details["weights"]).statistic
+                    for seed in (0, 1)
+                ]
+            )
             if rank >= 0.98:
                 break
         needed[name] = (samples, rank, timed(lambda: explain(samples, 0), 2)[1])
-    (our_samples, our_rank, our_seconds), (their_samples, their_rank, their_seconds) = needed["ours"], needed["lime_image"]
-    print("\n64x64, Spearman of at least 0.98 with 5000 samples: "
-          f"ours {our_samples} samples ({our_rank:.3f}, {our_seconds:.2f} s), "
-          f"lime_image {their_samples} ({their_rank:.3f}, {their_seconds:.2f} s): {their_samples / our_samples:.1f} times the "
-          f"samples, {their_seconds / our_seconds:.1f} times the time")
+    (our_samples, our_rank, our_seconds), (their_samples, their_rank, their_seconds) = (
+        needed["ours"],
+        needed["lime_image"],
+    )
+    print(
+        "\n64x64, Spearman of at least 0.98 with 5000 samples: "
+        f"ours {our_samples} samples ({our_rank:.3f}, {our_seconds:.2f} s), "
+        f"lime_image {their_samples} ({their_rank:.3f}, {their_seconds:.2f} s): {their_samples / our_samples:.1f} times the "
+        f"samples, {their_seconds / our_seconds:.1f} times the time"
+    )
     assert our_rank >= 0.98 and our_samples < their_samples and our_seconds < their_seconds
 
 
@@ -142,11 +190,15 @@ def test_lime_against_lime_image_at_equal_ranking():
 def test_share_of_the_forward_pass(size):
     score = TimedScore(size, "max")
     image, counterpart = picture(size)
-    explainers = {"LIME": lambda: explain_with_lime(score, image, counterpart, num_samples=1000),
-                  "SHAP": lambda: explain_with_shap(score, image, counterpart, max_evaluations=1000)}
+    explainers = {
+        "LIME": lambda: explain_with_lime(score, image, counterpart, num_samples=1000),
+        "SHAP": lambda: explain_with_shap(score, image, counterpart, max_evaluations=1000),
+    }
     for name, explain in explainers.items():
         explain()  # compilation is paid once a process
         score.seconds = 0.0
         _, total = timed(explain, 1)
-        print(f"\n{size}x{size}x3, {name}, 1000 samples: {total:.2f} s, of which the forward pass {score.seconds / total:.0%}")
+        print(
+            f"\n{size}x{size}x3, {name}, 1000 samples: {total:.2f} s, of which the forward pass {score.seconds / total:.0%}"
+        )
         assert score.seconds < total

@@ -2,12 +2,13 @@
 
 Run with ``python -m pytest tests/benchmarks/test_gradcam_speed.py -s``.
 """
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from adhelpers.classifier import build_classifier
+from adhelpers.detectors.classifier import build_classifier
 from adhelpers.explainers import class_maps
 
 
@@ -36,10 +37,14 @@ def test_a_thousand_images_at_once_and_one_by_one(best_time, filters):
     class_maps(network, images[:1])  # compilation is paid once a process
 
     together, maps = best_time(lambda: class_maps(network, images), 2)
-    alone, single = best_time(lambda: np.concatenate([class_maps(network, image[None]) for image in images]), 1)
+    alone, single = best_time(
+        lambda: np.concatenate([class_maps(network, image[None]) for image in images]), 1
+    )
     usual, slow = best_time(lambda: usual_gradcam(network, middle, images), 1)
-    print(f"\nfilters {filters}, 1000 images at 64x64: batched {together:.2f} s; one by one compiled {alone:.2f} s, {alone / together:.1f} times "
-          f"as long; one by one as usually written {usual:.2f} s, {usual / together:.1f} times")
+    print(
+        f"\nfilters {filters}, 1000 images at 64x64: batched {together:.2f} s; one by one compiled {alone:.2f} s, {alone / together:.1f} times "
+        f"as long; one by one as usually written {usual:.2f} s, {usual / together:.1f} times"
+    )
     np.testing.assert_allclose(maps, single, atol=1e-4)
     np.testing.assert_allclose(maps, slow, atol=1e-3)
     assert usual > 5 * together and alone > together

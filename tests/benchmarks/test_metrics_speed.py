@@ -1,4 +1,5 @@
 """Ratios of the plain way to ours, timed in the same run, results held equal: ``python -m pytest tests/benchmarks -s``."""
+
 import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
@@ -35,8 +36,10 @@ def test_gmean_search(best_time, count, decimals):
     scores = np.round(random.normal(size=count) + labels, decimals)
     plain, expected = best_time(lambda: gmean_by_trying_all(scores, labels), 2)
     ours, threshold = best_time(lambda: gmean_threshold(scores, labels), 200)
-    print(f"\nG-mean search, {count} scores, {len(set(scores))} distinct: {plain * 1e3:.1f} ms -> {ours * 1e3:.3f} ms, "
-          f"{plain / ours:.0f} times faster")
+    print(
+        f"\nG-mean search, {count} scores, {len(set(scores))} distinct: {plain * 1e3:.1f} ms -> {ours * 1e3:.3f} ms, "
+        f"{plain / ours:.0f} times faster"
+    )
     assert (threshold.flag(scores) == (scores > expected)).all()
     assert plain / ours >= 1000
 
@@ -58,13 +61,17 @@ def test_jaccard_curve(best_time, side, segments):
         heatmap = np.round(random.normal(size=(side, side)), 3).astype(np.float32)
     else:
         weights = random.normal(size=segments).astype(np.float32)
-        heatmap = np.kron(weights.reshape(10, 10), np.ones((side // 10 + 1, side // 10 + 1), np.float32))[:side, :side]
+        heatmap = np.kron(
+            weights.reshape(10, 10), np.ones((side // 10 + 1, side // 10 + 1), np.float32)
+        )[:side, :side]
     mask = np.zeros((side, side), dtype=bool)
-    mask[side // 4:side // 3, side // 4:side // 2] = True
+    mask[side // 4 : side // 3, side // 4 : side // 2] = True
     plain, (thresholds, jaccards) = best_time(lambda: curve_by_trying_all(heatmap, mask), 3)
     ours, curve = best_time(lambda: jaccard_curve(heatmap, mask), 100)
-    print(f"\nJaccard curve, {side}x{side}, {len(thresholds)} distinct values: {plain * 1e3:.1f} ms -> {ours * 1e3:.3f} ms, "
-          f"{plain / ours:.0f} times faster")
+    print(
+        f"\nJaccard curve, {side}x{side}, {len(thresholds)} distinct values: {plain * 1e3:.1f} ms -> {ours * 1e3:.3f} ms, "
+        f"{plain / ours:.0f} times faster"
+    )
     assert curve.thresholds.tolist() == thresholds.tolist()
     assert curve.jaccards.tolist() == jaccards
     assert plain / ours >= 15
@@ -85,8 +92,8 @@ def heatmap_mask_and_object(side):
     random = np.random.default_rng(0)
     heatmap = random.normal(size=(side, side)).astype(np.float32)
     mask, region = np.zeros((2, side, side), dtype=bool)
-    mask[side // 4:side // 3, side // 4:side // 3] = True
-    region[side // 8:-side // 8, side // 5:-side // 5] = True
+    mask[side // 4 : side // 3, side // 4 : side // 3] = True
+    region[side // 8 : -side // 8, side // 5 : -side // 5] = True
     return heatmap, mask, region
 
 
@@ -99,11 +106,15 @@ def test_shift_distribution(best_time, side, on_object):
     ours, masses = best_time(lambda: shift_distribution(heatmap, mask, region), 50)
     difference = np.nanmax(abs(masses - expected))
     shifts = "shifts on the object" if on_object else "all shifts"
-    print(f"\nMass at {shifts}, {side}x{side}: {plain * 1e3:.0f} ms -> {ours * 1e3:.3f} ms, {plain / ours:.0f} times faster; "
-          f"largest difference {difference:.0e}")
+    print(
+        f"\nMass at {shifts}, {side}x{side}: {plain * 1e3:.0f} ms -> {ours * 1e3:.3f} ms, {plain / ours:.0f} times faster; "
+        f"largest difference {difference:.0e}"
+    )
     assert (np.isnan(masses) == np.isnan(expected)).all()
     assert difference < 1e-9
-    assert chance_level(heatmap, mask, region).p_value == np.mean(expected[~np.isnan(expected)] >= expected[0, 0] - 1e-12)
+    assert chance_level(heatmap, mask, region).p_value == np.mean(
+        expected[~np.isnan(expected)] >= expected[0, 0] - 1e-12
+    )
     assert plain / ours >= 100
 
 
@@ -112,12 +123,27 @@ def test_localisation_of_a_test_set(best_time):
     heatmaps = np.round(random.normal(size=(160, 128, 128)), 2).astype(np.float32)
     masks = np.zeros(heatmaps.shape, dtype=bool)
     masks[:, 40:60, 50:70] = True
-    functions = [pointing_game, relevance_mass_accuracy, relevance_rank_accuracy, top_k_intersection, heatmap_auroc]
+    functions = [
+        pointing_game,
+        relevance_mass_accuracy,
+        relevance_rank_accuracy,
+        top_k_intersection,
+        heatmap_auroc,
+    ]
     singles, expected = best_time(
-        lambda: [[optimal_jaccard(heatmap, mask).value, *(function(heatmap, mask) for function in functions)]
-                 for heatmap, mask in zip(heatmaps, masks, strict=True)], 2)
+        lambda: [
+            [
+                optimal_jaccard(heatmap, mask).value,
+                *(function(heatmap, mask) for function in functions),
+            ]
+            for heatmap, mask in zip(heatmaps, masks, strict=True)
+        ],
+        2,
+    )
     ours, table = best_time(lambda: localization_table(heatmaps, masks), 2)
     chance, _ = best_time(lambda: chance_levels(heatmaps, masks), 2)
-    print(f"\n160 heatmaps of 128x128: single images {singles:.2f} s, table {ours:.2f} s, chance levels {chance:.2f} s")
+    print(
+        f"\n160 heatmaps of 128x128: single images {singles:.2f} s, table {ours:.2f} s, chance levels {chance:.2f} s"
+    )
     np.testing.assert_allclose(table.to_numpy(), expected, rtol=1e-12)
     assert ours < 5 and chance < 5

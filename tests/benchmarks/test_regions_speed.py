@@ -1,4 +1,5 @@
 """The component curve against labelling: ratios in one run, results held equal: ``python -m pytest tests/benchmarks -s``."""
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -34,7 +35,9 @@ def test_one_curve_against_a_labelling_pass_for_each_of_256_levels(best_time, ki
     ours, (changes, areas) = best_time(lambda: component_curve(heatmap), 60)
     position = np.searchsorted(-changes.astype(float), -levels.astype(float), side="right") - 1
     np.testing.assert_array_equal(np.where(position < 0, 0, areas[position]), expected)
-    print(f"\n{kind}, {labelling.__name__}: {plain * 1e3:.1f} ms -> {ours * 1e3:.2f} ms, {plain / ours:.0f} times faster")
+    print(
+        f"\n{kind}, {labelling.__name__}: {plain * 1e3:.1f} ms -> {ours * 1e3:.2f} ms, {plain / ours:.0f} times faster"
+    )
     assert plain / ours >= (50 if kind == "8 bit" else 30)
 
 
@@ -44,11 +47,21 @@ def test_all_areas_against_relabelling_for_each_area_and_level(best_time):
     ours, found = best_time(lambda: area_levels(heatmap[None], areas)[0], 60)
 
     def largest(level):
-        return max((region.area for region in regionprops(label(heatmap >= level, connectivity=2))), default=0)
+        return max(
+            (region.area for region in regionprops(label(heatmap >= level, connectivity=2))),
+            default=0,
+        )
 
     # For each area, all levels would be labelled again: two areas are timed and stand for all.
-    plain, expected = best_time(lambda: [max(level for level in levels if largest(level) >= area) for area in areas[[0, 100]]], 1)
+    plain, expected = best_time(
+        lambda: [
+            max(level for level in levels if largest(level) >= area) for area in areas[[0, 100]]
+        ],
+        1,
+    )
     assert found[[0, 100]].tolist() == expected
     ratio = plain / 2 * len(areas) / ours
-    print(f"\n{len(areas)} areas x 256 levels: {plain / 2 * len(areas):.0f} s -> {ours * 1e3:.2f} ms, {ratio:,.0f} times faster")
+    print(
+        f"\n{len(areas)} areas x 256 levels: {plain / 2 * len(areas):.0f} s -> {ours * 1e3:.2f} ms, {ratio:,.0f} times faster"
+    )
     assert ratio >= 1000

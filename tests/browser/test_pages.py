@@ -1,4 +1,5 @@
 """The gallery and the index as a person uses them, in a real browser."""
+
 import json
 
 import numpy as np
@@ -14,26 +15,53 @@ HOSTILE = "test/crack/<img src=x onerror=document.title='broken'>.png"
 def gallery(tmp_path_factory):
     picture = figure_png(image_grid(np.zeros((2, 16, 16))))
     kinds = ["good", "crack", "hole"]
-    cards = [Card(HOSTILE if index == 4 else f"test/{kinds[index % 3]}/{index}.png", kinds[index % 3], index, (7 * index) % 12 / 12,
-                  "flagged" if index % 2 else "passed", (index % 3 > 0) == bool(index % 2),
-                  {"SHAP": index / 20 if index % 3 else None}, picture,
-                  verdict=("right reason" if index % 2 else "missed") if index % 3 else ("false alarm" if index % 2 else "passed"))
-             for index in range(12)]
+    cards = [
+        Card(
+            HOSTILE if index == 4 else f"test/{kinds[index % 3]}/{index}.png",
+            kinds[index % 3],
+            index,
+            (7 * index) % 12 / 12,
+            "flagged" if index % 2 else "passed",
+            (index % 3 > 0) == bool(index % 2),
+            {"SHAP": index / 20 if index % 3 else None},
+            picture,
+            verdict=("right reason" if index % 2 else "missed")
+            if index % 3
+            else ("false alarm" if index % 2 else "passed"),
+        )
+        for index in range(12)
+    ]
     path = tmp_path_factory.mktemp("pages") / "gallery.html"
-    return write_gallery(path, title="Nuts", settings={"seed": 0}, tables={"Counts": pd.DataFrame({"type": kinds, "images": 4})}, cards=cards)
+    return write_gallery(
+        path,
+        title="Nuts",
+        settings={"seed": 0},
+        tables={"Counts": pd.DataFrame({"type": kinds, "images": 4})},
+        cards=cards,
+    )
 
 
 def shown(page, key):
-    return page.eval_on_selector_all(".card:not([hidden])", f"cards => cards.map(card => card.dataset.{key})")
+    return page.eval_on_selector_all(
+        ".card:not([hidden])", f"cards => cards.map(card => card.dataset.{key})"
+    )
 
 
 def test_filters_by_type_decision_outcome_and_verdict(open_page, gallery):
     open_file, trouble = open_page
     page = open_file(gallery)
     assert page.locator("#count").inner_text() == "12 of 12 images"
-    for key, value, count in (("type", "crack", 4), ("decision", "flagged", 6), ("verdict", "right reason", 4), ("outcome", "missed", 4)):
+    for key, value, count in (
+        ("type", "crack", 4),
+        ("decision", "flagged", 6),
+        ("verdict", "right reason", 4),
+        ("outcome", "missed", 4),
+    ):
         page.select_option(f"[data-filter={key}]", value)
-        assert shown(page, key) == [value] * count and page.locator("#count").inner_text() == f"{count} of 12 images"
+        assert (
+            shown(page, key) == [value] * count
+            and page.locator("#count").inner_text() == f"{count} of 12 images"
+        )
         page.select_option(f"[data-filter={key}]", "")
     page.select_option("[data-filter=type]", "good")
     page.select_option("[data-filter=verdict]", "right reason")
@@ -49,7 +77,9 @@ def test_sorts_by_score_and_jaccard_with_what_has_none_last(open_page, gallery):
     assert scores == sorted(scores, reverse=True) and len(set(scores)) == 12
     page.select_option("#sort", "jaccard0 up")
     values = shown(page, "jaccard0")
-    assert values[8:] == [None] * 4 and [float(value) for value in values[:8]] == sorted(float(value) for value in values[:8])
+    assert values[8:] == [None] * 4 and [float(value) for value in values[:8]] == sorted(
+        float(value) for value in values[:8]
+    )
     assert trouble == []
 
 
@@ -57,7 +87,10 @@ def test_a_picture_is_enlarged_and_leafed_through_by_mouse_and_keyboard(open_pag
     open_file, trouble = open_page
     page = open_file(gallery)
     page.locator(".enlarge").nth(1).click()
-    assert page.locator("#viewer").is_visible() and page.locator("#viewer-position").inner_text() == "2 of 12"
+    assert (
+        page.locator("#viewer").is_visible()
+        and page.locator("#viewer-position").inner_text() == "2 of 12"
+    )
     page.keyboard.press("ArrowRight")
     assert page.locator("#viewer-position").inner_text() == "3 of 12"
     for _ in range(3):
@@ -83,7 +116,13 @@ def test_a_hostile_file_name_stays_text(open_page, gallery):
 @pytest.mark.parametrize("scheme", ("light", "dark"))
 def test_a_phone_shows_all_of_it_without_scrolling_sideways(open_page, gallery, scheme):
     open_file, trouble = open_page
-    page = open_file(gallery, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True, color_scheme=scheme)
+    page = open_file(
+        gallery,
+        viewport={"width": 390, "height": 844},
+        is_mobile=True,
+        has_touch=True,
+        color_scheme=scheme,
+    )
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     brightness = sum(int(part) for part in ground[4:-1].split(",")[:3]) / 3
@@ -92,10 +131,20 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(open_page, gallery, 
 
 def test_the_index_warns_of_a_shortcut_and_keeps_hostile_folders_text(open_page, tmp_path):
     summary = dict.fromkeys(SUMMARY_KEYS) | {
-        "notebook": "01_screw", "detector": "VAE-GAN", "image_auroc": {"value": 0.99, "low": 0.98, "high": 1.0},
-        "confusion": {"tp": 9, "fn": 1, "tn": 10, "fp": 0}, "shortcut": {"name": "mean_brightness", "auroc": 0.0, "separability": 1.0,
-                                                                         "significant": True},
-        "verdicts": {"right reason": 4, "wrong reason": 5}, "trust_adjusted_recall": 0.4, "seconds": {"training": 3.0}}
+        "notebook": "01_screw",
+        "detector": "VAE-GAN",
+        "image_auroc": {"value": 0.99, "low": 0.98, "high": 1.0},
+        "confusion": {"tp": 9, "fn": 1, "tn": 10, "fp": 0},
+        "shortcut": {
+            "name": "mean_brightness",
+            "auroc": 0.0,
+            "separability": 1.0,
+            "significant": True,
+        },
+        "verdicts": {"right reason": 4, "wrong reason": 5},
+        "trust_adjusted_recall": 0.4,
+        "seconds": {"training": 3.0},
+    }
     folder = tmp_path / "01_screw" / "<b onclick=x>screw"
     folder.mkdir(parents=True)
     (folder / "summary.json").write_text(json.dumps(summary))

@@ -1,4 +1,5 @@
 """Class folders: what is read, in which order, with which masks, and what is refused."""
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,11 +22,17 @@ def folder(tmp_path):
 
 def test_images_in_the_order_of_their_folders(folder):
     found = load_class_images(folder, "train")
-    assert found.class_names == ("cut", "good") and found.labels.tolist() == [0, 1, 1] and found.types.tolist() == ["cut", "good", "good"]
+    assert (
+        found.class_names == ("cut", "good")
+        and found.labels.tolist() == [0, 1, 1]
+        and found.types.tolist() == ["cut", "good", "good"]
+    )
     assert found.names.tolist() == ["train/cut/0.png", "train/good/0.png", "train/good/1.png"]
     np.testing.assert_allclose(found.images[:, 0, 0, 0], [0.2, 0.4, 0.6], atol=1e-6)
     assert found.images.shape == (3, 4, 6, 3) and found.defects is None and found.tags is None
-    assert load_class_images(folder, "train", color="grayscale", image_size=(8, 10)).images.shape == (3, 8, 10, 1)
+    assert load_class_images(
+        folder, "train", color="grayscale", image_size=(8, 10)
+    ).images.shape == (3, 8, 10, 1)
 
 
 def test_a_list_of_classes_gives_their_order(folder):
@@ -48,7 +55,12 @@ def test_masks_belong_to_their_files_and_missing_ones_are_empty(folder):
     (folder / "ground_truth" / "train" / "cut").mkdir(parents=True)
     mask.save(folder / "ground_truth" / "train" / "cut" / "0_defect.png")
     found = load_class_images(folder, "train")
-    assert found.defects.sum() == 1 and found.defects[0, 1, 2] and found.tags.shape == (3, 4, 6) and not found.tags.any()
+    assert (
+        found.defects.sum() == 1
+        and found.defects[0, 1, 2]
+        and found.tags.shape == (3, 4, 6)
+        and not found.tags.any()
+    )
     assert load_class_images(folder, "train", image_size=(8, 12)).defects[0].sum() == 4
     Image.new("L", (5, 5), 0).save(folder / "ground_truth" / "train" / "cut" / "0_tag.png")
     with pytest.raises(CategoryError, match="its mask 0_tag.png has the size"):
@@ -61,7 +73,11 @@ def test_every_bad_file_is_named(folder):
     save(folder / "train" / "good" / "wide.png", size=(9, 4))
     with pytest.raises(CategoryError) as caught:
         load_class_images(folder, "train")
-    assert len(caught.value.problems) == 3 and "train/cut/a.png" in str(caught.value) and "give image_size" in str(caught.value)
+    assert (
+        len(caught.value.problems) == 3
+        and "train/cut/a.png" in str(caught.value)
+        and "give image_size" in str(caught.value)
+    )
     with pytest.raises(FileNotFoundError, match="test is missing"):
         load_class_images(folder, "test")
 
@@ -77,15 +93,28 @@ def test_a_subset_keeps_everything_together():
     images = np.linspace(0, 1, 3)[:, None, None, None] * np.ones((1, 2, 2, 1))
     made = make_class_images(images, [1, 0, 1], ("a", "b"), defects=images[..., 0] > 0.4)
     part = made.subset(made.labels == 1)
-    assert part.labels.tolist() == [1, 1] and part.defects[:, 0, 0].tolist() == [False, True] and part.tags is None
+    assert (
+        part.labels.tolist() == [1, 1]
+        and part.defects[:, 0, 0].tolist() == [False, True]
+        and part.tags is None
+    )
     assert part.names.tolist() == ["b/00000", "b/00002"] and part.fingerprint != made.fingerprint
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ((np.zeros((2, 3, 3)), [0, 0], "ab"), "images must have the shape"), ((np.full((1, 3, 3, 1), 2.0), [0], "ab"), "finite values in"),
-    ((np.zeros((2, 3, 3, 1)), [0, 2], "ab"), "labels must be whole numbers from 0 to 1"), ((np.zeros((2, 3, 3, 1)), [0], "ab"), "labels"),
-    ((np.zeros((1, 3, 3, 1)), [0.0], "ab"), "labels"), ((np.zeros((1, 3, 3, 1)), [0], "ab", None, np.zeros((1, 3, 4))), "defects must have the shape"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((np.zeros((2, 3, 3)), [0, 0], "ab"), "images must have the shape"),
+        ((np.full((1, 3, 3, 1), 2.0), [0], "ab"), "finite values in"),
+        ((np.zeros((2, 3, 3, 1)), [0, 2], "ab"), "labels must be whole numbers from 0 to 1"),
+        ((np.zeros((2, 3, 3, 1)), [0], "ab"), "labels"),
+        ((np.zeros((1, 3, 3, 1)), [0.0], "ab"), "labels"),
+        (
+            (np.zeros((1, 3, 3, 1)), [0], "ab", None, np.zeros((1, 3, 4))),
+            "defects must have the shape",
+        ),
+    ],
+)
 def test_bad_arrays(arguments, message):
     with pytest.raises(ValueError, match=message):
         make_class_images(*arguments)

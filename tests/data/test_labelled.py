@@ -1,4 +1,5 @@
 """Labelled samples: IDX files, downloads, folders, CSV, and what is said where they cannot be read."""
+
 import gzip
 import struct
 
@@ -13,14 +14,23 @@ from adhelpers.data import load_labelled, read_idx
 
 def idx(values):
     values = np.asarray(values, np.uint8)
-    return bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
+    return (
+        bytes([0, 0, 8, values.ndim])
+        + struct.pack(f">{values.ndim}I", *values.shape)
+        + values.tobytes()
+    )
 
 
 def write_mnist(folder, split="t10k", count=40, seed=0, compressed=True):
     random = np.random.default_rng(seed)
     images, labels = random.integers(0, 256, (count, 6, 5)), np.arange(count) % 4
-    for name, values in ((f"{split}-images-idx3-ubyte", images), (f"{split}-labels-idx1-ubyte", labels)):
-        (folder / (name + ".gz" * compressed)).write_bytes(gzip.compress(idx(values)) if compressed else idx(values))
+    for name, values in (
+        (f"{split}-images-idx3-ubyte", images),
+        (f"{split}-labels-idx1-ubyte", labels),
+    ):
+        (folder / (name + ".gz" * compressed)).write_bytes(
+            gzip.compress(idx(values)) if compressed else idx(values)
+        )
     return images, labels
 
 
@@ -31,10 +41,17 @@ def test_idx_files_are_read_plain_and_gzipped(tmp_path):
         np.testing.assert_array_equal(read_idx(tmp_path / name), values)
 
 
-@pytest.mark.parametrize("content, message", [
-    (b"", "not an IDX file"), (b"PK\x03\x04 something", "not an IDX file"), (bytes([0, 0, 13, 1, 0, 0, 0, 1, 0, 0, 0, 0]), "not an IDX file of unsigned bytes"),
-    (idx(np.zeros(9))[:-2], "holds 7 values, but its head announces 9"), (idx(np.zeros((2, 2))) + b"x", "holds 5 values.*announces 4"),
-    (gzip.compress(idx(np.zeros(9)), mtime=0)[:20], "damaged gzip")])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", "not an IDX file"),
+        (b"PK\x03\x04 something", "not an IDX file"),
+        (bytes([0, 0, 13, 1, 0, 0, 0, 1, 0, 0, 0, 0]), "not an IDX file of unsigned bytes"),
+        (idx(np.zeros(9))[:-2], "holds 7 values, but its head announces 9"),
+        (idx(np.zeros((2, 2))) + b"x", "holds 5 values.*announces 4"),
+        (gzip.compress(idx(np.zeros(9)), mtime=0)[:20], "damaged gzip"),
+    ],
+)
 def test_damaged_idx_files_are_named(content, message, tmp_path):
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(ValueError, match=message) as caught:
@@ -61,7 +78,10 @@ def test_training_files_beside_test_files_are_the_published_division(tmp_path):
 
 
 def test_files_that_are_missing_or_do_not_belong_together_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="train-images-idx3-ubyte and train-labels-idx1-ubyte, or t10k-images"):
+    with pytest.raises(
+        FileNotFoundError,
+        match="train-images-idx3-ubyte and train-labels-idx1-ubyte, or t10k-images",
+    ):
         load_labelled("mnist", tmp_path)
     with pytest.raises(FileNotFoundError, match="no folder"):
         load_labelled("idx", tmp_path / "nowhere")
@@ -72,22 +92,34 @@ def test_files_that_are_missing_or_do_not_belong_together_are_named(tmp_path):
 
 
 def test_downloads_go_through_keras(monkeypatch):
-    train, test = (np.full((4, 3, 3), 51, np.uint8), np.array([1, 0, 1, 0])), (np.zeros((2, 3, 3), np.uint8), np.array([0, 1]))
+    train, test = (
+        (np.full((4, 3, 3), 51, np.uint8), np.array([1, 0, 1, 0])),
+        (np.zeros((2, 3, 3), np.uint8), np.array([0, 1])),
+    )
     monkeypatch.setattr(keras.datasets.fashion_mnist, "load_data", lambda: (train, test))
     found = load_labelled("fashion_mnist")
-    assert found.is_test.tolist() == [False] * 4 + [True] * 2 and found.samples[0, 0, 0, 0] == pytest.approx(0.2)
+    assert found.is_test.tolist() == [False] * 4 + [True] * 2 and found.samples[
+        0, 0, 0, 0
+    ] == pytest.approx(0.2)
 
     def offline():
         raise Exception("URL fetch failure")
 
     monkeypatch.setattr(keras.datasets.mnist, "load_data", offline)
-    with pytest.raises(OSError, match="mnist could not be downloaded .URL fetch failure.*IDX files as dataset_root.*data set digits"):
+    with pytest.raises(
+        OSError,
+        match="mnist could not be downloaded .URL fetch failure.*IDX files as dataset_root.*data set digits",
+    ):
         load_labelled("mnist")
 
 
 def test_digits_are_embedded():
     digits = load_labelled()
-    assert digits.samples.shape == (1797, 8, 8, 1) and digits.samples.min() == 0 and digits.samples.max() == 1
+    assert (
+        digits.samples.shape == (1797, 8, 8, 1)
+        and digits.samples.min() == 0
+        and digits.samples.max() == 1
+    )
     assert digits.class_table().index.tolist() == [str(one) for one in range(10)]
 
 
@@ -103,7 +135,9 @@ def test_a_folder_gives_half_of_each_defect_to_train_with(tmp_path):
     for kind, count in (("dent", 4), ("hole", 3)):
         (tmp_path / "spoon" / "ground_truth" / kind).mkdir(parents=True)
         for index in range(count):
-            Image.fromarray(mask).save(tmp_path / "spoon" / "ground_truth" / kind / f"{index}_mask.png")
+            Image.fromarray(mask).save(
+                tmp_path / "spoon" / "ground_truth" / kind / f"{index}_mask.png"
+            )
     found = load_labelled("folder", tmp_path, category="spoon", image_size=16)
     assert found.name == "spoon" and found.class_table().loc["good"].tolist() == [5, 3]
     assert found.class_table().loc[["dent", "hole"]].to_numpy().tolist() == [[2, 2], [1, 2]]
@@ -114,15 +148,30 @@ def test_a_folder_gives_half_of_each_defect_to_train_with(tmp_path):
 
 def test_a_table_gives_vectors(tmp_path):
     path = tmp_path / "flowers.csv"
-    pd.DataFrame({"width": np.arange(10), "kind": list("ab") * 5, "height": 0.5}).to_csv(path, index=False)
+    pd.DataFrame({"width": np.arange(10), "kind": list("ab") * 5, "height": 0.5}).to_csv(
+        path, index=False
+    )
     found = load_labelled("csv", path, label_column="kind")
-    assert found.name == "flowers" and found.samples.shape == (10, 2) and found.classes[:2].tolist() == ["a", "b"]
+    assert (
+        found.name == "flowers"
+        and found.samples.shape == (10, 2)
+        and found.classes[:2].tolist() == ["a", "b"]
+    )
     assert found.class_table().to_numpy().tolist() == [[3, 2], [3, 2]]
 
 
-@pytest.mark.parametrize("content, message", [
-    ("a,b\n1,2\n", "no column 'label'; its columns are a, b"), ("a,word,label\n1,x,0\n2,y,1\n", "what does not is word"), ("a,label\n1,0\n,1\n", "what does not is a"),
-    ("label\n1\n", "an empty table"), ("a,label\n1,\n2,1\n", "what does not is label"), ("", "cannot be read as CSV"), ("a,label\n1,x\n2,y\n3,y\n", "class 'x' has a single sample")])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("a,b\n1,2\n", "no column 'label'; its columns are a, b"),
+        ("a,word,label\n1,x,0\n2,y,1\n", "what does not is word"),
+        ("a,label\n1,0\n,1\n", "what does not is a"),
+        ("label\n1\n", "an empty table"),
+        ("a,label\n1,\n2,1\n", "what does not is label"),
+        ("", "cannot be read as CSV"),
+        ("a,label\n1,x\n2,y\n3,y\n", "class 'x' has a single sample"),
+    ],
+)
 def test_a_table_that_cannot_be_used_is_named(content, message, tmp_path):
     path = tmp_path / "table.csv"
     path.write_text(content)

@@ -1,4 +1,5 @@
 """Light and pose, held against drawings whose answer is known."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,15 +9,39 @@ from skimage.draw import polygon2mask
 
 from adhelpers.data.images import load_category
 from adhelpers.data.normalize import (
-    BACKGROUND_REFERENCE, background_colour, common_box, divide_background, find_object, fit_aspect, frame_matrix, object_mask,
-    resize_image, resize_mask, unwarp_map, warp_image, warp_mask, whole_frame,
+    BACKGROUND_REFERENCE,
+    background_colour,
+    common_box,
+    divide_background,
+    find_object,
+    fit_aspect,
+    frame_matrix,
+    object_mask,
+    resize_image,
+    resize_mask,
+    unwarp_map,
+    warp_image,
+    warp_mask,
+    whole_frame,
 )
 
 
 def nail(angle, centre=(100, 110), shape=(200, 220), background=0.8, grey=0.2):
     """A nail of length 120 with a head 36 wide; ``angle`` (degrees) turns its tip from down towards the left."""
     # Corners in (down, right) from the nail's middle.
-    corners = np.array([(-60, -18), (-60, 18), (-46, 18), (-46, 6), (40, 6), (60, 0), (40, -6), (-46, -6), (-46, -18)])
+    corners = np.array(
+        [
+            (-60, -18),
+            (-60, 18),
+            (-46, 18),
+            (-46, 6),
+            (40, 6),
+            (60, 0),
+            (40, -6),
+            (-46, -6),
+            (-46, -18),
+        ]
+    )
     c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     points = corners @ np.array([[c, -s], [s, c]]) + np.array(centre)
     mask = polygon2mask(shape, points)
@@ -28,7 +53,9 @@ def nail(angle, centre=(100, 110), shape=(200, 220), background=0.8, grey=0.2):
 def test_find_object_recovers_angle_middle_and_size(angle, row, column):
     image, _ = nail(angle, (row, column))
     pose = find_object(image)
-    expected = np.array([-np.sin(np.radians(angle)), np.cos(np.radians(angle))])  # (x, y) of the tip's direction
+    expected = np.array(
+        [-np.sin(np.radians(angle)), np.cos(np.radians(angle))]
+    )  # (x, y) of the tip's direction
     assert np.degrees(np.arccos(np.clip(pose.down @ expected, -1, 1))) < 1
     assert np.hypot(pose.centre[0] - column, pose.centre[1] - row) < 1.5
     assert pose.length == pytest.approx(120, abs=3) and pose.width == pytest.approx(36, abs=4)
@@ -56,7 +83,9 @@ def test_pose_of_a_large_image_is_found_on_a_small_copy_of_it():
 def test_a_shadow_and_a_highlight_do_not_move_the_object():
     image, mask = nail(0)
     # A soft shadow beyond the head and a bright stripe on the shank.
-    shadow = ndimage.gaussian_filter(np.roll(mask, (-14, 5), axis=(0, 1)).astype(np.float32), 4) * 0.25
+    shadow = (
+        ndimage.gaussian_filter(np.roll(mask, (-14, 5), axis=(0, 1)).astype(np.float32), 4) * 0.25
+    )
     image = np.where(mask, 0.2, 0.8 - shadow).astype(np.float32)[..., None]
     image[70:120, 109:112] = 0.8
     found = object_mask(image)
@@ -73,14 +102,21 @@ def test_without_turning_the_box_is_centred():
     image = np.full((60, 80, 1), 0.8, np.float32)
     image[10:30, 20:60] = 0.2
     pose = find_object(image, turn=False)
-    assert pose.centre == (39.5, 19.5) and pose.down == (0, 1) and (pose.length, pose.width) == (20, 40)
+    assert (
+        pose.centre == (39.5, 19.5)
+        and pose.down == (0, 1)
+        and (pose.length, pose.width) == (20, 40)
+    )
 
 
-@pytest.mark.parametrize("image, text", [
-    (np.full((64, 64, 1), 0.5), "almost uniform"),
-    (np.random.default_rng(0).normal(0.5, 0.1, (64, 64, 1)).clip(0, 1), "no object stands out"),
-    (np.tile(np.linspace(0, 1, 64), (64, 1))[..., None], "no object stands out"),
-])
+@pytest.mark.parametrize(
+    "image, text",
+    [
+        (np.full((64, 64, 1), 0.5), "almost uniform"),
+        (np.random.default_rng(0).normal(0.5, 0.1, (64, 64, 1)).clip(0, 1), "no object stands out"),
+        (np.tile(np.linspace(0, 1, 64), (64, 1))[..., None], "no object stands out"),
+    ],
+)
 def test_find_object_refuses_an_image_without_one(image, text):
     with pytest.raises(ValueError, match=text):
         find_object(image)
@@ -99,7 +135,9 @@ def test_common_box_ignores_an_outlier_and_fit_aspect_only_enlarges():
     pose = find_object(image)
     far = find_object(image, turn=False).__class__((0, 0), (0, 1), 1000, 900)
     height, width = common_box([pose] * 400 + [far], 0.1)
-    assert height == pytest.approx(1.2 * pose.length, rel=0.01) and width == pytest.approx(1.2 * pose.width, rel=0.01)
+    assert height == pytest.approx(1.2 * pose.length, rel=0.01) and width == pytest.approx(
+        1.2 * pose.width, rel=0.01
+    )
     assert fit_aspect((100, 30), (256, 96)) == (100, 37.5)
     assert fit_aspect((100, 60), (256, 96)) == (160, 60)
 
@@ -120,7 +158,9 @@ def test_divide_background_by_hand_and_keeps_hue():
     image = np.full((30, 30, 3), (0.6, 0.5, 0.4))
     image[10, 10] = (0.2, 0.1, 0.3)
     result = divide_background(image, grey_levels=65535)
-    assert np.allclose(result[0, 0], (0.9, 0.75, 0.6), atol=1e-4) and np.allclose(result[10, 10], (0.3, 0.15, 0.45), atol=1e-4)
+    assert np.allclose(result[0, 0], (0.9, 0.75, 0.6), atol=1e-4) and np.allclose(
+        result[10, 10], (0.3, 0.15, 0.45), atol=1e-4
+    )
 
 
 def test_divide_background_refuses_a_dark_background():
@@ -142,7 +182,10 @@ def test_outside_of_the_file_takes_the_background_colour():
     image = np.full((20, 20, 3), (0.9, 0.8, 0.7), np.float32)
     image[8:12, 8:12] = 0
     result = warp_image(image, frame_matrix(whole_frame((20, 20)), (60, 60), (60, 60)), (60, 60))
-    assert np.allclose(result[0, 0], (0.9, 0.8, 0.7)) and not warp_mask(np.ones((20, 20), bool), np.eye(3), (60, 60))[30, 30]
+    assert (
+        np.allclose(result[0, 0], (0.9, 0.8, 0.7))
+        and not warp_mask(np.ones((20, 20), bool), np.eye(3), (60, 60))[30, 30]
+    )
 
 
 @pytest.mark.parametrize("angle", [0, 30, 200])
@@ -162,7 +205,8 @@ def test_a_map_comes_back_to_where_it_was_in_the_file(angle):
 
 def _trivial_statistics(images):
     return {
-        "mean": images.mean(axis=(1, 2)), "standard deviation": images.std(axis=(1, 2)),
+        "mean": images.mean(axis=(1, 2)),
+        "standard deviation": images.std(axis=(1, 2)),
         "background": np.array([background_colour(image[..., None])[0] for image in images]),
     }
 
@@ -172,7 +216,9 @@ def test_real_screw_loses_the_brightness_shortcut(real_data, pose):
     from sklearn.metrics import roc_auc_score
 
     raw = load_category(real_data / "mvtec_ad", "screw", image_size=256)
-    corrected = load_category(real_data / "mvtec_ad", "screw", image_size=256, illumination="background", pose=pose)
+    corrected = load_category(
+        real_data / "mvtec_ad", "screw", image_size=256, illumination="background", pose=pose
+    )
     assert roc_auc_score(raw.test.labels, raw.test.images.mean(axis=(1, 2, 3))) == 1
     for name, values in _trivial_statistics(corrected.test.images[..., 0]).items():
         assert 0.3 <= roc_auc_score(corrected.test.labels, values) <= 0.7, name
@@ -180,7 +226,12 @@ def test_real_screw_loses_the_brightness_shortcut(real_data, pose):
 
 
 def test_real_screws_stand_upright_and_alike(real_data):
-    options = {"image_size": (256, 96), "illumination": "background", "pose": "axis", "crop": "object"}
+    options = {
+        "image_size": (256, 96),
+        "illumination": "background",
+        "pose": "axis",
+        "crop": "object",
+    }
     screw = load_category(real_data / "mvtec_ad", "screw", **options)
     mean = screw.train.images.mean(axis=0)
     for images in (screw.train.images, screw.validation.images, screw.test.images):

@@ -14,14 +14,17 @@ def stored(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("images, message", [
-    (np.zeros((2, 8, 8)), "shape"),
-    (np.zeros((2, 8, 8, 2)), "1 or 3 channels"),
-    (np.zeros((0, 8, 8, 1)), "no image"),
-    (np.full((1, 8, 8, 1), 1.5), r"\[0, 1\]"),
-    (np.full((1, 8, 8, 1), np.nan), r"\[0, 1\]"),
-    (np.full((1, 8, 8, 1), -0.1), r"\[0, 1\]"),
-])
+@pytest.mark.parametrize(
+    "images, message",
+    [
+        (np.zeros((2, 8, 8)), "shape"),
+        (np.zeros((2, 8, 8, 2)), "1 or 3 channels"),
+        (np.zeros((0, 8, 8, 1)), "no image"),
+        (np.full((1, 8, 8, 1), 1.5), r"\[0, 1\]"),
+        (np.full((1, 8, 8, 1), np.nan), r"\[0, 1\]"),
+        (np.full((1, 8, 8, 1), -0.1), r"\[0, 1\]"),
+    ],
+)
 def test_bad_images_are_named(images, message):
     with pytest.raises(ValueError, match=message):
         check_images(images)

@@ -57,13 +57,17 @@ def test_members_that_are_fitted_stay_as_they_are():
 def test_stored_and_loaded_scores_are_equal(tmp_path):
     subspace = Subspace(2).fit(good(8), good(3))
     subspace.save(tmp_path / "alone")
-    fusion = Fusion([subspace, MemoryBank(smoothing=2.0)]).fit(good(8), good(3, seed=1), show_progress=False)
+    fusion = Fusion([subspace, MemoryBank(smoothing=2.0)]).fit(
+        good(8), good(3, seed=1), show_progress=False
+    )
     fusion.save(tmp_path / "both")
     assert subspace.folder == tmp_path / "alone"
     loaded, images = Fusion.load(tmp_path / "both"), good(3, seed=2)
     np.testing.assert_array_equal(loaded.score(images), fusion.score(images))
     np.testing.assert_array_equal(loaded.anomaly_map(images), fusion.anomaly_map(images))
-    np.testing.assert_allclose(fusion.score_tensor(tf.constant(images)), fusion.score(images), atol=0.02)
+    np.testing.assert_allclose(
+        fusion.score_tensor(tf.constant(images)), fusion.score(images), atol=0.02
+    )
     # A changed file of a member is refused like any other.
     (tmp_path / "both" / "member_1" / "bank.npz").write_bytes(b"broken")
     with pytest.raises(ValueError, match="SHA-256 of .*member_1.bank.npz"):
@@ -77,7 +81,9 @@ def test_checkpoints_of_members_do_not_meet(tmp_path):
             checkpoint.write_text(str(self.parameters))
             return super().fit(train, validation)
 
-    Fusion([Writing(1.0), Writing(2.0)]).fit(flat(0.5), flat(0.1, 0.2), checkpoint=tmp_path / "state.npz")
+    Fusion([Writing(1.0), Writing(2.0)]).fit(
+        flat(0.5), flat(0.1, 0.2), checkpoint=tmp_path / "state.npz"
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -90,7 +96,9 @@ def test_what_cannot_be_fused_is_named():
         Fusion([Known(), Known()]).fit(flat(0.5), flat(0.1))
     with pytest.raises(ValueError, match="Known gives all validation images the score"):
         Fusion([Known(), Known()]).fit(flat(0.5), flat(0.1, 0.1))
-    with pytest.raises(ValueError, match=r"Known was fitted on images of \(4, 4, 1\), not \(32, 32, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"Known was fitted on images of \(4, 4, 1\), not \(32, 32, 1\)"
+    ):
         Fusion([Known().fit(flat(0.5), None), Known()]).fit(good(2), good(2))
     with pytest.raises(RuntimeError, match="not fitted"):
         Fusion([Known(), Known()]).score(flat(0.1))

@@ -20,21 +20,31 @@ def pair(shape, seed=0):
 def test_smooth_equals_scipy(shape, sigma):
     maps = np.random.default_rng(1).uniform(size=shape).astype("float32")
     expected = [gaussian_filter(one, sigma) for one in maps]
-    # scipy mirrors again and again where the kernel is wider than the image; ours is cut at one mirror.
+    # scipy mirrors again and again where the kernel is wider than the image; ours is cut at one
+    # mirror.
     tolerance = 1e-6 if 4 * sigma <= min(shape[1:]) else 0.02
     np.testing.assert_allclose(smooth(tf.constant(maps), sigma), expected, atol=tolerance)
 
 
 def test_every_score_by_hand():
     image, counterpart = np.zeros((1, 10, 10, 3), "float32"), np.zeros((1, 10, 10, 3), "float32")
-    image[0, 2, 3] = (0.3, 0.0, 0.6)   # mean absolute difference 0.3
+    image[0, 2, 3] = (0.3, 0.0, 0.6)  # mean absolute difference 0.3
     counterpart[0, 7, 7] = counterpart[0, 8, 8] = 0.1  # across a corner: one region of two pixels
-    expected = {"max": 0.3, "sse": 0.3 ** 2 + 2 * 0.1 ** 2, "mean": 0.5 / 100, "top": 0.4 / 2, "smooth_max": 0.3, "area": 0.1}
+    expected = {
+        "max": 0.3,
+        "sse": 0.3**2 + 2 * 0.1**2,
+        "mean": 0.5 / 100,
+        "top": 0.4 / 2,
+        "smooth_max": 0.3,
+        "area": 0.1,
+    }
     for name, value in expected.items():
-        score = ResidualScore(name, smoothing=0, top_fraction=0.02, minimal_area=2).score_of(image, counterpart)
+        score = ResidualScore(name, smoothing=0, top_fraction=0.02, minimal_area=2).score_of(
+            image, counterpart
+        )
         assert float(score[0]) == pytest.approx(value, rel=1e-5), name
     squared = ResidualScore("max", "l2").score_of(image, counterpart)
-    assert float(squared[0]) == pytest.approx((0.3 ** 2 + 0.6 ** 2) / 3, rel=1e-5)
+    assert float(squared[0]) == pytest.approx((0.3**2 + 0.6**2) / 3, rel=1e-5)
 
 
 @settings(max_examples=20, deadline=None)
@@ -58,15 +68,22 @@ def test_the_score_is_the_reduction_of_the_map_and_differentiable(name, residual
     gradient = tape.gradient(score, variable).numpy()
     direction = gradient / np.linalg.norm(gradient)
     step = 2e-4
-    moved = tf.reduce_sum(rule.score_of(image + step * direction, other)) - tf.reduce_sum(rule.score_of(image - step * direction, other))
+    moved = tf.reduce_sum(rule.score_of(image + step * direction, other)) - tf.reduce_sum(
+        rule.score_of(image - step * direction, other)
+    )
     assert float(moved) / (2 * step) == pytest.approx(float(np.linalg.norm(gradient)), rel=0.05)
 
 
-@pytest.mark.parametrize("wrong, message", [
-    ({"score": "maximum"}, "score must be one of smooth_max"), ({"residual": "l1"}, "residual must be one of"),
-    ({"smoothing": -1}, "smoothing"), ({"top_fraction": 0}, "top_fraction"),
-    ({"minimal_area": 0}, "minimal_area"),
-])
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"score": "maximum"}, "score must be one of smooth_max"),
+        ({"residual": "l1"}, "residual must be one of"),
+        ({"smoothing": -1}, "smoothing"),
+        ({"top_fraction": 0}, "top_fraction"),
+        ({"minimal_area": 0}, "minimal_area"),
+    ],
+)
 def test_wrong_parameters_are_named(wrong, message):
     with pytest.raises(ValueError, match=message):
         ResidualScore(**wrong)
@@ -88,4 +105,6 @@ def test_the_level_of_an_area_is_the_value_of_one_pixel_and_has_its_gradient():
     gradient = tape.gradient(total, variable).numpy()[..., 0]
     assert ((gradient != 0).sum(axis=(1, 2)) == 1).all()
     np.testing.assert_allclose(maps[gradient != 0], score, rtol=1e-6)
-    np.testing.assert_allclose(gradient[gradient != 0], np.sign(image - other)[..., 0][gradient != 0])
+    np.testing.assert_allclose(
+        gradient[gradient != 0], np.sign(image - other)[..., 0][gradient != 0]
+    )

@@ -1,4 +1,5 @@
 """A fitted detector is found again, and only for the same parameters and data."""
+
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,18 +12,33 @@ def images(count, seed=0):
 
 
 def small(**changes):
-    return VAEGAN(**{"size": "compact", "width": 0.1, "latent_dim": 4, "epochs": 3, "batch_size": 4, **changes})
+    return VAEGAN(
+        **{
+            "size": "compact",
+            "width": 0.1,
+            "latent_dim": 4,
+            "epochs": 3,
+            "batch_size": 4,
+            **changes,
+        }
+    )
 
 
 def test_a_fitted_detector_is_found_again_and_not_for_other_data(tmp_path):
-    sets = SimpleNamespace(name="thing", fingerprint="a", train=SimpleNamespace(images=images(8)),
-                           validation=SimpleNamespace(images=images(4, seed=1)))
+    sets = SimpleNamespace(
+        name="thing",
+        fingerprint="a",
+        train=SimpleNamespace(images=images(8)),
+        validation=SimpleNamespace(images=images(4, seed=1)),
+    )
     first = fit_or_load(small(), sets, tmp_path, show_progress=False)
     stored = sorted((tmp_path / "thing" / "vae_gan").iterdir())
     assert len(stored) == 1 and not list(tmp_path.rglob("*checkpoint*"))
     again = fit_or_load(small(), sets, tmp_path, show_progress=False)
     np.testing.assert_array_equal(again.score(sets.train.images), first.score(sets.train.images))
-    assert again.history.equals(first.history.astype(again.history.dtypes)) or np.allclose(again.history, first.history)
+    assert again.history.equals(first.history.astype(again.history.dtypes)) or np.allclose(
+        again.history, first.history
+    )
     sets.fingerprint = "b"
     fit_or_load(small(), sets, tmp_path, show_progress=False)
     fit_or_load(small(seed=1), sets, tmp_path, show_progress=False)

@@ -9,18 +9,27 @@ def blobs(count, seed=0, size=32):
     """Good images on a plane: a bright bar whose height and brightness vary, and a little noise."""
     random = np.random.default_rng(seed)
     rows = np.arange(size)[None, :, None]
-    height, brightness = random.uniform(8, 20, (count, 1, 1)), random.uniform(0.3, 0.6, (count, 1, 1))
+    height, brightness = (
+        random.uniform(8, 20, (count, 1, 1)),
+        random.uniform(0.3, 0.6, (count, 1, 1)),
+    )
     bar = brightness / (1 + np.exp(rows - height)) * np.ones((1, 1, size))
-    return np.clip(bar + 0.2 + random.normal(0, 0.01, (count, size, size)), 0, 1)[..., None].astype("float32")
+    return np.clip(bar + 0.2 + random.normal(0, 0.01, (count, size, size)), 0, 1)[..., None].astype(
+        "float32"
+    )
 
 
 def test_counterpart_equals_the_projection_of_scikit_learn():
     good = blobs(20)
     detector = Subspace(n_components=4).fit(good[:15], good[15:])
     pca = PCA(4, svd_solver="full").fit(good[:15].reshape(15, -1))
-    expected = np.clip(pca.inverse_transform(pca.transform(good.reshape(20, -1))), 0, 1).reshape(good.shape)
+    expected = np.clip(pca.inverse_transform(pca.transform(good.reshape(20, -1))), 0, 1).reshape(
+        good.shape
+    )
     np.testing.assert_allclose(detector.counterpart(good), expected, atol=1e-5)
-    np.testing.assert_allclose(detector.encode(good), pca.transform(good.reshape(20, -1)), atol=1e-4)
+    np.testing.assert_allclose(
+        detector.encode(good), pca.transform(good.reshape(20, -1)), atol=1e-4
+    )
 
 
 def test_a_full_subspace_reproduces_its_training_images():
@@ -39,14 +48,18 @@ def test_a_defect_scores_higher_and_the_map_has_it_at_its_place():
     for one in detector.anomaly_map(defective):
         row, column = np.unravel_index(one.argmax(), one.shape)
         assert 23 <= row <= 28 and 4 <= column <= 9
-    np.testing.assert_array_equal(detector.score(defective), detector.anomaly_map(defective).max(axis=(1, 2)))
+    np.testing.assert_array_equal(
+        detector.score(defective), detector.anomaly_map(defective).max(axis=(1, 2))
+    )
 
 
 def test_the_chosen_number_of_components_is_the_best_and_smallest_tried():
     good = blobs(40)
     detector = Subspace().fit(good[:30], good[30:])
     best = max(row["auroc"] for row in detector.selection)
-    assert len(detector.pca.components_) == next(row["n_components"] for row in detector.selection if row["auroc"] == best)
+    assert len(detector.pca.components_) == next(
+        row["n_components"] for row in detector.selection if row["auroc"] == best
+    )
     fixed = Subspace(n_components=len(detector.pca.components_)).fit(good[:30], good[30:])
     np.testing.assert_allclose(detector.score(good), fixed.score(good), atol=1e-6)
 

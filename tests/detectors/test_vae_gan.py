@@ -17,10 +17,14 @@ def small(**changes):
 
 def test_the_published_parameter_counts():
     shape = (128, 128, 3)
-    counts = [build(shape).count_params() for build in (build_encoder, build_decoder, build_discriminator)]
+    counts = [
+        build(shape).count_params() for build in (build_encoder, build_decoder, build_discriminator)
+    ]
     assert counts == [3_021_216, 1_159_715, 328_929]
     # The reconstruction has the image's own shape, the discriminator says one number.
-    assert build_decoder(shape).output_shape == (None, *shape) and build_discriminator(shape).output_shape == (None, 1)
+    assert build_decoder(shape).output_shape == (None, *shape) and build_discriminator(
+        shape
+    ).output_shape == (None, 1)
 
 
 @functools.cache
@@ -33,7 +37,9 @@ def fitted(size="compact", **changes):
 WEIGHTED = {"kl_weight": 0.5, "adversarial_weight": 2.0}
 
 
-@pytest.mark.parametrize("size, shape", [("paper", (48, 16, 3)), ("compact", (16, 80, 1)), ("compact", (32, 32, 3))])
+@pytest.mark.parametrize(
+    "size, shape", [("paper", (48, 16, 3)), ("compact", (16, 80, 1)), ("compact", (32, 32, 3))]
+)
 def test_any_multiple_of_16_grey_or_colour_also_non_square(size, shape):
     good = images(6, shape)
     detector = small(size=size).fit(good[:4], good[4:], show_progress=False)
@@ -57,8 +63,12 @@ def test_the_reconstruction_is_deterministic_and_does_not_depend_on_the_batch():
 
 def test_the_score_is_that_of_map_and_counterpart_and_is_differentiable():
     good, detector = images(8), fitted()
-    np.testing.assert_allclose(detector.score(good), detector.anomaly_map(good).max(axis=(1, 2)), rtol=1e-6)
-    np.testing.assert_allclose(detector.score(good), detector.score_tensor(tf.constant(good)), rtol=1e-5)
+    np.testing.assert_allclose(
+        detector.score(good), detector.anomaly_map(good).max(axis=(1, 2)), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        detector.score(good), detector.score_tensor(tf.constant(good)), rtol=1e-5
+    )
     image = tf.Variable(good)
     with tf.GradientTape() as tape:
         total = tf.reduce_sum(detector.score_tensor(image))
@@ -67,25 +77,57 @@ def test_the_score_is_that_of_map_and_counterpart_and_is_differentiable():
 
 def test_the_adversarial_term_trains_the_discriminator():
     detector = fitted("paper", **WEIGHTED)
-    assert {"loss", "reconstruction", "kl", "discriminator", "adversarial", "val_reconstruction"} <= set(detector.history.columns)
+    assert {
+        "loss",
+        "reconstruction",
+        "kl",
+        "discriminator",
+        "adversarial",
+        "val_reconstruction",
+    } <= set(detector.history.columns)
     fresh = build_discriminator((32, 32, 1), width=0.1)
     assert fresh.count_params() == detector.networks["discriminator"].count_params()
-    moving = [variable for variable in detector.networks["discriminator"].variables if "moving_mean" in variable.path]
+    moving = [
+        variable
+        for variable in detector.networks["discriminator"].variables
+        if "moving_mean" in variable.path
+    ]
     assert all(np.abs(variable.value.numpy()).max() > 0 for variable in moving)
     assert "discriminator" not in fitted().networks and "discriminator" not in fitted().history
 
 
 def test_the_total_loss_is_the_weighted_sum_of_its_parts():
     history = fitted("paper", **WEIGHTED).history
-    np.testing.assert_allclose(history["loss"], history["reconstruction"] + 0.5 * history["kl"] + 2 * history["adversarial"], rtol=1e-5)
+    np.testing.assert_allclose(
+        history["loss"],
+        history["reconstruction"] + 0.5 * history["kl"] + 2 * history["adversarial"],
+        rtol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("size", ("paper", "compact"))
 def test_training_lowers_the_reconstruction_error(size):
     rows = np.linspace(0, 1, 32, dtype="float32")[None, :, None, None]
-    good = np.clip(rows * np.linspace(0.2, 1, 16, dtype="float32")[:, None, None, None] * np.ones((1, 1, 32, 1), "float32"), 0, 1)
-    detector = VAEGAN(size=size, width=0.25, latent_dim=8, epochs=200, batch_size=8, reconstruction_loss="squared_error",
-                      learning_rate=3e-3, schedule="constant", kl_weight=0.001, adversarial_weight=0, seed=1).fit(good[::2], good[1::2], show_progress=False)
+    good = np.clip(
+        rows
+        * np.linspace(0.2, 1, 16, dtype="float32")[:, None, None, None]
+        * np.ones((1, 1, 32, 1), "float32"),
+        0,
+        1,
+    )
+    detector = VAEGAN(
+        size=size,
+        width=0.25,
+        latent_dim=8,
+        epochs=200,
+        batch_size=8,
+        reconstruction_loss="squared_error",
+        learning_rate=3e-3,
+        schedule="constant",
+        kl_weight=0.001,
+        adversarial_weight=0,
+        seed=1,
+    ).fit(good[::2], good[1::2], show_progress=False)
     errors = detector.history["val_reconstruction"]
     assert errors.min() < 0.5 * errors.iloc[0]
 
@@ -101,11 +143,17 @@ def test_bfloat16_keeps_float32_weights_and_scores():
     good = images(8)
     detector = small(precision="bfloat16").fit(good[:4], good[4:], show_progress=False)
     assert detector.score(good).dtype == np.float32
-    assert {variable.dtype for network in detector.networks.values() for variable in network.trainable_variables} == {"float32"}
+    assert {
+        variable.dtype
+        for network in detector.networks.values()
+        for variable in network.trainable_variables
+    } == {"float32"}
     np.testing.assert_allclose(detector.score(good), fitted().score(good), rtol=0.05)
 
 
-@pytest.mark.parametrize("size, changes", [("paper", WEIGHTED), ("compact", {})], ids=["paper", "compact"])
+@pytest.mark.parametrize(
+    "size, changes", [("paper", WEIGHTED), ("compact", {})], ids=["paper", "compact"]
+)
 def test_stored_and_loaded_scores_are_equal(tmp_path, size, changes):
     good, detector = images(8), fitted(size, **changes)
     detector.save(tmp_path / "model")
@@ -123,11 +171,23 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
         VAEGAN.load(tmp_path / "model")
 
 
-@pytest.mark.parametrize("wrong", [
-    {"size": "huge"}, {"reconstruction_loss": "l1"}, {"schedule": "linear"}, {"precision": "float16"}, {"latent_dim": 0},
-    {"width": 0}, {"kl_weight": -1}, {"adversarial_weight": -1}, {"learning_rate": 0}, {"epochs": 0}, {"score": "median"},
-    {"rotation": 400},
-])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": "huge"},
+        {"reconstruction_loss": "l1"},
+        {"schedule": "linear"},
+        {"precision": "float16"},
+        {"latent_dim": 0},
+        {"width": 0},
+        {"kl_weight": -1},
+        {"adversarial_weight": -1},
+        {"learning_rate": 0},
+        {"epochs": 0},
+        {"score": "median"},
+        {"rotation": 400},
+    ],
+)
 def test_wrong_parameters_are_named(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
         VAEGAN(**wrong)

@@ -6,7 +6,14 @@ import pytest
 
 import adhelpers.explainers as explainers
 from adhelpers.explainers import (
-    centre_prior, explain_with_gradcam, explain_with_lime, explain_with_occlusion, explain_with_shap, noise, residual_map, uniform,
+    centre_prior,
+    explain_with_gradcam,
+    explain_with_lime,
+    explain_with_occlusion,
+    explain_with_shap,
+    noise,
+    residual_map,
+    uniform,
 )
 
 BASELINES = [residual_map, uniform, centre_prior, noise]
@@ -32,11 +39,21 @@ def test_bad_pair(baseline):
         baseline(None, np.full((4, 4, 1), np.nan), np.zeros((4, 4, 1)))
 
 
-@pytest.mark.parametrize("explainer", BASELINES + [explain_with_lime, explain_with_shap, explain_with_occlusion, explain_with_gradcam])
+@pytest.mark.parametrize(
+    "explainer",
+    BASELINES
+    + [explain_with_lime, explain_with_shap, explain_with_occlusion, explain_with_gradcam],
+)
 def test_all_share_one_signature_that_knows_no_ground_truth(explainer):
     parameters = inspect.signature(explainer).parameters
-    assert list(parameters)[:3] == ["score", "image", "counterpart"] and parameters["seed"].default == 0
-    assert all(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in list(parameters.values())[3:])
+    assert (
+        list(parameters)[:3] == ["score", "image", "counterpart"]
+        and parameters["seed"].default == 0
+    )
+    assert all(
+        parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        for parameter in list(parameters.values())[3:]
+    )
 
 
 def test_no_public_function_has_a_parameter_for_the_ground_truth():
@@ -51,7 +68,9 @@ def test_residual_by_hand():
     counterpart[1, 1] = (0.0, 0.6, 0.3)
     expected = np.zeros((3, 3))
     expected[1, 1] = 0.5
-    np.testing.assert_allclose(residual_map(None, image, counterpart, smoothing=0).heatmap, expected, atol=1e-7)
+    np.testing.assert_allclose(
+        residual_map(None, image, counterpart, smoothing=0).heatmap, expected, atol=1e-7
+    )
 
 
 def test_residual_smoothing_is_a_gaussian_that_keeps_the_sum():
@@ -59,7 +78,7 @@ def test_residual_smoothing_is_a_gaussian_that_keeps_the_sum():
     image[20, 20] = 1
     heatmap = residual_map(None, image, np.zeros_like(image), smoothing=2.0).heatmap
     offsets = np.arange(-20, 21)
-    bell = np.exp(-(offsets[:, None] ** 2 + offsets[None] ** 2) / (2 * 2.0 ** 2))
+    bell = np.exp(-(offsets[:, None] ** 2 + offsets[None] ** 2) / (2 * 2.0**2))
     np.testing.assert_allclose(heatmap, bell / bell.sum(), atol=1e-4)
     assert heatmap.sum() == pytest.approx(1, abs=1e-4)
 
@@ -80,24 +99,35 @@ def test_noise_repeats_for_image_and_seed_only():
     first, other = pair((32, 32, 1))
     base = noise(None, first, other, seed=4).heatmap
     np.testing.assert_array_equal(base, noise(None, first, first, seed=4).heatmap)
-    assert abs(np.corrcoef(base.ravel(), noise(None, first, other, seed=5).heatmap.ravel())[0, 1]) < 0.3
-    assert abs(np.corrcoef(base.ravel(), noise(None, other, other, seed=4).heatmap.ravel())[0, 1]) < 0.3
+    assert (
+        abs(np.corrcoef(base.ravel(), noise(None, first, other, seed=5).heatmap.ravel())[0, 1])
+        < 0.3
+    )
+    assert (
+        abs(np.corrcoef(base.ravel(), noise(None, other, other, seed=4).heatmap.ravel())[0, 1])
+        < 0.3
+    )
     assert base.std() == pytest.approx(1, rel=1e-4)
 
 
 def test_noise_grain_grows_with_smoothing():
     image, _ = pair((64, 64, 1))
-    neighbours = [np.corrcoef(heatmap[:, 1:].ravel(), heatmap[:, :-1].ravel())[0, 1] for heatmap in
-                  (noise(None, image, image, smoothing=width).heatmap for width in (0, 1, 3))]
+    neighbours = [
+        np.corrcoef(heatmap[:, 1:].ravel(), heatmap[:, :-1].ravel())[0, 1]
+        for heatmap in (noise(None, image, image, smoothing=width).heatmap for width in (0, 1, 3))
+    ]
     assert abs(neighbours[0]) < 0.1 < neighbours[1] < neighbours[2]
 
 
-@pytest.mark.parametrize("call, message", [
-    (partial(residual_map, smoothing=-1), "smoothing must be a number of at least 0"),
-    (partial(noise, smoothing=np.nan), "smoothing"),
-    (partial(noise, seed=-1), "seed must not be negative"),
-    (partial(centre_prior, width=0), "width must be a positive number"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (partial(residual_map, smoothing=-1), "smoothing must be a number of at least 0"),
+        (partial(noise, smoothing=np.nan), "smoothing"),
+        (partial(noise, seed=-1), "seed must not be negative"),
+        (partial(centre_prior, width=0), "width must be a positive number"),
+    ],
+)
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call(None, *pair((8, 8, 1)))

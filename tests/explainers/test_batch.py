@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adhelpers.explainers import Explanation, explain_images, explain_with_lime, explain_with_shap, noise, residual_map
+from adhelpers.explainers import (
+    Explanation,
+    explain_images,
+    explain_with_lime,
+    explain_with_shap,
+    noise,
+    residual_map,
+)
 
 calls = []
 
@@ -19,7 +26,14 @@ def brightness(images):
 def counted(score, image, counterpart, *, seed=0, gain=1.0, places=None):
     """An explainer that tells how often it was called."""
     calls.append(float(image[0, 0, 0]))
-    details = {"gain": gain, "seed": seed, "weights": np.arange(3), "r2": np.float32(0.5), "nothing": None, "undefined": np.nan}
+    details = {
+        "gain": gain,
+        "seed": seed,
+        "weights": np.arange(3),
+        "r2": np.float32(0.5),
+        "nothing": None,
+        "undefined": np.nan,
+    }
     return Explanation(gain * (image - counterpart)[..., 0], details)
 
 
@@ -36,15 +50,24 @@ def no_calls():
 
 def series(count, shape=(6, 4, 1)):
     levels = (1 + np.arange(count, dtype=np.float32)) / count
-    return np.broadcast_to(levels[:, None, None, None], (count, *shape)).copy(), np.zeros((count, *shape), np.float32)
+    return np.broadcast_to(levels[:, None, None, None], (count, *shape)).copy(), np.zeros(
+        (count, *shape), np.float32
+    )
 
 
 def run(explainer, images, counterparts, score=brightness, **options):
     return explain_images(explainer, score, images, counterparts, show_progress=False, **options)
 
 
-@pytest.mark.parametrize("explainer", [residual_map, noise, partial(explain_with_lime, num_samples=64, num_segments=8),
-                                       partial(explain_with_shap, max_evaluations=32)])
+@pytest.mark.parametrize(
+    "explainer",
+    [
+        residual_map,
+        noise,
+        partial(explain_with_lime, num_samples=64, num_segments=8),
+        partial(explain_with_shap, max_evaluations=32),
+    ],
+)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_same_as_one_by_one(explainer, channels):
     images = np.random.default_rng(0).random((3, 16, 12, channels), dtype=np.float32)
@@ -61,7 +84,10 @@ def test_one_bad_image_does_not_end_the_batch():
     images, counterparts = series(4)
     images[2, 1, 1] = np.nan
     result = run(residual_map, images, counterparts)
-    assert result.errors == {2: "ValueError: image holds NaN or infinite values"} and result.details[2] == {}
+    assert (
+        result.errors == {2: "ValueError: image holds NaN or infinite values"}
+        and result.details[2] == {}
+    )
     assert np.isnan(result.heatmaps[2]).all() and np.isfinite(result.heatmaps[[0, 1, 3]]).all()
 
 
@@ -74,7 +100,9 @@ def test_failing_explainer_is_recorded_with_and_without_store(tmp_path):
 
 def test_every_image_failing_is_an_error_with_its_cause():
     images, counterparts = series(3)
-    with pytest.raises(RuntimeError, match="none of the 3 images .* first error was ArithmeticError") as caught:
+    with pytest.raises(
+        RuntimeError, match="none of the 3 images .* first error was ArithmeticError"
+    ) as caught:
         run(fails_on_dark, images * 0.1, counterparts)
     assert isinstance(caught.value.__cause__, ArithmeticError)
 
@@ -89,8 +117,12 @@ def returns_array(score, image, counterpart, *, seed=0):
 
 def test_explainer_that_returns_something_else():
     images, counterparts = series(4)
-    assert run(returns_nan, images, counterparts).errors == {0: "ValueError: the explainer returned NaN or infinite values"}
-    with pytest.raises(RuntimeError, match="must return an Explanation with a heatmap of the shape"):
+    assert run(returns_nan, images, counterparts).errors == {
+        0: "ValueError: the explainer returned NaN or infinite values"
+    }
+    with pytest.raises(
+        RuntimeError, match="must return an Explanation with a heatmap of the shape"
+    ):
         run(returns_array, images, counterparts)
 
 
@@ -126,25 +158,40 @@ def test_store_gives_back_what_was_computed(tmp_path):
 
 def test_store_keeps_real_explanations(tmp_path):
     images = np.random.default_rng(0).random((2, 16, 16, 1), dtype=np.float32)
-    for explainer in (partial(explain_with_lime, num_samples="auto", num_segments=8), explain_with_shap):
+    for explainer in (
+        partial(explain_with_lime, num_samples="auto", num_segments=8),
+        explain_with_shap,
+    ):
         first, second = (run(explainer, images, images[::-1], store=tmp_path) for _ in range(2))
         np.testing.assert_array_equal(first.heatmaps, second.heatmaps)
         np.testing.assert_equal(first.details, second.details)
 
 
-@pytest.mark.parametrize("change", ["image", "counterpart", "seed", "score", "parameter", "array parameter", "explainer"])
+@pytest.mark.parametrize(
+    "change", ["image", "counterpart", "seed", "score", "parameter", "array parameter", "explainer"]
+)
 def test_store_is_not_used_for_anything_else(tmp_path, change):
     images, counterparts = series(3)
     explain = partial(counted, gain=1.0, places=np.arange(3))
     run(explain, images, counterparts, store=tmp_path)
     calls.clear()
-    changed = {"image": lambda: run(explain, images * 0.99, counterparts, store=tmp_path),
-               "counterpart": lambda: run(explain, images, counterparts + 0.01, store=tmp_path),
-               "seed": lambda: run(explain, images, counterparts, seed=1, store=tmp_path),
-               "score": lambda: run(explain, images, counterparts, score=lambda shown: 1.001 * brightness(shown), store=tmp_path),
-               "parameter": lambda: run(partial(explain, gain=2.0), images, counterparts, store=tmp_path),
-               "array parameter": lambda: run(partial(explain, places=np.arange(4)), images, counterparts, store=tmp_path),
-               "explainer": lambda: run(residual_map, images, counterparts, store=tmp_path)}[change]
+    changed = {
+        "image": lambda: run(explain, images * 0.99, counterparts, store=tmp_path),
+        "counterpart": lambda: run(explain, images, counterparts + 0.01, store=tmp_path),
+        "seed": lambda: run(explain, images, counterparts, seed=1, store=tmp_path),
+        "score": lambda: run(
+            explain,
+            images,
+            counterparts,
+            score=lambda shown: 1.001 * brightness(shown),
+            store=tmp_path,
+        ),
+        "parameter": lambda: run(partial(explain, gain=2.0), images, counterparts, store=tmp_path),
+        "array parameter": lambda: run(
+            partial(explain, places=np.arange(4)), images, counterparts, store=tmp_path
+        ),
+        "explainer": lambda: run(residual_map, images, counterparts, store=tmp_path),
+    }[change]
     changed()
     assert len(calls) == (0 if change == "explainer" else 3)
     assert len(list(tmp_path.iterdir())) == 6
@@ -157,8 +204,15 @@ def test_defaults_given_or_not_are_the_same_parameters(tmp_path):
     assert len(calls) == 2
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-30], lambda data: b"", lambda data: b"PK\x03\x04" + data[4:40],
-                                    lambda data: data[:90] + bytes(60) + data[150:]])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-30],
+        lambda data: b"",
+        lambda data: b"PK\x03\x04" + data[4:40],
+        lambda data: data[:90] + bytes(60) + data[150:],
+    ],
+)
 def test_damaged_file_is_computed_again(tmp_path, damage):
     images, counterparts = series(2)
     first = run(counted, images, counterparts, store=tmp_path)
@@ -175,9 +229,12 @@ def test_file_of_another_form_is_computed_again(tmp_path):
     images, counterparts = series(1)
     run(counted, images, counterparts, store=tmp_path)
     (file,) = tmp_path.iterdir()
-    for content in ({"heatmap": np.zeros((2, 2), np.float32), "details": "{}"}, {"heatmap": np.zeros((6, 4), np.float32)},
-                    {"heatmap": np.zeros((6, 4), np.float32), "details": "no JSON"},
-                    {"heatmap": np.array([None]), "details": "{}"}):
+    for content in (
+        {"heatmap": np.zeros((2, 2), np.float32), "details": "{}"},
+        {"heatmap": np.zeros((6, 4), np.float32)},
+        {"heatmap": np.zeros((6, 4), np.float32), "details": "no JSON"},
+        {"heatmap": np.array([None]), "details": "{}"},
+    ):
         np.savez(file, **content)
         calls.clear()
         run(counted, images, counterparts, store=tmp_path)
@@ -190,15 +247,26 @@ def details_of_objects(score, image, counterpart, *, seed=0):
 
 def test_what_cannot_be_stored_is_said(tmp_path):
     images, counterparts = series(2)
-    with pytest.raises(RuntimeError, match="details can be stored only as numbers, strings and arrays, not as object"):
+    with pytest.raises(
+        RuntimeError,
+        match="details can be stored only as numbers, strings and arrays, not as object",
+    ):
         run(details_of_objects, images, counterparts, store=tmp_path)
     with pytest.raises(ValueError, match="set the explainer's parameters by name"):
         run(partial(counted, brightness), images, counterparts, store=tmp_path)
-    with pytest.raises(ValueError, match="parameters must be numbers, strings, arrays or a detector's methods, not object"):
+    with pytest.raises(
+        ValueError,
+        match="parameters must be numbers, strings, arrays or a detector's methods, not object",
+    ):
         run(partial(counted, places=object()), images, counterparts, store=tmp_path)
     outer = 1
     with pytest.raises(ValueError, match="uses no variables of a function around it"):
-        run(lambda score, image, counterpart, *, seed: Explanation(outer * image[..., 0]), images, counterparts, store=tmp_path)
+        run(
+            lambda score, image, counterpart, *, seed: Explanation(outer * image[..., 0]),
+            images,
+            counterparts,
+            store=tmp_path,
+        )
 
 
 def test_full_disk_is_an_error_that_names_the_file(tmp_path, monkeypatch):
@@ -211,7 +279,9 @@ def test_full_disk_is_an_error_that_names_the_file(tmp_path, monkeypatch):
         save(file, **content)
 
     monkeypatch.setattr(np, "savez_compressed", no_space)
-    with pytest.raises(OSError, match="No space left on device.*those before it are kept") as caught:
+    with pytest.raises(
+        OSError, match="No space left on device.*those before it are kept"
+    ) as caught:
         run(counted, images, counterparts, store=tmp_path)
     assert caught.value.errno == 28 and caught.value.filename.endswith(".npz")
     assert len(list(tmp_path.iterdir())) == 1
@@ -262,11 +332,23 @@ print(large_batches)
 
 def test_killed_run_goes_on_and_equals_an_uninterrupted_one(tmp_path):
     def start(store, seconds, name):
-        return subprocess.Popen([sys.executable, "-c", SLOW_RUN, str(tmp_path / store), str(seconds), str(tmp_path / name)],
-                                stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                SLOW_RUN,
+                str(tmp_path / store),
+                str(seconds),
+                str(tmp_path / name),
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def stored(store):
-        return [file for file in Path(tmp_path / store).glob("*.npz") if not file.name.startswith(".")]
+        return [
+            file for file in Path(tmp_path / store).glob("*.npz") if not file.name.startswith(".")
+        ]
 
     killed = start("store", 0.5, "killed.npy")
     deadline = time.monotonic() + 120

@@ -18,13 +18,18 @@ def test_wrong_image_shape_is_named(shape):
 
 def test_other_errors_name_what_is_wrong():
     good = np.full((4, 4, 1), 0.5)
-    with pytest.raises(ValueError, match=r"counterpart must have the shape of the image, \(4, 4, 1\), not \(4, 4, 3\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"counterpart must have the shape of the image, \(4, 4, 1\), not \(4, 4, 3\)",
+    ):
         check_pair(good, np.zeros((4, 4, 3)))
     with pytest.raises(ValueError, match="image holds NaN"):
         check_pair(np.where(np.eye(4)[..., None], np.nan, good), good)
     with pytest.raises(ValueError, match="counterpart holds NaN"):
         check_pair(good, np.full((4, 4, 1), np.inf))
-    with pytest.raises(ValueError, match=r"image must lie in \[0, 1\], but ranges from 127.5 to 127.5"):
+    with pytest.raises(
+        ValueError, match=r"image must lie in \[0, 1\], but ranges from 127.5 to 127.5"
+    ):
         check_pair(good * 255, good)
 
 
@@ -50,15 +55,20 @@ def test_batches_have_few_sizes_and_surplus_scores_are_dropped():
 
 def test_batch_size_need_not_be_a_power_of_two():
     sizes = []
-    BatchedScore(lambda images: sizes.append(len(images)) or np.zeros(len(images)), 6)(np.zeros((17, 1, 1, 1), np.float32))
+    BatchedScore(lambda images: sizes.append(len(images)) or np.zeros(len(images)), 6)(
+        np.zeros((17, 1, 1, 1), np.float32)
+    )
     assert sizes == [6, 6, 6]
 
 
-@pytest.mark.parametrize("score, message", [
-    (lambda images: np.zeros((len(images), 1)), r"for 2 images the shape \(2,\), not \(2, 1\)"),
-    (lambda images: 1.0, r"the shape \(2,\), not \(\)"),
-    (lambda images: np.array([0.0, np.nan]), "score returned NaN"),
-])
+@pytest.mark.parametrize(
+    "score, message",
+    [
+        (lambda images: np.zeros((len(images), 1)), r"for 2 images the shape \(2,\), not \(2, 1\)"),
+        (lambda images: 1.0, r"the shape \(2,\), not \(\)"),
+        (lambda images: np.array([0.0, np.nan]), "score returned NaN"),
+    ],
+)
 def test_score_of_wrong_shape_or_value(score, message):
     with pytest.raises(ValueError, match=message):
         BatchedScore(score, 4)(np.zeros((2, 1, 1, 1), np.float32))

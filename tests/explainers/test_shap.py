@@ -25,15 +25,18 @@ def shapley(value, players):
     for player in players:
         others = [other for other in players if other != player]
         result[player] = sum(
-            (value(frozenset(coalition) | {player}) - value(frozenset(coalition))) / (len(players) * comb(len(others), size))
-            for size in range(len(players)) for coalition in combinations(others, size))
+            (value(frozenset(coalition) | {player}) - value(frozenset(coalition)))
+            / (len(players) * comb(len(others), size))
+            for size in range(len(players))
+            for coalition in combinations(others, size)
+        )
     return result
 
 
 def owen(value, rows, columns):
     """Owen values by definition: a region's halves share its worth as two players, once without and once with all else that a
-    region above has granted, half each; the longer side is halved, rows first, the greater half of an odd side at the top or
-    left."""
+    region above has granted, half each; the longer side is halved, rows first, the greater half of
+    an odd side at the top or left."""
     heatmap = np.zeros((rows.stop, columns.stop))
 
     def share(rows, columns, context, weight):
@@ -63,6 +66,7 @@ def worth(score, image, counterpart):
         for place in places:
             composed[place] = image[place]
         return float(score(composed[None])[0])
+
     return value
 
 
@@ -86,7 +90,9 @@ def test_two_pixels_are_plain_shapley():
 def test_additive_score_is_exact_pixel_by_pixel(shape):
     image, counterpart = random_pair(shape)
     weights = np.random.default_rng(1).standard_normal(shape)
-    result = explain_with_shap(lambda images: (images * weights).sum((1, 2, 3)), image, counterpart, max_evaluations=20000)
+    result = explain_with_shap(
+        lambda images: (images * weights).sum((1, 2, 3)), image, counterpart, max_evaluations=20000
+    )
     np.testing.assert_allclose(result.heatmap, ((image - counterpart) * weights).sum(2), atol=1e-5)
 
 
@@ -101,8 +107,12 @@ def test_values_sum_to_the_difference_within_the_budget(shape, budget):
     result = explain_with_shap(score, image, counterpart, max_evaluations=budget)
     of_image, of_counterpart = score(np.stack([image, counterpart]))
     assert result.heatmap.shape == shape[:2] and result.heatmap.dtype == np.float32
-    assert result.heatmap.sum(dtype=np.float64) == pytest.approx(of_image - of_counterpart, abs=1e-5)
-    assert result.details["base_value"] == pytest.approx(of_counterpart) and result.details["score"] == pytest.approx(of_image)
+    assert result.heatmap.sum(dtype=np.float64) == pytest.approx(
+        of_image - of_counterpart, abs=1e-5
+    )
+    assert result.details["base_value"] == pytest.approx(of_counterpart) and result.details[
+        "score"
+    ] == pytest.approx(of_image)
     assert result.details["num_evaluations"] <= budget + 1
 
 
@@ -119,14 +129,18 @@ def test_symmetric_pixels_share_alike_and_null_pixels_get_nothing():
 
 def test_counterpart_equal_to_image_explains_nothing():
     image, _ = random_pair((16, 16, 3))
-    np.testing.assert_array_equal(explain_with_shap(lambda images: images.sum((1, 2, 3)), image, image).heatmap, 0)
+    np.testing.assert_array_equal(
+        explain_with_shap(lambda images: images.sum((1, 2, 3)), image, image).heatmap, 0
+    )
 
 
 @pytest.mark.parametrize("shape", [(48, 32, 1), (32, 48, 3)])
 def test_finds_the_rectangle_that_the_score_looks_at(shape):
     image, counterpart = random_pair(shape)
     image[8:16, 20:28], counterpart[8:16, 20:28] = 1, 0
-    heatmap = explain_with_shap(lambda images: images[:, 8:16, 20:28].max((1, 2, 3)), image, counterpart).heatmap
+    heatmap = explain_with_shap(
+        lambda images: images[:, 8:16, 20:28].max((1, 2, 3)), image, counterpart
+    ).heatmap
     inside = np.zeros(shape[:2], bool)
     inside[8:16, 20:28] = True
     assert heatmap[inside].max() == heatmap.max()
@@ -138,7 +152,9 @@ def test_array_as_mask_value_is_exact():
     masker = _ImageMasker(counterpart)
     present = np.random.default_rng(2).random(image.size) < 0.5
     (shown,) = masker(present, image)
-    np.testing.assert_array_equal(shown[0], np.where(present.reshape(image.shape), image, counterpart))
+    np.testing.assert_array_equal(
+        shown[0], np.where(present.reshape(image.shape), image, counterpart)
+    )
     np.testing.assert_array_equal(masker.clustering, shap.maskers.Image(counterpart).clustering)
 
 
@@ -157,8 +173,12 @@ def test_score_sees_float32_images_made_of_both_in_batches_and_shap_prints_nothi
 def test_score_that_does_not_repeat_itself_is_an_error():
     image, counterpart = random_pair((8, 8, 1))
     draws = np.random.default_rng(0)
-    with pytest.raises(RuntimeError, match="SHAP values sum to .* the same value for the same image in every batch"):
-        explain_with_shap(lambda images: images.sum((1, 2, 3)) + draws.random(len(images)), image, counterpart)
+    with pytest.raises(
+        RuntimeError, match="SHAP values sum to .* the same value for the same image in every batch"
+    ):
+        explain_with_shap(
+            lambda images: images.sum((1, 2, 3)) + draws.random(len(images)), image, counterpart
+        )
 
 
 def test_global_random_state_is_left_alone_and_seed_repeats():
@@ -168,19 +188,29 @@ def test_global_random_state_is_left_alone_and_seed_repeats():
     np.random.seed(11)
     first = explain_with_shap(curved, image, counterpart, max_evaluations=50, seed=1).heatmap
     assert np.random.random() == expected
-    np.testing.assert_array_equal(first, explain_with_shap(curved, image, counterpart, max_evaluations=50, seed=1).heatmap)
+    np.testing.assert_array_equal(
+        first, explain_with_shap(curved, image, counterpart, max_evaluations=50, seed=1).heatmap
+    )
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"max_evaluations": 3}, "max_evaluations must be an integer of at least 4, not 3"),
-    ({"max_evaluations": "auto"}, "max_evaluations"),
-    ({"batch_size": 0}, "batch_size"),
-    ({"image": np.ones((8, 8))}, "image must have the shape"),
-    ({"counterpart": np.ones((8, 9, 1))}, "counterpart must have the shape"),
-    ({"score": lambda images: images.sum((1, 2))}, "score must return one number for each image"),
-    ({"score": lambda images: np.full(len(images), np.nan)}, "score returned NaN"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"max_evaluations": 3}, "max_evaluations must be an integer of at least 4, not 3"),
+        ({"max_evaluations": "auto"}, "max_evaluations"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"image": np.ones((8, 8))}, "image must have the shape"),
+        ({"counterpart": np.ones((8, 9, 1))}, "counterpart must have the shape"),
+        (
+            {"score": lambda images: images.sum((1, 2))},
+            "score must return one number for each image",
+        ),
+        ({"score": lambda images: np.full(len(images), np.nan)}, "score returned NaN"),
+    ],
+)
 def test_bad_arguments(changes, message):
     image, counterpart = random_pair((8, 8, 1))
     with pytest.raises(ValueError, match=message):
-        explain_with_shap(**{"score": curved, "image": image, "counterpart": counterpart, **changes})
+        explain_with_shap(
+            **{"score": curved, "image": image, "counterpart": counterpart, **changes}
+        )

@@ -9,14 +9,18 @@ from adhelpers.explainers.superpixels import _cut, segment_superpixels
 
 def textured(shape, seed=0):
     """Smooth shading with grain: quickshift finds structure on all scales."""
-    rows, columns = np.mgrid[:shape[0], :shape[1]]
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
     shading = 0.5 + 0.3 * np.sin(rows / 9) * np.cos(columns / 7)
-    return np.clip(shading[..., None] + 0.05 * np.random.default_rng(seed).standard_normal(shape), 0, 1).astype(np.float32)
+    return np.clip(
+        shading[..., None] + 0.05 * np.random.default_rng(seed).standard_normal(shape), 0, 1
+    ).astype(np.float32)
 
 
 def segments_at(image, max_dist):
     pixels = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-    return quickshift(pixels.astype(np.float64), max_dist=max_dist, kernel_size=2, ratio=0.95, sigma=0.05, rng=0)
+    return quickshift(
+        pixels.astype(np.float64), max_dist=max_dist, kernel_size=2, ratio=0.95, sigma=0.05, rng=0
+    )
 
 
 def bisect(image, wanted, steps=60):
@@ -42,14 +46,20 @@ def test_exact_number_and_labels_from_zero(shape):
 @pytest.mark.parametrize("wanted", [30, 100])
 def test_equals_bisection(wanted):
     image = textured((40, 56, 1))
-    np.testing.assert_array_equal(segment_superpixels(image, num_segments=wanted), bisect(image, wanted))
+    np.testing.assert_array_equal(
+        segment_superpixels(image, num_segments=wanted), bisect(image, wanted)
+    )
 
 
 def test_unreachable_number_gives_the_nearest():
     constant = np.full((40, 40, 1), 0.5)
-    counts = sorted({len(np.unique(segments_at(constant, limit))) for limit in np.sqrt(np.arange(0, 110))})
+    counts = sorted(
+        {len(np.unique(segments_at(constant, limit))) for limit in np.sqrt(np.arange(0, 110))}
+    )
     assert 100 not in counts
-    assert len(np.unique(segment_superpixels(constant, num_segments=100))) == min(counts, key=lambda count: abs(count - 100))
+    assert len(np.unique(segment_superpixels(constant, num_segments=100))) == min(
+        counts, key=lambda count: abs(count - 100)
+    )
     assert len(np.unique(segment_superpixels(constant, num_segments=1))) == counts[0]
     assert len(np.unique(segment_superpixels(constant, num_segments=10**6))) == 40 * 40
 
@@ -76,8 +86,12 @@ def test_sources():
 
 def test_same_seed_same_segments():
     image = np.full((32, 32, 1), 0.5)
-    np.testing.assert_array_equal(segment_superpixels(image, seed=3), segment_superpixels(image, seed=3))
-    assert not np.array_equal(segment_superpixels(image, seed=3), segment_superpixels(image, seed=4))
+    np.testing.assert_array_equal(
+        segment_superpixels(image, seed=3), segment_superpixels(image, seed=3)
+    )
+    assert not np.array_equal(
+        segment_superpixels(image, seed=3), segment_superpixels(image, seed=4)
+    )
 
 
 def test_an_edge_is_not_crossed():
@@ -91,20 +105,26 @@ def test_an_edge_is_not_crossed():
 
 def test_counterpart_outside_the_unit_interval_is_segmented():
     image = textured((32, 32, 1))
-    assert segment_superpixels(image, image * 1.5 - 0.2, "counterpart", num_segments=50).shape == (32, 32)
+    assert segment_superpixels(image, image * 1.5 - 0.2, "counterpart", num_segments=50).shape == (
+        32,
+        32,
+    )
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"source": "both"}, "source must be one of image, counterpart, blend"),
-    ({"source": "blend"}, "needs the counterpart"),
-    ({"num_segments": 0}, "num_segments"),
-    ({"num_segments": 10.5}, "num_segments"),
-    ({"kernel_size": 0.5}, "kernel_size"),
-    ({"ratio": 0}, "ratio"),
-    ({"ratio": 1.5}, "ratio"),
-    ({"sigma": -1}, "sigma"),
-    ({"counterpart": np.zeros((4, 4, 1))}, "counterpart must have the shape"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"source": "both"}, "source must be one of image, counterpart, blend"),
+        ({"source": "blend"}, "needs the counterpart"),
+        ({"num_segments": 0}, "num_segments"),
+        ({"num_segments": 10.5}, "num_segments"),
+        ({"kernel_size": 0.5}, "kernel_size"),
+        ({"ratio": 0}, "ratio"),
+        ({"ratio": 1.5}, "ratio"),
+        ({"sigma": -1}, "sigma"),
+        ({"counterpart": np.zeros((4, 4, 1))}, "counterpart must have the shape"),
+    ],
+)
 def test_bad_arguments(changes, message):
     with pytest.raises(ValueError, match=message):
         segment_superpixels(**{"image": np.zeros((16, 16, 1)), **changes})

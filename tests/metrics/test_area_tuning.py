@@ -1,4 +1,5 @@
 """Area and threshold together, against a loop that labels for each area and threshold, and by hand."""
+
 import json
 
 import numpy as np
@@ -11,7 +12,12 @@ from adhelpers.metrics import PUBLISHED_STEPS, eight_bit, tune_area
 
 
 def has_region(heatmap, threshold, area, connectivity):
-    return np.bincount(label(heatmap > threshold, connectivity=connectivity // 4).ravel())[1:].max(initial=0) >= area
+    return (
+        np.bincount(label(heatmap > threshold, connectivity=connectivity // 4).ravel())[1:].max(
+            initial=0
+        )
+        >= area
+    )
 
 
 def cohort(seed=0, good=10, defective=10, shape=(20, 20)):
@@ -19,7 +25,7 @@ def cohort(seed=0, good=10, defective=10, shape=(20, 20)):
     maps = random.uniform(0, 0.3, (good + defective, *shape)).astype(np.float32)
     for heatmap in maps[good:]:
         y, x, size = random.integers(0, 12), random.integers(0, 12), random.integers(3, 6)
-        heatmap[y:y + size, x:x + size] += random.uniform(0.05, 0.3)
+        heatmap[y : y + size, x : x + size] += random.uniform(0.05, 0.3)
     labels = np.r_[np.zeros(good, int), np.ones(defective, int)]
     types = np.array(["good"] * good + ["cut", "hole"] * (defective // 2))
     return random.uniform(0, 0.3, (6, *shape)).astype(np.float32), maps, labels, types
@@ -33,23 +39,44 @@ def test_every_threshold_and_choice_equal_the_plain_loops(bits, connectivity):
     if bits == "8 bit":
         validation, maps, step = eight_bit(validation), eight_bit(maps), 1
     areas = [1, 2, 3, 5, 8, 13, 40]
-    tuning = tune_area(validation, maps, labels, types, areas=areas, step=step, share=0.5, connectivity=connectivity)
+    tuning = tune_area(
+        validation,
+        maps,
+        labels,
+        types,
+        areas=areas,
+        step=step,
+        share=0.5,
+        connectivity=connectivity,
+    )
     used = tuning.chosen_with
     start = int(np.floor(validation.min() / step))
     for row in tuning.table.itertuples():
         grid = (start + np.arange(400)) * step
-        plain = next(t for t in grid if not any(has_region(one, t + 1e-9, row.area, connectivity) for one in validation))
+        plain = next(
+            t
+            for t in grid
+            if not any(has_region(one, t + 1e-9, row.area, connectivity) for one in validation)
+        )
         assert row.threshold == pytest.approx(plain, abs=1e-6)
         flags = np.array([has_region(one, row.threshold, row.area, connectivity) for one in maps])
         assert row.true_positive_rate == pytest.approx(flags[used & (labels == 1)].mean())
         assert row.true_negative_rate == pytest.approx(1 - flags[used & (labels == 0)].mean())
     best = tuning.table["balanced"].idxmax()
-    assert tuning.minimal_area == areas[best] and tuning.threshold.value == tuning.table["threshold"][best]
+    assert (
+        tuning.minimal_area == areas[best]
+        and tuning.threshold.value == tuning.table["threshold"][best]
+    )
     # Score, decision and segmentation say the same.
     flags = tuning.threshold.flag(tuning.levels(maps))
-    assert flags.tolist() == [has_region(one, tuning.threshold.value, tuning.minimal_area, connectivity) for one in maps]
+    assert flags.tolist() == [
+        has_region(one, tuning.threshold.value, tuning.minimal_area, connectivity) for one in maps
+    ]
     assert flags.tolist() == tuning.segment(maps).any(axis=(1, 2)).tolist()
-    assert not tuning.threshold.flag(tuning.levels(validation)).any() and not tuning.segment(validation).any()
+    assert (
+        not tuning.threshold.flag(tuning.levels(validation)).any()
+        and not tuning.segment(validation).any()
+    )
 
 
 def test_segmentation_keeps_whole_large_regions_and_nothing_else():
@@ -65,7 +92,9 @@ def test_strict_takes_the_choosing_images_out_of_the_test_set():
     validation, maps, labels, types = cohort()
     strict = tune_area(validation, maps, labels, types, areas=[4, 9], share=0.4)
     assert strict.threshold.uses_test_labels and (strict.tested_on == ~strict.chosen_with).all()
-    assert {kind: int(strict.chosen_with[types == kind].sum()) for kind in ("good", "cut", "hole")} == {"good": 4, "cut": 2, "hole": 2}
+    assert {
+        kind: int(strict.chosen_with[types == kind].sum()) for kind in ("good", "cut", "hole")
+    } == {"good": 4, "cut": 2, "hole": 2}
     loose = tune_area(validation, maps, labels, types, areas=[4, 9], share=0.4, strict=False)
     assert loose.tested_on.all() and (loose.chosen_with == strict.chosen_with).all()
     other = tune_area(validation, maps, labels, types, areas=[4, 9], share=0.4, seed=1)
@@ -85,12 +114,27 @@ def test_normal_only_never_sees_a_test_image():
     planted = validation.copy()
     planted[:, 4:10, 4:10] += 0.2
     validation[0, 15, 15] = 0.9
-    tuning = tune_area(validation, planted_maps=planted, selection="normal-only", areas=[1, 4, 9, 30])
-    assert not tuning.threshold.uses_test_labels and "planted" in tuning.threshold.rule and not tuning.chosen_with.size
-    beside = tune_area(validation, maps, planted_maps=planted, selection="normal-only", areas=[1, 4, 9, 30])
-    assert beside.table.equals(tuning.table) and beside.tested_on.all() and len(beside.tested_on) == len(maps)
+    tuning = tune_area(
+        validation, planted_maps=planted, selection="normal-only", areas=[1, 4, 9, 30]
+    )
+    assert (
+        not tuning.threshold.uses_test_labels
+        and "planted" in tuning.threshold.rule
+        and not tuning.chosen_with.size
+    )
+    beside = tune_area(
+        validation, maps, planted_maps=planted, selection="normal-only", areas=[1, 4, 9, 30]
+    )
+    assert (
+        beside.table.equals(tuning.table)
+        and beside.tested_on.all()
+        and len(beside.tested_on) == len(maps)
+    )
     # A single pixel is noise; a region of the planted size is not.
-    assert tuning.minimal_area > 1 and tuning.table["balanced"].iloc[0] < tuning.table["balanced"].max() == 1.0
+    assert (
+        tuning.minimal_area > 1
+        and tuning.table["balanced"].iloc[0] < tuning.table["balanced"].max() == 1.0
+    )
 
 
 def test_an_area_without_a_threshold_is_none_and_never_the_last():
@@ -98,10 +142,16 @@ def test_an_area_without_a_threshold_is_none_and_never_the_last():
     validation[0, 2:5, 2:5] = 255  # nine pixels at the ceiling: nothing can lie above
     tuning = tune_area(validation, maps, labels, types, areas=[4, 9, 10, 16], share=0.5, step=1)
     assert np.isnan(tuning.table["threshold"]).tolist() == [True, True, False, False]
-    assert np.isnan(tuning.table["balanced"]).tolist() == [True, True, False, False] and tuning.minimal_area >= 10
+    assert (
+        np.isnan(tuning.table["balanced"]).tolist() == [True, True, False, False]
+        and tuning.minimal_area >= 10
+    )
     written = json.loads(json.dumps(tuning.as_dict(), allow_nan=False))
     assert [row["threshold"] is None for row in written["areas"]] == [True, True, False, False]
-    assert written["minimal_area"] == tuning.minimal_area and written["threshold"]["uses_test_labels"] is True
+    assert (
+        written["minimal_area"] == tuning.minimal_area
+        and written["threshold"]["uses_test_labels"] is True
+    )
     with pytest.raises(ValueError, match="no area from 4 to 9 has a threshold.*255"):
         tune_area(validation, maps, labels, types, areas=[4, 9], share=0.5, step=1)
 
@@ -119,24 +169,52 @@ def test_clear_border_ignores_what_touches_the_border():
 @given(st.integers(0, 10**6))
 def test_thresholds_never_rise_with_the_area(seed):
     validation = np.random.default_rng(seed).uniform(size=(3, 9, 9))
-    tuning = tune_area(validation, planted_maps=validation, selection="normal-only", areas=range(1, 82))
+    tuning = tune_area(
+        validation, planted_maps=validation, selection="normal-only", areas=range(1, 82)
+    )
     assert (np.diff(tuning.table["threshold"]) <= 0).all()
 
 
 def test_the_published_steps():
-    assert PUBLISHED_STEPS == {("ssim", False): 0.002, ("l2", False): 0.0005, ("ssim", True): 1, ("l2", True): 1}
+    assert PUBLISHED_STEPS == {
+        ("ssim", False): 0.002,
+        ("l2", False): 0.0005,
+        ("ssim", True): 1,
+        ("l2", True): 1,
+    }
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"validation_maps": np.full((2, 20, 20), 0.5)}, "all equal.*0.5 everywhere"), ({"validation_maps": np.zeros((20, 20))}, r"\(n, h, w\)"),
-    ({"selection": "best"}, "selection must be one of"), ({"step": 0}, "step"), ({"areas": [0]}, "areas"), ({"areas": [401]}, "from 1 to 400"),
-    ({"share": 1.5}, "share"), ({"labels": None}, "needs test_maps, labels and types"), ({"selection": "normal-only"}, "planted_maps"),
-    ({"labels": np.zeros(20, int)}, "no anomalous image"), ({"test_maps": np.zeros((20, 8, 8))}, r"same size and kind.*\(20, 20\)"),
-    ({"test_maps": np.zeros((20, 20, 20), np.uint8)}, "same size and kind"), ({"connectivity": 6}, "connectivity"),
-    ({"types": np.array(["good"] * 10 + ["cut"] * 9 + ["hole"])}, "type 'hole' has 1 test images"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"validation_maps": np.full((2, 20, 20), 0.5)}, "all equal.*0.5 everywhere"),
+        ({"validation_maps": np.zeros((20, 20))}, r"\(n, h, w\)"),
+        ({"selection": "best"}, "selection must be one of"),
+        ({"step": 0}, "step"),
+        ({"areas": [0]}, "areas"),
+        ({"areas": [401]}, "from 1 to 400"),
+        ({"share": 1.5}, "share"),
+        ({"labels": None}, "needs test_maps, labels and types"),
+        ({"selection": "normal-only"}, "planted_maps"),
+        ({"labels": np.zeros(20, int)}, "no anomalous image"),
+        ({"test_maps": np.zeros((20, 8, 8))}, r"same size and kind.*\(20, 20\)"),
+        ({"test_maps": np.zeros((20, 20, 20), np.uint8)}, "same size and kind"),
+        ({"connectivity": 6}, "connectivity"),
+        (
+            {"types": np.array(["good"] * 10 + ["cut"] * 9 + ["hole"])},
+            "type 'hole' has 1 test images",
+        ),
+    ],
+)
 def test_bad_input_is_named(changes, message):
     validation, maps, labels, types = cohort()
-    arguments = {"validation_maps": validation, "test_maps": maps, "labels": labels, "types": types, "areas": [4, 9], **changes}
+    arguments = {
+        "validation_maps": validation,
+        "test_maps": maps,
+        "labels": labels,
+        "types": types,
+        "areas": [4, 9],
+        **changes,
+    }
     with pytest.raises(ValueError, match=message):
         tune_area(**arguments)

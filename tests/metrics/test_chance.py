@@ -1,4 +1,5 @@
 """Chance by one Fourier transform against a loop over all shifts, exact fractions, and closed forms."""
+
 from fractions import Fraction
 
 import numpy as np
@@ -49,7 +50,9 @@ def test_distribution_is_that_of_the_loop(placed, on_object):
     expected = np.full(mask.shape, np.nan)
     for shift, mass in masses_by_loop(heatmap, mask, region).items():
         expected[shift] = float(mass)
-    np.testing.assert_allclose(shift_distribution(heatmap, mask, region), expected, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(
+        shift_distribution(heatmap, mask, region), expected, rtol=0, atol=1e-9
+    )
 
 
 @given(placed_masks(with_region=True), st.booleans())
@@ -76,7 +79,9 @@ def test_mean_over_all_shifts_is_the_share_of_the_mask(placed):
 @given(placed_masks(with_region=True))
 def test_whole_image_as_object_changes_nothing(placed):
     heatmap, mask, _ = placed
-    assert chance_level(heatmap, mask, np.ones(mask.shape, dtype=bool)) == chance_level(heatmap, mask)
+    assert chance_level(heatmap, mask, np.ones(mask.shape, dtype=bool)) == chance_level(
+        heatmap, mask
+    )
 
 
 @given(placed_masks(), st.integers(0, 7), st.integers(0, 7))
@@ -87,10 +92,16 @@ def test_moving_heatmap_and_mask_together_changes_nothing(placed, down, right):
 
 @given(placed_masks())
 def test_p_values_over_all_places_are_uniform_or_above(placed):
-    # The promise of the test: if the defect may lie anywhere, at most the share a of its places has a p-value of a or less.
+    # The promise of the test: if the defect may lie anywhere, at most the share a of its places has
+    # a p-value of a or less.
     heatmap, mask = placed
-    p_values = np.sort([chance_level(heatmap, np.roll(mask, (down, right), axis=(0, 1))).p_value
-                        for down in range(mask.shape[0]) for right in range(mask.shape[1])])
+    p_values = np.sort(
+        [
+            chance_level(heatmap, np.roll(mask, (down, right), axis=(0, 1))).p_value
+            for down in range(mask.shape[0])
+            for right in range(mask.shape[1])
+        ]
+    )
     assert (p_values >= np.arange(1, mask.size + 1) / mask.size - 1e-12).all()
 
 
@@ -110,7 +121,9 @@ def test_real_numbers_agree_with_the_loop_to_1e_9(shape):
 def test_perfect_heatmap_is_as_sure_as_the_shifts_allow():
     mask = np.zeros((8, 10), dtype=bool)
     mask[2:4, 3:6] = True
-    assert chance_level(mask.astype(float), mask) == pytest.approx(ChanceLevel(1.0, 6 / 80, 1 / 80, 80))
+    assert chance_level(mask.astype(float), mask) == pytest.approx(
+        ChanceLevel(1.0, 6 / 80, 1 / 80, 80)
+    )
 
 
 def test_object_finder_is_above_chance_only_without_region():
@@ -119,9 +132,12 @@ def test_object_finder_is_above_chance_only_without_region():
     mask = np.zeros((12, 12), dtype=bool)
     mask[4:6, 4:6] = True
     heatmap = region * 0.5
-    # On the object there are 5 x 5 places for a mask of 2 x 2, and all of the heatmap's places are alike.
+    # On the object there are 5 x 5 places for a mask of 2 x 2, and all of the heatmap's places are
+    # alike.
     assert chance_level(heatmap, mask).p_value == 25 / 144
-    assert chance_level(heatmap, mask, region) == pytest.approx(ChanceLevel(4 / 36, 4 / 36, 1.0, 25))
+    assert chance_level(heatmap, mask, region) == pytest.approx(
+        ChanceLevel(4 / 36, 4 / 36, 1.0, 25)
+    )
 
 
 def test_mask_that_sticks_out_is_compared_with_places_on_the_object():
@@ -130,15 +146,21 @@ def test_mask_that_sticks_out_is_compared_with_places_on_the_object():
     region = np.array([[False, True, True, True, False]])
     level = chance_level(heatmap, mask, region)
     assert level == pytest.approx(ChanceLevel(6 / 11, (6 + 3 + 5) / 33, 1 / 3, 3))
-    assert chance_level(heatmap, mask, np.zeros((1, 5), dtype=bool)) == pytest.approx(ChanceLevel(6 / 11, 6 / 11, 1.0, 1))
+    assert chance_level(heatmap, mask, np.zeros((1, 5), dtype=bool)) == pytest.approx(
+        ChanceLevel(6 / 11, 6 / 11, 1.0, 1)
+    )
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, 0.1, 1e308, 5e-324])
 def test_heatmap_without_preference_is_no_better_than_chance(value):
     mask = np.zeros((7, 9), dtype=bool)
     mask[1, :3] = True
-    assert chance_level(np.full((7, 9), value), mask) == pytest.approx(ChanceLevel(3 / 63, 3 / 63, 1.0, 63))
-    assert shift_distribution(np.full((7, 9), value), mask) == pytest.approx(np.full((7, 9), 3 / 63))
+    assert chance_level(np.full((7, 9), value), mask) == pytest.approx(
+        ChanceLevel(3 / 63, 3 / 63, 1.0, 63)
+    )
+    assert shift_distribution(np.full((7, 9), value), mask) == pytest.approx(
+        np.full((7, 9), 3 / 63)
+    )
 
 
 def test_no_level_where_there_is_nothing_to_compare():
@@ -146,7 +168,9 @@ def test_no_level_where_there_is_nothing_to_compare():
         mask = np.full((2, 3), on_defect)
         *numbers, shifts = chance_level(heatmap, mask)
         assert np.isnan(numbers).all() and shifts == 0
-        assert np.isnan(shift_distribution(heatmap, mask)).all() and shift_distribution(heatmap, mask).shape == (2, 3)
+        assert np.isnan(shift_distribution(heatmap, mask)).all() and shift_distribution(
+            heatmap, mask
+        ).shape == (2, 3)
 
 
 def benjamini_hochberg_by_definition(p_values):
@@ -154,7 +178,11 @@ def benjamini_hochberg_by_definition(p_values):
     count, ordered = len(p_values), sorted(p_values)
     adjusted = []
     for p_value in p_values:
-        candidates = [min(1.0, ordered[rank] * count / (rank + 1)) for rank in range(count) if ordered[rank] >= p_value]
+        candidates = [
+            min(1.0, ordered[rank] * count / (rank + 1))
+            for rank in range(count)
+            if ordered[rank] >= p_value
+        ]
         adjusted.append(min(candidates))
     return adjusted
 
@@ -170,10 +198,13 @@ def test_batch_gives_single_levels_and_corrects_them():
         table = chance_levels(heatmaps, masks, objects)
         known = [0, 1, 2, 3, 4, 7]
         for index in known:
-            level = chance_level(heatmaps[index], masks[index], None if objects is None else objects[index])
+            level = chance_level(
+                heatmaps[index], masks[index], None if objects is None else objects[index]
+            )
             assert tuple(table.loc[index, list(ChanceLevel._fields)]) == level
         assert table.loc[known, "p_adjusted"].tolist() == pytest.approx(
-            benjamini_hochberg_by_definition(table.loc[known, "p_value"].tolist()))
+            benjamini_hochberg_by_definition(table.loc[known, "p_value"].tolist())
+        )
         assert table.loc[[5, 6]].drop(columns="shifts").isna().all(axis=None)
         assert table.loc[[5, 6], "shifts"].tolist() == [0, 0]
     assert list(table) == ["observed", "mean", "p_value", "p_adjusted", "shifts"]
@@ -215,15 +246,21 @@ def test_bad_input_is_named():
 def test_difference_of_pairs():
     random = np.random.default_rng(0)
     hardness = random.normal(size=60) * 10
-    first, second = hardness + 0.3 + random.normal(size=60) * 0.1, hardness + random.normal(size=60) * 0.1
+    first, second = (
+        hardness + 0.3 + random.normal(size=60) * 0.1,
+        hardness + random.normal(size=60) * 0.1,
+    )
     estimate = paired_difference(first, second)
     assert estimate.value == pytest.approx(np.mean(first - second))
-    # The normal approximation of the interval; what makes images hard (sd 10) must have cancelled out.
+    # The normal approximation of the interval; what makes images hard (sd 10) must have cancelled
+    # out.
     half_width = 1.96 * np.std(first - second) / np.sqrt(60)
     assert estimate.high - estimate.value == pytest.approx(half_width, rel=0.15)
     assert estimate.value - estimate.low == pytest.approx(half_width, rel=0.15)
     swapped = paired_difference(second, first)
-    assert (swapped.value, swapped.low, swapped.high) == pytest.approx((-estimate.value, -estimate.high, -estimate.low))
+    assert (swapped.value, swapped.low, swapped.high) == pytest.approx(
+        (-estimate.value, -estimate.high, -estimate.low)
+    )
 
 
 def test_pairs_with_a_gap_are_left_out():
@@ -240,10 +277,14 @@ def test_difference_depends_on_the_seed_only():
     assert paired_difference(first, second, seed=5) != paired_difference(first, second, seed=6)
 
 
-@pytest.mark.parametrize("first, second, message", [
-    ([1.0, 2.0], [1.0], r"got \(2,\) and \(1,\)"),
-    ([[1.0]], [[1.0]], r"shape \(n,\)"),
-    ([1.0, np.inf], [1.0, 2.0], "first must be finite or NaN; infinite at index 1")])
+@pytest.mark.parametrize(
+    "first, second, message",
+    [
+        ([1.0, 2.0], [1.0], r"got \(2,\) and \(1,\)"),
+        ([[1.0]], [[1.0]], r"shape \(n,\)"),
+        ([1.0, np.inf], [1.0, 2.0], "first must be finite or NaN; infinite at index 1"),
+    ],
+)
 def test_pairs_that_do_not_fit_are_named(first, second, message):
     with pytest.raises(ValueError, match=message):
         paired_difference(first, second)

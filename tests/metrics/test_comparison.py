@@ -1,4 +1,5 @@
 """DeLong's test against its definition in loops, against a bootstrap, and by hand; Holm's correction by hand."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,8 +14,20 @@ def slow(first, second, labels):
     good, bad = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
     values, of_bad, of_good = [], [], []
     for scores in (first, second):
-        wins = np.array([[np.mean([1.0 * (seed[i] > seed[j]) + 0.5 * (seed[i] == seed[j]) for seed in np.atleast_2d(scores)]) for j in good]
-                         for i in bad])
+        wins = np.array(
+            [
+                [
+                    np.mean(
+                        [
+                            1.0 * (seed[i] > seed[j]) + 0.5 * (seed[i] == seed[j])
+                            for seed in np.atleast_2d(scores)
+                        ]
+                    )
+                    for j in good
+                ]
+                for i in bad
+            ]
+        )
         values.append(wins.mean())
         of_bad.append(wins.mean(axis=1))
         of_good.append(wins.mean(axis=0))
@@ -24,7 +37,13 @@ def slow(first, second, labels):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(2, 9), st.integers(2, 9), st.integers(1, 3), st.booleans())
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(2, 9),
+    st.integers(2, 9),
+    st.integers(1, 3),
+    st.booleans(),
+)
 def test_against_the_definition(seed, goods, bads, seeds, ties):
     random = np.random.default_rng(seed)
     labels = random.permutation(np.repeat([0, 1], [goods, bads]))
@@ -36,11 +55,14 @@ def test_against_the_definition(seed, goods, bads, seeds, ties):
     assert found.difference.value == pytest.approx(value, abs=1e-12)
     if variance > 1e-12:
         assert found.p_value == pytest.approx(2 * norm.sf(abs(value) / np.sqrt(variance)), abs=1e-9)
-        assert found.difference.low == pytest.approx(max(value - 1.959964 * np.sqrt(variance), -1), abs=1e-6)
+        assert found.difference.low == pytest.approx(
+            max(value - 1.959964 * np.sqrt(variance), -1), abs=1e-6
+        )
 
 
 def test_by_hand():
-    # Good 1, 2; anomalous 1.5, 3: AUROC 3/4, placements 1/2 and 1 of the anomalous, 1 and 1/2 of the good.
+    # Good 1, 2; anomalous 1.5, 3: AUROC 3/4, placements 1/2 and 1 of the anomalous, 1 and 1/2 of
+    # the good.
     labels = np.array([0, 0, 1, 1])
     first, second = np.array([1, 2, 1.5, 3]), np.zeros(4)
     found = compare_aurocs(first, second, labels)
@@ -55,16 +77,32 @@ def test_the_difference_is_that_of_the_aurocs_and_the_interval_near_the_bootstra
     shared = random.normal(size=150)
     first, second = labels + shared, 0.5 * labels + shared + 0.5 * random.normal(size=150)
     found = compare_aurocs(first, second, labels)
-    drawn = bootstrap(lambda a, b, y: image_auroc(a, y) - image_auroc(b, y), first, second, labels, stratify=labels, seed=0)
-    assert found.difference.value == pytest.approx(image_auroc(first, labels) - image_auroc(second, labels))
-    assert found.difference.low == pytest.approx(drawn.low, abs=0.02) and found.difference.high == pytest.approx(drawn.high, abs=0.02)
+    drawn = bootstrap(
+        lambda a, b, y: image_auroc(a, y) - image_auroc(b, y),
+        first,
+        second,
+        labels,
+        stratify=labels,
+        seed=0,
+    )
+    assert found.difference.value == pytest.approx(
+        image_auroc(first, labels) - image_auroc(second, labels)
+    )
+    assert found.difference.low == pytest.approx(
+        drawn.low, abs=0.02
+    ) and found.difference.high == pytest.approx(drawn.high, abs=0.02)
     assert compare_aurocs(second, first, labels).p_value == pytest.approx(found.p_value)
 
 
 def test_p_values_are_even_where_nothing_differs():
     random = np.random.default_rng(2)
     labels = np.repeat([0, 1], 40)
-    p_values = [compare_aurocs(labels + random.normal(size=80), labels + random.normal(size=80), labels).p_value for _ in range(400)]
+    p_values = [
+        compare_aurocs(
+            labels + random.normal(size=80), labels + random.normal(size=80), labels
+        ).p_value
+        for _ in range(400)
+    ]
     assert 0.02 < np.mean(np.array(p_values) < 0.05) < 0.09
 
 
@@ -75,16 +113,23 @@ def test_the_same_scores_do_not_differ():
     assert found.difference.value == 0 and found.p_value == 1
 
 
-@pytest.mark.parametrize(("first", "labels", "message"), [
-    (np.zeros(3), [0, 1, 0, 1], "first must have the shape"), (np.full(4, np.nan), [0, 1, 0, 1], "first holds NaN"),
-    (np.zeros(4), [0, 0, 0, 1], "at least two good and two anomalous"), (np.zeros(4), [0, 0, 0, 2], "0 .good. or 1"),
-    (np.zeros(4), [0, 0, 0, 0], "no anomalous image"),
-])
+@pytest.mark.parametrize(
+    ("first", "labels", "message"),
+    [
+        (np.zeros(3), [0, 1, 0, 1], "first must have the shape"),
+        (np.full(4, np.nan), [0, 1, 0, 1], "first holds NaN"),
+        (np.zeros(4), [0, 0, 0, 1], "at least two good and two anomalous"),
+        (np.zeros(4), [0, 0, 0, 2], "0 .good. or 1"),
+        (np.zeros(4), [0, 0, 0, 0], "no anomalous image"),
+    ],
+)
 def test_bad_input_is_named(first, labels, message):
     with pytest.raises(ValueError, match=message):
         compare_aurocs(first, np.zeros(len(labels)), np.array(labels))
 
 
 def test_holm_by_hand():
-    assert holm(np.array([0.01, 0.04, np.nan, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 1, 0.06, 0.02])
+    assert holm(np.array([0.01, 0.04, np.nan, 0.03, 0.005])) == pytest.approx(
+        [0.03, 0.06, 1, 0.06, 0.02]
+    )
     assert holm(np.array([np.nan, np.nan])).tolist() == [1, 1]

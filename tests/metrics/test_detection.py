@@ -1,4 +1,5 @@
 """Detection figures against scikit-learn, pair counting, numbers by hand, and what must always hold."""
+
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -8,28 +9,36 @@ from hypothesis import strategies as st
 from adhelpers import metrics
 from adhelpers.metrics import Threshold, average_precision, detection_report, image_auroc
 
-two_classes = st.lists(st.tuples(st.integers(-5, 5), st.booleans()), min_size=2, max_size=40).filter(
-    lambda pairs: len({label for _, label in pairs}) == 2)
+two_classes = st.lists(
+    st.tuples(st.integers(-5, 5), st.booleans()), min_size=2, max_size=40
+).filter(lambda pairs: len({label for _, label in pairs}) == 2)
 decisions = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40)
 
 
 def scores_and_labels(pairs):
-    return np.array([score for score, _ in pairs], dtype=float), np.array([label for _, label in pairs], dtype=int)
+    return np.array([score for score, _ in pairs], dtype=float), np.array(
+        [label for _, label in pairs], dtype=int
+    )
 
 
 @given(two_classes)
 def test_auroc_counts_pairs(pairs):
     scores, labels = scores_and_labels(pairs)
     difference = scores[labels == 1][:, None] - scores[labels == 0]
-    assert image_auroc(scores, labels) == pytest.approx((difference > 0).mean() + (difference == 0).mean() / 2, abs=1e-12)
+    assert image_auroc(scores, labels) == pytest.approx(
+        (difference > 0).mean() + (difference == 0).mean() / 2, abs=1e-12
+    )
 
 
 @given(two_classes)
 def test_ranking_figures_are_those_of_scikit_learn(pairs):
     scores, labels = scores_and_labels(pairs)
-    assert image_auroc(scores, labels) == pytest.approx(sklearn.metrics.roc_auc_score(labels, scores), abs=1e-12)
+    assert image_auroc(scores, labels) == pytest.approx(
+        sklearn.metrics.roc_auc_score(labels, scores), abs=1e-12
+    )
     assert average_precision(scores, labels) == pytest.approx(
-        sklearn.metrics.average_precision_score(labels, scores), abs=1e-12)
+        sklearn.metrics.average_precision_score(labels, scores), abs=1e-12
+    )
 
 
 @given(two_classes)
@@ -39,7 +48,9 @@ def test_ranking_figures_survive_monotone_maps_and_auroc_is_turned_by_negation(p
     assert image_auroc(mapped, labels) == image_auroc(scores, labels)
     assert average_precision(mapped, labels) == average_precision(scores, labels)
     assert image_auroc(-scores, labels) == pytest.approx(1 - image_auroc(scores, labels), abs=1e-12)
-    assert image_auroc(scores, 1 - labels) == pytest.approx(1 - image_auroc(scores, labels), abs=1e-12)
+    assert image_auroc(scores, 1 - labels) == pytest.approx(
+        1 - image_auroc(scores, labels), abs=1e-12
+    )
 
 
 @given(two_classes, st.randoms(use_true_random=False))
@@ -47,7 +58,9 @@ def test_ranking_figures_do_not_depend_on_the_order(pairs, random):
     scores, labels = scores_and_labels(pairs)
     shuffled = scores_and_labels(random.sample(pairs, len(pairs)))
     assert image_auroc(*shuffled) == pytest.approx(image_auroc(scores, labels), abs=1e-12)
-    assert average_precision(*shuffled) == pytest.approx(average_precision(scores, labels), abs=1e-12)
+    assert average_precision(*shuffled) == pytest.approx(
+        average_precision(scores, labels), abs=1e-12
+    )
 
 
 def test_equal_scores_tell_nothing():
@@ -62,9 +75,13 @@ def test_decision_figures_are_those_of_scikit_learn(pairs):
     counts = metrics.confusion(flags, labels)
     tn, fp, fn, tp = sklearn.metrics.confusion_matrix(labels, flags, labels=[False, True]).ravel()
     assert counts == {"tp": tp, "fp": fp, "tn": tn, "fn": fn}
-    assert metrics.accuracy(flags, labels) == pytest.approx(sklearn.metrics.accuracy_score(labels, flags))
+    assert metrics.accuracy(flags, labels) == pytest.approx(
+        sklearn.metrics.accuracy_score(labels, flags)
+    )
     if labels.any():
-        assert metrics.f1_score(flags, labels) == pytest.approx(sklearn.metrics.f1_score(labels, flags, zero_division=0))
+        assert metrics.f1_score(flags, labels) == pytest.approx(
+            sklearn.metrics.f1_score(labels, flags, zero_division=0)
+        )
     if labels.any() and not labels.all():
         recalls = sklearn.metrics.recall_score(labels, flags, average=None, zero_division=0)
         assert metrics.g_mean(flags, labels) == pytest.approx(np.sqrt(recalls[0] * recalls[1]))
@@ -81,7 +98,10 @@ def test_decision_figures_by_hand():
 
 def test_recall_by_type_leaves_good_out():
     types = ["good", "hole", "crack", "hole", "crack", "crack"]
-    assert metrics.recall_by_type([True, True, False, False, True, True], types) == {"crack": pytest.approx(2 / 3), "hole": 0.5}
+    assert metrics.recall_by_type([True, True, False, False, True, True], types) == {
+        "crack": pytest.approx(2 / 3),
+        "hole": 0.5,
+    }
 
 
 def test_figures_that_need_a_class_refuse_to_go_without():
@@ -115,7 +135,8 @@ def test_report_values_are_those_of_the_single_figures(example_set):
     assert report.f1.value == pytest.approx(metrics.f1_score(flags, labels))
     assert report.g_mean.value == pytest.approx(metrics.g_mean(flags, labels))
     assert {name: estimate.value for name, estimate in report.recall.items()} == pytest.approx(
-        metrics.recall_by_type(flags, types))
+        metrics.recall_by_type(flags, types)
+    )
     assert report.confusion == metrics.confusion(flags, labels)
     assert report.images == {"good": 41, "crack": 60, "hole": 19}
     assert report.threshold == threshold
@@ -129,19 +150,27 @@ def test_report_intervals_are_those_of_the_plain_bootstrap(example_set):
     def plain(function, *arrays):
         return metrics.bootstrap(function, *arrays, resamples=200, seed=4, stratify=types)
 
-    assert report.auroc == pytest.approx(plain(sklearn.metrics.roc_auc_score, labels, scores), abs=1e-12)
-    assert report.average_precision == pytest.approx(plain(sklearn.metrics.average_precision_score, labels, scores), abs=1e-12)
+    assert report.auroc == pytest.approx(
+        plain(sklearn.metrics.roc_auc_score, labels, scores), abs=1e-12
+    )
+    assert report.average_precision == pytest.approx(
+        plain(sklearn.metrics.average_precision_score, labels, scores), abs=1e-12
+    )
     assert report.accuracy == pytest.approx(plain(metrics.accuracy, flags, labels))
     assert report.f1 == pytest.approx(plain(metrics.f1_score, flags, labels))
     assert report.g_mean == pytest.approx(plain(metrics.g_mean, flags, labels))
-    assert report.recall["crack"] == pytest.approx(plain(lambda f, t: f[t == "crack"].mean(), flags, types))
+    assert report.recall["crack"] == pytest.approx(
+        plain(lambda f, t: f[t == "crack"].mean(), flags, types)
+    )
 
 
 def test_auroc_interval_has_the_width_that_delong_gives(example_set):
     scores, labels, types = example_set
     wins = scores[labels == 1][:, None] - scores[labels == 0]
     wins = (wins > 0) + (wins == 0) / 2
-    deviation = np.sqrt(wins.mean(axis=1).var(ddof=1) / len(wins) + wins.mean(axis=0).var(ddof=1) / wins.shape[1])
+    deviation = np.sqrt(
+        wins.mean(axis=1).var(ddof=1) / len(wins) + wins.mean(axis=0).var(ddof=1) / wins.shape[1]
+    )
     interval = detection_report(scores, labels, types, 0.8, resamples=4000).auroc
     assert interval.high - interval.low == pytest.approx(2 * 1.96 * deviation, rel=0.12)
 
@@ -149,17 +178,38 @@ def test_auroc_interval_has_the_width_that_delong_gives(example_set):
 def test_report_table_has_a_row_for_each_figure(example_set):
     table = detection_report(*example_set, 0.8, resamples=50).table()
     assert table.index.tolist() == [
-        "image AUROC", "average precision", "accuracy", "F1", "G-mean", "recall: crack", "recall: hole"]
+        "image AUROC",
+        "average precision",
+        "accuracy",
+        "F1",
+        "G-mean",
+        "recall: crack",
+        "recall: hole",
+    ]
     assert table.loc["recall: hole", "images"] == 19
     assert (table.low <= table.value).all() and (table.value <= table.high).all()
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"scores": [1, 1, 1, 1]}, "every image the same score"), ({"scores": [1, 2, np.nan, 4]}, "index 2"),
-    ({"labels": [1, 1, 1, 1]}, "no good image"), ({"labels": [0, 0, 0, 0]}, "no anomalous image"),
-    ({"labels": [0, 0, 1]}, "each of the 4 images"), ({"types": ["good"] * 4}, "good holds good and anomalous"),
-    ({"types": ["good"]}, "types"), ({"resamples": 0}, "resamples"), ({"threshold": np.nan}, "finite")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"scores": [1, 1, 1, 1]}, "every image the same score"),
+        ({"scores": [1, 2, np.nan, 4]}, "index 2"),
+        ({"labels": [1, 1, 1, 1]}, "no good image"),
+        ({"labels": [0, 0, 0, 0]}, "no anomalous image"),
+        ({"labels": [0, 0, 1]}, "each of the 4 images"),
+        ({"types": ["good"] * 4}, "good holds good and anomalous"),
+        ({"types": ["good"]}, "types"),
+        ({"resamples": 0}, "resamples"),
+        ({"threshold": np.nan}, "finite"),
+    ],
+)
 def test_report_refuses_bad_input(change, message):
-    arguments = {"scores": [1, 2, 3, 4], "labels": [0, 0, 1, 1], "types": ["good", "good", "a", "b"], "threshold": 2.5}
+    arguments = {
+        "scores": [1, 2, 3, 4],
+        "labels": [0, 0, 1, 1],
+        "types": ["good", "good", "a", "b"],
+        "threshold": 2.5,
+    }
     with pytest.raises(ValueError, match=message):
         detection_report(**arguments | change)

@@ -1,11 +1,11 @@
 """The bootstrap against the normal approximation, and its resamples against what was promised of them."""
+
 import json
 
 import numpy as np
 import pytest
 
-from adhelpers.metrics import Estimate, bootstrap, image_auroc
-from adhelpers.metrics import intervals
+from adhelpers.metrics import Estimate, bootstrap, image_auroc, intervals
 
 
 def test_interval_of_a_mean_is_that_of_the_normal_approximation():
@@ -19,13 +19,18 @@ def test_interval_of_a_mean_is_that_of_the_normal_approximation():
 
 def test_wider_confidence_gives_a_wider_interval():
     values = np.random.default_rng(1).normal(size=50)
-    narrow, wide = (bootstrap(np.mean, values, resamples=500, confidence=confidence) for confidence in (0.5, 0.99))
+    narrow, wide = (
+        bootstrap(np.mean, values, resamples=500, confidence=confidence)
+        for confidence in (0.5, 0.99)
+    )
     assert wide.low < narrow.low < narrow.high < wide.high
 
 
 def test_same_seed_same_interval_and_another_seed_another():
     values = np.random.default_rng(1).normal(size=50)
-    first, again, other = (bootstrap(np.mean, values, resamples=100, seed=seed) for seed in (5, 5, 6))
+    first, again, other = (
+        bootstrap(np.mean, values, resamples=100, seed=seed) for seed in (5, 5, 6)
+    )
     assert first == again
     assert first != other
 
@@ -38,7 +43,8 @@ def test_arrays_are_drawn_together():
 
 def test_no_resample_loses_a_class():
     scores, labels = np.arange(12.0), np.array([1] + [0] * 11)
-    # image_auroc raises where a class is missing; without strata about a third of the resamples would.
+    # image_auroc raises where a class is missing; without strata about a third of the resamples
+    # would.
     assert bootstrap(image_auroc, scores, labels, resamples=200, stratify=labels).value == 0.0
     with pytest.raises(ValueError, match="no anomalous image"):
         bootstrap(image_auroc, scores, labels, resamples=200)
@@ -62,11 +68,20 @@ def test_blocks_make_all_resamples(monkeypatch):
 
 
 def test_as_dict_is_json():
-    assert json.dumps(Estimate(np.float32(0.5), 0.25, 1).as_dict()) == '{"value": 0.5, "low": 0.25, "high": 1.0}'
+    assert (
+        json.dumps(Estimate(np.float32(0.5), 0.25, 1).as_dict())
+        == '{"value": 0.5, "low": 0.25, "high": 1.0}'
+    )
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ({"resamples": 1}, "resamples"), ({"confidence": 95}, "confidence"), ({"stratify": [0, 1]}, "same length")])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"resamples": 1}, "resamples"),
+        ({"confidence": 95}, "confidence"),
+        ({"stratify": [0, 1]}, "same length"),
+    ],
+)
 def test_bad_settings_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         bootstrap(np.mean, np.arange(5.0), **arguments)

@@ -1,4 +1,5 @@
 """Jaccard indices against a comparison of the whole image for each threshold; the table against single images."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -28,7 +29,9 @@ shapes = st.tuples(st.integers(1, 7), st.integers(1, 7))
 def heatmaps_and_masks(draw, empty_masks=False):
     shape = draw(shapes)
     # Quarters between -2 and 2: many ties, both signs, exact in float32.
-    heatmap = draw(hnp.arrays(np.float32, shape, elements=st.integers(-8, 8).map(lambda value: value / 4)))
+    heatmap = draw(
+        hnp.arrays(np.float32, shape, elements=st.integers(-8, 8).map(lambda value: value / 4))
+    )
     mask = draw(hnp.arrays(bool, shape))
     if not mask.any() and not empty_masks:
         mask[draw(st.integers(0, shape[0] - 1)), draw(st.integers(0, shape[1] - 1))] = True
@@ -104,7 +107,9 @@ def test_constant_map_has_the_share_of_the_mask():
 
 
 def test_signed_zeros_are_one_threshold():
-    assert jaccard_curve(np.array([[0.0, -0.0]]), np.array([[True, False]])).jaccards.tolist() == [0.5]
+    assert jaccard_curve(np.array([[0.0, -0.0]]), np.array([[True, False]])).jaccards.tolist() == [
+        0.5
+    ]
 
 
 def test_empty_mask_has_no_jaccard():
@@ -137,12 +142,16 @@ def test_map_that_is_nan_in_part_is_named():
 
 
 @pytest.mark.parametrize("function", [jaccard_curve, optimal_jaccard])
-@pytest.mark.parametrize("heatmap, mask, message", [
-    (np.array([[np.nan, 1.0]]), np.ones((1, 2), dtype=bool), "heatmap must be finite: 1 NaN"),
-    (np.ones((1, 2)), np.ones((2, 1), dtype=bool), r"\(1, 2\); got \(2, 1\)"),
-    (np.ones((1, 2)), None, "ground_truth"),
-    (np.ones((1, 1, 2)), np.ones((1, 1, 2), dtype=bool), r"shape \(h, w\)"),
-    (np.ones((0, 2)), np.ones((0, 2), dtype=bool), "empty")])
+@pytest.mark.parametrize(
+    "heatmap, mask, message",
+    [
+        (np.array([[np.nan, 1.0]]), np.ones((1, 2), dtype=bool), "heatmap must be finite: 1 NaN"),
+        (np.ones((1, 2)), np.ones((2, 1), dtype=bool), r"\(1, 2\); got \(2, 1\)"),
+        (np.ones((1, 2)), None, "ground_truth"),
+        (np.ones((1, 1, 2)), np.ones((1, 1, 2), dtype=bool), r"shape \(h, w\)"),
+        (np.ones((0, 2)), np.ones((0, 2), dtype=bool), "empty"),
+    ],
+)
 def test_bad_input_is_named(function, heatmap, mask, message):
     with pytest.raises(ValueError, match=message):
         function(heatmap, mask)
@@ -183,13 +192,22 @@ def test_jaccard_at_of_maps_that_say_nothing():
     mask = np.array([[True, False, False, False]])
     assert jaccard_at(np.zeros((1, 4)), mask, 0.0) == 0.0
     assert jaccard_at(np.full((1, 4), -1.0), mask, -2.0) == 0.0
-    assert [jaccard_at(np.full((1, 4), 0.3), mask, threshold) for threshold in (0.3, 0.31)] == [0.25, 0.0]
+    assert [jaccard_at(np.full((1, 4), 0.3), mask, threshold) for threshold in (0.3, 0.31)] == [
+        0.25,
+        0.0,
+    ]
     assert np.isnan(jaccard_at(np.ones((1, 4)), np.zeros((1, 4), dtype=bool), 0.5))
     assert np.isnan(jaccard_at(np.full((1, 4), np.nan), mask, 0.5))
 
 
-@given(hnp.arrays(np.float32, st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5)),
-                  elements=st.integers(-4, 4).map(lambda value: value / 4)), st.sampled_from([0.01, 0.5, 0.75, 0.9, 0.99, 1.0]))
+@given(
+    hnp.arrays(
+        np.float32,
+        st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5)),
+        elements=st.integers(-4, 4).map(lambda value: value / 4),
+    ),
+    st.sampled_from([0.01, 0.5, 0.75, 0.9, 0.99, 1.0]),
+)
 def test_good_pixels_at_or_above_the_threshold_are_few_enough(good, quantile):
     threshold = good_image_threshold(good, quantile)
     allowed = (1 - quantile) * good.size + 1e-9
@@ -202,22 +220,42 @@ def test_good_pixels_at_or_above_the_threshold_are_few_enough(good, quantile):
 
 def test_good_threshold_by_hand():
     good = np.array([[[0.0, 0.1, 0.2, 0.3, 0.4]], [[0.5, 0.6, 0.7, 0.8, 0.9]]])
-    assert good_image_threshold(good, 0.8) == pytest.approx(0.7) and good_image_threshold(good, 0.8) > 0.7
-    assert jaccard_at(good[1], np.array([[False, False, True, True, True]]), good_image_threshold(good, 0.8)) == 2 / 3
+    assert (
+        good_image_threshold(good, 0.8) == pytest.approx(0.7)
+        and good_image_threshold(good, 0.8) > 0.7
+    )
+    assert (
+        jaccard_at(
+            good[1], np.array([[False, False, True, True, True]]), good_image_threshold(good, 0.8)
+        )
+        == 2 / 3
+    )
     with_failed = np.concatenate([good, np.full((1, 1, 5), np.nan)])
     assert good_image_threshold(with_failed, 0.8) == good_image_threshold(good, 0.8)
 
 
 def test_silent_good_images_leave_any_positive_value_above():
     threshold = good_image_threshold(np.full((2, 3, 3), -1.0))
-    assert explained_region(np.array([[1e-30, 0.0, -1.0]], dtype=np.float32), threshold).tolist() == [[True, False, False]]
+    assert explained_region(
+        np.array([[1e-30, 0.0, -1.0]], dtype=np.float32), threshold
+    ).tolist() == [[True, False, False]]
 
 
-@pytest.mark.parametrize("good, quantile, message", [
-    (np.zeros((2, 2)), 0.99, r"shape \(n, h, w\)"), (np.zeros((0, 2, 2)), 0.99, "no explanation"),
-    (np.full((2, 2, 2), np.nan), 0.99, "no explanation"),
-    (np.zeros((1, 2, 2)), 0.0, "quantile"), (np.zeros((1, 2, 2)), 1.1, "quantile"),
-    (np.array([[[1.0, 2.0]], [[1.0, np.nan]]]), 0.99, r"good_heatmaps\[1\] must be finite: 1 NaN")])
+@pytest.mark.parametrize(
+    "good, quantile, message",
+    [
+        (np.zeros((2, 2)), 0.99, r"shape \(n, h, w\)"),
+        (np.zeros((0, 2, 2)), 0.99, "no explanation"),
+        (np.full((2, 2, 2), np.nan), 0.99, "no explanation"),
+        (np.zeros((1, 2, 2)), 0.0, "quantile"),
+        (np.zeros((1, 2, 2)), 1.1, "quantile"),
+        (
+            np.array([[[1.0, 2.0]], [[1.0, np.nan]]]),
+            0.99,
+            r"good_heatmaps\[1\] must be finite: 1 NaN",
+        ),
+    ],
+)
 def test_good_heatmaps_that_give_no_threshold_are_named(good, quantile, message):
     with pytest.raises(ValueError, match=message):
         good_image_threshold(good, quantile)
@@ -228,7 +266,9 @@ def test_threshold_must_be_a_number():
         jaccard_at(np.ones((1, 2)), np.ones((1, 2), dtype=bool), np.nan)
 
 
-@pytest.mark.parametrize("block", [1, 200, 10**6], ids=["an image at a time", "two images at a time", "all at once"])
+@pytest.mark.parametrize(
+    "block", [1, 200, 10**6], ids=["an image at a time", "two images at a time", "all at once"]
+)
 def test_table_gives_what_single_images_give(block, monkeypatch):
     monkeypatch.setattr(localization, "_BLOCK_PIXELS", block)
     random = np.random.default_rng(4)
@@ -239,12 +279,17 @@ def test_table_gives_what_single_images_give(block, monkeypatch):
     for index, row in table.iterrows():
         heatmap, mask = heatmaps[index], masks[index]
         expected = {
-            "jaccard_at": jaccard_at(heatmap, mask, 0.7), "pointing_game": pointing_game(heatmap, mask),
+            "jaccard_at": jaccard_at(heatmap, mask, 0.7),
+            "pointing_game": pointing_game(heatmap, mask),
             "relevance_mass_accuracy": relevance_mass_accuracy(heatmap, mask),
             "relevance_rank_accuracy": relevance_rank_accuracy(heatmap, mask),
-            "top_k_intersection": top_k_intersection(heatmap, mask, 5), "heatmap_auroc": heatmap_auroc(heatmap, mask)}
+            "top_k_intersection": top_k_intersection(heatmap, mask, 5),
+            "heatmap_auroc": heatmap_auroc(heatmap, mask),
+        }
         assert row.drop("optimal_jaccard").to_dict() == pytest.approx(expected, nan_ok=True)
-    assert table["optimal_jaccard"].tolist() == pytest.approx(optimal_jaccards(heatmaps, masks)[0].tolist(), nan_ok=True)
+    assert table["optimal_jaccard"].tolist() == pytest.approx(
+        optimal_jaccards(heatmaps, masks)[0].tolist(), nan_ok=True
+    )
     assert table.loc[[1, 3]].isna().all(axis=None)
     assert table.columns[table.loc[6].isna()].tolist() == ["heatmap_auroc"]
     assert not table.drop(index=[1, 3, 6]).isna().any(axis=None)
@@ -253,8 +298,14 @@ def test_table_gives_what_single_images_give(block, monkeypatch):
 def test_table_without_threshold_or_images():
     table = localization_table(np.zeros((0, 4, 4)), np.zeros((0, 4, 4), dtype=bool))
     assert len(table) == 0
-    assert list(table) == ["optimal_jaccard", "pointing_game", "relevance_mass_accuracy", "relevance_rank_accuracy",
-                           "top_k_intersection", "heatmap_auroc"]
+    assert list(table) == [
+        "optimal_jaccard",
+        "pointing_game",
+        "relevance_mass_accuracy",
+        "relevance_rank_accuracy",
+        "top_k_intersection",
+        "heatmap_auroc",
+    ]
 
 
 def test_table_names_bad_input():

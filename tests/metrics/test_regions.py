@@ -1,4 +1,5 @@
 """Pixel AUROC and AUPRO against slow versions written independently, closed forms and numbers by hand; components against labelling."""
+
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -8,13 +9,23 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from skimage.measure import label
 
-from adhelpers.metrics import area_levels, aupro, bootstrap, component_curve, pixel_auroc, pixel_report, segmentation_report
+from adhelpers.metrics import (
+    area_levels,
+    aupro,
+    bootstrap,
+    component_curve,
+    pixel_auroc,
+    pixel_report,
+    segmentation_report,
+)
 
 
 @st.composite
 def maps_and_masks(draw):
     shape = draw(st.tuples(st.integers(1, 3), st.integers(2, 6), st.integers(2, 6)))
-    maps = draw(hnp.arrays(np.float32, shape, elements=st.integers(-6, 6).map(lambda value: value / 4)))
+    maps = draw(
+        hnp.arrays(np.float32, shape, elements=st.integers(-6, 6).map(lambda value: value / 4))
+    )
     masks = draw(hnp.arrays(bool, shape))
     masks[0, 0, 0], masks[-1, -1, -1] = True, False
     return maps, masks
@@ -37,16 +48,24 @@ def regions_by_flooding(mask):
 
 def slow_aupro(maps, masks, limit):
     """Every distinct value as a threshold; each region's overlap counted pixel by pixel; the area by numpy's trapezoid."""
-    regions = [(index, region) for index, mask in enumerate(masks) for region in regions_by_flooding(mask)]
+    regions = [
+        (index, region) for index, mask in enumerate(masks) for region in regions_by_flooding(mask)
+    ]
     rates, overlaps = [0.0], [0.0]
     for threshold in sorted(set(maps.ravel().tolist()), reverse=True):
         above = maps >= threshold
         rates.append(np.count_nonzero(above & ~masks) / np.count_nonzero(~masks))
-        overlaps.append(np.mean([np.mean([above[index][pixel] for pixel in region]) for index, region in regions]))
+        overlaps.append(
+            np.mean(
+                [np.mean([above[index][pixel] for pixel in region]) for index, region in regions]
+            )
+        )
     beyond = next((position for position, rate in enumerate(rates) if rate > limit), None)
     if beyond is not None:
         start, end = rates[beyond - 1], rates[beyond]
-        cut = overlaps[beyond - 1] + (limit - start) / (end - start) * (overlaps[beyond] - overlaps[beyond - 1])
+        cut = overlaps[beyond - 1] + (limit - start) / (end - start) * (
+            overlaps[beyond] - overlaps[beyond - 1]
+        )
         rates, overlaps = [*rates[:beyond], limit], [*overlaps[:beyond], cut]
     return np.trapezoid(overlaps, rates) / limit
 
@@ -68,7 +87,9 @@ def test_aupro_is_that_of_the_slow_version_on_smooth_maps():
 @given(maps_and_masks())
 def test_pixel_auroc_is_that_of_scikit_learn(pair):
     maps, masks = pair
-    assert pixel_auroc(maps, masks) == pytest.approx(sklearn.metrics.roc_auc_score(masks.ravel(), maps.ravel()), abs=1e-12)
+    assert pixel_auroc(maps, masks) == pytest.approx(
+        sklearn.metrics.roc_auc_score(masks.ravel(), maps.ravel()), abs=1e-12
+    )
 
 
 @given(maps_and_masks())
@@ -99,17 +120,21 @@ def test_closed_forms(limit):
     assert aupro(masks.astype(np.float32), masks, limit) == pytest.approx(1.0)
     # Knows nothing: the diagonal, cut at the limit.
     assert aupro(np.zeros(masks.shape), masks, limit) == pytest.approx(limit / 2)
-    # One region on top and one below all good pixels: half the overlap all the way, however large each region is.
+    # One region on top and one below all good pixels: half the overlap all the way, however large
+    # each region is.
     maps = np.zeros(masks.shape)
     maps[~masks] = np.random.default_rng(0).permutation(good)
     maps[0, 50, 50], maps[0, :10, :10] = good, -1.0
     if limit < 1:
         assert aupro(maps, masks, limit) == pytest.approx(0.5, abs=1e-9)
-    # A defect spread evenly over the top share q of the good pixels' ranks: overlap x / q up to q, then 1.
+    # A defect spread evenly over the top share q of the good pixels' ranks: overlap x / q up to q,
+    # then 1.
     share = 0.8
     maps[0, :10, :10] = good * (1 - share * (np.arange(100).reshape(10, 10) + 0.5) / 100)
     maps[0, 50, 50] = -1.0
-    expected = min(limit, share) / share / 2 * min(limit, share) / limit + max(0.0, limit - share) / limit
+    expected = (
+        min(limit, share) / share / 2 * min(limit, share) / limit + max(0.0, limit - share) / limit
+    )
     assert aupro(maps, masks, limit) == pytest.approx(expected / 2, abs=5e-3)
 
 
@@ -133,15 +158,16 @@ def test_pixels_that_touch_at_a_corner_are_one_region():
 
 
 def test_limit_inside_a_tie_is_interpolated():
-    # Ten good pixels of equal value and the defect below them: the curve goes (0, 0) -> (1, 0) -> (1, 1);
-    # the defect tied with them: a diagonal.
+    # Ten good pixels of equal value and the defect below them: the curve goes (0, 0) -> (1, 0) ->
+    # (1, 1); the defect tied with them: a diagonal.
     masks = np.zeros((1, 1, 11), dtype=bool)
     masks[0, 0, 0] = True
     below, tied = np.ones(masks.shape), np.ones(masks.shape)
     below[0, 0, 0] = 0.0
     assert aupro(below, masks) == 0.0
     assert aupro(tied, masks) == pytest.approx(0.15)
-    # Two good pixels first (rate 0.2), then the tie of the rest: 0.2 flat, then up to (0.3 - 0.2) / 0.8 at the limit.
+    # Two good pixels first (rate 0.2), then the tie of the rest: 0.2 flat, then up to (0.3 - 0.2) /
+    # 0.8 at the limit.
     tied[0, 0, 1:3] = 2.0
     assert aupro(tied, masks) == pytest.approx((0.1 * 0.125 / 2) / 0.3)
 
@@ -152,7 +178,7 @@ def category():
     masks = np.zeros((24, 32, 32), dtype=bool)
     for index in range(18):
         y, x = random.integers(0, 24, 2)
-        masks[index, y:y + random.integers(2, 8), x:x + random.integers(2, 8)] = True
+        masks[index, y : y + random.integers(2, 8), x : x + random.integers(2, 8)] = True
     strength = random.uniform(0, 3, 24)[:, None, None]
     return (random.normal(size=masks.shape) + strength * masks).astype(np.float32), masks
 
@@ -163,7 +189,9 @@ def test_report_values_are_exact_and_intervals_those_of_the_plain_bootstrap(cate
     assert report["pixel_auroc"].value == pixel_auroc(maps, masks)
     assert report["aupro"].value == aupro(maps, masks)
     for name, function in (("pixel_auroc", pixel_auroc), ("aupro", aupro)):
-        plain = bootstrap(function, maps, masks, resamples=150, seed=2, stratify=masks.any(axis=(1, 2)))
+        plain = bootstrap(
+            function, maps, masks, resamples=150, seed=2, stratify=masks.any(axis=(1, 2))
+        )
         assert tuple(report[name]) == pytest.approx(tuple(plain), abs=1e-3)
         assert plain.high - plain.low > 0.02
 
@@ -184,16 +212,27 @@ def test_bad_input_is_named(function):
     broken = maps.copy()
     broken[1, 2, 2] = np.nan
     for arguments, message in [
-            ((broken, masks), "maps must be finite: 1 NaN or infinite values, in image 1"), ((maps, None), "ground_truth"),
-            ((maps, ~(masks | True)), "all empty"), ((maps, masks | True), "every pixel"),
-            ((maps, masks[:1]), r"\(2, 3, 3\); got \(1, 3, 3\)"), ((maps[0], masks[0]), r"shape \(n, h, w\)")]:
+        ((broken, masks), "maps must be finite: 1 NaN or infinite values, in image 1"),
+        ((maps, None), "ground_truth"),
+        ((maps, ~(masks | True)), "all empty"),
+        ((maps, masks | True), "every pixel"),
+        ((maps, masks[:1]), r"\(2, 3, 3\); got \(1, 3, 3\)"),
+        ((maps[0], masks[0]), r"shape \(n, h, w\)"),
+    ]:
         with pytest.raises(ValueError, match=message):
             function(*arguments)
 
 
-@pytest.mark.parametrize("setting, message", [
-    ({"limit": 0}, "limit"), ({"limit": 30}, "limit"), ({"resamples": 1}, "resamples"), ({"confidence": 0}, "confidence"),
-    ({"grid_size": 2}, "grid_size")])
+@pytest.mark.parametrize(
+    "setting, message",
+    [
+        ({"limit": 0}, "limit"),
+        ({"limit": 30}, "limit"),
+        ({"resamples": 1}, "resamples"),
+        ({"confidence": 0}, "confidence"),
+        ({"grid_size": 2}, "grid_size"),
+    ],
+)
 def test_bad_settings_are_named(setting, message):
     masks = np.zeros((1, 3, 3), dtype=bool)
     masks[0, 0, 0] = True
@@ -212,10 +251,21 @@ def largest_by_labelling(heatmap, threshold, connectivity, clear):
 
 
 @settings(max_examples=150)
-@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 10**6), st.sampled_from((2, 6, 1000)), st.sampled_from((4, 8)), st.booleans(),
-       st.sampled_from((np.float32, np.uint8, np.int64)))
-def test_the_component_curve_equals_labelling_at_every_threshold(height, width, seed, values, connectivity, clear, kind):
-    heatmap = np.random.default_rng(seed).integers(0, min(values, 250), (height, width)).astype(kind)
+@given(
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.integers(0, 10**6),
+    st.sampled_from((2, 6, 1000)),
+    st.sampled_from((4, 8)),
+    st.booleans(),
+    st.sampled_from((np.float32, np.uint8, np.int64)),
+)
+def test_the_component_curve_equals_labelling_at_every_threshold(
+    height, width, seed, values, connectivity, clear, kind
+):
+    heatmap = (
+        np.random.default_rng(seed).integers(0, min(values, 250), (height, width)).astype(kind)
+    )
     levels, areas = component_curve(heatmap, connectivity, clear)
     assert (np.diff(levels.astype(float)) < 0).all() and (np.diff(areas, prepend=0) != 0).all()
     for threshold in np.unique(heatmap):
@@ -227,16 +277,23 @@ def test_the_component_curve_equals_labelling_at_every_threshold(height, width, 
 @pytest.mark.parametrize("connectivity", [4, 8])
 @pytest.mark.parametrize("clear", [False, True])
 def test_the_component_curve_of_a_whole_image(connectivity, clear):
-    heatmap = ndimage.gaussian_filter(np.random.default_rng(4).normal(size=(64, 48)), 1.5).astype(np.float32)
+    heatmap = ndimage.gaussian_filter(np.random.default_rng(4).normal(size=(64, 48)), 1.5).astype(
+        np.float32
+    )
     levels, areas = component_curve(heatmap, connectivity, clear)
     for threshold in np.quantile(heatmap, np.linspace(0, 1, 60)).astype(np.float32):
         position = np.flatnonzero(levels >= threshold)
-        assert (areas[position[-1]] if position.size else 0) == largest_by_labelling(heatmap, threshold, connectivity, clear)
+        assert (areas[position[-1]] if position.size else 0) == largest_by_labelling(
+            heatmap, threshold, connectivity, clear
+        )
 
 
 def test_a_diagonal_hangs_together_only_across_corners():
     heatmap = np.eye(5)
-    assert [component_curve(heatmap, connectivity)[1].tolist() for connectivity in (4, 8)] == [[1, 25], [5, 25]]
+    assert [component_curve(heatmap, connectivity)[1].tolist() for connectivity in (4, 8)] == [
+        [1, 25],
+        [5, 25],
+    ]
 
 
 @given(st.integers(0, 10**6), st.sampled_from((4, 8)))
@@ -246,7 +303,13 @@ def test_the_level_of_an_area_says_at_which_thresholds_a_component_is_as_large(s
     levels = area_levels(maps, areas, connectivity)
     for threshold in range(13):
         for heatmap, row in zip(maps, levels, strict=True):
-            assert ((row >= threshold) == [largest_by_labelling(heatmap, threshold, connectivity, False) >= area for area in areas]).all()
+            assert (
+                (row >= threshold)
+                == [
+                    largest_by_labelling(heatmap, threshold, connectivity, False) >= area
+                    for area in areas
+                ]
+            ).all()
 
 
 def test_without_the_border_a_component_counts_from_its_highest_level_on():
@@ -257,28 +320,44 @@ def test_without_the_border_a_component_counts_from_its_highest_level_on():
     assert levels.tolist() == [3, 2] and areas.tolist() == [2, 0]
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ((np.zeros((2, 2)), 6), "connectivity must be 4"), ((np.zeros(3), 8), r"shape \(h, w\)"), ((np.array([[np.nan]]), 8), "finite")])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((np.zeros((2, 2)), 6), "connectivity must be 4"),
+        ((np.zeros(3), 8), r"shape \(h, w\)"),
+        ((np.array([[np.nan]]), 8), "finite"),
+    ],
+)
 def test_bad_input_of_the_component_curve_is_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         component_curve(*arguments)
 
 
 def test_bad_input_of_area_levels_is_named():
-    for maps, areas, message in [(np.zeros((2, 2)), [1], r"\(n, h, w\)"), (np.zeros((1, 2, 2)), [0], "at least 1"), (np.zeros((1, 2, 2)), [], "areas")]:
+    for maps, areas, message in [
+        (np.zeros((2, 2)), [1], r"\(n, h, w\)"),
+        (np.zeros((1, 2, 2)), [0], "at least 1"),
+        (np.zeros((1, 2, 2)), [], "areas"),
+    ]:
         with pytest.raises(ValueError, match=message):
             area_levels(maps, areas)
 
 
 def test_segmentation_report_by_hand():
     masks, found = np.zeros((3, 4, 5), dtype=bool), np.zeros((3, 4, 5), dtype=bool)
-    masks[0, 0, :2] = masks[0, 3, 3:] = True     # two regions of two pixels
-    masks[1, 1:3, 1:3] = True                    # one of four
-    found[0, 0, 1:3] = True                      # half of the first, one good pixel
+    masks[0, 0, :2] = masks[0, 3, 3:] = True  # two regions of two pixels
+    masks[1, 1:3, 1:3] = True  # one of four
+    found[0, 0, 1:3] = True  # half of the first, one good pixel
     found[1, 1:3, 1:3] = True
-    found[2, 0, 0] = True                        # a good image
+    found[2, 0, 0] = True  # a good image
     report = segmentation_report(found, masks)
-    assert report == pytest.approx({"iou": 5 / 10, "mean_iou": (1 / 5 + 1) / 2, "per_region_overlap": (0.5 + 0 + 1) / 3,
-                                    "false_positive_rate": 2 / 52})
+    assert report == pytest.approx(
+        {
+            "iou": 5 / 10,
+            "mean_iou": (1 / 5 + 1) / 2,
+            "per_region_overlap": (0.5 + 0 + 1) / 3,
+            "false_positive_rate": 2 / 52,
+        }
+    )
     with pytest.raises(ValueError, match="all empty"):
         segmentation_report(found, np.zeros_like(masks))

@@ -1,4 +1,5 @@
 """Relevance on the defect against numbers by hand, orders of tied pixels tried one by one, and scikit-learn's AUROC."""
+
 import itertools
 
 import numpy as np
@@ -16,14 +17,22 @@ from adhelpers.metrics import (
     top_k_intersection,
 )
 
-MEASURES = [pointing_game, relevance_mass_accuracy, relevance_rank_accuracy, top_k_intersection, heatmap_auroc]
+MEASURES = [
+    pointing_game,
+    relevance_mass_accuracy,
+    relevance_rank_accuracy,
+    top_k_intersection,
+    heatmap_auroc,
+]
 
 
 @st.composite
 def heatmaps_and_masks(draw, highest_side=7):
     shape = draw(st.tuples(st.integers(1, highest_side), st.integers(1, highest_side)))
     # Quarters between -2 and 2: many ties, both signs, exact in float32.
-    heatmap = draw(hnp.arrays(np.float32, shape, elements=st.integers(-8, 8).map(lambda value: value / 4)))
+    heatmap = draw(
+        hnp.arrays(np.float32, shape, elements=st.integers(-8, 8).map(lambda value: value / 4))
+    )
     mask = draw(hnp.arrays(bool, shape))
     mask[draw(st.integers(0, shape[0] - 1)), draw(st.integers(0, shape[1] - 1))] = True
     return heatmap, mask
@@ -47,7 +56,8 @@ def test_numbers_by_hand():
     # The three most relevant are 6, 3 and 2; one of them lies on the defect.
     assert relevance_rank_accuracy(heatmap, mask) == pytest.approx(1 / 3)
     assert [top_k_intersection(heatmap, mask, k) for k in (1, 2, 4)] == [0.0, 0.5, 0.5]
-    # Against 6, 2 and 0: 3 wins twice, 1 once, and the negative pixel, which counts as zero, draws once.
+    # Against 6, 2 and 0: 3 wins twice, 1 once, and the negative pixel, which counts as zero, draws
+    # once.
     assert heatmap_auroc(heatmap, mask) == pytest.approx((2 + 1 + 0.5) / 9)
 
 
@@ -99,9 +109,15 @@ def test_mass_and_maximum_are_sums_over_pixels(pair):
     for value, on_defect in zip(heatmap.ravel().tolist(), mask.ravel().tolist(), strict=True):
         total += max(value, 0.0)
         inside += max(value, 0.0) * on_defect
-    assert relevance_mass_accuracy(heatmap, mask) == pytest.approx(inside / total if total else mask.mean())
+    assert relevance_mass_accuracy(heatmap, mask) == pytest.approx(
+        inside / total if total else mask.mean()
+    )
     values = [max(value, 0.0) for value in heatmap.ravel().tolist()]
-    at_maximum = [on_defect for value, on_defect in zip(values, mask.ravel().tolist(), strict=True) if value == max(values)]
+    at_maximum = [
+        on_defect
+        for value, on_defect in zip(values, mask.ravel().tolist(), strict=True)
+        if value == max(values)
+    ]
     assert pointing_game(heatmap, mask) == pytest.approx(sum(at_maximum) / len(at_maximum))
 
 
@@ -110,7 +126,9 @@ def test_top_pixels_are_the_mean_over_all_orders_of_ties(pair, k):
     heatmap, mask = pair
     k = min(k, heatmap.size)
     assert top_k_intersection(heatmap, mask, k) == pytest.approx(mean_over_orders(heatmap, mask, k))
-    assert relevance_rank_accuracy(heatmap, mask) == pytest.approx(mean_over_orders(heatmap, mask, int(mask.sum())))
+    assert relevance_rank_accuracy(heatmap, mask) == pytest.approx(
+        mean_over_orders(heatmap, mask, int(mask.sum()))
+    )
 
 
 @given(heatmaps_and_masks())
@@ -119,7 +137,9 @@ def test_auroc_is_that_of_scikit_learn(pair):
     if mask.all():
         assert np.isnan(heatmap_auroc(heatmap, mask))
     else:
-        assert heatmap_auroc(heatmap, mask) == pytest.approx(roc_auc_score(mask.ravel(), np.maximum(heatmap, 0).ravel()))
+        assert heatmap_auroc(heatmap, mask) == pytest.approx(
+            roc_auc_score(mask.ravel(), np.maximum(heatmap, 0).ravel())
+        )
 
 
 @given(heatmaps_and_masks(), st.sampled_from(MEASURES))
@@ -135,7 +155,9 @@ def test_measures_survive_scaling_and_turning(pair, measure):
 def test_mass_on_the_defect_and_off_it_make_the_whole(pair):
     heatmap, mask = pair
     if not mask.all():
-        assert relevance_mass_accuracy(heatmap, mask) + relevance_mass_accuracy(heatmap, ~mask) == pytest.approx(1)
+        assert relevance_mass_accuracy(heatmap, mask) + relevance_mass_accuracy(
+            heatmap, ~mask
+        ) == pytest.approx(1)
 
 
 def test_default_k_is_a_share_of_the_image():
@@ -152,18 +174,28 @@ def test_k_out_of_range_is_named(k):
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-@pytest.mark.parametrize("heatmap, mask, message", [
-    (np.array([[np.nan, 1.0]]), np.ones((1, 2), dtype=bool), "heatmap must be finite: 1 NaN"),
-    (np.array([[np.inf, 1.0]]), np.ones((1, 2), dtype=bool), "heatmap must be finite: 1 NaN or infinite"),
-    (np.ones((1, 2)), np.ones((2, 1), dtype=bool), r"\(1, 2\); got \(2, 1\)"),
-    (np.ones((1, 2)), None, "ground_truth"),
-    (np.ones((1, 1, 2)), np.ones((1, 1, 2), dtype=bool), r"shape \(h, w\)")])
+@pytest.mark.parametrize(
+    "heatmap, mask, message",
+    [
+        (np.array([[np.nan, 1.0]]), np.ones((1, 2), dtype=bool), "heatmap must be finite: 1 NaN"),
+        (
+            np.array([[np.inf, 1.0]]),
+            np.ones((1, 2), dtype=bool),
+            "heatmap must be finite: 1 NaN or infinite",
+        ),
+        (np.ones((1, 2)), np.ones((2, 1), dtype=bool), r"\(1, 2\); got \(2, 1\)"),
+        (np.ones((1, 2)), None, "ground_truth"),
+        (np.ones((1, 1, 2)), np.ones((1, 1, 2), dtype=bool), r"shape \(h, w\)"),
+    ],
+)
 def test_bad_input_is_named(measure, heatmap, mask, message):
     with pytest.raises(ValueError, match=message):
         measure(heatmap, mask)
 
 
-@pytest.mark.parametrize("measure", [pointing_game, relevance_mass_accuracy, relevance_rank_accuracy, heatmap_auroc])
+@pytest.mark.parametrize(
+    "measure", [pointing_game, relevance_mass_accuracy, relevance_rank_accuracy, heatmap_auroc]
+)
 def test_empty_heatmap_is_named(measure):
     with pytest.raises(ValueError, match="heatmap is empty"):
         measure(np.ones((0, 2)), np.ones((0, 2), dtype=bool))

@@ -1,4 +1,5 @@
 """Threshold rules against loops over all candidates and numbers by hand."""
+
 import dataclasses
 import json
 import math
@@ -12,8 +13,11 @@ from sklearn.metrics import confusion_matrix
 from adhelpers.metrics import Threshold, gmean_threshold, midpoint_threshold, normal_quantile
 
 # Few distinct values, so that ties are common.
-two_classes = st.lists(st.tuples(st.integers(-5, 5), st.booleans()), min_size=2, max_size=40).filter(
-    lambda pairs: len({label for _, label in pairs}) == 2 and len({score for score, _ in pairs}) > 1)
+two_classes = st.lists(
+    st.tuples(st.integers(-5, 5), st.booleans()), min_size=2, max_size=40
+).filter(
+    lambda pairs: len({label for _, label in pairs}) == 2 and len({score for score, _ in pairs}) > 1
+)
 
 
 def gmean_by_trying_all(scores, labels):
@@ -27,7 +31,11 @@ def gmean_by_trying_all(scores, labels):
 
 def test_flag_is_strict():
     threshold = Threshold(0.5, "by hand", uses_test_labels=False)
-    assert threshold.flag(np.array([0.49, 0.5, np.nextafter(0.5, 1)])).tolist() == [False, False, True]
+    assert threshold.flag(np.array([0.49, 0.5, np.nextafter(0.5, 1)])).tolist() == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_flag_does_not_round_the_threshold_to_float32():
@@ -39,7 +47,11 @@ def test_flag_does_not_round_the_threshold_to_float32():
 
 def test_threshold_is_frozen_finite_and_json():
     threshold = Threshold(np.float32(0.5), "by hand", uses_test_labels=True)
-    assert json.loads(json.dumps(threshold.as_dict())) == {"value": 0.5, "rule": "by hand", "uses_test_labels": True}
+    assert json.loads(json.dumps(threshold.as_dict())) == {
+        "value": 0.5,
+        "rule": "by hand",
+        "uses_test_labels": True,
+    }
     with pytest.raises(dataclasses.FrozenInstanceError):
         threshold.value = 1.0
     with pytest.raises(ValueError, match="finite"):
@@ -72,9 +84,15 @@ def test_quantile_flags_at_most_its_share_and_is_the_lowest_score_that_does(scor
         assert (scores > lower.max()).sum() > allowed - 1e-9
 
 
-@pytest.mark.parametrize("scores, quantile, message", [
-    ([], 0.95, "validation_scores"), ([1.0, np.nan], 0.95, "validation_scores .* index 1"), ([1.0], 0, "quantile"),
-    ([1.0], 95, "quantile")])
+@pytest.mark.parametrize(
+    "scores, quantile, message",
+    [
+        ([], 0.95, "validation_scores"),
+        ([1.0, np.nan], 0.95, "validation_scores .* index 1"),
+        ([1.0], 0, "quantile"),
+        ([1.0], 95, "quantile"),
+    ],
+)
 def test_quantile_refuses_bad_input(scores, quantile, message):
     with pytest.raises(ValueError, match=message):
         normal_quantile(scores, quantile)
@@ -109,7 +127,9 @@ def test_gmean_reached_does_not_depend_on_the_order(pairs, random):
 def test_gmean_partition_survives_a_monotone_map(pairs):
     scores, labels = np.array(pairs, dtype=float).T
     mapped = np.exp(scores / 3)
-    assert (gmean_threshold(scores, labels).flag(scores) == gmean_threshold(mapped, labels).flag(mapped)).all()
+    assert (
+        gmean_threshold(scores, labels).flag(scores) == gmean_threshold(mapped, labels).flag(mapped)
+    ).all()
 
 
 def test_midpoint_by_hand():
@@ -118,10 +138,16 @@ def test_midpoint_by_hand():
 
 
 @pytest.mark.parametrize("rule", [gmean_threshold, midpoint_threshold])
-@pytest.mark.parametrize("scores, labels, message", [
-    ([1, 2, 3], [0, 0, 0], "no anomalous image"), ([1, 2, 3], [1, 1, 1], "no good image"),
-    ([2, 2, 2], [0, 1, 1], "every image the same score"), ([1, np.nan, 3], [0, 1, 1], "index 1"),
-    ([1, 2, 3], [0, 1], "each of the 3 images")])
+@pytest.mark.parametrize(
+    "scores, labels, message",
+    [
+        ([1, 2, 3], [0, 0, 0], "no anomalous image"),
+        ([1, 2, 3], [1, 1, 1], "no good image"),
+        ([2, 2, 2], [0, 1, 1], "every image the same score"),
+        ([1, np.nan, 3], [0, 1, 1], "index 1"),
+        ([1, 2, 3], [0, 1], "each of the 3 images"),
+    ],
+)
 def test_rules_refuse_what_cannot_be_split(rule, scores, labels, message):
     with pytest.raises(ValueError, match=message):
         rule(scores, labels)

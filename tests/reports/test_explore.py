@@ -1,4 +1,5 @@
 """The explorer: its picture follows its controls, and where nobody can move them it is a fixed grid."""
+
 from io import BytesIO
 
 import ipywidgets
@@ -16,11 +17,18 @@ def data():
     random = np.random.default_rng(0)
     masks = np.zeros((5, 16, 8), dtype=bool)
     masks[1:, 2:6, 2:6] = True
-    return {"images": random.random((5, 16, 8, 1)), "scores": np.array([0.1, 0.9, 0.3, 0.7, 0.5]),
-            "heatmaps": {"LIME": random.normal(size=(5, 16, 8)), "SHAP": masks + 0.01 * random.random((5, 16, 8))},
-            "masks": masks,
-            "types": ["good", "cut", "cut", "hole", "hole"], "names": [f"test/{n}.png" for n in range(5)],
-            "threshold": Threshold(0.4, "by hand", False)}
+    return {
+        "images": random.random((5, 16, 8, 1)),
+        "scores": np.array([0.1, 0.9, 0.3, 0.7, 0.5]),
+        "heatmaps": {
+            "LIME": random.normal(size=(5, 16, 8)),
+            "SHAP": masks + 0.01 * random.random((5, 16, 8)),
+        },
+        "masks": masks,
+        "types": ["good", "cut", "cut", "hole", "hole"],
+        "names": [f"test/{n}.png" for n in range(5)],
+        "threshold": Threshold(0.4, "by hand", False),
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -36,16 +44,24 @@ def parts(box):
 def test_controls_move_the_picture_and_the_words(data):
     index, explainer, quantile, text, picture = parts(explore(**data))
     assert (index.min, index.max) == (0, 4) and explainer.options == ("LIME", "SHAP")
-    assert "test/0.png" in text.value and "score 0.1, passed" in text.value and "threshold 0.4: by hand" in text.value
+    assert (
+        "test/0.png" in text.value
+        and "score 0.1, passed" in text.value
+        and "threshold 0.4: by hand" in text.value
+    )
     pictures = [picture.value]
     index.value = 3
-    assert "test/3.png" in text.value and "hole" in text.value and "score 0.7, flagged" in text.value
+    assert (
+        "test/3.png" in text.value and "hole" in text.value and "score 0.7, flagged" in text.value
+    )
     pictures.append(picture.value)
     explainer.value = "SHAP"
     pictures.append(picture.value)
     quantile.value = 0.5
     pictures.append(picture.value)
-    assert len(set(pictures)) == 4 and all(Image.open(BytesIO(content)).format == "PNG" for content in pictures)
+    assert len(set(pictures)) == 4 and all(
+        Image.open(BytesIO(content)).format == "PNG" for content in pictures
+    )
 
 
 def test_region_is_what_lies_at_or_above_the_quantile():
@@ -54,10 +70,17 @@ def test_region_is_what_lies_at_or_above_the_quantile():
     figure = _detail(np.zeros((10, 10, 1)), None, None, "LIME", heatmap, mask, 0.9)
     # The top ten pixels, all inside a defect of twenty.
     assert figure.axes[-1].texts[0].get_text() == "J 0.50"
-    assert [ax.get_title("left") for ax in figure.axes] == ["image", "LIME, region", "against the truth"]
+    assert [ax.get_title("left") for ax in figure.axes] == [
+        "image",
+        "LIME, region",
+        "against the truth",
+    ]
 
 
-@pytest.mark.parametrize("missing", [("masks",), ("names", "types"), ("threshold",), ("masks", "types", "names", "threshold")])
+@pytest.mark.parametrize(
+    "missing",
+    [("masks",), ("names", "types"), ("threshold",), ("masks", "types", "names", "threshold")],
+)
 def test_everything_optional_can_be_left_out(data, missing):
     box = explore(**{name: value for name, value in data.items() if name not in missing})
     assert isinstance(box, ipywidgets.VBox) and parts(box)[-1].value
@@ -67,8 +90,16 @@ def test_all_panels_and_a_failed_explanation(data):
     data["heatmaps"]["LIME"][0] = np.nan
     data["masks"] = None
     image = data["images"][0]
-    figure = _detail(image, image, image[..., 0], "LIME", data["heatmaps"]["LIME"][0], None, 0.9, "counterpart")
-    assert [ax.get_title("left") for ax in figure.axes] == ["image", "counterpart", "anomaly map", "LIME, region", "region"]
+    figure = _detail(
+        image, image, image[..., 0], "LIME", data["heatmaps"]["LIME"][0], None, 0.9, "counterpart"
+    )
+    assert [ax.get_title("left") for ax in figure.axes] == [
+        "image",
+        "counterpart",
+        "anomaly map",
+        "LIME, region",
+        "region",
+    ]
     assert figure.axes[3].texts[0].get_text() == "not available"
     assert parts(explore(**data))[-1].value
 
@@ -79,7 +110,9 @@ def test_a_hostile_name_stays_text(data):
     assert "<img" not in text and "&lt;img src=x onerror=alert(1)&gt;.png" in text
 
 
-@pytest.mark.parametrize("value, kind", [("1", Figure), ("0", ipywidgets.VBox), ("", ipywidgets.VBox)])
+@pytest.mark.parametrize(
+    "value, kind", [("1", Figure), ("0", ipywidgets.VBox), ("", ipywidgets.VBox)]
+)
 def test_the_environment_variable_chooses_the_fixed_grid(data, monkeypatch, value, kind):
     monkeypatch.setenv("ADHELPERS_STATIC", value)
     assert isinstance(explore(**data), kind)
@@ -90,18 +123,29 @@ def test_fixed_grid_spreads_over_the_scores_and_outlines_defects(data, monkeypat
     figure = explore(**data, max_static=3)
     assert [ax.get_title("left") for ax in figure.axes] == ["image", "LIME", "SHAP"] * 3
     captions = [figure.axes[position].texts[0].get_text() for position in (0, 3, 6)]
-    assert [caption.split()[0].removeprefix("test/") for caption in captions] == ["0.png", "4.png", "1.png"]
+    assert [caption.split()[0].removeprefix("test/") for caption in captions] == [
+        "0.png",
+        "4.png",
+        "1.png",
+    ]
     assert captions[0].endswith("score 0.1, passed") and captions[2].endswith("score 0.9, flagged")
     assert [len(ax.collections) for ax in figure.axes] == [0] * 3 + [1] * 6
     np.testing.assert_allclose(figure.axes[4].images[0].get_array(), data["heatmaps"]["LIME"][4])
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"images": np.zeros((0, 16, 8, 1))}, "images must hold at least one"),
-    ({"heatmaps": {}}, "heatmaps must name at least one explainer"),
-    ({"scores": [0.1]}, "scores must have one entry for each of the 5 images; it has 1"),
-    ({"masks": np.zeros((5, 8, 8), dtype=bool)}, "masks must have the image's shape"),
-    ({"heatmaps": {"LIME": np.zeros((5, 8, 8))}}, r"heatmaps\['LIME'\] must have the image's shape")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"images": np.zeros((0, 16, 8, 1))}, "images must hold at least one"),
+        ({"heatmaps": {}}, "heatmaps must name at least one explainer"),
+        ({"scores": [0.1]}, "scores must have one entry for each of the 5 images; it has 1"),
+        ({"masks": np.zeros((5, 8, 8), dtype=bool)}, "masks must have the image's shape"),
+        (
+            {"heatmaps": {"LIME": np.zeros((5, 8, 8))}},
+            r"heatmaps\['LIME'\] must have the image's shape",
+        ),
+    ],
+)
 def test_bad_input_is_named(data, change, message):
     with pytest.raises(ValueError, match=message):
         explore(**(data | change))

@@ -1,4 +1,5 @@
 """The gallery's file, parsed as a browser parses it: nothing leaves it, nothing in it is taken for code."""
+
 import base64
 import hashlib
 import re
@@ -12,9 +13,9 @@ from bs4 import BeautifulSoup
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from adhelpers.reports import _style
+from adhelpers.reports import style as _style
+from adhelpers.reports.figures.images import sample_strip
 from adhelpers.reports.gallery import Card, figure_png, write_gallery
-from adhelpers.reports.pictures import sample_strip
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 
@@ -33,8 +34,16 @@ def picture():
 
 
 def make_card(picture, **changes):
-    values = {"name": "test/crack/000.png", "type": "crack", "index": 3, "score": 0.31685, "decision": "flagged", "correct": True,
-              "jaccards": {"LIME": 0.25, "SHAP": None}, "picture": picture}
+    values = {
+        "name": "test/crack/000.png",
+        "type": "crack",
+        "index": 3,
+        "score": 0.31685,
+        "decision": "flagged",
+        "correct": True,
+        "jaccards": {"LIME": 0.25, "SHAP": None},
+        "picture": picture,
+    }
     return Card(**(values | changes))
 
 
@@ -45,17 +54,37 @@ def written(tmp_path, cards, **changes):
 
 
 def test_a_card_for_each_image_with_its_facts(tmp_path, picture):
-    cards = [make_card(picture), make_card(picture, name="test/good/000.png", type="good", index=4, score=0.1, decision="passed",
-                                           jaccards={"LIME": None, "SHAP": float("nan")}),
-             make_card(picture, name="test/good/001.png", type="good", index=5, correct=False, badges=("right reason",),
-                       extra={"repair": 0.5})]
+    cards = [
+        make_card(picture),
+        make_card(
+            picture,
+            name="test/good/000.png",
+            type="good",
+            index=4,
+            score=0.1,
+            decision="passed",
+            jaccards={"LIME": None, "SHAP": float("nan")},
+        ),
+        make_card(
+            picture,
+            name="test/good/001.png",
+            type="good",
+            index=5,
+            correct=False,
+            badges=("right reason",),
+            extra={"repair": 0.5},
+        ),
+    ]
     page = written(tmp_path, cards)
     articles = page.select("article.card")
     assert [article.bdi.text for article in articles] == [card.name for card in cards]
     facts = [re.sub(r"\s+", " ", article.select_one(".facts").text).strip() for article in articles]
     assert facts[0] == "crack flagged score 0.317 J* LIME 0.25 J* SHAP –"
     assert facts[1] == "good passed score 0.1 J* LIME – J* SHAP –"
-    assert facts[2] == "good flagged: false alarm right reason score 0.317 J* LIME 0.25 J* SHAP – repair 0.5"
+    assert (
+        facts[2]
+        == "good flagged: false alarm right reason score 0.317 J* LIME 0.25 J* SHAP – repair 0.5"
+    )
     for article, card in zip(articles, cards):
         kind, data = article.img["src"].split(",", 1)
         assert kind == "data:image/png;base64" and base64.b64decode(data) == card.picture
@@ -64,35 +93,62 @@ def test_a_card_for_each_image_with_its_facts(tmp_path, picture):
 
 
 def test_data_attributes_are_numbers_and_left_out_where_there_is_none(tmp_path, picture):
-    page = written(tmp_path, [make_card(picture, score=np.float32(0.1)), make_card(picture, score=float("inf"))])
+    page = written(
+        tmp_path,
+        [make_card(picture, score=np.float32(0.1)), make_card(picture, score=float("inf"))],
+    )
     first, second = page.select("article.card")
     assert float(first["data-score"]) == float(np.float32(0.1)) and int(first["data-index"]) == 3
     assert float(first["data-jaccard0"]) == 0.25 and "data-jaccard1" not in first.attrs
     assert "data-score" not in second.attrs
-    assert (first["data-type"], first["data-decision"], first["data-outcome"]) == ("crack", "flagged", "correct")
+    assert (first["data-type"], first["data-decision"], first["data-outcome"]) == (
+        "crack",
+        "flagged",
+        "correct",
+    )
 
 
 def test_controls_offer_every_type_decision_and_explainer(tmp_path, picture):
-    cards = [make_card(picture), make_card(picture, type="good"), make_card(picture, type="cut", jaccards={"residual map": 0.1})]
+    cards = [
+        make_card(picture),
+        make_card(picture, type="good"),
+        make_card(picture, type="cut", jaccards={"residual map": 0.1}),
+    ]
     page = written(tmp_path, cards)
-    options = {select["data-filter"]: [option["value"] for option in select.select("option")]
-               for select in page.select("[data-filter]")}
+    options = {
+        select["data-filter"]: [option["value"] for option in select.select("option")]
+        for select in page.select("[data-filter]")
+    }
     assert options["type"] == ["", "good", "crack", "cut"]
     assert options["decision"] == ["", "flagged", "passed"]
     sorts = {option["value"]: option.text for option in page.select("#sort option")}
-    assert sorts["jaccard2 up"] == "J* of residual map, lowest first" and {"index up", "score down", "score up"} <= set(sorts)
+    assert sorts["jaccard2 up"] == "J* of residual map, lowest first" and {
+        "index up",
+        "score down",
+        "score up",
+    } <= set(sorts)
     assert all(select.find_parent("label") is not None for select in page.select("select"))
-    # Without scripts the controls would do nothing, so the page shows them only once its script runs.
+    # Without scripts the controls would do nothing, so the page shows them only once its script
+    # runs.
     assert page.select_one("#controls").has_attr("hidden")
 
 
 def test_no_reference_leaves_the_file(tmp_path, picture):
     text = str(written(tmp_path, [make_card(picture)], tables={"T": pd.DataFrame({"a": [1]})}))
     page = BeautifulSoup(text, "html.parser")
-    assert "http:" not in text and "https:" not in text and "@import" not in text and "url(" not in text
+    assert (
+        "http:" not in text
+        and "https:" not in text
+        and "@import" not in text
+        and "url(" not in text
+    )
     assert not page.select("link, iframe, object, embed, base, script[src], a[href]")
     assert all(image.get("src", "data:").startswith("data:") for image in page.select("img"))
-    assert not [tag for tag in page.find_all(True) if any(name.startswith("on") or name == "style" for name in tag.attrs)]
+    assert not [
+        tag
+        for tag in page.find_all(True)
+        if any(name.startswith("on") or name == "style" for name in tag.attrs)
+    ]
 
 
 def test_the_policy_forbids_the_network_and_allows_only_the_gallerys_own_script(tmp_path, picture):
@@ -100,19 +156,42 @@ def test_the_policy_forbids_the_network_and_allows_only_the_gallerys_own_script(
     policy = page.select_one("meta[http-equiv=Content-Security-Policy]")["content"]
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
     digest = base64.b64encode(hashlib.sha256(page.script.string.encode()).digest()).decode()
-    assert rules["default-src"] == "'none'" and rules["img-src"] == "data:" and rules["script-src"] == f"'sha256-{digest}'"
+    assert (
+        rules["default-src"] == "'none'"
+        and rules["img-src"] == "data:"
+        and rules["script-src"] == f"'sha256-{digest}'"
+    )
     assert len(page.select("script")) == 1
 
 
-@pytest.mark.parametrize("text", [HOSTILE, "\"><script>alert(1)</script>", "' onmouseover='alert(1)", "</script><b>",
-                                  "{{ 7 * 7 }}", "a&amp;b"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        HOSTILE,
+        '"><script>alert(1)</script>',
+        "' onmouseover='alert(1)",
+        "</script><b>",
+        "{{ 7 * 7 }}",
+        "a&amp;b",
+    ],
+)
 def test_hostile_text_stays_text_everywhere(tmp_path, picture, text):
-    card = make_card(picture, name=text, type=text, jaccards={text: 0.5}, badges=(text,), extra={text: text})
-    page = written(tmp_path, [card], title=text, settings={text: text}, notes=[text],
-                   tables={text: pd.DataFrame({text: [text]}, index=pd.Index([text], name=text))})
+    card = make_card(
+        picture, name=text, type=text, jaccards={text: 0.5}, badges=(text,), extra={text: text}
+    )
+    page = written(
+        tmp_path,
+        [card],
+        title=text,
+        settings={text: text},
+        notes=[text],
+        tables={text: pd.DataFrame({text: [text]}, index=pd.Index([text], name=text))},
+    )
     article = page.select_one("article.card")
     assert article.bdi.text == text and article["data-type"] == text and text in article.img["alt"]
-    assert page.title.text == text and page.h1.text == text and page.select_one("p.note").text == text
+    assert (
+        page.title.text == text and page.h1.text == text and page.select_one("p.note").text == text
+    )
     assert page.select_one("#controls [data-filter=type] option:last-child")["value"] == text
     assert [cell.text for cell in page.select("table th, table td")] == [text] * 4
     assert len(page.select("script")) == 1 and len(page.select("img")) == 2
@@ -125,20 +204,51 @@ def test_a_file_name_that_is_not_utf8_is_written(tmp_path, picture):
 
 
 def test_tables_show_numbers_estimates_words_and_dashes(tmp_path, picture):
-    table = pd.DataFrame({"estimate": [Interval(0.96812, 0.94, 0.99), Interval(0.8, float("nan"), float("nan")), None],
-                          "count": [97, 22, 31], "value": [1234.5678, np.inf, 0.00012345], "used": [True, False, None]},
-                         index=["image AUROC", "accuracy", "F1"])
-    page = written(tmp_path, [make_card(picture)], tables={"Detection": table, "Plain": pd.DataFrame({"a": ["b"]})})
+    table = pd.DataFrame(
+        {
+            "estimate": [
+                Interval(0.96812, 0.94, 0.99),
+                Interval(0.8, float("nan"), float("nan")),
+                None,
+            ],
+            "count": [97, 22, 31],
+            "value": [1234.5678, np.inf, 0.00012345],
+            "used": [True, False, None],
+        },
+        index=["image AUROC", "accuracy", "F1"],
+    )
+    page = written(
+        tmp_path,
+        [make_card(picture)],
+        tables={"Detection": table, "Plain": pd.DataFrame({"a": ["b"]})},
+    )
     assert [section.h2.text for section in page.select(".tables section")] == ["Detection", "Plain"]
     first, second = page.select("table")
     assert [[cell.text for cell in row.select("td")] for row in first.select("tbody tr")] == [
-        ["image AUROC", "0.968 [0.94, 0.99]", "97", "1235", "yes"], ["accuracy", "0.8", "22", "–", "no"],
-        ["F1", "–", "31", "0.000123", "–"]]
+        ["image AUROC", "0.968 [0.94, 0.99]", "97", "1235", "yes"],
+        ["accuracy", "0.8", "22", "–", "no"],
+        ["F1", "–", "31", "0.000123", "–"],
+    ]
     assert [cell.text for cell in second.select("th, td")] == ["a", "b"]
-    assert [cell.get("class") for cell in first.select("thead th")] == [None, ["number"], ["number"], ["number"], None]
-    two_levels = pd.DataFrame({"n": [1]}, index=pd.MultiIndex.from_tuples([("test", "cut")], names=["split", "type"]))
+    assert [cell.get("class") for cell in first.select("thead th")] == [
+        None,
+        ["number"],
+        ["number"],
+        ["number"],
+        None,
+    ]
+    two_levels = pd.DataFrame(
+        {"n": [1]}, index=pd.MultiIndex.from_tuples([("test", "cut")], names=["split", "type"])
+    )
     page = written(tmp_path, [make_card(picture)], tables={"Counts": two_levels})
-    assert [cell.text for cell in page.select("table th, table td")] == ["split", "type", "n", "test", "cut", "1"]
+    assert [cell.text for cell in page.select("table th, table td")] == [
+        "split",
+        "type",
+        "n",
+        "test",
+        "cut",
+        "1",
+    ]
 
 
 def test_tables_come_before_the_cards(tmp_path, picture):
@@ -153,23 +263,40 @@ def test_a_run_without_cards_masks_or_tables_is_a_page_too(tmp_path, picture):
 
 
 def test_settings_of_any_kind_are_readable(tmp_path, picture):
-    settings = {"splits": {"train": 0.8, "n": 3}, "sizes": [256, 96], "crop": None, "nan": float("nan")}
+    settings = {
+        "splits": {"train": 0.8, "n": 3},
+        "sizes": [256, 96],
+        "crop": None,
+        "nan": float("nan"),
+    }
     page = written(tmp_path, [], settings=settings)
     assert [tag.text for tag in page.select("dd")] == ["train: 0.8, n: 3", "256, 96", "–", "–"]
 
 
 def test_bad_cards_are_refused_by_name(picture):
-    with pytest.raises(ValueError, match="decision of card 'test/crack/000.png' must be 'flagged' or 'passed'; it is 'unsure'"):
+    with pytest.raises(
+        ValueError,
+        match="decision of card 'test/crack/000.png' must be 'flagged' or 'passed'; it is 'unsure'",
+    ):
         make_card(picture, decision="unsure")
-    with pytest.raises(ValueError, match="picture of card 'test/crack/000.png' must be the bytes of a PNG"):
+    with pytest.raises(
+        ValueError, match="picture of card 'test/crack/000.png' must be the bytes of a PNG"
+    ):
         make_card(b"\xff\xd8\xff\xe0 a JPEG")
 
 
 def test_styles_for_phone_print_and_dark(tmp_path, picture):
     page = written(tmp_path, [make_card(picture)])
     style = page.style.string
-    assert "prefers-color-scheme: dark" in style and "@media (max-width" in style and "break-inside: avoid" in style
-    assert page.select_one("meta[name=viewport]")["content"].startswith("width=device-width") and page.html["lang"] == "en"
+    assert (
+        "prefers-color-scheme: dark" in style
+        and "@media (max-width" in style
+        and "break-inside: avoid" in style
+    )
+    assert (
+        page.select_one("meta[name=viewport]")["content"].startswith("width=device-width")
+        and page.html["lang"] == "en"
+    )
 
 
 def test_a_strip_is_small_and_keeps_the_colours_that_mean_something():
@@ -178,8 +305,17 @@ def test_a_strip_is_small_and_keeps_the_colours_that_mean_something():
     mask = np.zeros((128, 128), dtype=bool)
     mask[40:60, 40:90] = True
     heatmap = np.where(np.roll(mask, 10, axis=0), 1.0, -0.1)
-    figure = sample_strip(smooth[..., None], smooth[..., None], smooth, {"LIME": heatmap, "SHAP": heatmap}, mask=mask,
-                          optimal={"LIME": (0.4, 0.5), "SHAP": (0.4, 0.5)}, title="test/crack/000.png", score=0.5, threshold=0.4)
+    figure = sample_strip(
+        smooth[..., None],
+        smooth[..., None],
+        smooth,
+        {"LIME": heatmap, "SHAP": heatmap},
+        mask=mask,
+        optimal={"LIME": (0.4, 0.5), "SHAP": (0.4, 0.5)},
+        title="test/crack/000.png",
+        score=0.5,
+        threshold=0.4,
+    )
     content = figure_png(figure)
     picture = Image.open(BytesIO(content))
     width, height = figure.get_size_inches()
@@ -187,7 +323,13 @@ def test_a_strip_is_small_and_keeps_the_colours_that_mean_something():
     assert abs(picture.width - 100 * width) <= 1 and abs(picture.height - 100 * height) <= 1
     assert picture.mode == "P" and len(content) < 80_000
     present = {color for _, color in picture.convert("RGB").getcolors(1 << 20)}
-    for color in (_style.OVERLAP, _style.GROUND_TRUTH, _style.EXPLANATION, _style.ANOMALOUS, "white"):
+    for color in (
+        _style.OVERLAP,
+        _style.GROUND_TRUTH,
+        _style.EXPLANATION,
+        _style.ANOMALOUS,
+        "white",
+    ):
         assert tuple(round(255 * part) for part in to_rgb(color)) in present
 
 
@@ -200,7 +342,9 @@ def test_palette_reduction_is_the_nearest_colour_of_its_palette():
     reduced = Image.open(BytesIO(figure_png(figure, colors=64)))
     palette = np.reshape(reduced.getpalette(), (-1, 3)).astype(float)
     distances = ((original[:, None] - palette[None]) ** 2).sum(axis=2)
-    chosen = ((np.asarray(reduced.convert("RGB"), dtype=float).reshape(-1, 3) - original) ** 2).sum(axis=1)
+    chosen = ((np.asarray(reduced.convert("RGB"), dtype=float).reshape(-1, 3) - original) ** 2).sum(
+        axis=1
+    )
     assert len(palette) <= 64 and (chosen == distances.min(axis=1)).all()
     with pytest.raises(ValueError, match="colors must be from 64 to 256; it is 300"):
         figure_png(figure, colors=300)

@@ -1,10 +1,11 @@
 """The parts that all figures share: colours, layout, and what a panel shows."""
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from adhelpers.reports import _style
+from adhelpers.reports import style as _style
 
 
 def bare_panel(shape=(8, 8)):
@@ -38,7 +39,9 @@ def test_styled_leaves_the_readers_settings_alone():
     assert (plt.rcParams["axes.grid"], plt.rcParams["text.parse_math"]) == before
 
 
-@pytest.mark.parametrize("shape, shown", [((4, 5, 1), (4, 5)), ((4, 5), (4, 5)), ((4, 5, 3), (4, 5, 3))])
+@pytest.mark.parametrize(
+    "shape, shown", [((4, 5, 1), (4, 5)), ((4, 5), (4, 5)), ((4, 5, 3), (4, 5, 3))]
+)
 def test_displayable_shapes(shape, shown):
     picture = _style.displayable(np.full(shape, 1.7))
     assert picture.shape == shown and picture.max() == 1.0
@@ -84,12 +87,20 @@ def test_overlap_gives_each_part_its_colour():
     region, mask = np.zeros((2, 4, 4), dtype=bool)
     region[:2], mask[:, :2] = True, True
     canvas = _style.show_overlap(bare_panel(), np.full((4, 4, 1), 0.5), region, mask).get_array()
-    colors = {"overlap": _style.OVERLAP, "truth": _style.GROUND_TRUTH, "explanation": _style.EXPLANATION}
+    colors = {
+        "overlap": _style.OVERLAP,
+        "truth": _style.GROUND_TRUTH,
+        "explanation": _style.EXPLANATION,
+    }
 
     def nearest(pixel):
         return min(colors, key=lambda name: np.abs(pixel - np.array(to_rgb(colors[name]))).sum())
 
-    assert nearest(canvas[0, 0]) == "overlap" and nearest(canvas[3, 0]) == "truth" and nearest(canvas[0, 3]) == "explanation"
+    assert (
+        nearest(canvas[0, 0]) == "overlap"
+        and nearest(canvas[3, 0]) == "truth"
+        and nearest(canvas[0, 3]) == "explanation"
+    )
     assert np.ptp(canvas[3, 3]) == 0
 
 
@@ -99,17 +110,24 @@ def test_outline_closes_a_defect_at_the_border_and_ignores_an_empty_mask():
     mask[0, 0] = True
     path = _style.outline(ax, mask).get_paths()[0].vertices
     # Half a pixel to each side of the only pixel's centre.
-    assert path.min(axis=0) == pytest.approx([-0.5, -0.5]) and path.max(axis=0) == pytest.approx([0.5, 0.5])
+    assert path.min(axis=0) == pytest.approx([-0.5, -0.5]) and path.max(axis=0) == pytest.approx(
+        [0.5, 0.5]
+    )
     assert ax.get_xlim() == (-0.5, 5.5) and ax.get_ylim() == (5.5, -0.5)
 
 
 def test_type_colors_are_stable_and_good_is_blue():
-    assert _style.type_colors(["good", "cut", "crack"]) == {"good": _style.GOOD, "crack": _style.DEFECT_COLORS[0],
-                                                           "cut": _style.DEFECT_COLORS[1]}
+    assert _style.type_colors(["good", "cut", "crack"]) == {
+        "good": _style.GOOD,
+        "crack": _style.DEFECT_COLORS[0],
+        "cut": _style.DEFECT_COLORS[1],
+    }
     assert "good" not in _style.type_colors(["cut"])
 
 
-@pytest.mark.parametrize("text, width", [("LIME", 1.0), ("manipulated_front/000.png", 1.0), ("x" * 300, 1.0)])
+@pytest.mark.parametrize(
+    "text, width", [("LIME", 1.0), ("manipulated_front/000.png", 1.0), ("x" * 300, 1.0)]
+)
 def test_fitted_text_is_not_wider_than_its_panel(text, width):
     shown, size = _style.fitted(text, width)
     figure = _style.new_figure(10, 1, dpi=100)
@@ -124,5 +142,7 @@ def test_one_line_keeps_both_ends():
 
 
 def test_check_plane_names_what_does_not_fit():
-    with pytest.raises(ValueError, match=r"mask must have the image's shape \(4, 4\); it has \(4, 5\)"):
+    with pytest.raises(
+        ValueError, match=r"mask must have the image's shape \(4, 4\); it has \(4, 5\)"
+    ):
         _style.check_plane((4, 4), mask=np.zeros((4, 5)))

@@ -1,0 +1,114 @@
+"""Takes stock of a category before it is loaded."""
+
+import hashlib
+from dataclasses import dataclass
+
+import pandas as pd
+
+from .reading import GOOD, FileProblem, find_category, good_first, list_entries, read_entry
+
+_BITS = {255: "8", 65535: "16", 1: "32"}
+
+
+@dataclass(frozen=True)
+class CategoryCheck:
+    """What :func:`check_category` found: ``str()`` of it is readable.
+
+    Attributes
+    ----------
+    category : str
+    inventory : pandas.DataFrame
+        Columns split, type, images, masks, size (height x width of the files), channels, bits.
+    problems : list of str
+        Empty where the category can be used as it is.
+    """
+
+    category: str
+    inventory: pd.DataFrame
+    problems: list
+
+    def __str__(self):
+        lines = [f"category {self.category}", self.inventory.to_string(index=False)]
+        if self.problems:
+            lines += [f"{len(self.problems)} problem{'' if len(self.problems) == 1 else 's'}:"]
+            lines += [f"  {problem}" for problem in self.problems]
+        else:
+            lines += ["no problems"]
+        return "\n".join(lines)
+
+
+def check_category(root, category):
+    """Read every file of a category and list what is there and what is wrong.
+
+    Besides what :func:`load_category` refuses, it names what makes results worthless: test images
+    that were also trained on, and a test set with one class only.
+
+    Parameters
+    ----------
+    root : str or Path
+        Folder that holds the categories.
+    category : str
+
+    Returns
+    -------
+    CategoryCheck
+
+    Raises
+    ------
+    FileNotFoundError
+        Where a folder is missing. A misspelt category gets the nearest names.
+    """
+    entries, problems = list_entries(find_category(root, category))
+    first_with, rows = {}, []
+    for entry in entries:
+        try:
+            content = read_entry(entry)
+        except FileProblem as problem:
+            problems.append(str(problem))
+            continue
+        first = first_with.setdefault(hashlib.sha256(content.image.tobytes()).digest(), entry)
+        if first.split != entry.split:
+            problems.append(f"{entry.name}: is the same image as {first.name}, which is trained on")
+        height, width, channels = content.image.shape
+        rows.append(
+            {
+                "split": entry.split,
+                "type": entry.type,
+                "masks": int(content.mask is not None and content.mask.any()),
+                "size": f"{height}x{width}",
+                "channels": str(channels),
+                "bits": _BITS[content.grey_levels],
+            }
+        )
+    if sum(entry.split == "train" for entry in entries) < 2:
+        problems.append("train/good holds fewer than two images")
+    for wanted, text in ((True, "no good images"), (False, "no anomalous images")):
+        if not any(entry.split == "test" and (entry.type == GOOD) == wanted for entry in entries):
+            problems.append(
+                f"test holds {text}: scores can be explored, but no metric that compares the classes can be computed"
+            )
+    return CategoryCheck(category, _table(rows), problems)
+
+
+def _table(rows):
+    columns = ["split", "type", "images", "masks", "size", "channels", "bits"]
+    if not rows:
+        return pd.DataFrame(columns=columns)
+    found, table = pd.DataFrame(rows), []
+    for split in ("train", "test"):
+        part = found[found["split"] == split]
+        for kind in good_first(part["type"]):
+            group = part[part["type"] == kind]
+            table.append(
+                {
+                    "split": split,
+                    "type": kind,
+                    "images": len(group),
+                    "masks": int(group["masks"].sum()),
+                    **{
+                        column: " ".join(sorted(set(group[column])))
+                        for column in ("size", "channels", "bits")
+                    },
+                }
+            )
+    return pd.DataFrame(table, columns=columns)

@@ -1,0 +1,1 @@
+"""Rendered example images with exact masks."""

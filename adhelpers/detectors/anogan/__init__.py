@@ -1,0 +1,1 @@
+"""AnoGAN: a DCGAN and the search for the latent vector whose image matches best."""

@@ -1,0 +1,186 @@
+"""What a classifier looked at, and what a person gains who looks at the flagged images again."""
+
+import numpy as np
+
+from ..style import (
+    ANOMALOUS,
+    DEFECT_COLORS,
+    FAINT,
+    GOOD,
+    GROUND_TRUTH,
+    INK,
+    SEQUENTIAL,
+    check_batch,
+    check_plane,
+    displayable,
+    headline,
+    image_panels,
+    name_panel,
+    new_figure,
+    one_line,
+    outline,
+    show_image,
+    styled,
+)
+
+__all__ = ["explanation_grid", "review_figure"]
+
+_TAG = "#CC79A7"
+# How much of the heat's colour lies over the picture where the map is largest.
+_OPACITY = 0.65
+
+
+@styled
+def explanation_grid(
+    images,
+    heatmaps,
+    titles,
+    defects=None,
+    tags=None,
+    colors=None,
+    columns=8,
+    title="What the classifier looked at",
+):
+    """Images with their heatmaps over them, what decides and what must not decide outlined.
+
+    Parameters
+    ----------
+    images : array (n, h, w, c)
+        Values in [0, 1], n ≥ 1.
+    heatmaps : array (n, h, w), or None
+        In [0, 1]; under them the images are grey. None shows the images as they are.
+    titles : sequence of str (n,)
+    defects, tags : bool array (n, h, w), optional
+        Outlined in blue, and in pink.
+    colors : sequence of str (n,), optional
+        Of the titles.
+    columns : int
+        At most so many.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there are no images, or lengths or shapes differ.
+
+    Examples
+    --------
+    >>> figure = explanation_grid(np.zeros((2, 8, 8, 3)), np.ones((2, 8, 8)), ["good", "broken, taken for good"])
+    >>> [ax.get_title("left") for ax in figure.axes]
+    ['good', 'broken, taken for good']
+    """
+    images, heatmaps = (
+        np.asarray(images),
+        None if heatmaps is None else np.asarray(heatmaps, dtype=float),
+    )
+    if images.ndim != 4 or not len(images):
+        raise ValueError(
+            f"images must have the shape (n, h, w, c) with at least one image, not {images.shape}."
+        )
+    check_batch(
+        len(images), heatmaps=heatmaps, titles=titles, defects=defects, tags=tags, colors=colors
+    )
+    check_plane(
+        images.shape[1:3],
+        heatmaps=None if heatmaps is None else heatmaps[0],
+        defects=None if defects is None else defects[0],
+        tags=None if tags is None else tags[0],
+    )
+    columns = min(columns, len(images))
+    figure, axes = image_panels(
+        -(-len(images) // columns), columns, images.shape[1:], top=0.5, row_gap=0.24, scale=0.75
+    )
+    headline(figure, title)
+    for index, ax in enumerate(axes.ravel()):
+        if index >= len(images):
+            ax.remove()
+            continue
+        picture = displayable(images[index])
+        show_image(
+            ax,
+            picture
+            if picture.ndim == 2 or heatmaps is None
+            else picture @ np.array([0.299, 0.587, 0.114]),
+        )
+        if heatmaps is not None:
+            ax.imshow(
+                heatmaps[index],
+                cmap=SEQUENTIAL,
+                vmin=0,
+                vmax=1,
+                alpha=_OPACITY * np.clip(heatmaps[index], 0, 1),
+                aspect="auto",
+            )
+        for regions, color in ((defects, GROUND_TRUTH), (tags, _TAG)):
+            if regions is not None:
+                outline(ax, regions[index], color)
+        name_panel(ax, titles[index], color=INK if colors is None else colors[index])
+    return figure
+
+
+@styled
+def review_figure(curve, gain=None, most=0.5, title="What a review gains"):
+    """Accuracy over the share of images that a person classifies again, for each way of choosing them.
+
+    Parameters
+    ----------
+    curve : ReviewCurve
+    gain : float, optional
+        A rise in accuracy that is drawn as a line; the share at which the first score reaches it
+        stands in the title.
+    most : float
+        The largest share that is drawn.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If ``most`` is not in (0, 1].
+
+    Examples
+    --------
+    >>> from adhelpers.audit import review_curve
+    >>> figure = review_figure(review_curve({"distance": [0.9, 0.1]}, [0, 1], [1, 1]), gain=0.1)
+    >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    ['distance', 'ideal', 'random']
+    """
+    if not 0 < most <= 1:
+        raise ValueError(f"most must lie in (0, 1], not {most!r}.")
+    figure = new_figure(7.4, 4.0, layout="constrained")
+    ax = figure.add_subplot(
+        xlabel="share of the images that are reviewed", ylabel="accuracy", xlim=(0, most)
+    )
+    colors = iter((GOOD, ANOMALOUS, *DEFECT_COLORS[2:]))
+    first = next((name for name in curve.accuracy if name not in ("random", "ideal")), None)
+    shown = curve.shares <= most + 1e-12
+    for name, values in sorted(
+        curve.accuracy.items(),
+        key=lambda item: (item[0] == "random", item[0] == "ideal", item[0] != first),
+    ):
+        plain = name in ("random", "ideal")
+        ax.plot(
+            curve.shares[shown],
+            values[shown],
+            color=FAINT if plain else next(colors),
+            linewidth=2.2 if name == first else 1.4,
+            linestyle={"random": ":", "ideal": "--"}.get(name, "-"),
+            label=one_line(name, 40),
+        )
+    if gain is not None:
+        ax.axhline(curve.before + gain, color=INK, linewidth=0.8)
+        needed = np.nan if first is None else curve.share_needed(gain)[first]
+        reached = f"after {100 * needed:.1f} %" if np.isfinite(needed) else "not even after all"
+        title = f"{title}: +{100 * gain:g} points {reached} of the images"
+        if np.isfinite(needed) and needed <= most:
+            ax.plot(needed, curve.before + gain, "o", color=GOOD, markersize=6, zorder=4)
+    ax.set_title(one_line(title), loc="left")
+    ax.legend(loc="lower right")
+    return figure

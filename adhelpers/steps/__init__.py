@@ -1,0 +1,1 @@
+"""What notebooks and commands call: the whole way from images to an answer, step by step."""

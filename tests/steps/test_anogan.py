@@ -1,0 +1,165 @@
+"""The steps of notebook 03: tables, sentences and figures say what the numbers are."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from adhelpers.metrics import image_auroc
+from adhelpers.steps import anogan as gan_study
+
+LABELS = np.array([0, 0, 0, 1, 1, 1])
+
+
+def images(count, seed=0):
+    return np.random.default_rng(seed).random((count, 32, 32, 1)).astype("float32")
+
+
+class Images(SimpleNamespace):
+    def __len__(self):
+        return len(self.images)
+
+
+@pytest.fixture
+def category():
+    test = Images(
+        images=images(6),
+        labels=LABELS,
+        types=np.array(["good"] * 3 + ["cut", "cut", "hole"]),
+        masks=None,
+    )
+    return SimpleNamespace(
+        test=test,
+        validation=SimpleNamespace(images=images(4, 1)),
+        train=SimpleNamespace(images=images(9, 2)),
+    )
+
+
+class Scored:
+    """Answers with given scores, as an AnoGAN would with those of its search."""
+
+    values = {
+        "anogan": [1, 2, 3, 4, 5, 6],
+        "residual": [1, 2, 3, 4, 5, 6],
+        "feature": [1, 2, 5, 3, 4, 6],
+        "discriminator": [6, 5, 4, 3, 2, 1],
+        "smooth_max": [1, 2, 3, 2.5, 5, 6],
+    }
+
+    def all_scores(self, pictures, show_progress=False):
+        return {
+            name: np.array(values if len(pictures) == 6 else [0.5, 1, 1.5, 3.5], "float32")
+            for name, values in self.values.items()
+        }
+
+
+def test_every_score_is_judged_with_every_rule(category):
+    compared = gan_study.compare_scores(category, Scored())
+    assert list(compared.reports) == list(Scored.values) and compared.everything == 0.5
+    for name, reports in compared.reports.items():
+        assert reports["midpoint"].auroc.value == pytest.approx(
+            image_auroc(Scored.values[name], LABELS)
+        )
+        assert [
+            reports[rule].threshold.uses_test_labels
+            for rule in ("normal_quantile", "gmean", "midpoint")
+        ] == [False, True, True]
+    table = compared.table()
+    assert list(table.index) == [
+        "A(x)",
+        "residual alone",
+        "features alone",
+        "discriminator alone",
+        "maximum of the map",
+        "flag everything",
+    ]
+    assert [column for column in table if "used test labels" in column] == list(table.columns[2:])
+    assert table.loc["A(x)", "image AUROC"].startswith("1.000") and table.loc[
+        "flag everything"
+    ].tolist() == ["–", "0.500", "0.500", "0.500"]
+
+
+def test_the_sentences_follow_from_the_numbers(category):
+    best, alone, accuracy = gan_study.compare_scores(category, Scored()).sentences()
+    assert "A(x) (1.000" in best and "discriminator alone (0.000" in best.split("best and")[1]
+    assert "takes good images for fakes more often than defective ones" in alone
+    # The quantile of four validation scores is 3.5, above every good image.
+    assert (
+        "an accuracy of 1.000, with one from good validation images 1.000" in accuracy
+        and "0.500: the tuned one is more than that" in accuracy
+    )
+
+
+def test_a_good_image_of_the_middle_and_the_surest_defect_are_chosen(category):
+    assert gan_study.good_and_defective(
+        category, SimpleNamespace(scores=np.array([3.0, 1, 2, 5, 9, 7]))
+    ) == [2, 4]
+
+
+def test_film_and_walks_show_what_the_detector_made(category):
+    detector = SimpleNamespace(
+        film=np.zeros((2, 8, 32, 32, 1)),
+        film_epochs=[1, 9],
+        walk=lambda image, moments: (
+            np.stack([image] * len(moments)),
+            np.arange(len(moments), 0, -1),
+        ),
+    )
+    titles = [
+        ax.get_title("left")
+        for ax in gan_study.film(category, detector).axes
+        if ax.get_title("left")
+    ]
+    assert titles == ["epoch 1", "epoch 9", "good images"]
+    figure = gan_study.walks(category, detector, [0, 5], [0, 10])
+    assert [ax.get_title("left") for ax in figure.axes] == [
+        "good",
+        "step 0",
+        "step 10",
+        "difference",
+        "hole",
+        "step 0",
+        "step 10",
+        "difference",
+    ]
+    assert np.abs(figure.axes[3].images[0].get_array()).max() == 0
+
+
+def test_the_nearest_normal_image_is_called_so(category):
+    assessed = SimpleNamespace(
+        title="AnoGAN",
+        scores=np.arange(6.0),
+        counterparts=images(6, 3),
+        anomaly_maps=images(6, 4)[..., 0],
+    )
+    figure = gan_study.nearest_normal(category, assessed, [0, 3])
+    assert [ax.get_title("left") for ax in figure.axes[:3]] == [
+        "image",
+        "nearest normal image",
+        "difference",
+    ]
+    np.testing.assert_allclose(
+        figure.axes[4].images[0].get_array(), assessed.counterparts[3, ..., 0]
+    )
+
+
+def test_collapse_is_said_where_there_is_one():
+    measured = {"samples": 0.2, "samples_nearest": 0.06, "data": 0.25, "data_nearest": 0.1}
+    assert gan_study.sampling_sentences(
+        SimpleNamespace(collapse="It has collapsed.", diversity=measured)
+    ) == ["It has collapsed."]
+    [sentence] = gan_study.sampling_sentences(SimpleNamespace(collapse=None, diversity=measured))
+    assert "not collapsed" in sentence and "80 %" in sentence and "60 %" in sentence
+
+
+def test_the_gain_of_the_search_is_that_on_good_test_images(category):
+    near, far = (
+        SimpleNamespace(counterparts=category.test.images + offset, scores=np.array(scores, float))
+        for offset, scores in ((0.01, [1, 2, 3, 4, 5, 6]), (0.1, [6, 5, 4, 3, 2, 1]))
+    )
+    [sentence] = gan_study.start_sentences(category, near, far)
+    assert (
+        "off by 0.010" in sentence
+        and "by 0.100" in sentence
+        and "1.000 with the search and 0.000 without" in sentence
+    )

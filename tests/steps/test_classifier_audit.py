@@ -1,0 +1,221 @@
+"""The steps of notebook 06: decisions, the audit without masks, and sentences that follow from the numbers."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+
+from adhelpers.audit import REASONS, explanations_to_learn_from
+from adhelpers.data import make_class_images
+from adhelpers.detectors import DeepSAD
+from adhelpers.detectors.classifier import Classifier
+from adhelpers.steps import classifier_audit as explanation_study
+from adhelpers.steps.classifier_audit import DISTANCE, UNCERTAIN, UNFAITHFUL, Decisions, map_inputs
+from adhelpers.steps.classifier_data import Task
+
+WRONG, OTHER, RIGHT = REASONS
+
+
+def test_maps_are_averaged_over_cells_of_any_size():
+    maps = np.random.default_rng(0).uniform(-0.2, 1, (3, 50, 37))
+    found = map_inputs(maps, side=8)[..., 0]
+    slow = np.zeros((3, 8, 8))
+    for row in range(8):
+        for column in range(8):
+            rows = [one for one in range(50) if one * 8 // 50 == row]
+            columns = [one for one in range(37) if one * 8 // 37 == column]
+            slow[:, row, column] = np.maximum(maps[:, rows][:, :, columns], 0).mean(axis=(1, 2))
+    np.testing.assert_allclose(found, slow / slow.max(axis=(1, 2), keepdims=True), rtol=1e-5)
+    assert (map_inputs(np.zeros((1, 16, 16))) == 0).all()
+    with pytest.raises(ValueError, match="sides of at least 16"):
+        map_inputs(np.zeros((1, 8, 16)))
+
+
+def task_with_a_shortcut(count, seed, tied):
+    """A dark square makes the second class; a bright tag goes with it as told."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    images = random.uniform(0.4, 0.6, (count, 32, 32, 1)).astype(np.float32)
+    defects, tags = np.zeros((2, count, 32, 32), bool)
+    tagged = random.uniform(size=count) < np.where(labels == 1, *tied)
+    for index, label in enumerate(labels):
+        row = random.integers(14, 24)
+        defects[index, row : row + 5, 4 + row % 7 : 9 + row % 7] = label
+        tags[index, 2:8, 20:28] = tagged[index]
+    clean = images.copy()
+    images = np.where(tags[..., None], 1.0, np.where(defects[..., None], images - 0.25, images))
+    return make_class_images(
+        images,
+        labels,
+        ("good", "dark"),
+        defects=defects,
+        tags=tags,
+        without_defects=np.where(defects[..., None], clean, images),
+        without_tags=np.where(tags[..., None], clean, images),
+    )
+
+
+@functools.cache
+def classified():
+    """A classifier that has learned the tag, and what it decides where the tag is loose."""
+    classifier = Classifier(
+        filters=(6, 12),
+        epochs=8,
+        batch_size=16,
+        learning_rate=0.01,
+        dropout=0.0,
+        flip="none",
+        shift=0.0,
+        brightness=0.0,
+    )
+    classifier.fit(task_with_a_shortcut(96, 0, (0.7, 0.0)), show_progress=False)
+    return classifier, *(
+        explanation_study.decide(classifier, task_with_a_shortcut(120, seed, (0.3, 0.3)))
+        for seed in (1, 2)
+    )
+
+
+@functools.cache
+def audited(tmp):
+    classifier, review, test = classified()
+    indices, labels = explanations_to_learn_from(review.wrong, 0.1)
+    deep_sad = DeepSAD(
+        epochs=20, pretrain_epochs=10, batch_size=32, pretrain_batch_size=32, eta=10.0
+    )
+    detector = explanation_study.fit_explanation_detector(
+        review.maps[indices], labels, deep_sad, tmp, "shortcut", show_progress=False
+    )
+    return detector, explanation_study.audit_decisions(
+        review, test, detector, classifier, classes=("dark",), show_progress=False
+    )
+
+
+@pytest.fixture(scope="module")
+def audit(tmp_path_factory):
+    return audited(tmp_path_factory.mktemp("models"))
+
+
+def test_decisions_have_reasons_that_repairs_found():
+    classifier, review, _ = classified()
+    images = review.images
+    wrong = review.predicted != images.labels
+    np.testing.assert_array_equal(review.wrong, wrong)
+    np.testing.assert_array_equal(review.reasons == WRONG, wrong)
+    tagged = images.tags.any(axis=(1, 2))
+    after = classifier.predict(images.without_tags)
+    assert (review.reasons[tagged & ~wrong & (after != review.predicted)] == OTHER).all()
+    # The tag decides where it is loose.
+    assert wrong[tagged].mean() > wrong[~tagged].mean() + 0.2
+    table = explanation_study.accuracy_table({"review": review})
+    assert table.loc["review", "accuracy"] == pytest.approx(1 - wrong.mean())
+    assert table.loc["review", "accuracy with a tag"] == pytest.approx(1 - wrong[tagged].mean())
+    assert table.loc["review", [WRONG, OTHER, RIGHT]].sum() == 120
+
+
+def test_whether_the_task_was_learned_is_said():
+    _, review, _ = classified()
+    first, second = explanation_study.decision_sentences(review)
+    mean = np.mean([1 - review.wrong[review.images.labels == label].mean() for label in (0, 1)])
+    assert f"is {mean:.3f} [" in first and "chance gives 0.500." in first
+    assert f"{(review.reasons == OTHER).sum()} rest on something else" in second
+    guessing = Decisions(review.images, np.tile([0.6, 0.4], (120, 1)), review.maps, review.reasons)
+    assert (
+        "has not been shown to have learned the task"
+        in explanation_study.decision_sentences(guessing)[0]
+    )
+
+
+def test_the_audit_without_masks(audit):
+    detector, found = audit
+    _, review, test = classified()
+    assert (
+        list(found.scores) == [DISTANCE, UNCERTAIN, UNFAITHFUL]
+        and found.labelled == (detector.labels == -1).sum() > 4
+    )
+    assert found.auroc[DISTANCE].value > 0.7 and not found.threshold.uses_test_labels
+    np.testing.assert_array_equal(found.flags, found.scores[DISTANCE] > found.threshold.value)
+    assert (detector.score(review.maps) > found.threshold.value).mean() == pytest.approx(
+        0.15, abs=0.01
+    )
+    table = found.table(0.05)
+    assert table.index.tolist() == [*found.scores, "random", "ideal"]
+    assert (
+        table.loc["ideal", "share to review for +5 points"]
+        <= table.loc["random", "share to review for +5 points"]
+    )
+
+
+def test_sentences_say_what_the_numbers_are(audit):
+    _, found = audit
+    first, second, faulty, flagged, third = found.sentences(0.05)
+    assert "over dark alone" in faulty and f"before: {found.class_curve.before:.3f}" in faulty
+    assert (
+        f"{found.auroc[DISTANCE].value:.3f}" in first
+        and f"{found.labelled} explanations ({100 * found.share:.1f} %)" in first
+        and found.share <= 0.1
+    )
+    assert f"{100 * found.curve.share_needed(0.05)[DISTANCE]:.1f} % of the images" in second
+    assert (
+        f"kappa {found.agreement.kappa:.2f}" in third
+        and "the one without has seen no mask" in third
+    )
+    row = found.agreement.table.loc[WRONG]
+    assert f"{row['flagged']} of {row.sum()} with the wrong class" in flagged
+    unknown = dataclasses.replace(found, has_reasons=False).sentences(0.05)
+    assert "no one knows the reasons of right decisions" in unknown[-1]
+    assert "no review can raise it by more than" in found.sentences(0.99)[1]
+
+
+def test_the_detector_is_found_again(audit, tmp_path):
+    _, review, _ = classified()
+    labels = np.where(review.wrong, -1, 0)
+    quick = {"epochs": 1, "pretrain_epochs": 1}
+    fit = functools.partial(
+        explanation_study.fit_explanation_detector, models=tmp_path, name="x", show_progress=False
+    )
+    first, again = (
+        fit(review.maps, labels, DeepSAD(**quick)),
+        fit(review.maps, labels, DeepSAD(**quick)),
+    )
+    assert first.deep_sad.folder == again.deep_sad.folder
+    assert fit(review.maps, -labels, DeepSAD(**quick)).deep_sad.folder != first.deep_sad.folder
+    with pytest.raises(ValueError, match="labels must be -1"):
+        fit(review.maps, labels * 2, DeepSAD(**quick))
+
+
+def test_pictures_and_rows(audit):
+    _, found = audit
+    _, _, test = classified()
+    figure = explanation_study.examples(test, found.scores[DISTANCE], per_kind=3)
+    titles = [ax.get_title("left") for ax in figure.axes]
+    assert any("→" in title for title in titles) and len(titles) <= 9
+    rows = explanation_study.sample_table(test, found)
+    assert len(rows) == 120 and rows["flagged"].sum() == found.flags.sum()
+
+
+def test_the_summary_holds_what_other_tools_read(audit):
+    _, found = audit
+    _, review, test = classified()
+    parts = explanation_study.summary_parts(
+        Task("x", review.images, review.images, test.images), test, found
+    )
+    assert sum(parts["confusion"].values()) == 120 and sum(parts["verdicts"].values()) == 120
+    assert (
+        parts["data"]["counts"]["test"] == {"good": 60, "dark": 60}
+        and len(parts["data"]["fingerprint"]) == 64
+    )
+
+
+def test_nothing_to_tell_apart(audit):
+    detector, _ = audit
+    classifier, review, test = classified()
+    fine = Decisions(test.images, test.probabilities, test.maps, np.full(120, RIGHT))
+    with pytest.raises(
+        ValueError, match="every one of the 120 test decisions is right for the right reason"
+    ):
+        explanation_study.audit_decisions(review, fine, detector, classifier, show_progress=False)
+    with pytest.raises(ValueError, match="classes must be among good, dark, not 'bright'"):
+        explanation_study.audit_decisions(
+            review, test, detector, classifier, classes=("bright",), show_progress=False
+        )

@@ -1,0 +1,77 @@
+"""Images to classify: what each data set gives, and that its parts know nothing of each other."""
+
+import numpy as np
+import pytest
+
+from adhelpers.data import render_category, render_insulators
+from adhelpers.steps.classifier_data import load_task, overview
+
+
+def test_insulators_have_three_parts_and_everything_that_an_audit_needs(monkeypatch, tmp_path):
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path))
+    task = load_task(
+        "insulators",
+        train_count=3,
+        review_count=2,
+        test_count=1,
+        image_size=48,
+        tied=1.0,
+        show_progress=False,
+    )
+    assert (len(task.train), len(task.review), len(task.test)) == (
+        9,
+        6,
+        3,
+    ) and task.train.images.shape[1:] == (48, 48, 3)
+    table = task.table()
+    assert table.index.tolist() == ["good", "broken", "flashover"] and table[
+        "train: with a tag"
+    ].tolist() == [0, 3, 0]
+    assert task.test.without_defects is not None and task.review.without_defects is None
+    assert len(overview(task, per_class=1).axes) == 6
+    folder = render_insulators(tmp_path / "own", train_count=1, review_count=1, test_count=1)
+    own = load_task("folder", folder, image_size=32, show_progress=False)
+    assert own.review.images.shape == (3, 32, 32, 3)
+
+
+def test_a_category_is_divided_by_type_and_repaired_with_a_subspace(tmp_path):
+    render_category(
+        tmp_path, "screw", image_size=96, train_count=16, test_good_count=8, defect_count=4
+    )
+    task = load_task("category", tmp_path, category="screw", image_size=32, show_progress=False)
+    assert task.train.class_names == ("good", "defective") and task.name == "screw"
+    # 24 good and 4 of each of the five types.
+    assert [(part.labels == 1).sum() for part in (task.train, task.review, task.test)] == [10, 5, 5]
+    names = [set(part.names) for part in (task.train, task.review, task.test)]
+    assert not set.intersection(*names) and len(set.union(*names)) == 44
+    # Of a tiny defect no pixel may be left at this size; a good image is never changed.
+    changed = np.abs(task.test.images - task.test.without_defects).max(axis=(1, 2, 3)) > 0
+    assert (
+        (changed == task.test.defects.any(axis=(1, 2))).all()
+        and changed.any()
+        and not changed[task.test.labels == 0].any()
+    )
+    assert task.test.tags is None
+
+
+def test_digits_without_masks():
+    task = load_task("digits", show_progress=False)
+    assert (
+        len(task.test) == 719
+        and len(task.train) + len(task.review) == 1078
+        and len(task.train) == 808
+    )
+    assert task.train.class_names == tuple("0123456789") and task.train.defects is None
+    assert list(task.table().columns) == ["train: images", "review: images", "test: images"]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("insulator",), "dataset must be one of insulators, category"),
+        (("folder",), "needs dataset_root"),
+    ],
+)
+def test_bad_tasks(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        load_task(*arguments)

@@ -1,0 +1,266 @@
+"""The steps of notebook 07: settings, decisions, baselines, grids, and the files of a run."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from adhelpers.data import load_labelled, semi_supervised
+from adhelpers.detectors import DeepSAD
+from adhelpers.metrics import image_auroc
+from adhelpers.metrics.intervals import Estimate
+from adhelpers.steps import assess as study
+from adhelpers.steps import deep_sad as deep_sad_study
+
+VARIABLES = {
+    "dataset": "digits",
+    "dataset_root": "",
+    "category": "",
+    "label_column": "label",
+    "image_size": 32,
+    "color": "grayscale",
+    "illumination": "none",
+    "pose": "none",
+    "crop": "none",
+    "normal_class": "3",
+    "known_outlier_class": "",
+    "n_known_outlier_classes": 1,
+    "ratio_known_normal": 0.05,
+    "ratio_known_outlier": 0.05,
+    "ratio_pollution": 0.05,
+    "validation_fraction": 0.1,
+    "seed": 1,
+    "network": "mlp",
+    "latent_dim": 8,
+    "eta": 1.0,
+    "epochs": 6,
+    "learning_rate": 3e-3,
+    "milestones": (4,),
+    "batch_size": 32,
+    "weight_decay": 1e-6,
+    "pretrain": True,
+    "pretrain_epochs": 6,
+    "pretrain_learning_rate": 3e-3,
+    "pretrain_milestones": (),
+    "pretrain_batch_size": 32,
+    "pretrain_weight_decay": 1e-6,
+    "rotation": 0.0,
+    "shift": 0.0,
+    "brightness": 0.0,
+    "flip": "none",
+    "smoothing": 1.0,
+    "load_config": "",
+}
+
+
+@pytest.fixture(scope="module")
+def made():
+    """Data, detector and judgement of a short training on digits."""
+    data, split, settings = deep_sad_study.settings(VARIABLES)
+    labelled = load_labelled(**data)
+    category = semi_supervised(labelled, **split)
+    detector = DeepSAD(**settings).fit(
+        category.train.images, category.validation.images, category.known, show_progress=False
+    )
+    return SimpleNamespace(
+        data=data,
+        split=split,
+        settings=settings,
+        labelled=labelled,
+        category=category,
+        detector=detector,
+        judged=deep_sad_study.judge(category, detector),
+    )
+
+
+def test_a_judgement_holds_the_scores_and_a_threshold_without_test_labels(made):
+    test, judged = made.category.test, made.judged
+    np.testing.assert_allclose(judged.scores, made.detector.score(test.images), rtol=1e-5)
+    assert (
+        judged.detection.auroc.value == pytest.approx(image_auroc(judged.scores, test.labels))
+        and judged.detection.auroc.value > 0.7
+    )
+    assert (
+        not judged.threshold.uses_test_labels
+        and "validation" in judged.threshold.rule
+        and judged.pixels is None
+        and judged.seconds > 0
+    )
+    table = deep_sad_study.judgement_table(made.category, judged)["Deep SAD"]
+    known = made.category.settings["known_outlier_class"]
+    assert (
+        f"recall, {known} (known)" in table
+        and len([name for name in table.index if name.startswith("recall")]) == 9
+    )
+    first, second = deep_sad_study.judgement_findings(made.category, judged)
+    assert (
+        f"{made.category.counts.known_outlier} known anomalies among {len(made.category.train)}"
+        in first
+    )
+    of_known = np.isin(test.types, ["good", known])
+    assert (
+        f"({known}) it is {image_auroc(judged.scores[of_known], test.labels[of_known]):.3f}"
+        in second
+    )
+
+
+def test_without_validation_samples_the_threshold_comes_from_the_unlabelled_ones(made):
+    category = semi_supervised(made.labelled, **made.split | {"validation_fraction": 0})
+    judged = deep_sad_study.judge(category, made.detector, quantile=0.9)
+    unlabelled = made.detector.score(category.train.images[category.known == 0])
+    assert judged.threshold.rule == f"0.9 quantile of {len(unlabelled)} unlabelled training scores"
+    assert 0.08 < (unlabelled > judged.threshold.value).mean() < 0.12
+
+
+def test_the_extremes_are_the_ends_of_the_order(made):
+    scores, labels = made.judged.scores, made.category.test.labels
+    found = deep_sad_study.extremes(made.category, scores)
+    assert list(found) == ["all_low", "all_high", "normals_low", "normals_high"] and all(
+        len(chosen) == 32 for chosen in found.values()
+    )
+    ordered, normal = np.sort(scores), np.sort(scores[labels == 0])
+    np.testing.assert_array_equal(scores[found["all_low"]], ordered[:32])
+    np.testing.assert_array_equal(scores[found["all_high"]], ordered[:-33:-1])
+    np.testing.assert_array_equal(scores[found["normals_low"]], normal[:32])
+    np.testing.assert_array_equal(scores[found["normals_high"]], normal[:-33:-1])
+    grids = deep_sad_study.extreme_grids(made.category, scores, count=4)
+    first = grids["normals_high"].axes[0]
+    assert first.get_title("left") == f"good {normal[-1]:.2g}"
+    np.testing.assert_allclose(
+        first.images[0].get_array(), made.category.test.images[found["normals_high"][0], ..., 0]
+    )
+
+
+def test_baselines_stand_beside_deep_sad_on_both_inputs(made):
+    table = deep_sad_study.compare_baselines(made.category, made.detector, made.judged)
+    assert (
+        len(table) == 9
+        and table["method"][0] == "Deep SAD"
+        and set(table["input"][1:]) == {"samples", "autoencoder's code"}
+    )
+    assert all(
+        row["AUROC"].low <= row["AUROC"].value <= row["AUROC"].high for _, row in table.iterrows()
+    )
+    shown = deep_sad_study.baseline_table(table)
+    assert shown["AUROC"].str[:5].astype(float).is_monotonic_decreasing
+    category = semi_supervised(made.labelled, **made.split | {"ratio_known_outlier": 0.0})
+    assert (
+        not deep_sad_study.compare_baselines(category, made.detector, made.judged)["method"]
+        .str.contains("known anomalies")
+        .any()
+    )
+
+
+@pytest.mark.parametrize(
+    "deep, other, said",
+    [
+        ((0.9, 0.88, 0.92), (0.8, 0.78, 0.82), "is above.*do not overlap"),
+        ((0.9, 0.8, 0.95), (0.94, 0.9, 0.96), "is below.*intervals overlap"),
+    ],
+)
+def test_the_sentence_on_baselines_follows_from_the_numbers(deep, other, said):
+    table = pd.DataFrame(
+        {
+            "method": ["Deep SAD", "kernel density"],
+            "input": ["samples", "samples"],
+            "AUROC": [Estimate(*deep), Estimate(*other)],
+        }
+    )
+    [sentence] = deep_sad_study.baseline_findings(table)
+    assert (
+        pd.Series([sentence]).str.contains(said).all()
+        and "kernel density on the samples" in sentence
+    )
+
+
+def test_pictures_show_samples_reconstructions_and_counterparts(made):
+    category, detector = made.category, made.detector
+    shown = deep_sad_study.overview(category, count=3)
+    titles = [ax.get_title("left") for ax in shown.axes]
+    assert titles == ["unlabelled"] * 3 + ["known normal"] * 3 + ["known anomaly"] * 3
+    first = deep_sad_study.pretraining_figure(category, detector, count=2).axes
+    np.testing.assert_allclose(
+        first[1].images[0].get_array(),
+        detector.reconstruct(category.validation.images[:1])[0, ..., 0],
+        atol=1e-5,
+    )
+    figure = deep_sad_study.explained(category, detector, made.judged.scores, count=1)
+    worst = np.argmax(np.where(category.test.labels == 1, made.judged.scores, -1))
+    np.testing.assert_allclose(
+        figure.axes[1].images[0].get_array(),
+        detector.counterpart(category.test.images[[worst]])[0, ..., 0],
+        atol=1e-6,
+    )
+
+
+def test_a_run_leaves_results_configuration_and_a_model_that_can_be_loaded(made, tmp_path):
+    results = deep_sad_study.write_run(
+        tmp_path,
+        made.category,
+        made.detector,
+        made.judged,
+        data=made.data,
+        split=made.split,
+        seconds={"training": 1.23456},
+        tables={"labels": pd.DataFrame({"ratio": [0.1]})},
+    )
+    stored = json.loads((tmp_path / "results.json").read_text())
+    assert stored == json.loads(json.dumps(results)) and len(stored["test_scores"]) == len(
+        made.category.test
+    )
+    index, label, score = stored["test_scores"][5]
+    assert (index, label) == (5, made.category.test.labels[5]) and score == pytest.approx(
+        float(made.judged.scores[5])
+    )
+    assert (
+        stored["test_auc"] == pytest.approx(made.judged.detection.auroc.value)
+        and stored["train_seconds"] > 0
+        and stored["stages"] == {"training": 1.235}
+    )
+    np.testing.assert_allclose(
+        DeepSAD.load(tmp_path / "model").score(made.category.test.images),
+        made.judged.scores,
+        rtol=1e-5,
+    )
+    assert (tmp_path / "labels.csv").read_text() == "ratio\n0.1\n" and made.detector.folder is None
+
+    other = deep_sad_study.settings(
+        VARIABLES
+        | {
+            "normal_class": "8",
+            "epochs": 99,
+            "seed": 7,
+            "load_config": str(tmp_path / "config.json"),
+        }
+    )
+    assert json.loads(json.dumps(other)) == json.loads(
+        json.dumps([made.data, made.split, made.settings])
+    )
+
+
+def test_a_configuration_that_is_none_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="load_config: there is no file"):
+        deep_sad_study.settings(VARIABLES | {"load_config": str(tmp_path / "config.json")})
+    for content, message in (
+        ("{", "is not a config.json"),
+        ("{}", "is not a config.json"),
+        ('{"data": {}, "split": {}, "detector": {"epoch": 3}}', "sets 'epoch' in 'detector'"),
+    ):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(ValueError, match=message):
+            deep_sad_study.settings(VARIABLES | {"load_config": str(tmp_path / "config.json")})
+
+
+def test_a_row_for_each_test_sample(made):
+    table = study.sample_table(made.category, made.judged)
+    assert (
+        len(table) == len(made.category.test)
+        and (table["flagged"] == (made.judged.scores > made.judged.threshold.value)).all()
+    )
+    assert (table["correct"] == (table["flagged"] == (table["label"] == 1))).all()
+    assert (
+        study.summary_parts(made.category, made.judged)["image_auroc"]
+        is made.judged.detection.auroc
+    )

@@ -1,0 +1,86 @@
+"""The contest by hand: who wins, what is claimed, and that all look at the same images."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.svm import OneClassSVM
+
+from adhelpers.data import load_category, render_category
+from adhelpers.detectors import Backbone, pooled_features
+from adhelpers.metrics import compare_aurocs, image_auroc
+from adhelpers.steps.features import Contest, published_sentences, published_way, run_contest
+
+LABELS = np.repeat([0, 1], 20)
+TYPES = np.where(LABELS == 1, "spot", "good")
+
+
+@pytest.fixture(scope="module")
+def contest():
+    random = np.random.default_rng(0)
+    blind = random.normal(size=(2, 40))
+    return Contest(
+        {"blind": blind, "sharp": np.stack([LABELS + 0.01 * random.normal(size=40)] * 2)},
+        LABELS,
+        TYPES,
+        0,
+    )
+
+
+def test_the_best_is_on_top_and_the_others_are_tested_against_it(contest):
+    table = contest.table()
+    assert contest.ranked[0] == "sharp" and list(table.index) == ["sharp", "blind"]
+    assert table.loc["sharp", "image AUROC, mean over seeds"] == "1.000 [1.000, 1.000]"
+    expected = compare_aurocs(contest.scores["blind"], contest.scores["sharp"], LABELS)
+    assert table.loc["blind", "p, paired and corrected"] == f"{expected.p_value:.3g}"
+
+
+def test_claims_are_judged_by_the_paired_test(contest):
+    won, held, refuted = contest.sentences([("sharp", "blind"), ("blind", "sharp")])
+    assert won.startswith("Highest AUROC: sharp") and "blind" in won
+    assert "These images confirm it: AUROC 1.000" in held and "These images refute it" in refuted
+    same = Contest({"a": contest.scores["blind"], "b": contest.scores["blind"]}, LABELS, TYPES, 0)
+    assert "neither show nor refute it" in same.sentences([("a", "b")])[1]
+
+
+def test_the_published_way_is_scikit_learns_default_on_pooled_features(tmp_path):
+    render_category(
+        tmp_path, "metal", image_size=64, train_count=8, test_good_count=3, defect_count=1
+    )
+    metal = load_category(
+        tmp_path,
+        "metal",
+        image_size=48,
+        illumination="none",
+        pose="none",
+        crop="none",
+        validation_fraction=0.25,
+    )
+    table = published_way(metal, ["block2_conv2"], show_progress=False)
+    backbone = Backbone(weights="hed", layers=["block2_conv2"], image_shape=(48, 48, 1))
+    train, test = (
+        pooled_features(backbone, part.images).astype(float) for part in (metal.train, metal.test)
+    )
+    scores = -OneClassSVM().fit(train).decision_function(test)
+    assert table.loc["block2_conv2", "auroc"] == pytest.approx(
+        image_auroc(scores, metal.test.labels)
+    )
+    follows = table.filter(like="follows").iloc[0, 0]
+    assert -1 <= follows <= 1
+
+
+def test_worse_than_chance_is_said():
+    table = pd.DataFrame(
+        {"auroc": [0.2, 0.6], "follows brightness": [-0.9, 0.1]}, index=["low", "high"]
+    )
+    best, follows = published_sentences(table)
+    assert "best on high" in best and "Below 0.5" in best and "-0.90" in follows
+
+
+def test_all_must_see_the_same_images():
+    one, other = (SimpleNamespace(test=SimpleNamespace(names=names)) for names in (["a"], ["b"]))
+    with pytest.raises(ValueError, match="same test images"):
+        run_contest({"x": (None, one), "y": (None, other)}, "", [0])
+    with pytest.raises(ValueError, match="at least one number"):
+        run_contest({"x": (None, one)}, "", [])

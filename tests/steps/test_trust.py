@@ -1,0 +1,170 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from adhelpers.data import load_category, render_category
+from adhelpers.detectors import Subspace
+from adhelpers.explainers import explain_images, noise, residual_map
+from adhelpers.steps import assess as study
+from adhelpers.steps import trust
+
+
+class Perfect:
+    """A detector that sees the difference to the same nut without its defect, and nothing else."""
+
+    def __init__(self, category):
+        self.clean = {image.tobytes(): image.copy() for image in category.test.images}
+        for image, mask in zip(category.test.images, category.test.masks):
+            self.clean[image.tobytes()][mask] = np.median(image[~mask], axis=0)
+        clean = [self.clean[image.tobytes()] for image in category.test.images]
+        self.backgrounds = np.array([*clean, *category.validation.images])
+
+    def counterpart(self, images):
+        return np.array([self.clean.get(image.tobytes(), image) for image in images])
+
+    def _difference(self, images):
+        # A partly repaired image is unknown: its nearest clean one is its own.
+        nearest = [
+            self.backgrounds[np.abs(self.backgrounds - image).sum(axis=(1, 2, 3)).argmin()]
+            for image in images
+        ]
+        return np.abs(images - np.array(nearest)).mean(axis=-1)
+
+    def anomaly_map(self, images):
+        return self._difference(images)
+
+    def score(self, images):
+        # A floor, because rounding in a repaired image is no reason to flag it.
+        return np.maximum(self._difference(images).max(axis=(1, 2)), 0.01)
+
+
+@pytest.fixture(scope="module", params=("none", "brightness"))
+def nuts(request, tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    render_category(
+        root,
+        "hazelnut",
+        image_size=64,
+        train_count=12,
+        test_good_count=8,
+        defect_count=2,
+        seed=2,
+        shortcut=request.param,
+    )
+    return load_category(root, "hazelnut", image_size=64, color="rgb")
+
+
+def test_a_planted_shortcut_is_found_and_none_is_made_up(nuts):
+    found = trust.find_shortcuts(nuts)
+    table = trust.shortcut_table(found)
+    darker = (
+        nuts.test.images[nuts.test.labels == 0].mean()
+        < 0.9 * nuts.test.images[nuts.test.labels == 1].mean()
+    )
+    assert (table["shortcut"] == "yes").any() == darker
+    assert found.strongest in found.statistics and len(found.validation_statistics) == len(
+        nuts.validation
+    )
+    detector = Subspace(n_components=3).fit(nuts.train.images, nuts.validation.images)
+    rows, sentences = trust.dependence(nuts, found, [study.assess("subspace", detector, nuts)])
+    assert list(rows.index) == ["subspace"] and sentences[0].startswith("Subspace: ")
+
+
+def test_a_perfect_detector_is_right_and_an_explainer_of_noise_is_not(nuts):
+    detector = Perfect(nuts)
+    assessed = study.assess("perfect", detector, nuts)
+    assert assessed.detection.auroc.value == 1
+    explain = {"residual map": residual_map, "noise": noise}
+    explanations = {
+        name: explain_images(
+            one, detector.score, nuts.test.images, assessed.counterparts, show_progress=False
+        )
+        for name, one in explain.items()
+    }
+    good = nuts.validation.images
+    of_good = {
+        name: explain_images(noise, detector.score, good, good, show_progress=False)
+        for name in explain
+    }
+    audit = trust.audit_trust(
+        nuts,
+        detector,
+        assessed,
+        explanations,
+        of_good,
+        explainers=("residual map", "noise"),
+        show_progress=False,
+    )
+    assert audit.repair.table["cleared"].all()
+    right, badly = (audit.summaries[name].counts["all"] for name in ("residual map", "noise"))
+    assert right["right reason"] >= 7 and badly["right reason, badly explained"] >= 7
+    assert audit.summaries["noise"].trust_adjusted_recall == audit.summaries["noise"].recall == 1
+    table = audit.localization
+    assert (
+        table.loc["residual map", "heatmap AUROC"] > 0.95
+        and 0.3 < table.loc["noise", "heatmap AUROC"] < 0.7
+    )
+    assert table.loc["residual map", "relevance more than residual map"] == ""
+    assert (
+        table.loc["residual map", "deletion area, low is good"]
+        < 0.2
+        < table.loc["noise", "deletion area, low is good"]
+    )
+    assert len(trust.curves_figure(audit, ("residual map", "noise")).axes[0].lines) == 2
+    clean = trust.repaired_defects(nuts, assessed, audit)
+    assert len(clean) == 8 and all(score <= assessed.threshold.value for _, score in clean.values())
+    parts = trust.summary_parts(trust.find_shortcuts(nuts), audit, "noise")
+    assert (
+        parts["verdicts"]["right reason, badly explained"] == badly["right reason, badly explained"]
+    )
+    assert parts["trust_adjusted_recall"] == 1 and parts["chance"]["noise"]["images"] <= 8
+    assert trust.verdict_table(audit, "noise").loc["passed", "good"] == 8
+    assert "8 lose their flag" in trust.trust_findings(audit, ("residual map", "noise"))[0]
+
+
+def test_without_masks_only_what_can_be_known_is_said(nuts):
+    import dataclasses
+
+    bare = dataclasses.replace(nuts, test=dataclasses.replace(nuts.test, masks=None))
+    detector = Subspace(n_components=3).fit(nuts.train.images, nuts.validation.images)
+    audit = trust.audit_trust(bare, detector, study.assess("subspace", detector, bare), {})
+    assert audit.repair is None and set(audit.verdicts["SHAP"]) <= {
+        "flagged, unverified",
+        "missed",
+        "false alarm",
+        "passed",
+    }
+    assert (
+        trust.repaired_defects(bare, None, audit) == {}
+        and not trust.curves_figure(audit).axes[0].lines
+    )
+    assert "stays unknown" in trust.trust_findings(audit)[0]
+    assert trust.summary_parts(trust.find_shortcuts(bare), audit)["chance"] is None
+    assert trust.object_regions(bare).shape == (16, 64, 64)
+
+
+def test_the_rules_are_shown_in_full():
+    assert (
+        "..." not in trust.rules_page().data
+        and "right reason, badly explained" in trust.rules_page().data
+    )
+
+
+def test_tables_keep_numbers_as_numbers(nuts):
+    detector = Perfect(nuts)
+    assessed = study.assess("perfect", detector, nuts)
+    explanations = {
+        name: explain_images(
+            residual_map,
+            detector.score,
+            nuts.test.images,
+            assessed.counterparts,
+            show_progress=False,
+        )
+        for name in ("residual map",)
+    }
+    audit = trust.audit_trust(
+        nuts, detector, assessed, explanations, explainers=("residual map",), show_progress=False
+    )
+    assert pd.api.types.is_float_dtype(audit.localization["J*, upper bound"])
+    assert audit.localization["J at a threshold from good images"].isna().all()

@@ -1,0 +1,213 @@
+"""Schedules by hand, and the sweep on problems whose answer is known."""
+
+import math
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from adhelpers.training import (
+    Trainable,
+    TrainingPlan,
+    find_learning_rate,
+    learning_rate_factor,
+    suggested_rate,
+    train,
+)
+
+
+class Valley(Trainable):
+    """One number x per network, its loss (x - 3)^2: plain gradient descent diverges at rates above 1."""
+
+    def __init__(self, rate=0.1, start=0.0, noise=0.0):
+        self.x = keras.Sequential(
+            [
+                keras.Input((1,)),
+                keras.layers.Dense(
+                    1, use_bias=False, kernel_initializer=keras.initializers.Constant(start)
+                ),
+            ]
+        )
+        optimizer = keras.optimizers.SGD(rate)
+        optimizer.build(self.x.trainable_variables)
+        self.networks, self.optimizers = {"x": self.x}, {"x": optimizer}
+
+    def value(self):
+        return float(self.x.trainable_variables[0].numpy()[0, 0])
+
+    def train_step(self, images, seed):
+        with tf.GradientTape() as tape:
+            loss = (self.x(tf.ones((1, 1)))[0, 0] - 3.0) ** 2
+        self.optimizers["x"].apply(
+            tape.gradient(loss, self.x.trainable_variables), self.x.trainable_variables
+        )
+        return {"loss": loss}
+
+    def validation_step(self, images):
+        return {"loss": (self.x(tf.ones((1, 1)))[0, 0] - 3.0) ** 2}
+
+
+IMAGES = np.zeros((8, 4, 4, 1), np.float32)
+
+
+def test_schedules_by_hand():
+    assert [learning_rate_factor("constant", step, 10, 4) for step in (0, 5, 9)] == [1, 1, 1]
+    assert learning_rate_factor("cosine", 25, 100, 1) == pytest.approx((1 + math.sqrt(0.5)) / 2)
+    cycle = [learning_rate_factor("cyclical", step, 100, 4) for step in range(9)]
+    assert cycle == pytest.approx([0.1, 0.55, 1, 0.55, 0.1, 0.55, 1, 0.55, 0.1])
+    for schedule in ("constant", "cosine", "cyclical"):
+        assert all(0 <= learning_rate_factor(schedule, step, 37, 5) <= 1 for step in range(37))
+
+
+def test_the_rate_of_every_step_follows_the_schedule():
+    trainable, rates = Valley(rate=0.1), []
+    step = trainable.validation_step
+    trainable.validation_step = lambda images: {
+        **step(images),
+        "rate": tf.convert_to_tensor(trainable.optimizers["x"].learning_rate),
+    }
+    history = train(
+        trainable,
+        IMAGES,
+        IMAGES[:1],
+        TrainingPlan(6, 4, monitor="val_loss", schedule="cyclical", cycle_epochs=2),
+        show_progress=False,
+    )
+    # Two steps an epoch, four a cycle; the rate that validation sees is that of the epoch's last
+    # step.
+    expected = [0.1 * learning_rate_factor("cyclical", 2 * epoch + 1, 12, 4) for epoch in range(6)]
+    np.testing.assert_allclose(history["val_rate"], expected, rtol=1e-6)
+    np.testing.assert_allclose(history["learning_rate"], expected, rtol=1e-6)
+
+
+def test_a_plateau_halves_the_rate_and_waits_again():
+    trainable = Valley(rate=1e-12, start=0.0)
+    plan = TrainingPlan(9, 8, monitor="val_loss", plateau=2)
+    # The loss does not move in float32: epoch 1 is the best, and after every two more epochs the
+    # rate halves.
+    history = train(trainable, IMAGES, IMAGES[:1], plan, show_progress=False)
+    np.testing.assert_allclose(
+        history["learning_rate"] / 1e-12, [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125], rtol=1e-5
+    )
+
+
+def test_the_best_rate_of_gradient_descent_lies_below_the_one_where_it_diverges():
+    trainable = Valley(rate=0.05)
+    sweep = find_learning_rate(
+        trainable, IMAGES, batch_size=4, lowest=1e-3, highest=100.0, steps=40, show_progress=False
+    )
+    # x <- x - 2 rate (x - 3) diverges above rate 1.
+    assert sweep.diverged and 0.01 < sweep.suggested < 1.0
+    assert 1 < sweep.table["learning_rate"].iloc[-1] < 100 and sweep.table["loss"].min() < 1e-2
+    ratios = (
+        sweep.table["learning_rate"].to_numpy()[1:] / sweep.table["learning_rate"].to_numpy()[:-1]
+    )
+    np.testing.assert_allclose(ratios, (100 / 1e-3) ** (1 / 39), rtol=1e-6)
+
+
+def test_weights_optimiser_and_rate_are_as_before_the_sweep():
+    trainable = Valley(rate=0.05)
+    train(
+        trainable, IMAGES, IMAGES[:1], TrainingPlan(2, 4, monitor="val_loss"), show_progress=False
+    )
+    variables = [
+        variable
+        for owner in (trainable.x, trainable.optimizers["x"])
+        for variable in owner.variables
+    ]
+    before = [variable.value.numpy() for variable in variables]
+    find_learning_rate(trainable, IMAGES, batch_size=4, steps=30, show_progress=False)
+    for variable, value in zip(variables, before, strict=True):
+        np.testing.assert_array_equal(variable.value.numpy(), value)
+
+
+def test_suggestion_by_hand():
+    rates = [1, 2, 3, 4, 5, 6]
+    # From 10 (the highest before the lowest) to 0: a fall of 85 % is at 1.5.
+    assert suggested_rate(rates, [8, 10, 4, 1.5, 0, 20]) == 4
+    assert suggested_rate(rates, [8, 10, 4, 1.6, 0, 20]) == 5
+    assert suggested_rate(rates, [8, 10, 4, 1.6, 0, 20], fall=0.5) == 3
+
+
+def test_what_cannot_be_found_is_said():
+    with pytest.raises(ValueError, match="never fell"):
+        suggested_rate([1, 2, 3], [1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="fall must be"):
+        suggested_rate([1, 2], [2.0, 1.0], fall=0)
+    with pytest.raises(ValueError, match="not finite at the lowest"):
+        find_learning_rate(Valley(start=float("nan")), IMAGES, batch_size=4, show_progress=False)
+    with pytest.raises(ValueError, match="lowest and highest"):
+        find_learning_rate(
+            Valley(), IMAGES, batch_size=4, lowest=1, highest=0.1, show_progress=False
+        )
+    with pytest.raises(ValueError, match="steps"):
+        find_learning_rate(Valley(), IMAGES, batch_size=4, steps=3, show_progress=False)
+
+
+def test_tensorboard_gets_every_column(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    history = train(
+        Valley(),
+        IMAGES,
+        IMAGES[:1],
+        TrainingPlan(3, 4, monitor="val_loss"),
+        show_progress=False,
+        tensorboard=tmp_path / "events",
+    )
+    events = EventAccumulator(str(tmp_path / "events"), size_guidance={"tensors": 0})
+    events.Reload()
+    assert set(events.Tags()["tensors"]) == set(history.columns)
+    losses = [float(tf.make_ndarray(one.tensor_proto)) for one in events.Tensors("val_loss")]
+    np.testing.assert_allclose(losses, history["val_loss"], rtol=1e-6)
+    assert isinstance(history, pd.DataFrame) and [one.step for one in events.Tensors("loss")] == [
+        1,
+        2,
+        3,
+    ]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "cyclical"])
+def test_rates_go_on_after_an_interruption_as_if_there_had_been_none(tmp_path, schedule):
+    plan = TrainingPlan(
+        10, 4, monitor="val_loss", schedule=schedule, cycle_epochs=3, plateau=2, checkpoint_every=2
+    )
+    whole = train(Valley(rate=1e-12), IMAGES, IMAGES[:1], plan, show_progress=False).drop(
+        columns="seconds"
+    )
+    interrupted, epochs = Valley(rate=1e-12), []
+    step = interrupted.validation_step
+
+    def stop_in_the_seventh_epoch(images):
+        def count():
+            epochs.append(1)
+            if len(epochs) == 7:
+                raise RuntimeError("power cut")
+
+        tf.py_function(count, [], [])
+        return step(images)
+
+    interrupted.validation_step = stop_in_the_seventh_epoch
+    with pytest.raises(tf.errors.OpError, match="power cut"):
+        train(
+            interrupted,
+            IMAGES,
+            IMAGES[:1],
+            plan,
+            checkpoint=tmp_path / "state.npz",
+            show_progress=False,
+        )
+    assert (tmp_path / "state.npz").exists()
+    # The new process begins with another rate: that of the checkpoint counts.
+    resumed = train(
+        Valley(rate=5e-12),
+        IMAGES,
+        IMAGES[:1],
+        plan,
+        checkpoint=tmp_path / "state.npz",
+        show_progress=False,
+    ).drop(columns="seconds")
+    pd.testing.assert_frame_equal(resumed, whole)
+    assert whole["learning_rate"].max() > 4 * whole["learning_rate"].min() > 0
