@@ -159,7 +159,7 @@ def read_idx(path):
 def _read_idx_folder(name, folder):
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"dataset_root: there is no folder {folder}")
+        raise FileNotFoundError(f"data_root: there is no folder {folder}")
     found = {}
     for split, files in _IDX_FILES.items():
         paths = [
@@ -193,7 +193,7 @@ def _download(name):
         (train, train_labels), (test, test_labels) = module.load_data()
     except Exception as error:  # Keras raises a plain Exception where a download fails.
         raise OSError(
-            f"{name} could not be downloaded ({error}). Give the folder of its IDX files as dataset_root (train-images-idx3-ubyte and so on, "
+            f"{name} could not be downloaded ({error}). Give the folder of its IDX files as data_root (train-images-idx3-ubyte and so on, "
             "gzipped or not), or use the embedded data set digits."
         ) from error
     is_test = np.repeat([False, True], [len(train), len(test)])
@@ -207,7 +207,7 @@ def _download(name):
 
 def _read_folder(root, category, **options):
     if not category:
-        raise ValueError("category must name the folder of the objects in dataset_root.")
+        raise ValueError("category must name the folder of the objects in data_root.")
     loaded = load_category(root, category, **options)
     parts = loaded.train, loaded.validation, loaded.test
     samples, types, names = (
@@ -234,7 +234,7 @@ def _read_csv(path, label_column):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"dataset_root: there is no file {path}; for the data set csv it is the file itself."
+            f"data_root: there is no file {path}; for the data set csv it is the file itself."
         )
     try:
         table = pd.read_csv(path)
@@ -263,7 +263,7 @@ def _read_csv(path, label_column):
 
 def load_labelled(
     dataset="digits",
-    dataset_root="",
+    data_root="",
     *,
     category="",
     label_column="label",
@@ -279,11 +279,11 @@ def load_labelled(
     ----------
     dataset : {"digits", "mnist", "fashion_mnist", "idx", "folder", "csv"}
         ``"digits"``: scikit-learn's 1,797 digits of 8x8 pixels, embedded. ``"mnist"``,
-        ``"fashion_mnist"``: from IDX files in ``dataset_root``, and without it downloaded through
+        ``"fashion_mnist"``: from IDX files in ``data_root``, and without it downloaded through
         `keras.datasets`. ``"idx"``: other data in files of the same names. ``"folder"``:
-        ``dataset_root/category`` in the MVTec layout; half of each defect type can be trained with
-        and is then not tested on. ``"csv"``: vectors, a row each, from the file ``dataset_root``.
-    dataset_root : str or Path
+        ``data_root/category`` in the MVTec layout; half of each defect type can be trained with
+        and is then not tested on. ``"csv"``: vectors, a row each, from the file ``data_root``.
+    data_root : str or Path
         Folder, or CSV file. Where there are no separate test data, 40 % of each class are tested
         on, always the same.
     category : str
@@ -315,15 +315,15 @@ def load_labelled(
     if dataset == "digits":
         digits = load_digits()
         return _labelled("digits", digits.images[..., None] / 16, digits.target)
-    if not dataset_root:
+    if not data_root:
         if dataset in ("mnist", "fashion_mnist"):
             return _download(dataset)
         raise ValueError(
-            f"dataset {dataset!r} needs dataset_root, the {'file' if dataset == 'csv' else 'folder'} that holds it."
+            f"dataset {dataset!r} needs data_root, the {'file' if dataset == 'csv' else 'folder'} that holds it."
         )
     if dataset == "folder":
         return _read_folder(
-            dataset_root,
+            data_root,
             category,
             image_size=image_size,
             color=color,
@@ -332,7 +332,7 @@ def load_labelled(
             crop=crop,
         )
     return (
-        _read_csv(dataset_root, label_column)
+        _read_csv(data_root, label_column)
         if dataset == "csv"
-        else _read_idx_folder(dataset, dataset_root)
+        else _read_idx_folder(dataset, data_root)
     )

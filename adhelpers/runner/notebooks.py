@@ -6,12 +6,18 @@ import difflib
 import io
 import json
 import tokenize
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 import adhelpers
+
+
+# Kinds of data that a notebook with a parameter ``dataset`` reads from a folder of categories. The
+# others are embedded, rendered or downloaded: the root folder of the images is not for them.
+_READ_FROM_FOLDER = ("category", "folder")
 
 
 @dataclass(frozen=True)
@@ -244,6 +250,14 @@ def _from_text(notebook, name, text, source):
         raise UsageError(f"{source}: {text!r} is not a YAML value") from error
 
 
+def _takes_data(notebook: NotebookFile, values: dict, given: Sequence[tuple[str, str]]) -> bool:
+    """Whether a notebook reads its images from the root folder of all categories."""
+    if "dataset" not in notebook.parameters:
+        return "data_root" in notebook.parameters
+    default = notebook.parameters["dataset"].default
+    return dict(given).get("dataset", values.get("dataset", default)) in _READ_FROM_FOLDER
+
+
 def values_for(notebooks, preset=None, data=None, given=(), results=None, models=None, others=()):
     """The values that each notebook gets: default, then preset, then ``data`` (as ``data_root``), then ``given``.
 
@@ -253,7 +267,8 @@ def values_for(notebooks, preset=None, data=None, given=(), results=None, models
     preset : dict, optional
         As from :func:`read_preset`.
     data : str or Path, optional
-        Root folder of the images.
+        Root folder of the images. A notebook with a parameter ``dataset`` gets it only where that
+        is ``category`` or ``folder``.
     given : sequence of (str, str)
         Names and texts from the command line; each must be a parameter of each notebook.
     results, models : str or Path, optional
@@ -284,7 +299,6 @@ def values_for(notebooks, preset=None, data=None, given=(), results=None, models
         "results": results,
         "models": models,
         "model": None,
-        "dataset_root": None,
         "load_model": None,
         "load_config": None,
     }
@@ -303,6 +317,7 @@ def values_for(notebooks, preset=None, data=None, given=(), results=None, models
             name: str(Path(path).resolve())
             for name, path in folders.items()
             if path and name in notebook.parameters
+            if name != "data_root" or _takes_data(notebook, values, given)
         }
         for name, text in given:
             values[name] = _checked(

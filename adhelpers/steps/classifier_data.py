@@ -63,10 +63,10 @@ class Task:
 
 def load_task(
     dataset="insulators",
-    dataset_root="",
+    data_root="",
     *,
     category="screw",
-    image_size=64,
+    image_height=64,
     image_width=0,
     train_count=200,
     review_count=300,
@@ -85,14 +85,14 @@ def load_task(
         objects in the MVTec layout, half of each type to train with, a quarter to review and to
         test; light and pose are corrected where possible. ``"digits"``, ``"mnist"``,
         ``"fashion_mnist"``: see `adhelpers.data.load_labelled`; a quarter of what can be trained
-        with is reviewed. ``"folder"``: ``dataset_root/{train,review,test}/<class>/``, see
+        with is reviewed. ``"folder"``: ``data_root/{train,review,test}/<class>/``, see
         `adhelpers.data.load_class_images`.
-    dataset_root : str or Path
+    data_root : str or Path
         Empty renders insulators and categories and downloads MNIST.
     category : str
         For ``"category"``.
-    image_size : int
-        Side in pixels, or height where there is an ``image_width``; digits keep theirs.
+    image_height : int
+        In pixels; digits keep theirs.
     image_width : int
         For ``"category"`` and ``"folder"``; 0 makes square images.
     train_count, review_count, test_count, tied, loose
@@ -112,10 +112,10 @@ def load_task(
     """
     if dataset not in DATASETS:
         raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, not {dataset!r}.")
-    size = (image_size, image_width or image_size)
+    size = (image_height, image_width or image_height)
     if dataset == "insulators":
         root = insulators_root(
-            image_size=image_size,
+            image_size=image_height,
             train_count=train_count,
             review_count=review_count,
             test_count=test_count,
@@ -126,20 +126,20 @@ def load_task(
         )
         return Task(dataset, *(load_class_images(root, split) for split in SPLITS))
     if dataset == "folder":
-        if not dataset_root:
+        if not data_root:
             raise ValueError(
-                "dataset 'folder' needs dataset_root, the folder that holds train, review and test."
+                "dataset 'folder' needs data_root, the folder that holds train, review and test."
             )
         return Task(
             dataset,
             *(
-                load_class_images(dataset_root, split, image_size=size, show_progress=show_progress)
+                load_class_images(data_root, split, image_size=size, show_progress=show_progress)
                 for split in SPLITS
             ),
         )
     if dataset == "category":
-        return _category_task(dataset_root, category, size, seed, show_progress)
-    samples = load_labelled(dataset, dataset_root)
+        return _category_task(data_root, category, size, seed, show_progress)
+    samples = load_labelled(dataset, data_root)
     names = sorted(set(samples.classes))
     everything = make_class_images(
         samples.samples, np.searchsorted(names, samples.classes), names, samples.names

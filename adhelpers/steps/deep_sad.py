@@ -34,10 +34,11 @@ _TITLES = {
 
 _DATA = (
     "dataset",
-    "dataset_root",
+    "data_root",
     "category",
     "label_column",
-    "image_size",
+    "image_height",
+    "image_width",
     "color",
     "illumination",
     "pose",
@@ -98,6 +99,8 @@ def settings(variables):
         If the configuration is missing, is none, or has a setting that is not known.
     """
     parts = {part: {name: variables[name] for name in names} for part, names in _PARTS.items()}
+    size = tuple(parts["data"].pop(side) for side in ("image_height", "image_width"))
+    parts["data"]["image_size"] = size
     path = variables.get("load_config")
     if not path:
         return tuple(parts.values())

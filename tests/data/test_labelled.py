@@ -108,7 +108,7 @@ def test_downloads_go_through_keras(monkeypatch):
     monkeypatch.setattr(keras.datasets.mnist, "load_data", offline)
     with pytest.raises(
         OSError,
-        match="mnist could not be downloaded .URL fetch failure.*IDX files as dataset_root.*data set digits",
+        match="mnist could not be downloaded .URL fetch failure.*IDX files as data_root.*data set digits",
     ):
         load_labelled("mnist")
 
@@ -183,7 +183,7 @@ def test_wrong_data_sets_are_named(tmp_path):
     with pytest.raises(ValueError, match="dataset must be one of digits, mnist, .*not 'minst'"):
         load_labelled("minst")
     for dataset in ("idx", "folder", "csv"):
-        with pytest.raises(ValueError, match=f"dataset '{dataset}' needs dataset_root"):
+        with pytest.raises(ValueError, match=f"dataset '{dataset}' needs data_root"):
             load_labelled(dataset)
     with pytest.raises(FileNotFoundError, match="it is the file itself"):
         load_labelled("csv", tmp_path)

@@ -152,6 +152,17 @@ def test_command_line_wins_over_data_over_preset(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "given, taken",
+    [([], False), ([("dataset", "folder")], True), ([("dataset", "category")], True)],
+)
+def test_the_folder_of_images_is_for_notebooks_that_read_it(tmp_path, given, taken):
+    source = 'dataset = "mnist"\ndata_root = ""'
+    write_notebook(tmp_path / "07_labels.ipynb", parameters=source)
+    (values,) = values_for(find_notebooks((), tmp_path), data=tmp_path, given=given)
+    assert values == dict(given) | ({"data_root": str(tmp_path)} if taken else {})
+
+
+@pytest.mark.parametrize(
     "name, text, value",
     [
         ("category", "no", "no"),

@@ -14,7 +14,7 @@ def test_insulators_have_three_parts_and_everything_that_an_audit_needs(monkeypa
         train_count=3,
         review_count=2,
         test_count=1,
-        image_size=48,
+        image_height=48,
         tied=1.0,
         show_progress=False,
     )
@@ -30,7 +30,7 @@ def test_insulators_have_three_parts_and_everything_that_an_audit_needs(monkeypa
     assert task.test.without_defects is not None and task.review.without_defects is None
     assert len(overview(task, per_class=1).axes) == 6
     folder = render_insulators(tmp_path / "own", train_count=1, review_count=1, test_count=1)
-    own = load_task("folder", folder, image_size=32, show_progress=False)
+    own = load_task("folder", folder, image_height=32, show_progress=False)
     assert own.review.images.shape == (3, 32, 32, 3)
 
 
@@ -38,7 +38,7 @@ def test_a_category_is_divided_by_type_and_repaired_with_a_subspace(tmp_path):
     render_category(
         tmp_path, "screw", image_size=96, train_count=16, test_good_count=8, defect_count=4
     )
-    task = load_task("category", tmp_path, category="screw", image_size=32, show_progress=False)
+    task = load_task("category", tmp_path, category="screw", image_height=32, show_progress=False)
     assert task.train.class_names == ("good", "defective") and task.name == "screw"
     # 24 good and 4 of each of the five types.
     assert [(part.labels == 1).sum() for part in (task.train, task.review, task.test)] == [10, 5, 5]
@@ -69,7 +69,7 @@ def test_digits_without_masks():
     "arguments, message",
     [
         (("insulator",), "dataset must be one of insulators, category"),
-        (("folder",), "needs dataset_root"),
+        (("folder",), "needs data_root"),
     ],
 )
 def test_bad_tasks(arguments, message):

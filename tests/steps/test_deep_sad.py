@@ -16,10 +16,11 @@ from adhelpers.steps import deep_sad as deep_sad_study
 
 VARIABLES = {
     "dataset": "digits",
-    "dataset_root": "",
+    "data_root": "",
     "category": "",
     "label_column": "label",
-    "image_size": 32,
+    "image_height": 32,
+    "image_width": 32,
     "color": "grayscale",
     "illumination": "none",
     "pose": "none",
