@@ -26,6 +26,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     ):
         os.environ.setdefault(_name, "1")
 
+# Before any test imports TensorFlow by itself: its start-up is made quiet here.
+import adhelpers  # noqa: E402, F401  (after the number of threads)
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):

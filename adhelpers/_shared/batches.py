@@ -37,14 +37,17 @@ class Batched:
         self._function, self._autograph = function, autograph
         self._compiled: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
-    def __call__(self, *arrays: NDArray[Any]) -> Any:
-        """The function's value for all samples: an ndarray, or a tuple of them as it returns."""
+    def __call__(self, *arrays: NDArray[Any], size: int | None = None) -> Any:
+        """The function's value for all samples: an ndarray, or a tuple of them as it returns.
+
+        ``size`` takes the place of the usual one for this call.
+        """
         import tensorflow as tf
 
-        compiled = self._compiled_for(arrays)
+        compiled, size = self._compiled_for(arrays), size or self.size
         parts = [
-            compiled(*(tf.constant(array[start : start + self.size]) for array in arrays))
-            for start in range(0, len(arrays[0]), self.size)
+            compiled(*(tf.constant(array[start : start + size]) for array in arrays))
+            for start in range(0, len(arrays[0]), size)
         ]
         if isinstance(parts[0], tuple):
             return tuple(

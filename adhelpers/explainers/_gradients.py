@@ -1,12 +1,18 @@
-"""The part of the gradient explainers that needs TensorFlow: what is recorded, compiled and weighed."""
+"""The part of the gradient explainers that needs TensorFlow: what is recorded and weighed."""
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import lru_cache
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from adhelpers._shared.batches import Batched
+
+# Images in one pass where no other number is asked for; 64 is many times faster than one by one.
+_AT_ONCE = 64
 _CONVOLUTIONS = (
     keras.layers.Conv2D,
     keras.layers.DepthwiseConv2D,
@@ -15,7 +21,7 @@ _CONVOLUTIONS = (
 )
 
 
-def _flattened(network):
+def _flattened(network: keras.Model) -> Iterator[keras.layers.Layer]:
     for layer in network.layers:
         if isinstance(layer, keras.Model):
             yield from _flattened(layer)
@@ -23,32 +29,34 @@ def _flattened(network):
             yield layer
 
 
-def convolutions(network):
+def convolutions(network: keras.Model) -> list[str]:
     """Names of a network's convolutions in order."""
     return [layer.name for layer in _flattened(network) if isinstance(layer, _CONVOLUTIONS)]
 
 
-def find_layer(network, name):
+def find_layer(network: keras.Model, name: str | None) -> keras.layers.Layer:
     """The layer of that name, or the last convolution for None."""
     candidates = convolutions(network)
     if name is None:
         if not candidates:
             raise ValueError(
-                f"this classifier ({network.name}) has no convolution, so GradCAM has no places to show: name a layer whose "
-                "output is (n, rows, columns, channels), or take the method 'gradient x input'"
+                f"this classifier ({network.name}) has no convolution, so GradCAM has no places to "
+                "show: name a layer whose output is (n, rows, columns, channels), or take the "
+                "method 'gradient x input'"
             )
         name = candidates[-1]
     found = [layer for layer in _flattened(network) if layer.name == name]
     if not found:
         near = get_close_matches(str(name), candidates, n=1, cutoff=0.5)
+        meant = f"; did you mean {near[0]!r}?" if near else "."
         raise ValueError(
-            f"layer: this classifier has no layer {name!r}{f'; did you mean {near[0]!r}?' if near else '.'} Its convolutions are "
+            f"layer: this classifier has no layer {name!r}{meant} Its convolutions are "
             f"{', '.join(candidates) or 'none'}"
         )
     return found[-1]
 
 
-def class_count(network):
+def class_count(network: keras.Model) -> int:
     """Number of classes; a single output stands for two."""
     shape = getattr(network, "output_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] is None:
@@ -56,43 +64,46 @@ def class_count(network):
     return max(shape[1], 2)
 
 
-def compiled_for_classes(network, layer, method, shape, positive):
-    """A compiled function of images and classes; kept with the network, so that a second call does not trace it again."""
+def class_maps_of(
+    network: keras.Model, layer: keras.layers.Layer | None, method: str, positive: bool
+) -> Batched:
+    """Maps (n, h, w) of images and int32 classes (-1: the predicted one), kept with the network."""
     functions = vars(network).setdefault("_class_map_functions", {})
-    key = (None if layer is None else id(layer), method, shape, positive)
+    key = (None if layer is None else id(layer), method, positive)
     if key not in functions:
-
-        def forward(tape, images):
-            if layer is None:
-                tape.watch(images)
-                return images, _values(network, tape, images, [])
-            found = []
-            values = _values(network, tape, images, [(layer, found)])
-            if not found or len(found[-1].shape) != 4:
-                raise ValueError(
-                    f"layer: the output of {layer.name!r} keeps no places; the convolutions are {', '.join(convolutions(network))}"
-                )
-            return found[-1], values
 
         def maps(images, classes):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
-                activations, values = forward(tape, images)
+                activations, values = _activations_and_values(network, layer, tape, images)
                 chosen = tf.where(
                     classes < 0, tf.argmax(values, axis=1, output_type=tf.int32), classes
                 )
                 total = tf.reduce_sum(tf.gather(values, chosen, axis=1, batch_dims=1))
             gradients = tf.cast(tape.gradient(total, activations), tf.float32)
-            return _weighed(
-                tf.cast(activations, tf.float32), gradients, method, None, shape, positive
-            )
+            activations = tf.cast(activations, tf.float32)
+            return _weighed(activations, gradients, method, None, images.shape[1:], positive)
 
-        signature = (tf.TensorSpec((None, *shape), tf.float32), tf.TensorSpec((None,), tf.int32))
-        functions[key] = tf.function(maps, input_signature=signature, autograph=False)
+        functions[key] = Batched(maps, _AT_ONCE, autograph=False)
     return functions[key]
 
 
+def _activations_and_values(network, layer, tape, images):
+    """What ``layer`` puts out (for None the images), watched by ``tape``, and the classes' values."""
+    if layer is None:
+        tape.watch(images)
+        return images, _values(network, tape, images, [])
+    found: list[tf.Tensor] = []
+    values = _values(network, tape, images, [(layer, found)])
+    if not found or len(found[-1].shape) != 4:
+        raise ValueError(
+            f"layer: the output of {layer.name!r} keeps no places; the convolutions are "
+            f"{', '.join(convolutions(network))}"
+        )
+    return found[-1], values
+
+
 def _values(network, tape, images, recorded):
-    """The classes' values before a last softmax or sigmoid; outputs of ``recorded`` layers are watched and kept on the way."""
+    """The classes' values before a last softmax or sigmoid; ``recorded`` as in `_listening`."""
     last, inputs = list(_flattened(network))[-1], []
     # Where the last layer is an activation alone its input is what is looked for; a dense layer is
     # computed again without its own.
@@ -116,7 +127,7 @@ def _values(network, tape, images, recorded):
 
 @contextmanager
 def _listening(tape, recorded, of_inputs=False):
-    """Within the block the layers' outputs (or first inputs) are appended to their lists, wherever in a network they are called."""
+    """Append what the layers put out (or take in) within the block to their lists, and watch it."""
     for layer, kept in recorded:
 
         def call(inputs, *args, _plain=layer.call, _kept=kept, **options):
@@ -136,8 +147,8 @@ def _listening(tape, recorded, of_inputs=False):
 
 # A compiled function holds on to its detector: only the latest ones are kept.
 @lru_cache(maxsize=3)
-def compiled_for_scores(forward, method, reference, shape):
-    """A compiled function of images and counterparts (n, h, w, c) to maps (n, h, w) and scores (n,)."""
+def score_maps_of(forward: Callable[..., Any], method: str, reference: str) -> Batched:
+    """Maps (n, h, w) and scores (n,) of images and counterparts (n, h, w, c)."""
 
     def explain(images, counterparts):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -145,8 +156,9 @@ def compiled_for_scores(forward, method, reference, shape):
             activations, scores = forward(images)
             if len(scores.shape) != 1 or len(activations.shape) != 4:
                 raise ValueError(
-                    "forward must return activations of the shape (n, rows, columns, channels) and scores of the shape (n,), not "
-                    f"{tuple(activations.shape)} and {tuple(scores.shape)}"
+                    "forward must return activations of the shape (n, rows, columns, channels) and "
+                    f"scores of the shape (n,), not {tuple(activations.shape)} and "
+                    f"{tuple(scores.shape)}"
                 )
             total = tf.reduce_sum(scores)
         pixels = method == "gradient x input"
@@ -155,15 +167,14 @@ def compiled_for_scores(forward, method, reference, shape):
         normal = (
             None if reference == "zero" else counterparts if pixels else forward(counterparts)[0]
         )
-        return _weighed(source, gradients, method, normal, shape, positive=False), scores
+        maps = _weighed(source, gradients, method, normal, images.shape[1:], positive=False)
+        return maps, scores
 
-    return tf.function(
-        explain, input_signature=(tf.TensorSpec((None, *shape), tf.float32),) * 2, autograph=False
-    )
+    return Batched(explain, _AT_ONCE, autograph=False)
 
 
 def _weighed(activations, gradients, method, normal, shape, positive):
-    """Maps (n, h, w) from a layer's activations and gradients (n, rows, columns, channels); ``normal`` is subtracted first."""
+    """Maps (n, h, w) from activations, less those of ``normal``, and their gradients."""
     shown = activations if normal is None else activations - normal
     if method == "gradcam":
         weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)

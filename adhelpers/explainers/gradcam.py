@@ -100,14 +100,8 @@ def class_maps(
         raise ValueError(
             f"classes must be whole numbers from 0 to {count - 1}, one or one for each image, not {classes!r}"
         )
-    function = _gradients.compiled_for_classes(network, target, method, images.shape[1:], positive)
-    parts = [
-        function(
-            images[start : start + batch_size], wanted[start : start + batch_size].astype(np.int32)
-        ).numpy()
-        for start in range(0, len(images), batch_size)
-    ]
-    maps = np.concatenate(parts)
+    function = _gradients.class_maps_of(network, target, method, positive)
+    maps = function(images, wanted.astype(np.int32), size=batch_size)
     return _normalized(maps) if normalize else maps
 
 
@@ -186,17 +180,14 @@ def explain_with_gradcam(
     _one_of("method", method, METHODS)
     _one_of("reference", reference, REFERENCES)
     image, counterpart = check_pair(image, counterpart)
-    heatmap, value = _gradients.compiled_for_scores(forward, method, reference, image.shape)(
-        image[None], counterpart[None]
-    )
-    value, given = float(value[0]), float(BatchedScore(score, 1)(image[None])[0])
+    function = _gradients.score_maps_of(forward, method, reference)
+    heatmaps, values = function(image[None], counterpart[None])
+    value, given = float(values[0]), float(BatchedScore(score, 1)(image[None])[0])
     if abs(value - given) > _SAME_SCORE * max(abs(value), abs(given)) + 1e-6:
         raise ValueError(
             f"forward must return the score that is explained: {given:g} for this image, not {value:g}"
         )
-    return Explanation(
-        heatmap[0].numpy(), {"score": value, "method": method, "reference": reference}
-    )
+    return Explanation(heatmaps[0], {"score": value, "method": method, "reference": reference})
 
 
 def _one_of(name, value, allowed):

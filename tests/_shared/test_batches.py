@@ -37,8 +37,11 @@ def test_no_pass_holds_more_samples_than_the_size():
         tf.py_function(lambda count: seen.append(int(count)), [tf.shape(images)[0]], [])
         return images
 
-    Batched(function, 4)(np.zeros((10, 2), np.float32))
+    batched = Batched(function, 4)
+    batched(np.zeros((10, 2), np.float32))
     assert seen == [4, 4, 2]
+    batched(np.zeros((10, 2), np.float32), size=8)
+    assert seen == [4, 4, 2, 8, 2]
 
 
 def test_several_arrays_of_different_types_and_several_results():
