@@ -65,7 +65,7 @@ def _list(arguments):
 
 
 def _index(arguments):
-    from adhelpers.reports.notebook_html import write_index
+    from adhelpers.reports.index import write_index
 
     results = Path(arguments.results or suite.project_root() / "results")
     if not results.is_dir():

@@ -9,7 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from adhelpers.__main__ import main
-from adhelpers.reports.notebook_html import SUMMARY_KEYS
+from adhelpers.reports.summary import SUMMARY_KEYS
 
 
 @pytest.fixture

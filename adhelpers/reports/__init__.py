@@ -26,14 +26,9 @@ from .figures.scores import (
 )
 from .figures.shortcuts import shortcut_figure
 from .gallery import Card, figure_png, write_gallery
-from .notebook_html import (
-    SUMMARY_KEYS,
-    notebook_to_html,
-    versions,
-    write_index,
-    write_samples,
-    write_summary,
-)
+from .index import write_index
+from .notebook_html import notebook_to_html
+from .summary import SUMMARY_KEYS, versions, write_samples, write_summary
 
 __all__ = [
     "Card",

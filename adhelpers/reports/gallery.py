@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib import colormaps
 from matplotlib.colors import to_rgb
@@ -23,6 +22,7 @@ from scipy.spatial import KDTree
 from adhelpers._shared.files import write_text
 
 from . import style as _style
+from ._pages import page_template
 
 __all__ = ["Card", "figure_png", "write_gallery"]
 
@@ -204,15 +204,8 @@ def write_gallery(path, *, title, settings, tables, cards, notes=()):
     script = (resources.files("adhelpers.reports") / "templates" / "gallery.js").read_text(
         encoding="utf-8"
     )
-    environment = Environment(
-        loader=PackageLoader("adhelpers.reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(shown=_shown, number=_number, data_uri=_data_uri)
-    text = environment.get_template("gallery.html").render(
+    template = page_template("gallery.html", shown=_shown, number=_number, data_uri=_data_uri)
+    text = template.render(
         title=title,
         settings=settings,
         notes=notes,

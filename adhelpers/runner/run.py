@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from adhelpers.reports.notebook_html import SUMMARY_KEYS, versions, write_samples, write_summary
+from adhelpers.reports.summary import SUMMARY_KEYS, versions, write_samples, write_summary
 
 from .notebooks import project_root, read_notebook, run_name
 

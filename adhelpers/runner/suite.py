@@ -171,7 +171,7 @@ def run_notebooks(
     for place in {passed["models"] for passed in values if passed.get("models")}:
         _check_writable("models", Path(place))
 
-    from adhelpers.reports.notebook_html import write_index
+    from adhelpers.reports.index import write_index
 
     from .execution import Execution
 

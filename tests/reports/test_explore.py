@@ -1,4 +1,4 @@
-"""The explorer: its picture follows its controls, and where nobody can move them it is a fixed grid."""
+"""The explorer: its picture follows its controls; without a kernel it is a fixed grid."""
 
 from io import BytesIO
 

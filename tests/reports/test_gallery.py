@@ -1,4 +1,4 @@
-"""The gallery's file, parsed as a browser parses it: nothing leaves it, nothing in it is taken for code."""
+"""The gallery's file, parsed as a browser does: it loads nothing and runs no text as code."""
 
 import base64
 import hashlib
@@ -85,7 +85,7 @@ def test_a_card_for_each_image_with_its_facts(tmp_path, picture):
         facts[2]
         == "good flagged: false alarm right reason score 0.317 J* LIME 0.25 J* SHAP – repair 0.5"
     )
-    for article, card in zip(articles, cards):
+    for article, card in zip(articles, cards, strict=True):
         kind, data = article.img["src"].split(",", 1)
         assert kind == "data:image/png;base64" and base64.b64decode(data) == card.picture
         assert card.name in article.img["alt"] and card.decision in article.img["alt"]

@@ -17,7 +17,7 @@ from matplotlib import pyplot
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from adhelpers.metrics import Threshold
-from adhelpers.reports.notebook_html import SUMMARY_KEYS
+from adhelpers.reports.summary import SUMMARY_KEYS
 from adhelpers.runner.suite import (
     UsageError,
     find_notebooks,

@@ -10,7 +10,7 @@ from adhelpers.data import load_category, rendered_root
 from adhelpers.detectors import DeepSAD, Subspace, fit_or_load
 from adhelpers.explainers import explain_images, residual_map
 from adhelpers.reports import write_summary
-from adhelpers.reports.notebook_html import SUMMARY_KEYS
+from adhelpers.reports.summary import SUMMARY_KEYS
 from adhelpers.steps import all_runs as house
 
 LOADING = {
