@@ -1,8 +1,17 @@
 """What every metric asks of its input, with errors that name the parameter and what would be right."""
 
+from collections.abc import Collection
+from typing import Any
+
 import numpy as np
 
 _NAMED_INDICES = 10
+
+
+def check_choice(name: str, value: Any, allowed: Collection[str]) -> None:
+    """Raise a ValueError that names the parameter and its choices if ``value`` is none of them."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
 
 
 def _listed(indices):

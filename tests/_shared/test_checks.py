@@ -90,3 +90,9 @@ def test_equal_scores_are_refused():
     _checks.refuse_equal_scores(np.array([1.0, 2.0]))
     with pytest.raises(ValueError, match=r"every image the same score \(0.5\)"):
         _checks.refuse_equal_scores(np.array([0.5, 0.5]))
+
+
+def test_a_choice_that_is_not_offered_is_named_with_those_that_are():
+    _checks.check_choice("color", "rgb", ("grayscale", "rgb"))
+    with pytest.raises(ValueError, match=r"^color must be one of grayscale, rgb, not 'cmyk'$"):
+        _checks.check_choice("color", "cmyk", ("grayscale", "rgb"))
