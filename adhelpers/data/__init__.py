@@ -1,11 +1,11 @@
-"""Images: loading and checking a category, correcting light and pose, rendered examples, MVTec AD, images and samples of several classes."""
+"""Images: loading, checking, correcting, downloading and rendering them."""
 
 from .checking import CategoryCheck, check_category
 from .class_images import ClassImages, load_class_images, make_class_images
 from .fetch import fetch_category
 from .images import Category, ImageSet, load_category
 from .labelled import DATASETS, LabelledSamples, load_labelled, read_idx
-from .normalize import ObjectPose, divide_background, find_object, object_mask
+from .normalize import Corrections, ObjectPose, divide_background, find_object, object_mask
 from .reading import CategoryError, read_image
 from .rendered.catalogue import render_category, rendered_root
 from .rendered.insulators import insulators_root, render_insulators
@@ -17,6 +17,7 @@ __all__ = [
     "CategoryCheck",
     "CategoryError",
     "ClassImages",
+    "Corrections",
     "ImageSet",
     "LabelledSamples",
     "ObjectPose",

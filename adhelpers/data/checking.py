@@ -1,18 +1,22 @@
-"""Takes stock of a category before it is loaded."""
+"""Checks a category before it is loaded: what is there, and what is wrong."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from .reading import GOOD, FileProblem, find_category, good_first, list_entries, read_entry
+from .layouts import TEST, TRAIN, find_category, list_entries
+from .reading import GOOD, Entry, FileProblem, good_first, read_entry
 
 _BITS = {255: "8", 65535: "16", 1: "32"}
 
 
 @dataclass(frozen=True)
 class CategoryCheck:
-    """What :func:`check_category` found: ``str()`` of it is readable.
+    """What `check_category` found; ``str()`` of it is readable.
 
     Attributes
     ----------
@@ -25,9 +29,9 @@ class CategoryCheck:
 
     category: str
     inventory: pd.DataFrame
-    problems: list
+    problems: list[str]
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [f"category {self.category}", self.inventory.to_string(index=False)]
         if self.problems:
             lines += [f"{len(self.problems)} problem{'' if len(self.problems) == 1 else 's'}:"]
@@ -37,10 +41,10 @@ class CategoryCheck:
         return "\n".join(lines)
 
 
-def check_category(root, category):
+def check_category(root: str | Path, category: str) -> CategoryCheck:
     """Read every file of a category and list what is there and what is wrong.
 
-    Besides what :func:`load_category` refuses, it names what makes results worthless: test images
+    Besides what `load_category` refuses, it names what makes results worthless: test images
     that were also trained on, and a test set with one class only.
 
     Parameters
@@ -59,7 +63,8 @@ def check_category(root, category):
         Where a folder is missing. A misspelt category gets the nearest names.
     """
     entries, problems = list_entries(find_category(root, category))
-    first_with, rows = {}, []
+    first_with: dict[bytes, Entry] = {}
+    rows = []
     for entry in entries:
         try:
             content = read_entry(entry)
@@ -80,22 +85,30 @@ def check_category(root, category):
                 "bits": _BITS[content.grey_levels],
             }
         )
-    if sum(entry.split == "train" for entry in entries) < 2:
-        problems.append("train/good holds fewer than two images")
+    return CategoryCheck(category, _table(rows), [*problems, *_missing(entries)])
+
+
+def _missing(entries: Sequence[Entry]) -> list[str]:
+    """What a category needs and this one has not."""
+    missing = []
+    if sum(entry.split == TRAIN for entry in entries) < 2:
+        missing.append(f"{TRAIN}/{GOOD} holds fewer than two images")
     for wanted, text in ((True, "no good images"), (False, "no anomalous images")):
-        if not any(entry.split == "test" and (entry.type == GOOD) == wanted for entry in entries):
-            problems.append(
-                f"test holds {text}: scores can be explored, but no metric that compares the classes can be computed"
+        if not any(entry.split == TEST and (entry.type == GOOD) == wanted for entry in entries):
+            missing.append(
+                f"{TEST} holds {text}: scores can be explored, but no metric that compares the "
+                "classes can be computed"
             )
-    return CategoryCheck(category, _table(rows), problems)
+    return missing
 
 
-def _table(rows):
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Rows of files as counts by split and type."""
     columns = ["split", "type", "images", "masks", "size", "channels", "bits"]
     if not rows:
         return pd.DataFrame(columns=columns)
     found, table = pd.DataFrame(rows), []
-    for split in ("train", "test"):
+    for split in (TRAIN, TEST):
         part = found[found["split"] == split]
         for kind in good_first(part["type"]):
             group = part[part["type"] == kind]

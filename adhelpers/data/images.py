@@ -2,20 +2,31 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from adhelpers._shared.arrays import Flags, Images, Integers, Labels, Maps, Masks, Names
 from adhelpers._shared.progress import progress
 
+from .layouts import TRAIN, find_category, list_entries
 from .normalize import (
+    Corrections,
+    ObjectPose,
     common_box,
     divide_background,
     find_object,
     fit_aspect,
     frame_matrix,
+    height_and_width,
+    one_of,
     resize_image,
     resize_mask,
     unwarp_map,
@@ -26,15 +37,15 @@ from .normalize import (
 from .reading import (
     GOOD,
     CategoryError,
+    Content,
+    Entry,
     FileProblem,
-    find_category,
     good_first,
-    list_entries,
     read_entry,
     to_color,
 )
 
-# "auto" looks at about so many of the good images.
+# Number of good images (about) that "auto" looks at.
 _SAMPLE = 8
 
 
@@ -44,59 +55,67 @@ class ImageSet:
 
     Attributes
     ----------
-    images : ndarray of shape (n, h, w, c), float32, in [0, 1], c = 1 or 3
-    labels : ndarray of shape (n,), int64
+    images : ndarray of float32, shape (n, h, w, c), in [0, 1], c = 1 or 3
+    labels : ndarray of int64, shape (n,)
         0 good, 1 anomalous.
-    types : ndarray of shape (n,), str
+    types : ndarray of str, shape (n,)
         ``"good"`` or the defect type, such as ``"crack"``.
-    names : ndarray of shape (n,), str
+    names : ndarray of str, shape (n,)
         Path relative to the category's folder, such as ``"test/crack/000.png"``.
-    masks : ndarray of shape (n, h, w), bool, or None
+    masks : ndarray of bool, shape (n, h, w), or None
         True on the defect. None where the category has no ``ground_truth/``.
-    transforms : ndarray of shape (n, 3, 3), float64
-        Take (x, y, 1) in pixels of ``images`` to pixels of the file.
-    original_shapes : ndarray of shape (n, 2), int64
+    transforms : ndarray of float64, shape (n, 3, 3), or None
+        Take (x, y, 1) in pixels of ``images`` to pixels of the file. None where the images do not
+        come from files.
+    original_shapes : ndarray of int64, shape (n, 2)
         Height and width of the files.
 
     Examples
     --------
-    >>> images = ImageSet(images=np.zeros((2, 4, 4, 1), np.float32), labels=np.array([0, 1]), types=np.array(["good", "cut"]),
-    ...                   names=np.array(["test/good/0.png", "test/cut/0.png"]), masks=None,
-    ...                   transforms=np.stack([np.diag([2.0, 2, 1])] * 2), original_shapes=np.array([[8, 8], [8, 8]]))
+    >>> images = ImageSet(
+    ...     images=np.zeros((2, 4, 4, 1), np.float32),
+    ...     labels=np.array([0, 1]),
+    ...     types=np.array(["good", "cut"]),
+    ...     names=np.array(["test/good/0.png", "test/cut/0.png"]),
+    ...     masks=None,
+    ...     transforms=np.stack([np.diag([2.0, 2, 1])] * 2),
+    ...     original_shapes=np.array([[8, 8], [8, 8]]),
+    ... )
     >>> len(images), images.subset(images.labels == 1).names.tolist()
     (2, ['test/cut/0.png'])
     """
 
-    images: np.ndarray
-    labels: np.ndarray
-    types: np.ndarray
-    names: np.ndarray
-    masks: np.ndarray | None
-    transforms: np.ndarray | None
-    original_shapes: np.ndarray
+    images: Images
+    labels: Labels
+    types: Names
+    names: Names
+    masks: Masks | None
+    transforms: NDArray[np.float64] | None
+    original_shapes: Integers
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
-    def subset(self, indices):
-        """The images at ``indices`` (integers, a slice or a bool array (n,)) as an ImageSet of their own."""
+    def subset(self, indices: Integers | Flags | Sequence[int] | slice) -> "ImageSet":
+        """The images at ``indices`` as an ImageSet of their own."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return ImageSet(
-            **{name: None if value is None else value[indices] for name, value in values.items()}
-        )
+        chosen: dict[str, Any] = {
+            name: None if value is None else value[indices] for name, value in values.items()
+        }
+        return ImageSet(**chosen)
 
-    def to_original(self, heatmap, index):
+    def to_original(self, heatmap: Maps, index: int) -> Maps:
         """Bring the heatmap of one image back to the frame of its file.
 
         Parameters
         ----------
-        heatmap : ndarray of shape (h, w)
+        heatmap : ndarray of float32, shape (h, w)
         index : int
             Which image of this set it belongs to.
 
         Returns
         -------
-        ndarray of shape ``original_shapes[index]``, float32
+        ndarray of float32, shape ``original_shapes[index]``
             Linearly interpolated; zero where the file lies outside the image that was loaded.
 
         Raises
@@ -122,29 +141,31 @@ class Category:
     Attributes
     ----------
     name : str
-    root : Path
+    root : Path or None
+        The folder that holds the category; None where the images do not come from files.
     train, validation, test : ImageSet
     settings : dict
-        All parameters of :func:`load_category` but the folder.
+        All parameters of `load_category` but the folder, in plain values; what ``"auto"`` has
+        decided stands in its place.
     fingerprint : str
         SHA-256 over the files' names and content and the settings: equal on any machine when the
         data are.
     """
 
     name: str
-    root: Path
+    root: Path | None
     train: ImageSet
     validation: ImageSet
     test: ImageSet
-    settings: dict
+    settings: dict[str, Any]
     fingerprint: str
 
     @property
-    def has_masks(self):
+    def has_masks(self) -> bool:
         """Whether the test images have defect masks."""
         return self.test.masks is not None
 
-    def inventory(self):
+    def inventory(self) -> pd.DataFrame:
         """Counts by split and type.
 
         Returns
@@ -175,29 +196,15 @@ class Category:
         return pd.DataFrame(rows)
 
 
-def _one_of(name, value, allowed):
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
-
-
 def _checked_settings(
-    image_size, color, illumination, pose, crop, margin, seed, validation_fraction
-):
+    image_size: int | Sequence[int],
+    color: str,
+    corrections: Corrections,
+    seed: int,
+    validation_fraction: float,
+) -> dict[str, Any]:
     """The parameters of load_category in the form that is hashed and kept."""
-    _one_of("color", color, ("grayscale", "rgb"))
-    _one_of("illumination", illumination, ("none", "background", "auto"))
-    _one_of("pose", pose, ("none", "axis", "auto"))
-    _one_of("crop", crop, ("none", "object"))
-    sides = tuple(image_size) if isinstance(image_size, (tuple, list)) else (image_size, image_size)
-    whole = all(
-        isinstance(side, (int, np.integer)) and not isinstance(side, bool) for side in sides
-    )
-    if len(sides) != 2 or not whole or min(sides) < 8:
-        raise ValueError(
-            f"image_size must be a whole number of at least 8 pixels or (height, width), not {image_size!r}"
-        )
-    if not 0 <= margin <= 1:
-        raise ValueError(f"margin must lie between 0 and 1, not {margin!r}")
+    one_of("color", color, ("grayscale", "rgb"))
     if not 0 < validation_fraction < 1:
         raise ValueError(
             f"validation_fraction must lie between 0 and 1, not {validation_fraction!r}"
@@ -205,30 +212,27 @@ def _checked_settings(
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"seed must be a whole number from 0, not {seed!r}")
     return {
-        "image_size": [int(side) for side in sides],
+        "image_size": list(height_and_width(image_size)),
         "color": color,
-        "illumination": illumination,
-        "pose": pose,
-        "crop": crop,
-        "margin": float(margin),
+        "illumination": corrections.illumination,
+        "pose": corrections.pose,
+        "crop": corrections.crop,
+        "margin": float(corrections.margin),
         "seed": int(seed),
         "validation_fraction": float(validation_fraction),
     }
 
 
 def load_category(
-    root,
-    category,
-    image_size=128,
-    color="grayscale",
-    illumination="none",
-    pose="none",
-    crop="none",
-    margin=0.05,
-    seed=0,
-    validation_fraction=0.2,
-    show_progress=False,
-):
+    root: str | Path,
+    category: str,
+    image_size: int | Sequence[int] = 128,
+    color: str = "grayscale",
+    corrections: Corrections | None = None,
+    seed: int = 0,
+    validation_fraction: float = 0.2,
+    show_progress: bool = False,
+) -> Category:
     """Load a category of images in the MVTec layout.
 
     ``root/category`` holds ``train/good``, ``test/good``, ``test/<defect type>`` and, where there
@@ -244,24 +248,10 @@ def load_category(
     category : str
         Name of the category's folder.
     image_size : int or tuple of int
-        Side, or height and width, of the loaded images in pixels.
+        Height and width of the loaded images in pixels; one number for square images.
     color : {"grayscale", "rgb"}
-    illumination : {"none", "background", "auto"}
-        ``"background"`` divides each image by its background level
-        (:func:`~adhelpers.data.normalize.divide_background`). ``"auto"`` does so where a sample of
-        the good images has a background that is bright enough.
-    pose : {"none", "axis", "auto"}
-        ``"axis"`` turns the elongated object on a plain background upright, its wider end up, and
-        centres it (:func:`~adhelpers.data.normalize.find_object`). The mask is warped with the same
-        matrix. Without a crop the frame is a square as wide as the file's longer side. ``"auto"``
-        does so where a sample of the good images shows objects with an axis. What was decided
-        stands in the category's ``settings``.
-    crop : {"none", "object"}
-        ``"object"`` cuts out a box around the object's centre. Its size is common to the category,
-        measured on the images in ``train/good`` and enlarged to the aspect ratio of ``image_size``,
-        so that nothing is distorted. Without crop, the whole frame is resized to ``image_size``.
-    margin : float
-        Share of the object's size that is added on each side by ``crop="object"``.
+    corrections : Corrections, optional
+        Of light and pose, and whether images are cropped to the object; by default none.
     seed : int
         Chooses the validation images.
     validation_fraction : float
@@ -295,87 +285,72 @@ def load_category(
     ((2, 24, 32, 1), ['dent', 'good'], False)
     """
     settings = _checked_settings(
-        image_size, color, illumination, pose, crop, margin, seed, validation_fraction
+        image_size, color, corrections or Corrections(), seed, validation_fraction
     )
-    folder = find_category(root, category)
-    entries, problems = list_entries(folder)
-    good = [index for index, entry in enumerate(entries) if entry.split == "train"]
+    entries, problems = list_entries(find_category(root, category))
+    good = [entry for entry in entries if entry.split == TRAIN]
     if len(good) < 2:
-        raise CategoryError(
-            category, [*problems, f"train/good holds {len(good)} images; at least two are needed"]
-        )
+        problems.append(f"{TRAIN}/{GOOD} holds {len(good)} images; at least two are needed")
+        raise CategoryError(category, problems)
     if len(good) == len(entries):
         raise CategoryError(category, [*problems, "test holds no images"])
 
-    _decide(settings, [entries[index] for index in good[:: max(1, len(good) // _SAMPLE)]])
-    pose, poses, box = settings["pose"], {}, None
-    if crop == "object":
-        for index in progress(good, f"Locating {category}", enabled=show_progress):
-            try:
-                poses[index] = _pose(
-                    _prepared(entries[index], category, settings)[0], entries[index], settings
-                )
-            except FileProblem as problem:
-                problems.append(str(problem))
-        if poses:
-            box = fit_aspect(common_box(list(poses.values()), margin), settings["image_size"])
-
-    loaded, digest = [], hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for index, entry in enumerate(progress(entries, f"Loading {category}", enabled=show_progress)):
+    settings = _decided(settings, good[:: max(1, len(good) // _SAMPLE)])
+    frames = _Frames(category, settings)
+    if settings["crop"] == "object":
+        for entry in progress(good, f"Locating {category}", enabled=show_progress):
+            with _collecting(problems):
+                frames.locate(entry)
+    loaded = []
+    for entry in progress(entries, f"Loading {category}", enabled=show_progress):
         # A bad file must not hide the next one, so all are read before the error is raised.
-        try:
-            image, content = _prepared(entry, category, settings)
-            if pose == "axis" or crop == "object":
-                loaded.append(
-                    _posed(
-                        image,
-                        content.mask,
-                        poses.get(index) or _pose(image, entry, settings),
-                        box,
-                        settings,
-                    )
-                )
-            else:
-                loaded.append(_resized(image, content.mask, settings["image_size"]))
-            digest.update(f"{entry.name} {content.digest}\n".encode())
-        except FileProblem as problem:
-            problems.append(str(problem))
+        with _collecting(problems):
+            loaded.append(frames.load(entry))
     if problems:
         raise CategoryError(category, dict.fromkeys(problems))
 
     everything = _image_set(entries, loaded)
-    validation = _held_out(good, validation_fraction, seed)
+    train = np.arange(len(good))
+    validation = _held_out(train, validation_fraction, seed)
     return Category(
         name=category,
         root=Path(root),
-        train=everything.subset(np.setdiff1d(good, validation)),
+        train=everything.subset(np.setdiff1d(train, validation)),
         validation=everything.subset(validation),
-        test=everything.subset(np.setdiff1d(np.arange(len(entries)), good)),
+        test=everything.subset(np.arange(len(good), len(entries))),
         settings=settings,
-        fingerprint=digest.hexdigest(),
+        fingerprint=_fingerprint(settings, entries, loaded),
     )
 
 
-def _decide(settings, sample):
-    """Replace ``"auto"`` in the settings by the correction that every image of the sample allows."""
-    images = []
+@contextmanager
+def _collecting(problems: list[str]) -> Iterator[None]:
+    """Add the problem of a file to the list instead of ending the work."""
+    try:
+        yield
+    except FileProblem as problem:
+        problems.append(str(problem))
+
+
+def _decided(settings: dict[str, Any], sample: Sequence[Entry]) -> dict[str, Any]:
+    """The settings with ``"auto"`` replaced by the correction that every image of a sample allows."""
+    settings, images = dict(settings), []
     for entry in sample:
-        try:
+        # load_category names those that cannot be read, with all others.
+        with _collecting([]):
             content = read_entry(entry)
-        except FileProblem:
-            continue  # load_category names it, with all others that cannot be read
-        images.append((to_color(content.image, settings["color"]), content.grey_levels))
+            images.append((to_color(content.image, settings["color"]), content.grey_levels))
     if settings["illumination"] == "auto":
         bright = _allowed(divide_background, images)
         settings["illumination"] = "background" if bright else "none"
-        images = [(image, None) for image in bright] or images
+        images = [(image, 0) for image in bright] or images
     if settings["pose"] == "auto":
-        settings["pose"] = (
-            "axis" if _allowed(lambda image, _: find_object(image), images) else "none"
-        )
+        has_axis = _allowed(lambda image, _: find_object(image), images)
+        settings["pose"] = "axis" if has_axis else "none"
+    return settings
 
 
-def _allowed(correction, images):
+def _allowed(correction: Callable[[Images, int], Any], images: Sequence[tuple]) -> list[Any]:
     """The corrected images, or an empty list where one of them cannot be corrected."""
     try:
         return [correction(*image) for image in images]
@@ -383,70 +358,98 @@ def _allowed(correction, images):
         return []
 
 
-def _prepared(entry, category, settings):
-    """An entry's image in the right colours and light, and what else was read."""
-    content = read_entry(entry)
-    image = to_color(content.image, settings["color"])
-    if settings["illumination"] == "background":
+@dataclass(frozen=True)
+class _Loaded:
+    """One image as it is loaded: corrected, with its way back to the file."""
+
+    image: Images
+    mask: Masks | None
+    matrix: NDArray[np.float64]
+    original_shape: tuple[int, ...]
+    digest: str
+
+
+class _Frames:
+    """Corrects light and colours of each file and cuts the same frame out of all of them."""
+
+    def __init__(self, category: str, settings: dict[str, Any]) -> None:
+        self._category, self._settings = category, settings
+        self._size = height_and_width(settings["image_size"])
+        self._poses: dict[str, ObjectPose] = {}
+
+    def locate(self, entry: Entry) -> None:
+        """Measure a good image: the box of a crop is common to all of them."""
+        image, _ = self._prepared(entry)
+        self._poses[entry.name] = self._pose(image, entry)
+
+    def load(self, entry: Entry) -> _Loaded:
+        """Read an entry and cut its frame out."""
+        image, content = self._prepared(entry)
+        shape, mask, size = image.shape[:2], content.mask, self._size
+        if self._settings["pose"] == "axis" or self._settings["crop"] == "object":
+            pose = self._poses.get(entry.name) or self._pose(image, entry)
+            matrix = frame_matrix(pose, self._box or (max(shape),) * 2, size)
+            image = warp_image(image, matrix, size)
+            mask = None if mask is None else warp_mask(mask, matrix, size)
+        else:
+            matrix = frame_matrix(whole_frame(shape), shape, size)
+            image = resize_image(image, size)
+            mask = None if mask is None else resize_mask(mask, size)
+        return _Loaded(image, mask, matrix, shape, content.digest)
+
+    @cached_property
+    def _box(self) -> tuple[float, float] | None:
+        """Height and width of the frame in pixels of the files; None takes a whole square."""
+        if not self._poses:
+            return None
+        box = common_box(list(self._poses.values()), self._settings["margin"])
+        return fit_aspect(box, self._size)
+
+    def _prepared(self, entry: Entry) -> tuple[Images, Content]:
+        """An entry's image in the right colours and light, and what else was read."""
+        content = read_entry(entry)
+        image = to_color(content.image, self._settings["color"])
+        if self._settings["illumination"] == "background":
+            try:
+                image = divide_background(image, content.grey_levels)
+            except ValueError as error:
+                # A wrong setting rather than a bad file: it holds for all, so one is enough.
+                raise CategoryError(self._category, [f"{entry.name}: {error}"]) from error
+        return image, content
+
+    def _pose(self, image: Images, entry: Entry) -> ObjectPose:
         try:
-            image = divide_background(image, content.grey_levels)
+            return find_object(image, turn=self._settings["pose"] == "axis")
         except ValueError as error:
-            # A wrong setting rather than a bad file: it holds for all, so one is enough.
-            raise CategoryError(category, [f"{entry.name}: {error}"]) from error
-    return image, content
+            raise FileProblem(f"{entry.name}: {error}") from error
 
 
-def _pose(image, entry, settings):
-    try:
-        return find_object(image, turn=settings["pose"] == "axis")
-    except ValueError as error:
-        raise FileProblem(f"{entry.name}: {error}") from error
+def _fingerprint(
+    settings: dict[str, Any], entries: Sequence[Entry], loaded: Sequence[_Loaded]
+) -> str:
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for entry, one in zip(entries, loaded, strict=True):
+        digest.update(f"{entry.name} {one.digest}\n".encode())
+    return digest.hexdigest()
 
 
-def _posed(image, mask, pose, box, settings):
-    """Image, mask, matrix and file shape after turning and cropping."""
-    if box is None:
-        box = (max(image.shape[:2]),) * 2
-    size = tuple(settings["image_size"])
-    matrix = frame_matrix(pose, box, size)
-    return (
-        warp_image(image, matrix, size),
-        None if mask is None else warp_mask(mask, matrix, size),
-        matrix,
-        image.shape[:2],
-    )
-
-
-def _resized(image, mask, size):
-    """Image, mask, matrix and file shape of the whole frame."""
-    shape, size = image.shape[:2], tuple(size)
-    matrix = frame_matrix(whole_frame(shape), shape, size)
-    return (
-        resize_image(image, size),
-        None if mask is None else resize_mask(mask, size),
-        matrix,
-        shape,
-    )
-
-
-def _image_set(entries, loaded):
-    images, masks, matrices, shapes = zip(*loaded)
-    nothing = np.zeros(images[0].shape[:2], bool)
-    has_masks = any(mask is not None for mask in masks)
+def _image_set(entries: Sequence[Entry], loaded: Sequence[_Loaded]) -> ImageSet:
+    nothing = np.zeros(loaded[0].image.shape[:2], bool)
+    masks = None
+    if any(one.mask is not None for one in loaded):
+        masks = np.stack([nothing if one.mask is None else one.mask for one in loaded])
     return ImageSet(
-        images=np.stack(images),
+        images=np.stack([one.image for one in loaded]),
         labels=np.array([int(entry.type != GOOD) for entry in entries], np.int64),
         types=np.array([entry.type for entry in entries]),
         names=np.array([entry.name for entry in entries]),
-        masks=np.stack([nothing if mask is None else mask for mask in masks])
-        if has_masks
-        else None,
-        transforms=np.stack(matrices),
-        original_shapes=np.array(shapes, np.int64),
+        masks=masks,
+        transforms=np.stack([one.matrix for one in loaded]),
+        original_shapes=np.array([one.original_shape for one in loaded], np.int64),
     )
 
 
-def _held_out(good, fraction, seed):
+def _held_out(good: Integers, fraction: float, seed: int) -> Integers:
     """Seeded choice of validation images: at least one, and at least one is left."""
     count = min(max(1, round(fraction * len(good))), len(good) - 1)
     return np.sort(np.random.default_rng(seed).permutation(good)[:count])

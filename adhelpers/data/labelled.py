@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from .images import load_category
+from .normalize import Corrections
 from .reading import GOOD
 
 DATASETS = ("digits", "mnist", "fashion_mnist", "idx", "folder", "csv")
@@ -327,9 +328,7 @@ def load_labelled(
             category,
             image_size=image_size,
             color=color,
-            illumination=illumination,
-            pose=pose,
-            crop=crop,
+            corrections=Corrections(illumination, pose, crop),
         )
     return (
         _read_csv(data_root, label_column)

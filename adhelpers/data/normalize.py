@@ -1,16 +1,21 @@
-"""Takes out of an image what physics explains: how bright the light was, where the object lies and how it is turned."""
+"""Corrects what physics explains: how bright the light was, where the object lies and its turn."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 from skimage.measure import block_reduce
 from skimage.transform import warp
 
+from adhelpers._shared.arrays import Floats, Images, Maps, Masks
+
+# Background level of every image after `divide_background`: a highlight may be a third brighter
+# before it clips.
 BACKGROUND_REFERENCE = 0.75
-"""Background level of every image after :func:`divide_background`. A highlight may be a third brighter before it clips."""
 
 # Below this level division would multiply sensor noise instead of correcting the light.
 _DARKEST_BACKGROUND = 0.2
@@ -20,37 +25,115 @@ _POSE_SIDE = 512
 
 
 @dataclass(frozen=True)
+class Corrections:
+    """What is corrected in the images of a category before a model sees them.
+
+    Parameters
+    ----------
+    illumination : {"none", "background", "auto"}
+        ``"background"`` divides each image by its background level (`divide_background`).
+        ``"auto"`` does so where a sample of the good images has a background that is bright enough.
+    pose : {"none", "axis", "auto"}
+        ``"axis"`` turns the elongated object on a plain background upright, its wider end up, and
+        centres it (`find_object`). The mask is warped with the same matrix. Without a crop the
+        frame is a square as wide as the file's longer side. ``"auto"`` does so where a sample of
+        the good images shows objects with an axis.
+    crop : {"none", "object"}
+        ``"object"`` cuts out a box around the object's centre. Its size is common to the category,
+        measured on the images in ``train/good`` and enlarged to the aspect ratio of the loaded
+        images, so that nothing is distorted. Without a crop the whole frame is resized.
+    margin : float
+        Share of the object's size that is added on each side by ``crop="object"``, in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        Where a value is none of these.
+
+    Examples
+    --------
+    >>> Corrections(pose="upright")
+    Traceback (most recent call last):
+        ...
+    ValueError: pose must be one of 'none', 'axis', 'auto', not 'upright'
+    """
+
+    illumination: str = "none"
+    pose: str = "none"
+    crop: str = "none"
+    margin: float = 0.05
+
+    def __post_init__(self) -> None:
+        one_of("illumination", self.illumination, ("none", "background", "auto"))
+        one_of("pose", self.pose, ("none", "axis", "auto"))
+        one_of("crop", self.crop, ("none", "object"))
+        if not 0 <= self.margin <= 1:
+            raise ValueError(f"margin must lie between 0 and 1, not {self.margin!r}")
+
+
+def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Refuse a value that is not among those allowed."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
+
+
+def height_and_width(image_size: int | Sequence[int]) -> tuple[int, int]:
+    """The size of an image, from a whole number for square ones or from (height, width).
+
+    Raises
+    ------
+    ValueError
+        Where it is neither, or a side is shorter than 8 pixels.
+
+    Examples
+    --------
+    >>> height_and_width(64), height_and_width((128, 48))
+    ((64, 64), (128, 48))
+    """
+    sides = tuple(image_size) if isinstance(image_size, (tuple, list)) else (image_size, image_size)
+    whole = all(
+        isinstance(side, (int, np.integer)) and not isinstance(side, bool) for side in sides
+    )
+    if len(sides) != 2 or not whole or min(sides) < 8:
+        raise ValueError(
+            "image_size must be a whole number of at least 8 pixels or (height, width), "
+            f"not {image_size!r}"
+        )
+    return int(sides[0]), int(sides[1])
+
+
+@dataclass(frozen=True)
 class ObjectPose:
     """Where an object lies in its file and how it is turned.
 
     Attributes
     ----------
     centre : tuple of float
-        (x, y) in pixels of the file, at half of the object's length and on its axis.
+        Position (x, y) in pixels of the file, at half of the object's length and on its axis.
     down : tuple of float
         Unit vector (x, y) in the file that points down once the object stands upright.
     length, width : float
         Extent in pixels of the file along the axis, and twice the farthest distance from the axis.
     """
 
-    centre: tuple
-    down: tuple
+    centre: tuple[float, float]
+    down: tuple[float, float]
     length: float
     width: float
 
 
-def background_colour(image):
+def background_colour(image: Images) -> Floats:
     """Median colour of a ring along the image's border, 4 % of its shorter side wide.
 
     A median ignores an object that covers less than half of the ring.
 
     Parameters
     ----------
-    image : ndarray of shape (h, w, c)
+    image : ndarray of float32, shape (h, w, c)
 
     Returns
     -------
-    ndarray of shape (c,)
+    ndarray of float, shape (c,)
 
     Examples
     --------
@@ -65,24 +148,23 @@ def background_colour(image):
     return np.median(image[ring], axis=0)
 
 
-def divide_background(image, grey_levels=255):
+def divide_background(image: Images, grey_levels: int = 255) -> Images:
     """Divide an image by its background level, so that images taken in different light compare.
 
-    The level is the mean over channels of :func:`background_colour`: one number, so that colours
+    The level is the mean over channels of `background_colour`: one number, so that colours
     keep their hue. The result is scaled to a background of 0.75, clipped to [0, 1] and rounded to
     the grey levels of the file again. Without the rounding the distance between neighbouring grey
     levels, and with it any noise statistic, would still tell the original brightness.
 
     Parameters
     ----------
-    image : ndarray of shape (h, w, c)
-        Values in [0, 1].
+    image : ndarray of float32, shape (h, w, c), in [0, 1]
     grey_levels : int
         Largest grey level of the file: 255 for 8 bits, 65535 for 16.
 
     Returns
     -------
-    ndarray of shape (h, w, c), float32, in [0, 1]
+    ndarray of float32, shape (h, w, c), in [0, 1]
 
     Raises
     ------
@@ -99,19 +181,19 @@ def divide_background(image, grey_levels=255):
     level = float(background_colour(image).mean())
     if level < _DARKEST_BACKGROUND:
         raise ValueError(
-            f"the background is too dark to divide by (level {level:.2f}, at least {_DARKEST_BACKGROUND} needed): "
-            'load this category with illumination="none"'
+            f"the background is too dark to divide by (level {level:.2f}, at least "
+            f'{_DARKEST_BACKGROUND} needed): load this category with illumination="none"'
         )
     scaled = np.clip(image * (BACKGROUND_REFERENCE / level), 0, 1)
     return (np.round(scaled * grey_levels) / grey_levels).astype(np.float32)
 
 
-def _disk(radius):
+def _disk(radius: int) -> Masks:
     across = np.arange(-radius, radius + 1)
     return across[:, None] ** 2 + across**2 <= radius**2
 
 
-def object_mask(image):
+def object_mask(image: Images) -> Masks:
     """The largest object on a plain background.
 
     Otsu's threshold on the distance from the background colour finds what is not background. A
@@ -122,12 +204,11 @@ def object_mask(image):
 
     Parameters
     ----------
-    image : ndarray of shape (h, w, c)
-        Values in [0, 1].
+    image : ndarray of float32, shape (h, w, c), in [0, 1]
 
     Returns
     -------
-    ndarray of shape (h, w), bool
+    ndarray of bool, shape (h, w)
 
     Raises
     ------
@@ -164,16 +245,15 @@ def object_mask(image):
     return mask
 
 
-def find_object(image, turn=True):
+def find_object(image: Images, turn: bool = True) -> ObjectPose:
     """Locate the object of an image; with ``turn`` also its axis and its wider end.
 
-    The axis is the principal axis of :func:`object_mask`; the wider of its two ends (more area in
+    The axis is the principal axis of `object_mask`; the wider of its two ends (more area in
     the outer quarter) is up.
 
     Parameters
     ----------
-    image : ndarray of shape (h, w, c)
-        Values in [0, 1].
+    image : ndarray of float32, shape (h, w, c), in [0, 1]
     turn : bool
         False leaves the object as it lies and only finds the middle of its box.
 
@@ -203,31 +283,37 @@ def find_object(image, turn=True):
     rows, columns = np.nonzero(object_mask(image))
     points = np.stack([columns, rows], axis=1).astype(float)
     if turn:
-        origin = points.mean(axis=0)
-        variances, axes = np.linalg.eigh(np.cov((points - origin).T))
-        # Compared as lengths: the square root of a ratio of variances.
-        if variances[1] < 1.5**2 * variances[0]:
-            raise ValueError(
-                'the object is too round to have an axis: load this category with pose="none"'
-            )
-        down = axes[:, 1]
-        along = (points - origin) @ down
-        quarter = np.ptp(along) / 4
-        if (along < along.min() + quarter).sum() < (along > along.max() - quarter).sum():
-            down = -down
+        origin, down = _axis(points)
     else:
         origin, down = (points.min(axis=0) + points.max(axis=0)) / 2, np.array([0.0, 1.0])
     along, across = (points - origin) @ down, (points - origin) @ np.array([down[1], -down[0]])
-    centre = origin + down * (along.min() + along.max()) / 2
+    x, y = ((origin + down * (along.min() + along.max()) / 2 + 0.5) * step - 0.5).tolist()
     return ObjectPose(
-        centre=tuple(((centre + 0.5) * step - 0.5).tolist()),
-        down=tuple(down.tolist()),
+        centre=(x, y),
+        down=(float(down[0]), float(down[1])),
         length=float(np.ptp(along) + 1) * step,
         width=float(2 * np.abs(across).max() + 1) * step,
     )
 
 
-def common_box(poses, margin):
+def _axis(points: Floats) -> tuple[Floats, Floats]:
+    """Centre of gravity of an object's points (n, 2), and the axis that points to its narrow end."""
+    origin = points.mean(axis=0)
+    variances, axes = np.linalg.eigh(np.cov((points - origin).T))
+    # Compared as lengths: the square root of a ratio of variances.
+    if variances[1] < 1.5**2 * variances[0]:
+        raise ValueError(
+            'the object is too round to have an axis: load this category with pose="none"'
+        )
+    down = axes[:, 1]
+    along = (points - origin) @ down
+    quarter = np.ptp(along) / 4
+    if (along < along.min() + quarter).sum() < (along > along.max() - quarter).sum():
+        down = -down
+    return origin, down
+
+
+def common_box(poses: Sequence[ObjectPose], margin: float) -> tuple[float, float]:
     """One box that holds the objects of all images, in pixels of the files.
 
     The 99th percentile of the lengths and of the widths, so that one failed image does not enlarge
@@ -241,22 +327,20 @@ def common_box(poses, margin):
 
     Returns
     -------
-    tuple of float
-        Height and width.
+    height, width : float
 
     Examples
     --------
     >>> common_box([ObjectPose((0, 0), (0, 1), 100, 40)] * 3, margin=0.05)
     (110.0, 44.0)
     """
-    sizes = np.quantile([(pose.length, pose.width) for pose in poses], 0.99, axis=0) * (
-        1 + 2 * margin
-    )
-    return tuple(np.round(sizes, 6).tolist())
+    sizes = np.quantile([(pose.length, pose.width) for pose in poses], 0.99, axis=0)
+    height, width = np.round(sizes * (1 + 2 * margin), 6).tolist()
+    return height, width
 
 
-def fit_aspect(box, image_size):
-    """Enlarge ``box`` (height, width) on one side to the aspect ratio of ``image_size``, so that nothing is distorted.
+def fit_aspect(box: tuple[float, float], image_size: tuple[int, int]) -> tuple[float, float]:
+    """Enlarge a box (height, width) on one side to the aspect ratio of ``image_size``.
 
     Examples
     --------
@@ -267,13 +351,15 @@ def fit_aspect(box, image_size):
     return float(scale * image_size[0]), float(scale * image_size[1])
 
 
-def whole_frame(original_shape):
+def whole_frame(original_shape: tuple[int, ...]) -> ObjectPose:
     """The pose that leaves an image of ``original_shape`` (height, width) as it is."""
     height, width = original_shape
     return ObjectPose(((width - 1) / 2, (height - 1) / 2), (0.0, 1.0), float(height), float(width))
 
 
-def frame_matrix(pose, box, image_size):
+def frame_matrix(
+    pose: ObjectPose, box: tuple[float, ...], image_size: tuple[int, int]
+) -> NDArray[np.float64]:
     """The matrix that takes pixel coordinates of the final image to those of the file.
 
     Parameters
@@ -286,7 +372,7 @@ def frame_matrix(pose, box, image_size):
 
     Returns
     -------
-    ndarray of shape (3, 3), float64
+    ndarray of float64, shape (3, 3)
         Acts on (x, y, 1); pixel centres are whole numbers.
 
     Examples
@@ -303,20 +389,20 @@ def frame_matrix(pose, box, image_size):
     return matrix
 
 
-def resize_image(image, image_size):
+def resize_image(image: Images, image_size: tuple[int, int]) -> Images:
     """Resize a whole image with bicubic interpolation, antialiased when it gets smaller.
 
     Parameters
     ----------
-    image : ndarray of shape (h, w, c), float32
+    image : ndarray of float32, shape (h, w, c), in [0, 1]
     image_size : tuple of int
         Height and width.
 
     Returns
     -------
-    ndarray of shape (height, width, c), float32, in [0, 1]
+    ndarray of float32, shape (height, width, c), in [0, 1]
     """
-    if image.shape[:2] == tuple(image_size):
+    if image.shape[:2] == image_size:
         return image
     # Pillow widens its filter with the reduction, so that no separate blur is needed.
     channels = [
@@ -328,12 +414,12 @@ def resize_image(image, image_size):
     return np.clip(np.stack([np.asarray(channel) for channel in channels], axis=-1), 0, 1)
 
 
-def resize_mask(mask, image_size):
+def resize_mask(mask: Masks, image_size: tuple[int, int]) -> Masks:
     """Resize a bool mask (h, w) with nearest neighbour."""
     return np.asarray(Image.fromarray(mask).resize(image_size[::-1], Image.Resampling.NEAREST))
 
 
-def warp_image(image, matrix, image_size):
+def warp_image(image: Images, matrix: Floats, image_size: tuple[int, int]) -> Images:
     """Cut the frame that ``matrix`` describes out of an image, with one linear interpolation.
 
     The image is smoothed first where it gets smaller. What lies outside the file takes the
@@ -341,15 +427,15 @@ def warp_image(image, matrix, image_size):
 
     Parameters
     ----------
-    image : ndarray of shape (h, w, c), float32, in [0, 1]
-    matrix : ndarray of shape (3, 3)
-        From :func:`frame_matrix`.
+    image : ndarray of float32, shape (h, w, c), in [0, 1]
+    matrix : ndarray of float64, shape (3, 3)
+        From `frame_matrix`.
     image_size : tuple of int
         Height and width.
 
     Returns
     -------
-    ndarray of shape (height, width, c), float32, in [0, 1]
+    ndarray of float32, shape (height, width, c), in [0, 1]
     """
     reduction = np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
     sigma = max(0.0, (reduction - 1) / 2)
@@ -364,35 +450,28 @@ def warp_image(image, matrix, image_size):
     return np.clip(result, 0, 1)
 
 
-def warp_mask(mask, matrix, image_size):
-    """Cut the frame that ``matrix`` describes out of a bool mask (h, w), nearest neighbour, False outside the file."""
-    return (
-        warp(
-            mask.astype(np.float32),
-            matrix,
-            output_shape=image_size,
-            order=0,
-            mode="constant",
-            cval=0.0,
-        )
-        > 0.5
+def warp_mask(mask: Masks, matrix: Floats, image_size: tuple[int, int]) -> Masks:
+    """Cut the frame that ``matrix`` describes out of a mask (h, w): nearest neighbour, else False."""
+    warped = warp(
+        mask.astype(np.float32), matrix, output_shape=image_size, order=0, mode="constant", cval=0.0
     )
+    return warped > 0.5
 
 
-def unwarp_map(heatmap, matrix, original_shape):
+def unwarp_map(heatmap: Maps, matrix: Floats, original_shape: tuple[int, ...]) -> Maps:
     """Bring a heatmap back to the frame of the original file, linearly interpolated.
 
     Parameters
     ----------
-    heatmap : ndarray of shape (h, w)
-    matrix : ndarray of shape (3, 3)
+    heatmap : ndarray of float32, shape (h, w)
+    matrix : ndarray of float64, shape (3, 3)
         The matrix that the image was made with.
     original_shape : tuple of int
         Height and width of the file.
 
     Returns
     -------
-    ndarray of shape original_shape, float32
+    ndarray of float32, shape original_shape
         Zero where the file lies outside the heatmap's frame.
     """
     height, width = heatmap.shape

@@ -1,36 +1,30 @@
-"""Finds, reads and checks the files of a category in the MVTec layout."""
+"""Decodes image files and reads an image together with its mask."""
 
-import difflib
 import hashlib
 import io
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from adhelpers._shared.arrays import Images, Masks
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 GOOD = "good"
 
-_FILES_OF_THE_DESKTOP = ("thumbs.db", "desktop.ini")
 _BITS_PER_SAMPLE = 258
 # Weights of ITU-R BT.601, the same as Pillow's.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_LAYOUT = (
-    "expected <root>/<category>/train/good, test/good, test/<defect type> and, where there are masks, "
-    "ground_truth/<defect type>"
-)
 
 
 class CategoryError(ValueError):
-    """Files of a category cannot be used; ``problems`` is the list of what is wrong, one sentence a file.
-
-    Parameters
-    ----------
-    category : str
-    problems : list of str
+    """Files of a category cannot be used; ``problems`` says what is wrong, a sentence for each file.
 
     Examples
     --------
@@ -39,7 +33,7 @@ class CategoryError(ValueError):
       test/good/000.png: cannot be read
     """
 
-    def __init__(self, category, problems):
+    def __init__(self, category: str, problems: Iterable[str]) -> None:
         self.problems = list(problems)
         count = f"{len(self.problems)} problem{'' if len(self.problems) == 1 else 's'}"
         super().__init__("\n  ".join([f"category {category!r} has {count}:", *self.problems]))
@@ -51,27 +45,47 @@ class FileProblem(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One image file, and its mask where there is one."""
+    """One image file of a split, and its mask where there is one: what a layout hands over.
+
+    Attributes
+    ----------
+    split : {"train", "test"}
+    type : str
+        ``"good"`` or the type of defect.
+    name : str
+        Path within the category.
+    path, mask_path : Path
+    """
 
     split: str
     type: str
     name: str
     path: Path
-    mask_path: Path | None
+    mask_path: Path | None = None
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a file and its mask hold: image float32 (h, w, c), largest grey level, mask bool (h, w) or None, SHA-256 of both."""
+    """What a file and its mask hold.
 
-    image: np.ndarray
+    Attributes
+    ----------
+    image : ndarray of float32, shape (h, w, c), in [0, 1]
+    grey_levels : int
+        As from `read_image`.
+    mask : ndarray of bool, shape (h, w), or None
+    digest : str
+        SHA-256 of both files.
+    """
+
+    image: Images
     grey_levels: int
-    mask: np.ndarray | None
+    mask: Masks | None
     digest: str
 
 
-def _to_array(picture):
-    """A Pillow image as an integer or float array (h, w) or (h, w, 3), and its largest grey level."""
+def _to_array(picture: Image.Image) -> tuple[NDArray[Any], int]:
+    """Pixels of a Pillow image, shape (h, w) or (h, w, 3), and its largest grey level."""
     if picture.mode.startswith("I"):
         pixels = np.asarray(picture)
         if pixels.min() < 0 or pixels.max() > 65535:
@@ -95,7 +109,7 @@ def _to_array(picture):
     return np.asarray(picture), 255
 
 
-def read_image(data):
+def read_image(data: bytes) -> tuple[Images, int]:
     """Decode an image file.
 
     Parameters
@@ -107,7 +121,7 @@ def read_image(data):
 
     Returns
     -------
-    image : ndarray of shape (h, w, c), float32, in [0, 1], c = 1 or 3
+    image : ndarray of float32, shape (h, w, c), in [0, 1], c = 1 or 3
     grey_levels : int
         255 for 8 bits, 65535 for 16, 1 for real values.
 
@@ -145,14 +159,26 @@ def read_image(data):
     return (pixels / np.float32(grey_levels)).astype(np.float32), grey_levels
 
 
-def to_color(image, color):
-    """Grey or RGB from an image (h, w, 1 or 3): grey is the luma of ITU-R BT.601, RGB repeats a grey channel."""
+def to_color(image: Images, color: str) -> Images:
+    """``"grayscale"`` (luma of ITU-R BT.601) or ``"rgb"`` (a grey channel is repeated).
+
+    ``image`` is one image, shape (h, w, c).
+    """
     if color == "rgb":
         return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
     return image if image.shape[-1] == 1 else (image @ _LUMA)[..., None]
 
 
-def read_entry(entry):
+def _decoded(path: Path, name: str) -> tuple[bytes, Images, int]:
+    """A file's bytes, its image and its grey levels, or a FileProblem that names it."""
+    try:
+        data = path.read_bytes()
+        return data, *read_image(data)
+    except (OSError, ValueError) as error:
+        raise FileProblem(f"{name}: {error}") from error
+
+
+def read_entry(entry: Entry) -> Content:
     """Read an entry's image and mask and check that they fit.
 
     Raises
@@ -160,151 +186,24 @@ def read_entry(entry):
     FileProblem
         Naming the file and what is wrong with it.
     """
-
-    def decode(path, name):
-        try:
-            data = path.read_bytes()
-            return data, *read_image(data)
-        except (OSError, ValueError) as error:
-            raise FileProblem(f"{name}: {error}") from error
-
-    data, image, grey_levels = decode(entry.path, entry.name)
+    data, image, grey_levels = _decoded(entry.path, entry.name)
+    digest = hashlib.sha256(data).hexdigest()
     if entry.mask_path is None:
-        return Content(image, grey_levels, None, hashlib.sha256(data).hexdigest())
-    mask_name = _mask_name(entry.mask_path)
-    mask_data, mask_image, _ = decode(entry.mask_path, mask_name)
+        return Content(image, grey_levels, None, digest)
+    mask_name = "/".join(entry.mask_path.parts[-3:])
+    mask_data, mask_image, _ = _decoded(entry.mask_path, mask_name)
     mask = mask_image.max(axis=-1) > 0
     if mask.shape != image.shape[:2]:
         sizes = ["{}x{}".format(*shape) for shape in (mask.shape, image.shape[:2])]
         raise FileProblem(
-            f"{mask_name}: the mask has {sizes[0]} pixels (height x width), its image {entry.name} has {sizes[1]}"
+            f"{mask_name}: the mask has {sizes[0]} pixels (height x width), "
+            f"its image {entry.name} has {sizes[1]}"
         )
     if entry.type == GOOD and mask.any():
         raise FileProblem(f"{mask_name}: marks a defect in an image of the type 'good'")
-    return Content(
-        image,
-        grey_levels,
-        mask,
-        hashlib.sha256(data).hexdigest() + hashlib.sha256(mask_data).hexdigest(),
-    )
+    return Content(image, grey_levels, mask, digest + hashlib.sha256(mask_data).hexdigest())
 
 
-def good_first(types):
+def good_first(types: Iterable[str]) -> list[str]:
     """The distinct types in a fixed order, ``"good"`` before all others."""
     return sorted(set(types), key=lambda kind: (kind != GOOD, kind))
-
-
-def _mask_name(path):
-    return "/".join(path.parts[-3:])
-
-
-def find_category(root, category):
-    """The category's folder.
-
-    Raises
-    ------
-    FileNotFoundError
-        Where it or its ``train/good`` or ``test`` is missing; a misspelt name gets the nearest
-        ones.
-    """
-    root = Path(root)
-    if not root.is_dir():
-        raise FileNotFoundError(
-            f"no folder {root}: root is the folder that holds the categories ({_LAYOUT})"
-        )
-    folder = root / category
-    # Compared by listing: a file system that ignores case would let "Screw" pass and give it
-    # another fingerprint.
-    folders = sorted(
-        path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
-    if category not in folders:
-        lower = {name.lower(): name for name in folders}
-        near = [
-            lower[name]
-            for name in difflib.get_close_matches(category.lower(), lower, n=3, cutoff=0.5)
-        ]
-        if near:
-            hint = "did you mean " + " or ".join(map(repr, near)) + "?"
-        elif folders:
-            hint = "there are: " + ", ".join(folders)
-        else:
-            hint = f"the root is empty; {_LAYOUT}"
-        raise FileNotFoundError(f"no category {category!r} in {root}: {hint}")
-    for part in ("train/good", "test"):
-        if not (folder / part).is_dir():
-            raise FileNotFoundError(f"no folder {folder / part}: {_LAYOUT}")
-    return folder
-
-
-def _list_images(folder, problems):
-    """Image files of one folder by name; anything else in it is a problem."""
-    found = []
-    for path in sorted(folder.iterdir(), key=lambda path: path.name):
-        name = "/".join(path.parts[-3:])
-        if path.name.startswith(".") or path.name.lower() in _FILES_OF_THE_DESKTOP:
-            continue
-        if path.is_dir():
-            problems.append(f"{name}: is a folder; images lie directly in {folder.name}/")
-        elif path.suffix.lower() not in SUFFIXES:
-            problems.append(f"{name}: is not one of {', '.join(SUFFIXES)}")
-        else:
-            found.append(path)
-    return found
-
-
-def list_entries(folder):
-    """All images of a category in a fixed order, with their masks.
-
-    Parameters
-    ----------
-    folder : Path
-        From :func:`find_category`.
-
-    Returns
-    -------
-    entries : list of Entry
-        Train first, then test by type and name.
-    problems : list of str
-        Wrong files, masks without image, defective images without mask.
-    """
-    problems, entries = [], []
-    truth = folder / "ground_truth"
-    has_truth = truth.is_dir() and any(path.is_file() for path in truth.rglob("*"))
-    for path in _list_images(folder / "train" / "good", problems):
-        entries.append(Entry("train", GOOD, f"train/good/{path.name}", path, None))
-    types = sorted(
-        path.name
-        for path in (folder / "test").iterdir()
-        if path.is_dir() and not path.name.startswith(".")
-    )
-    for kind in types:
-        masks = {}
-        if (truth / kind).is_dir():
-            for path in _list_images(truth / kind, problems):
-                stem = path.stem.removesuffix("_mask")
-                if stem in masks:
-                    problems.append(
-                        f"{_mask_name(path)}: is a second mask beside {masks[stem].name}"
-                    )
-                masks[stem] = path
-        for path in _list_images(folder / "test" / kind, problems):
-            mask_path = masks.pop(path.stem, None)
-            name = f"test/{kind}/{path.name}"
-            if has_truth and kind != GOOD and mask_path is None:
-                problems.append(f"{name}: has no mask ground_truth/{kind}/{path.stem}_mask.png")
-            entries.append(Entry("test", kind, name, path, mask_path))
-        for stem, path in sorted(masks.items()):
-            problems.append(f"{_mask_name(path)}: is a mask without an image test/{kind}/{stem}.*")
-    if has_truth:
-        for path in sorted(truth.iterdir()):
-            if (
-                path.is_dir()
-                and not path.name.startswith(".")
-                and path.name not in types
-                and any(path.iterdir())
-            ):
-                problems.append(
-                    f"ground_truth/{path.name}: holds masks, but there is no folder test/{path.name}"
-                )
-    return entries, problems

@@ -11,7 +11,7 @@ import platformdirs
 
 from adhelpers import detectors as _detectors
 from adhelpers.audit import audit_agreement, review_labels
-from adhelpers.data import load_category, rendered_root
+from adhelpers.data import Corrections, load_category, rendered_root
 from adhelpers.detectors import Subspace, fit_or_load
 from adhelpers.detectors.base import MANIFEST, read_manifest
 from adhelpers.detectors.stored import stored_folder
@@ -34,7 +34,8 @@ from .trust import audit_trust
 # explains.
 _ONE_PASS = {"start": "encoder", "steps": 0}
 _FEW = 100
-_LOADING = ("color", "illumination", "pose", "crop", "validation_fraction", "seed")
+_LOADING = ("color", "validation_fraction", "seed")
+_CORRECTIONS = ("illumination", "pose", "crop")
 # A detector's verdicts as the reasons of a classifier: "wrong class" is a false alarm.
 _REASONS = {
     "right reason": "right class, right reason",
@@ -136,13 +137,14 @@ def _load_again(name, parameters, fingerprint, counts, cache):
     """The category that a run was made on, or None where no images have its fingerprint."""
     size = (parameters["image_height"], parameters["image_width"])
     options = {key: parameters[key] for key in _LOADING if key in parameters}
+    corrections = Corrections(**{key: parameters[key] for key in _CORRECTIONS if key in parameters})
     roots = (
         [parameters["data_root"]]
         if parameters.get("data_root")
         else _renderings(name, counts, cache)
     )
     for root in roots:
-        category = load_category(root, name, image_size=size, **options)
+        category = load_category(root, name, image_size=size, corrections=corrections, **options)
         if category.fingerprint == fingerprint:
             return category
     return None
@@ -240,9 +242,7 @@ def stand_in(data_root, models, category="screw", *, image_size=(128, 64), smoot
         root,
         category,
         image_size=image_size,
-        illumination="auto",
-        pose="auto",
-        crop="object",
+        corrections=Corrections(illumination="auto", pose="auto", crop="object"),
         seed=seed,
     )
     detector = fit_or_load(Subspace(smoothing=smoothing, seed=seed), loaded, models)

@@ -8,6 +8,7 @@ from sklearn.model_selection import train_test_split
 
 from adhelpers.audit import repaired
 from adhelpers.data import (
+    Corrections,
     ClassImages,
     insulators_root,
     load_category,
@@ -170,9 +171,7 @@ def _category_task(root, category, image_size, seed, show_progress):
         root,
         category,
         image_size=image_size,
-        illumination="auto",
-        pose="auto",
-        crop="object",
+        corrections=Corrections(illumination="auto", pose="auto", crop="object"),
         seed=seed,
         show_progress=show_progress,
     )

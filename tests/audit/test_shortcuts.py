@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from adhelpers.audit import image_statistics, probe_shortcuts, shortcut_dependence
-from adhelpers.data import load_category, rendered_root
+from adhelpers.data import Corrections, load_category, rendered_root
 from adhelpers.metrics import bootstrap, image_auroc
 
 LIGHT = ["mean_brightness", "median_background"]
@@ -467,8 +467,9 @@ def test_real_screw_is_told_apart_by_brightness_alone(real_data):
 
 @pytest.mark.parametrize("pose, crop", [("none", "none"), ("axis", "object")])
 def test_real_screw_on_an_even_background_has_no_light_left(real_data, pose, crop):
-    options = {"image_size": 256, "illumination": "background", "pose": pose, "crop": crop}
-    test = load_category(real_data / "mvtec_ad", "screw", **options).test
+    corrections = Corrections("background", pose, crop)
+    loaded = load_category(real_data / "mvtec_ad", "screw", image_size=256, corrections=corrections)
+    test = loaded.test
     probe = probe_shortcuts(image_statistics(test.images), test.labels)
     for name in LIGHT:
         assert _found(probe, name).separability <= 0.70 and not _found(probe, name).significant, (

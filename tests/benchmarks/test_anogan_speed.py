@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adhelpers.data import load_category, rendered_root
+from adhelpers.data import Corrections, load_category, rendered_root
 from adhelpers.detectors import AnoGAN, LatentSearch
 from adhelpers.detectors.anogan.networks import build_dcgan_discriminator, build_dcgan_generator
 
@@ -27,9 +27,7 @@ def nuts():
         "hazelnut",
         image_size=(64, 64),
         color="rgb",
-        illumination="none",
-        pose="none",
-        crop="none",
+        corrections=Corrections(illumination="none", pose="none", crop="none"),
         validation_fraction=0.2,
         seed=0,
     )

@@ -10,6 +10,7 @@ from skimage.draw import polygon2mask
 from adhelpers.data.images import load_category
 from adhelpers.data.normalize import (
     BACKGROUND_REFERENCE,
+    Corrections,
     background_colour,
     common_box,
     divide_background,
@@ -217,7 +218,10 @@ def test_real_screw_loses_the_brightness_shortcut(real_data, pose):
 
     raw = load_category(real_data / "mvtec_ad", "screw", image_size=256)
     corrected = load_category(
-        real_data / "mvtec_ad", "screw", image_size=256, illumination="background", pose=pose
+        real_data / "mvtec_ad",
+        "screw",
+        image_size=256,
+        corrections=Corrections(illumination="background", pose=pose),
     )
     assert roc_auc_score(raw.test.labels, raw.test.images.mean(axis=(1, 2, 3))) == 1
     for name, values in _trivial_statistics(corrected.test.images[..., 0]).items():
@@ -226,13 +230,12 @@ def test_real_screw_loses_the_brightness_shortcut(real_data, pose):
 
 
 def test_real_screws_stand_upright_and_alike(real_data):
-    options = {
-        "image_size": (256, 96),
-        "illumination": "background",
-        "pose": "axis",
-        "crop": "object",
-    }
-    screw = load_category(real_data / "mvtec_ad", "screw", **options)
+    screw = load_category(
+        real_data / "mvtec_ad",
+        "screw",
+        image_size=(256, 96),
+        corrections=Corrections("background", "axis", "object"),
+    )
     mean = screw.train.images.mean(axis=0)
     for images in (screw.train.images, screw.validation.images, screw.test.images):
         dark = images[..., 0] < 0.55
@@ -243,3 +246,17 @@ def test_real_screws_stand_upright_and_alike(real_data):
         assert min(likeness) > 0.85
     hit = screw.test.masks.any(axis=(1, 2))
     assert (hit == (screw.test.labels == 1)).all()
+
+
+@pytest.mark.parametrize(
+    "options, text",
+    [
+        ({"illumination": "gamma"}, "illumination"),
+        ({"pose": "upright"}, "pose must be one of 'none', 'axis', 'auto', not 'upright'"),
+        ({"crop": "tight"}, "crop"),
+        ({"margin": -0.1}, "margin"),
+    ],
+)
+def test_wrong_corrections_are_named(options, text):
+    with pytest.raises(ValueError, match=text):
+        Corrections(**options)

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from adhelpers.data import load_category, rendered_root
+from adhelpers.data import Corrections, load_category, rendered_root
 from adhelpers.detectors import DeepSAD, Subspace, fit_or_load
 from adhelpers.explainers import explain_images, residual_map
 from adhelpers.reports import write_summary
@@ -41,7 +41,11 @@ def places(tmp_path_factory):
             seed=seed,
         )
         category = load_category(
-            root, "screw", image_size=(48, 24), **{name: LOADING[name] for name in house._LOADING}
+            root,
+            "screw",
+            image_size=(48, 24),
+            corrections=Corrections(**{name: LOADING[name] for name in house._CORRECTIONS}),
+            **{name: LOADING[name] for name in house._LOADING},
         )
         if seed == 0:
             chosen = category

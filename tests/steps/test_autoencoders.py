@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adhelpers.data import load_category, rendered_root
+from adhelpers.data import Corrections, load_category, rendered_root
 from adhelpers.detectors import CAE, Subspace
 from adhelpers.metrics import eight_bit
 from adhelpers.steps import assess as study
@@ -16,7 +16,13 @@ from adhelpers.steps import autoencoders
 @pytest.fixture(scope="module")
 def screws():
     root = rendered_root("screw", image_size=96, train_count=24, test_good_count=6, defect_count=3)
-    return load_category(root, "screw", image_size=(64, 64), illumination="background", seed=0)
+    return load_category(
+        root,
+        "screw",
+        image_size=(64, 64),
+        corrections=Corrections(illumination="background"),
+        seed=0,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.svm import OneClassSVM
 
-from adhelpers.data import load_category, render_category
+from adhelpers.data import Corrections, load_category, render_category
 from adhelpers.detectors import Backbone, pooled_features
 from adhelpers.metrics import compare_aurocs, image_auroc
 from adhelpers.steps.features import Contest, published_sentences, published_way, run_contest
@@ -52,9 +52,7 @@ def test_the_published_way_is_scikit_learns_default_on_pooled_features(tmp_path)
         tmp_path,
         "metal",
         image_size=48,
-        illumination="none",
-        pose="none",
-        crop="none",
+        corrections=Corrections(illumination="none", pose="none", crop="none"),
         validation_fraction=0.25,
     )
     table = published_way(metal, ["block2_conv2"], show_progress=False)

@@ -1,0 +1,47 @@
+"""What the check of a category says."""
+
+import shutil
+
+import numpy as np
+
+from adhelpers.data import check_category, load_category
+
+
+def test_check_prints_an_inventory(root, write):
+    write(root / "bar/train/good/010.png", np.zeros((50, 30, 3), np.uint8))
+    check = check_category(root, "bar")
+    assert check.problems == []
+    assert check.inventory.columns.tolist() == [
+        "split",
+        "type",
+        "images",
+        "masks",
+        "size",
+        "channels",
+        "bits",
+    ]
+    assert check.inventory.values.tolist()[0] == ["train", "good", 11, 0, "40x30 50x30", "1 3", "8"]
+    assert check.inventory["images"].tolist() == [11, 2, 2, 1]
+    text = str(check)
+    assert text.startswith("category bar") and "cut" in text and text.endswith("no problems")
+
+
+def test_check_finds_a_test_image_that_was_trained_on(root, write, picture):
+    write(root / "bar/test/good/001.png", picture(3))
+    (problem,) = check_category(root, "bar").problems
+    assert (
+        problem == "test/good/001.png: is the same image as train/good/003.png, which is trained on"
+    )
+    assert "1 problem:" in str(check_category(root, "bar"))
+
+
+def test_only_one_class_in_test_loads_and_the_check_names_it(root):
+    shutil.rmtree(root / "bar/test/good")
+    assert load_category(root, "bar", image_size=16).test.labels.tolist() == [1, 1, 1]
+    assert [text for text in check_category(root, "bar").problems if "no good images" in text]
+
+
+def test_real_categories_are_sound(real_data):
+    for name, images in (("screw", 402), ("hazelnut", 70)):
+        check = check_category(real_data / "mvtec_ad", name)
+        assert check.problems == [] and check.inventory["images"].sum() == images
