@@ -2,16 +2,18 @@
 
 from .baselines import centre_prior, noise, residual_map, uniform
 from .batch import Explanations, explain_images
-from .explanation import Explanation
+from .explanation import Explanation, versioned
 from .gradcam import class_maps, convolutions, explain_with_gradcam
-from .lime import explain_with_lime
+from .lime import Sampling, explain_with_lime
 from .occlusion import explain_with_occlusion
 from .shap import explain_with_shap
-from .superpixels import segment_superpixels
+from .superpixels import Superpixels, segment_superpixels
 
 __all__ = [
     "Explanation",
     "Explanations",
+    "Sampling",
+    "Superpixels",
     "centre_prior",
     "class_maps",
     "convolutions",
@@ -24,4 +26,5 @@ __all__ = [
     "residual_map",
     "segment_superpixels",
     "uniform",
+    "versioned",
 ]

@@ -88,7 +88,7 @@ def class_maps_of(
 
 
 def _activations_and_values(network, layer, tape, images):
-    """What ``layer`` puts out (for None the images), watched by ``tape``, and the classes' values."""
+    """What ``layer`` puts out (for None the images), watched, and the values of the classes."""
     if layer is None:
         tape.watch(images)
         return images, _values(network, tape, images, [])

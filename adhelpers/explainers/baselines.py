@@ -3,19 +3,29 @@
 import zlib
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter
 
-from .explanation import Explanation, check_pair
+from .explanation import Explanation, Score, check_pair, versioned
 
 
-def residual_map(score, image, counterpart, *, seed=0, smoothing=1.0):
+# Raise the version when equal arguments give another explanation.
+@versioned(1)
+def residual_map(
+    score: Score | None,
+    image: ArrayLike,
+    counterpart: ArrayLike,
+    *,
+    seed: int = 0,
+    smoothing: float = 1.0,
+) -> Explanation:
     """The absolute difference of image and counterpart, smoothed: no call of the score at all.
 
     Parameters
     ----------
     score : callable
         Not used; all explainers share one signature.
-    image, counterpart : ndarray, (h, w, c)
+    image, counterpart : ndarray, shape (h, w, c)
         The image in [0, 1] and what a normal version of it looks like.
     seed : int
         Not used.
@@ -43,14 +53,22 @@ def residual_map(score, image, counterpart, *, seed=0, smoothing=1.0):
     return Explanation(gaussian_filter(residual, smoothing), {"smoothing": float(smoothing)})
 
 
-def uniform(score, image, counterpart, *, seed=0):
+# Raise the version when equal arguments give another explanation.
+@versioned(1)
+def uniform(
+    score: Score | None,
+    image: ArrayLike,
+    counterpart: ArrayLike,
+    *,
+    seed: int = 0,
+) -> Explanation:
     """A heatmap of ones: the whole image is to blame.
 
     Parameters
     ----------
     score, seed
         Not used; all explainers share one signature.
-    image, counterpart : ndarray, (h, w, c)
+    image, counterpart : ndarray, shape (h, w, c)
         Only their shape is used.
 
     Returns
@@ -71,14 +89,23 @@ def uniform(score, image, counterpart, *, seed=0):
     return Explanation(np.ones(image.shape[:2], dtype=np.float32))
 
 
-def centre_prior(score, image, counterpart, *, seed=0, width=0.25):
+# Raise the version when equal arguments give another explanation.
+@versioned(1)
+def centre_prior(
+    score: Score | None,
+    image: ArrayLike,
+    counterpart: ArrayLike,
+    *,
+    seed: int = 0,
+    width: float = 0.25,
+) -> Explanation:
     """A Gaussian bump at the centre: objects, and so their defects, are photographed in the middle.
 
     Parameters
     ----------
     score, seed
         Not used; all explainers share one signature.
-    image, counterpart : ndarray, (h, w, c)
+    image, counterpart : ndarray, shape (h, w, c)
         Only their shape is used.
     width : float
         Standard deviation as a share of the height (vertically) and of the width (horizontally) of
@@ -109,14 +136,23 @@ def centre_prior(score, image, counterpart, *, seed=0, width=0.25):
     return Explanation(bump.astype(np.float32), {"width": float(width)})
 
 
-def noise(score, image, counterpart, *, seed=0, smoothing=2.0):
+# Raise the version when equal arguments give another explanation.
+@versioned(1)
+def noise(
+    score: Score | None,
+    image: ArrayLike,
+    counterpart: ArrayLike,
+    *,
+    seed: int = 0,
+    smoothing: float = 2.0,
+) -> Explanation:
     """Smoothed Gaussian noise, the same for the same image and seed, another for another image.
 
     Parameters
     ----------
     score : callable
         Not used; all explainers share one signature.
-    image, counterpart : ndarray, (h, w, c)
+    image, counterpart : ndarray, shape (h, w, c)
         The image's content takes part in the seed, so that a batch does not get one and the same
         map throughout.
     seed : int
@@ -137,7 +173,8 @@ def noise(score, image, counterpart, *, seed=0, smoothing=2.0):
     Examples
     --------
     >>> image = np.zeros((32, 32, 1))
-    >>> bool((noise(None, image, image, seed=1).heatmap == noise(None, image, image, seed=1).heatmap).all())
+    >>> first, again = (noise(None, image, image, seed=1).heatmap for _ in range(2))
+    >>> bool((first == again).all())
     True
     """
     _check_width("smoothing", smoothing, smallest=0)
@@ -152,8 +189,9 @@ def noise(score, image, counterpart, *, seed=0, smoothing=2.0):
     )
 
 
-def _check_width(name, value, smallest):
+def _check_width(name: str, value: float, smallest: float) -> None:
     if not (np.isfinite(value) and value >= smallest):
         raise ValueError(
-            f"{name} must be a {'positive number' if smallest > 0 else 'number of at least 0'}, not {value!r}"
+            f"{name} must be a {'positive number' if smallest > 0 else 'number of at least 0'}, "
+            f"not {value!r}"
         )

@@ -6,18 +6,27 @@ import json
 import time
 import zipfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
+from adhelpers._shared.arrays import Maps
 from adhelpers._shared.files import replacing
 from adhelpers._shared.progress import progress
+from adhelpers._shared.stages import stage
 
-from .explanation import BatchedScore, Explanation, check_pair
+from .explanation import BatchedScore, Explanation, Score, check_pair, versions_of
 
+# explainer(score, image, counterpart, *, seed) -> Explanation
+Explainer: TypeAlias = Callable[..., Explanation]
 _SCORE_DIGITS = 6
+_PLAIN = (bool, int, float, str, np.generic)
 _ARRAY_PREFIX = "detail_"
 _UNREADABLE = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error)
 
@@ -38,45 +47,67 @@ class Explanations:
         Time taken by this call; explanations found in the store cost next to nothing.
     """
 
-    heatmaps: np.ndarray
-    details: list
-    errors: dict
+    heatmaps: Maps
+    details: list[dict[str, Any]]
+    errors: dict[int, str]
     seconds: float
+
+    def table(self) -> pd.DataFrame:
+        """A row for each image: the numbers and words of its details, and its ``error`` or ""."""
+        rows = [
+            {name: value for name, value in one.items() if isinstance(value, _PLAIN)}
+            for one in self.details
+        ]
+        index = pd.RangeIndex(len(rows), name="image")
+        table = pd.DataFrame(rows, index=index)
+        return table.assign(error=[self.errors.get(image, "") for image in index])
+
+    def findings(self) -> list[str]:
+        """What is missing, as sentences; none where every image was explained."""
+        if not self.errors:
+            return []
+        first, error = next(iter(self.errors.items()))
+        return [
+            f"{len(self.errors)} of {len(self.details)} images could not be explained; the first "
+            f"is image {first}: {error}"
+        ]
 
 
 def explain_images(
-    explainer,
-    score,
-    images,
-    counterparts,
+    explainer: Explainer,
+    score: Score | None,
+    images: ArrayLike,
+    counterparts: ArrayLike,
     *,
-    seed=0,
-    description="Explaining",
-    show_progress=True,
-    store=None,
-):
+    seed: int = 0,
+    description: str = "Explaining",
+    show_progress: bool = True,
+    store: str | Path | None = None,
+) -> Explanations:
     """Explain the score of each image.
 
     Parameters
     ----------
     explainer : callable
         ``explainer(score, image, counterpart, *, seed) -> Explanation``, such as
-        :func:`explain_with_lime`. Set its other parameters with :func:`functools.partial`.
+        `explain_with_lime`. Set its other parameters with `functools.partial`.
     score : callable
-        ``score(images) -> (n,)`` for float32 images (n, h, w, c).
-    images, counterparts : ndarray, (n, h, w, c)
+        ``score(images) -> (n,)`` for float32 images (n, h, w, c); None for an explainer that does
+        not ask it.
+    images, counterparts : ndarray, shape (n, h, w, c)
         Images in [0, 1] and what a normal version of each looks like to the detector.
     seed : int
         Given to the explainer for each image.
     description : str
-        Label of the progress bar.
+        Label of the progress bar, and of the stage whose seconds are measured
+        (``explanations: {description}``).
     show_progress : bool
         False shows no bar.
     store : str or Path, optional
         A folder in which each explanation is written as soon as it is there. A later call with the
-        same explainer, parameters, seed, image, counterpart and score of the image takes it from
-        there, so an interrupted run goes on where it stopped. A damaged file is computed again.
-        Nothing in it is pickled.
+        same explainer in the same version (see `versioned`), with the same parameters, seed, image,
+        counterpart and score of the image takes it from there, so an interrupted run goes on where
+        it stopped. A damaged file is computed again. Nothing in it is pickled.
 
     Returns
     -------
@@ -85,17 +116,19 @@ def explain_images(
     Raises
     ------
     ValueError
-        Where images and counterparts are not arrays (n, h, w, c) of one shape.
+        If images and counterparts are not arrays (n, h, w, c) of one shape, or an explainer that is
+        given with a store has no version or parameters that cannot be told apart.
     RuntimeError
-        Where every single image failed; the first error is its cause.
+        If every single image failed; the first error is its cause.
     OSError
-        Where the store cannot be written.
+        If the store cannot be written.
 
     Examples
     --------
     >>> from adhelpers.explainers import residual_map
     >>> images = np.stack([np.full((4, 4, 1), 0.5), np.full((4, 4, 1), np.nan)])
-    >>> result = explain_images(residual_map, None, images, np.zeros((2, 4, 4, 1)), show_progress=False)
+    >>> result = explain_images(residual_map, None, images, 0 * images[:1].repeat(2, 0),
+    ...                         show_progress=False)
     >>> result.heatmaps[0].mean(), result.errors
     (np.float32(0.5), {1: 'ValueError: image holds NaN or infinite values'})
     """
@@ -107,26 +140,28 @@ def explain_images(
         )
     started = time.perf_counter()
     heatmaps = np.full(images.shape[:3], np.nan, dtype=np.float32)
-    details, errors, first_error = [{} for _ in images], {}, None
+    details: list[dict[str, Any]] = [{} for _ in images]
+    errors: dict[int, str] = {}
+    first_error = None
     parameters = None if store is None else _parameters(explainer)
-    with progress(description=description, total=len(images), enabled=show_progress) as bar:
-        for index, (image, counterpart) in enumerate(zip(images, counterparts)):
+    bar = progress(description=description, total=len(images), enabled=show_progress)
+    with stage(f"explanations: {description}"), bar:
+        for index, (image, counterpart) in enumerate(zip(images, counterparts, strict=True)):
+            file = content = None
             try:
-                file = None
                 if store is not None:
                     file = Path(store) / f"{_key(parameters, seed, score, image, counterpart)}.npz"
                 explanation = None if file is None else _read(file, image.shape[:2])
-                computed = explanation is None
-                if computed:
+                if explanation is None:
                     explanation = explainer(score, image, counterpart, seed=seed)
                     _check_heatmap(explanation, image.shape[:2])
                     content = None if file is None else _content(explanation)
-            except Exception as error:  # whatever is wrong with one image must not cost the others their explanation
+            except Exception as error:  # one bad image must not cost the others their explanation
                 errors[index] = f"{type(error).__name__}: {error}"
                 first_error = first_error or error
                 bar.set_postfix_str(f"{len(errors)} failed")
             else:
-                if computed and file is not None:
+                if file is not None and content is not None:
                     _write(file, content)
                 heatmaps[index], details[index] = explanation.heatmap, explanation.details
             bar.update(1)
@@ -137,58 +172,60 @@ def explain_images(
     return Explanations(heatmaps, details, errors, time.perf_counter() - started)
 
 
-def _parameters(explainer):
-    """Name, code and complete parameters of an explainer as text, defaults and those set by ``functools.partial`` included."""
-    function, settings = explainer, {}
+def _parameters(explainer: Explainer) -> str:
+    """Name, versions and all parameters of an explainer, in partial objects or not, as text."""
+    function: Any = explainer
+    settings: dict[str, Any] = {}
     while isinstance(function, partial):
         if function.args:
             raise ValueError(
-                "with a store, set the explainer's parameters by name: functools.partial(explainer, name=value)"
+                "with a store, set the explainer's parameters by name: "
+                "functools.partial(explainer, name=value)"
             )
         settings = {**function.keywords, **settings}
         function = function.func
     if not inspect.isfunction(function) or function.__code__.co_freevars:
         raise ValueError(
-            "with a store, the explainer must be a function that uses no variables of a function around it"
+            "with a store, the explainer must be a function that uses no variables of a function "
+            "around it"
         )
     defaults = {
         name: parameter.default
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.default is not inspect.Parameter.empty and name != "seed"
     }
-    # The code too: a function edited in a notebook keeps its name.
-    code = function.__code__
-    constants = [repr(value) for value in code.co_consts if isinstance(value, (int, float, str))]
-    identity = [
-        function.__module__,
-        function.__qualname__,
-        code.co_code.hex(),
-        code.co_names,
-        constants,
-    ]
-    return json.dumps([identity, {**defaults, **settings}], sort_keys=True, default=_digest)
+    # Nothing that another Python would write otherwise, such as bytecode.
+    name = f"{function.__module__}.{function.__qualname__}"
+    identity = [name, versions_of(function), {**defaults, **settings}]
+    return json.dumps(identity, sort_keys=True, default=_digest)
 
 
-def _digest(value):
+def _digest(value: Any) -> Any:
+    """What JSON cannot hold of an explainer's parameters, as something that it can."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
-        return [
-            str(value.dtype),
-            list(value.shape),
-            hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest(),
-        ]
+        content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+        return [str(value.dtype), list(value.shape), content]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: getattr(value, one.name) for one in fields(value)}
     if inspect.ismethod(value):
         # A detector's own function, such as its forward pass: the image's score stands for the
         # detector here too.
         return [value.__func__.__module__, value.__func__.__qualname__]
     raise ValueError(
-        "with a store, the explainer's parameters must be numbers, strings, arrays or a detector's methods, not "
-        f"{type(value).__name__}"
+        "with a store, the explainer's parameters must be numbers, strings, arrays or a detector's "
+        f"methods, not {type(value).__name__}"
     )
 
 
-def _key(parameters, seed, score, image, counterpart):
+def _key(
+    parameters: str | None,
+    seed: int,
+    score: Score | None,
+    image: ArrayLike,
+    counterpart: ArrayLike,
+) -> str:
     image, counterpart = check_pair(image, counterpart)
     # The image's score stands for the detector, which has no name here.
     value = (
@@ -202,7 +239,7 @@ def _key(parameters, seed, score, image, counterpart):
     return digest.hexdigest()[:40]
 
 
-def _check_heatmap(explanation, shape):
+def _check_heatmap(explanation: Any, shape: tuple[int, ...]) -> None:
     if not isinstance(explanation, Explanation) or np.shape(explanation.heatmap) != shape:
         raise ValueError(
             f"the explainer must return an Explanation with a heatmap of the shape {shape}"
@@ -211,9 +248,10 @@ def _check_heatmap(explanation, shape):
         raise ValueError("the explainer returned NaN or infinite values")
 
 
-def _content(explanation):
-    """An explanation as arrays for ``numpy.savez``: arrays by name, everything else as one JSON text."""
-    arrays, plain = {}, {}
+def _content(explanation: Explanation) -> dict[str, Any]:
+    """An explanation for ``numpy.savez``: arrays by name, everything else as one JSON text."""
+    arrays: dict[str, NDArray[Any]] = {}
+    plain: dict[str, Any] = {}
     for name, value in explanation.details.items():
         if isinstance(value, np.ndarray) and value.dtype != object:
             arrays[_ARRAY_PREFIX + name] = value
@@ -227,7 +265,7 @@ def _content(explanation):
     }
 
 
-def _plain_number(value):
+def _plain_number(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise ValueError(
@@ -235,20 +273,20 @@ def _plain_number(value):
     )
 
 
-def _write(file, content):
+def _write(file: Path, content: dict[str, Any]) -> None:
     try:
         with replacing(file) as temporary:
             np.savez_compressed(temporary, **content)
     except OSError as error:
         raise OSError(
             error.errno,
-            f"could not write an explanation into the store ({error.strerror or error}); those before it "
-            "are kept",
+            f"could not write an explanation into the store ({error.strerror or error}); those "
+            "before it are kept",
             str(file),
         ) from error
 
 
-def _read(file, shape):
+def _read(file: Path, shape: tuple[int, ...]) -> Explanation | None:
     """The stored explanation, or None where there is none or its file is damaged."""
     if not file.exists():
         return None

@@ -1,8 +1,18 @@
-"""What every explainer returns, and the two things all of them need: checked images and a batched score."""
+"""What every explainer returns, its version, and what all need: checked images, a batched score."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from adhelpers._shared.arrays import Images
+
+# score(images) -> (n,) for float32 images (n, h, w, c).
+Score: TypeAlias = Callable[[Images], ArrayLike]
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_VERSION = "_version_and_parts"
 
 # Room for rounding in resized images; a range of 0 to 255 is far outside.
 _RANGE_TOLERANCE = 1e-3
@@ -14,36 +24,107 @@ class Explanation:
 
     Parameters
     ----------
-    heatmap : ndarray of float32, (h, w)
+    heatmap : ndarray of float32, shape (h, w)
         Signed: positive where the image, compared with its counterpart, raises the score.
     details : dict
         Numbers, strings and arrays that the explainer wants to be known, such as LIME's ``"r2"``
         and ``"segments"`` or SHAP's ``"base_value"``.
     """
 
-    heatmap: np.ndarray
-    details: dict = field(default_factory=dict)
+    heatmap: NDArray[np.float32]
+    details: dict[str, Any] = field(default_factory=dict)
 
 
-def check_pair(image, counterpart):
+def versioned(number: int, *parts: Callable[..., Any]) -> Callable[[_Function], _Function]:
+    """Give an explainer the version under which its explanations are stored and found again.
+
+    Write it above the function, as a plain number. **Raise the number whenever equal arguments give
+    another explanation than before**: another algorithm, another default inside of it, a corrected
+    error, a new version of a library that computes something else. A faster or tidier way to the
+    same numbers leaves it, and so does a new Python. Parameters of the function and their values
+    are told apart anyway.
+
+    Parameters
+    ----------
+    number : int
+        At least 1.
+    *parts : callable
+        Functions with versions of their own whose results the explainer uses; when one of theirs is
+        raised, the explainer's explanations are computed again too.
+
+    Returns
+    -------
+    callable
+        A decorator; it returns the function itself.
+
+    Raises
+    ------
+    ValueError
+        If ``number`` is no whole number of at least 1, or a part has no version.
+
+    Examples
+    --------
+    >>> @versioned(1)
+    ... def brightness(score, image, counterpart, *, seed=0):
+    ...     return Explanation(image.mean(axis=2))
+    >>> list(versions_of(brightness).values())
+    [1]
+    """
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ValueError(f"a version must be a whole number of at least 1, not {number!r}")
+    for part in parts:
+        versions_of(part)
+
+    def mark(function: _Function) -> _Function:
+        vars(function)[_VERSION] = (number, parts)
+        return function
+
+    return mark
+
+
+def versions_of(function: Callable[..., Any]) -> dict[str, int]:
+    """The versions of a `versioned` function and of its parts, by their full names.
+
+    Raises
+    ------
+    ValueError
+        If it has none; the message says how to give one.
+    """
+    name = getattr(function, "__qualname__", repr(function))
+    if _VERSION not in getattr(function, "__dict__", {}):
+        raise ValueError(
+            f"{name} has no version, without which its explanations cannot be stored and found "
+            "again: write @versioned(1) (from adhelpers.explainers) above it, and raise the number "
+            "whenever its explanations change"
+        )
+    number, parts = vars(function)[_VERSION]
+    found = {f"{function.__module__}.{name}": number}
+    for part in parts:
+        found |= versions_of(part)
+    return found
+
+
+def check_pair(
+    image: ArrayLike, counterpart: ArrayLike
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Check one image and its counterpart and return both as contiguous float32 arrays.
 
     Parameters
     ----------
-    image : array-like, (h, w, c)
+    image : array-like, shape (h, w, c)
         In [0, 1], c = 1 or 3.
-    counterpart : array-like, (h, w, c)
+    counterpart : array-like, shape (h, w, c)
         What a normal version of the image looks like to the detector. Finite; it may leave [0, 1],
         as the reconstruction of a linear model does.
 
     Returns
     -------
-    image, counterpart : ndarray of float32, (h, w, c)
+    image, counterpart : ndarray of float32, shape (h, w, c)
 
     Raises
     ------
     ValueError
-        Where a shape is wrong, a value is not finite, or the image leaves [0, 1].
+        If a shape is wrong, a value is not finite, or the image leaves [0, 1].
 
     Examples
     --------
@@ -55,7 +136,8 @@ def check_pair(image, counterpart):
     counterpart = np.ascontiguousarray(counterpart, dtype=np.float32)
     if image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
         raise ValueError(
-            f"image must have the shape (height, width, channels) with 1 or 3 channels, not {image.shape}"
+            "image must have the shape (height, width, channels) with 1 or 3 channels, not "
+            f"{image.shape}"
         )
     if counterpart.shape != image.shape:
         raise ValueError(
@@ -92,7 +174,7 @@ class BatchedScore:
     Raises
     ------
     ValueError
-        Where ``batch_size`` is not a positive integer; in a call, where the score does not return
+        If ``batch_size`` is not a positive integer; in a call, if the score does not return
         one finite number an image.
 
     Examples
@@ -102,7 +184,7 @@ class BatchedScore:
     ([4.0, 4.0, 4.0], 3)
     """
 
-    def __init__(self, score, batch_size):
+    def __init__(self, score: Score, batch_size: int) -> None:
         if not callable(score):
             raise ValueError("score must be a function: score(images) -> one number for each image")
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
@@ -111,7 +193,7 @@ class BatchedScore:
         self.batch_size = int(batch_size)
         self.evaluations = 0
 
-    def __call__(self, images):
+    def __call__(self, images: Images) -> NDArray[np.float64]:
         """Scores of images (n, h, w, c) as float64 (n,)."""
         parts = [
             self._one_batch(images[start : start + self.batch_size])
@@ -129,8 +211,8 @@ class BatchedScore:
         )
         if values.shape != (size,):
             raise ValueError(
-                f"score must return one number for each image: for {size} images the shape ({size},), "
-                f"not {values.shape}"
+                f"score must return one number for each image: for {size} images the shape "
+                f"({size},), not {values.shape}"
             )
         values = values[:count]
         if not np.isfinite(values).all():

@@ -1,8 +1,21 @@
-"""GradCAM, GradCAM++ and gradient × input: what a network's own gradients say about a class or a score."""
+"""GradCAM, GradCAM++ and gradient × input: a network's own gradients of a class or a score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .explanation import BatchedScore, Explanation, check_pair
+from adhelpers._shared.arrays import Maps
+from adhelpers._shared.checks import check_choice
+
+from .explanation import BatchedScore, Explanation, Score, check_pair, versioned
+
+if TYPE_CHECKING:  # TensorFlow takes seconds to import, and the other explainers need none
+    import keras
+    import tensorflow as tf
 
 METHODS = ("gradcam", "gradcam++", "gradient x input")
 REFERENCES = ("counterpart", "zero")
@@ -12,16 +25,16 @@ _SAME_SCORE = 1e-2
 
 
 def class_maps(
-    network,
-    images,
+    network: keras.Model,
+    images: ArrayLike,
     *,
-    method="gradcam",
-    layer=None,
-    classes=None,
-    positive=True,
-    normalize=True,
-    batch_size=64,
-):
+    method: str = "gradcam",
+    layer: str | None = None,
+    classes: ArrayLike | None = None,
+    positive: bool = True,
+    normalize: bool = True,
+    batch_size: int = 64,
+) -> Maps:
     """Where a classifier sees a class in each image.
 
     Parameters
@@ -30,7 +43,7 @@ def class_maps(
         Images (n, h, w, c) to one output for each class, or to a single one for two classes. A
         softmax or sigmoid at its end is left out: the gradient is that of the class's own value
         before it, as published. Layers may be nested in models.
-    images : ndarray of float32, (n, h, w, c)
+    images : ndarray of float32, shape (n, h, w, c)
         As the network takes them.
     method : {"gradcam", "gradcam++", "gradient x input"}
         GradCAM [1]_: the layer's channels weighted by their mean gradient. GradCAM++ [2]_: positive
@@ -39,7 +52,7 @@ def class_maps(
     layer : str, optional
         Name of the layer whose channels are weighted; by default the last convolution. Not used by
         gradient × input.
-    classes : int or array-like of int (n,), optional
+    classes : int or array-like of int, shape (n,), optional
         The class that is asked for; by default the one that the network predicts for each image.
     positive : bool
         Whether values below 0, which speak against the class, become 0 (as published); before
@@ -51,7 +64,7 @@ def class_maps(
 
     Returns
     -------
-    ndarray of float32, (n, h, w)
+    ndarray of float32, shape (n, h, w)
         In [0, 1] where ``positive`` and ``normalize`` are set. Maps of a layer are linearly
         upsampled to the image.
 
@@ -64,26 +77,28 @@ def class_maps(
 
     References
     ----------
-    .. [1] R. R. Selvaraju et al., "Grad-CAM: Visual explanations from deep networks via gradient-based localization", ICCV 2017.
-    .. [2] A. Chattopadhay et al., "Grad-CAM++: Generalized gradient-based visual explanations for deep convolutional networks",
-       WACV 2018.
+    .. [1] R. R. Selvaraju et al., "Grad-CAM: Visual explanations from deep networks via
+       gradient-based localization", ICCV 2017.
+    .. [2] A. Chattopadhay et al., "Grad-CAM++: Generalized gradient-based visual explanations for
+       deep convolutional networks", WACV 2018.
 
     Examples
     --------
     >>> import keras
-    >>> network = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3, padding="same", name="shapes"),
-    ...                             keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)])
+    >>> network = keras.Sequential([
+    ...     keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3, padding="same", name="shapes"),
+    ...     keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)])
     >>> class_maps(network, np.ones((2, 8, 8, 1), np.float32), layer="shapes", classes=1).shape
     (2, 8, 8)
     """
-    # TensorFlow takes seconds to import, and the other explainers need none.
     from . import _gradients
 
-    _one_of("method", method, METHODS)
+    check_choice("method", method, METHODS)
     images = np.ascontiguousarray(images, dtype=np.float32)
     if images.ndim != 4 or not len(images):
         raise ValueError(
-            f"images must have the shape (n, height, width, channels) with n >= 1, not {images.shape}"
+            "images must have the shape (n, height, width, channels) with n >= 1, not "
+            f"{images.shape}"
         )
     if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
         raise ValueError(f"batch_size must be an integer of at least 1, not {batch_size!r}")
@@ -98,14 +113,15 @@ def class_maps(
         not np.issubdtype(wanted.dtype, np.integer) or wanted.min() < 0 or wanted.max() >= count
     ):
         raise ValueError(
-            f"classes must be whole numbers from 0 to {count - 1}, one or one for each image, not {classes!r}"
+            f"classes must be whole numbers from 0 to {count - 1}, one or one for each image, not "
+            f"{classes!r}"
         )
     function = _gradients.class_maps_of(network, target, method, positive)
     maps = function(images, wanted.astype(np.int32), size=batch_size)
     return _normalized(maps) if normalize else maps
 
 
-def convolutions(network):
+def convolutions(network: keras.Model) -> list[str]:
     """Names of a network's convolutions in order, those in nested models included.
 
     Parameters
@@ -119,7 +135,8 @@ def convolutions(network):
     Examples
     --------
     >>> import keras
-    >>> convolutions(keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3, name="shapes"), keras.layers.Flatten()]))
+    >>> shapes = keras.layers.Conv2D(4, 3, name="shapes")
+    >>> convolutions(keras.Sequential([keras.Input((8, 8, 1)), shapes, keras.layers.Flatten()]))
     ['shapes']
     """
     from . import _gradients
@@ -127,18 +144,27 @@ def convolutions(network):
     return _gradients.convolutions(network)
 
 
+# Raise the version when equal arguments give another explanation.
+@versioned(1)
 def explain_with_gradcam(
-    score, image, counterpart, *, forward, method="gradcam", reference="counterpart", seed=0
-):
+    score: Score,
+    image: ArrayLike,
+    counterpart: ArrayLike,
+    *,
+    forward: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+    method: str = "gradcam",
+    reference: str = "counterpart",
+    seed: int = 0,
+) -> Explanation:
     """Explain the score of one image by the gradients of the network that it comes from.
 
     Parameters
     ----------
     score : callable
         ``score(images) -> (n,)``; only asked whether it is the score that ``forward`` returns.
-    image : ndarray, (h, w, c)
+    image : ndarray, shape (h, w, c)
         In [0, 1], c = 1 or 3.
-    counterpart : ndarray, (h, w, c)
+    counterpart : ndarray, shape (h, w, c)
         What a normal version of the image looks like to the detector.
     forward : callable
         ``forward(images) -> (activations, scores)`` for a float32 tensor (n, h, w, c), written in
@@ -170,31 +196,29 @@ def explain_with_gradcam(
     >>> def forward(images):
     ...     activations = tf.nn.avg_pool2d(images, 2, 2, "VALID")
     ...     return activations, tf.reduce_sum(activations, axis=(1, 2, 3))
+    >>> def score(images):
+    ...     return forward(images)[1].numpy()
     >>> image = np.zeros((4, 4, 1), np.float32); image[:2, :2] = 1
-    >>> explanation = explain_with_gradcam(lambda images: forward(images)[1].numpy(), image, 0 * image, forward=forward)
+    >>> explanation = explain_with_gradcam(score, image, 0 * image, forward=forward)
     >>> bool(explanation.heatmap[0, 0] == explanation.heatmap.max()), explanation.details["score"]
     (True, 1.0)
     """
     from . import _gradients
 
-    _one_of("method", method, METHODS)
-    _one_of("reference", reference, REFERENCES)
+    check_choice("method", method, METHODS)
+    check_choice("reference", reference, REFERENCES)
     image, counterpart = check_pair(image, counterpart)
     function = _gradients.score_maps_of(forward, method, reference)
     heatmaps, values = function(image[None], counterpart[None])
     value, given = float(values[0]), float(BatchedScore(score, 1)(image[None])[0])
     if abs(value - given) > _SAME_SCORE * max(abs(value), abs(given)) + 1e-6:
         raise ValueError(
-            f"forward must return the score that is explained: {given:g} for this image, not {value:g}"
+            f"forward must return the score that is explained: {given:g} for this image, not "
+            f"{value:g}"
         )
     return Explanation(heatmaps[0], {"score": value, "method": method, "reference": reference})
 
 
-def _one_of(name, value, allowed):
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
-
-
-def _normalized(maps):
+def _normalized(maps: Maps) -> Maps:
     largest = np.abs(maps).max(axis=(1, 2), keepdims=True)
     return np.divide(maps, largest, out=np.zeros_like(maps), where=largest > 0)

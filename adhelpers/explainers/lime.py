@@ -1,73 +1,52 @@
 """LIME of a detector's score: which superpixels raise it."""
 
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 from lime.lime_base import LimeBase
+from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import hadamard
 from scipy.stats import ConstantInputWarning, spearmanr
 from sklearn.metrics import pairwise_distances
 
-from .explanation import BatchedScore, Explanation, check_pair
-from .superpixels import segment_superpixels
+from adhelpers._shared.arrays import Integers
+from adhelpers._shared.checks import check_choice
+
+from .explanation import BatchedScore, Explanation, Score, check_pair, versioned
+from .superpixels import Superpixels, segment_superpixels
 
 _DESIGNS = ("orthogonal", "random")
 # Scores that differ by less, relative to the largest, differ by float32 rounding only: there is
 # nothing to rank.
 _CONSTANT = 1e-6
 
+_Present: TypeAlias = NDArray[np.int64]  # 1 where a segment is present, shape (samples, segments)
+_Values: TypeAlias = NDArray[np.float64]  # scores (samples,) or weights (segments,)
+_Fit: TypeAlias = Callable[[_Present, _Values], tuple[_Values, float, float]]
 
-def explain_with_lime(
-    score,
-    image,
-    counterpart,
-    *,
-    segments=None,
-    num_segments=100,
-    segment_source="blend",
-    num_samples=1000,
-    design="orthogonal",
-    agreement=0.95,
-    max_samples=4096,
-    kernel_width=0.25,
-    batch_size=16,
-    seed=0,
-):
-    """Explain the score of one image with LIME.
 
-    Segments are hidden by putting the counterpart in their place, the score of each such image is
-    taken, and a weighted ridge regression of the scores on which segments were present gives each
-    segment a weight. The regression is lime's own [1]_.
-
-    Which segments are present together is the ``design``. ``"random"`` tosses a coin for each, as
-    lime does. ``"orthogonal"`` takes the rows of Hadamard matrices with random order, columns and
-    signs, each row followed by its complement (a folded-over two-level design [2]_): each segment
-    is present in half of the rows in the same way, so the weight of one segment is not disturbed by
-    that of another, nor by what two segments do together. It aims at the same weights and reaches
-    the same ranking with a fraction of the samples. (Lime's ridge draws all weights a little
-    towards zero when samples are few, about 3 % for 257, with either design.)
+@dataclass(frozen=True)
+class Sampling:
+    """Which perturbed images LIME scores, and how many.
 
     Parameters
     ----------
-    score : callable
-        ``score(images) -> (n,)`` for float32 images (n, h, w, c).
-    image : ndarray, (h, w, c)
-        In [0, 1], c = 1 or 3.
-    counterpart : ndarray, (h, w, c)
-        What a normal version of the image looks like to the detector.
-    segments : ndarray of int, (h, w), optional
-        Labels from 0 without gaps; default: :func:`segment_superpixels` with ``num_segments`` and
-        ``segment_source``.
-    num_segments : int
-        Wanted number of superpixels.
-    segment_source : {"blend", "image", "counterpart"}
-        What is cut into superpixels.
     num_samples : int or "auto"
         Number of scored images, the whole image included. ``"auto"`` doubles the number until the
         weights from the first half of the samples and those from the second half rank the segments
         alike, or ``max_samples`` would be exceeded.
     design : {"orthogonal", "random"}
-        How the samples are drawn, see above.
+        Which segments are present together. ``"random"`` tosses a coin for each, as lime does.
+        ``"orthogonal"`` takes the rows of Hadamard matrices with random order, columns and signs,
+        each row followed by its complement (a folded-over two-level design [1]_): each segment is
+        present in half of the rows in the same way, so the weight of one segment is not disturbed
+        by that of another, nor by what two segments do together. It aims at the same weights and
+        reaches the same ranking with a fraction of the samples. (Lime's ridge draws all weights a
+        little towards zero when samples are few, about 3 % for 257, with either design.)
     agreement : float
         With ``"auto"``: Spearman correlation of the two halves' weights at which the ranking counts
         as settled. Each half knows less than the whole: halves that agree to 0.95 make a whole that
@@ -75,6 +54,81 @@ def explain_with_lime(
     max_samples : int
         With ``"auto"``: upper limit. A score that is a maximum over the image leaves most segments
         without any effect; their order is chance and never settles.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range.
+
+    References
+    ----------
+    .. [1] G. E. P. Box, J. S. Hunter, W. G. Hunter, "Statistics for Experimenters", Wiley 2005,
+       chapter 6.
+
+    Examples
+    --------
+    >>> Sampling("auto", max_samples=1024).design
+    'orthogonal'
+    """
+
+    num_samples: int | str = 1000
+    design: str = "orthogonal"
+    agreement: float = 0.95
+    max_samples: int = 4096
+
+    def __post_init__(self) -> None:
+        for name, value, word in (
+            ("num_samples", self.num_samples, "auto"),
+            ("max_samples", self.max_samples, None),
+        ):
+            if value == word:
+                continue
+            if not isinstance(value, (int, np.integer)) or value < 4:
+                allowed = f' or "{word}"' if word else ""
+                raise ValueError(f"{name} must be an integer of at least 4{allowed}, not {value!r}")
+        check_choice("design", self.design, _DESIGNS)
+        if not 0 < self.agreement <= 1:
+            raise ValueError(f"agreement must lie in (0, 1], not {self.agreement!r}")
+
+
+_SUPERPIXELS, _SAMPLING = Superpixels(), Sampling()
+
+
+# Raise the version when equal arguments give another explanation: other samples, another
+# regression, other details. The superpixels have their own.
+@versioned(1, segment_superpixels)
+def explain_with_lime(
+    score: Score,
+    image: ArrayLike,
+    counterpart: ArrayLike,
+    *,
+    segments: Integers | None = None,
+    superpixels: Superpixels = _SUPERPIXELS,
+    sampling: Sampling = _SAMPLING,
+    kernel_width: float = 0.25,
+    batch_size: int = 16,
+    seed: int = 0,
+) -> Explanation:
+    """Explain the score of one image with LIME.
+
+    Segments are hidden by putting the counterpart in their place, the score of each such image is
+    taken, and a weighted ridge regression of the scores on which segments were present gives each
+    segment a weight. The regression is lime's own [1]_.
+
+    Parameters
+    ----------
+    score : callable
+        ``score(images) -> (n,)`` for float32 images (n, h, w, c).
+    image : ndarray, shape (h, w, c)
+        In [0, 1], c = 1 or 3.
+    counterpart : ndarray, shape (h, w, c)
+        What a normal version of the image looks like to the detector.
+    segments : ndarray of int, shape (h, w), optional
+        Labels from 0 without gaps, in place of ``superpixels``.
+    superpixels : Superpixels
+        How the image is cut into segments.
+    sampling : Sampling
+        Which segments are present together, and in how many images.
     kernel_width : float
         Width of the kernel ``sqrt(exp(-d² / width²))`` on the cosine distance from the whole image.
     batch_size : int
@@ -100,7 +154,6 @@ def explain_with_lime(
     References
     ----------
     .. [1] M. T. Ribeiro, S. Singh, C. Guestrin, "Why should I trust you?", KDD 2016.
-    .. [2] G. E. P. Box, J. S. Hunter, W. G. Hunter, "Statistics for Experimenters", Wiley 2005, chapter 6.
 
     Examples
     --------
@@ -113,86 +166,82 @@ def explain_with_lime(
     (6, 1.0)
     """
     image, counterpart = check_pair(image, counterpart)
-    automatic = isinstance(num_samples, str)
-    _check(num_samples, design, agreement, max_samples, kernel_width)
+    if not kernel_width > 0:
+        raise ValueError(f"kernel_width must be positive, not {kernel_width!r}")
     if segments is None:
-        segments = segment_superpixels(image, counterpart, segment_source, num_segments, seed=seed)
+        segments = superpixels.of(image, counterpart, seed)
     segments = _check_segments(segments, image.shape[:2])
     count = int(segments.max()) + 1
-    score = BatchedScore(score, batch_size)
+    batched = BatchedScore(score, batch_size)
 
-    def fit(rows, scores):
-        return _surrogate(rows, scores, kernel_width, seed)
+    def scores_of(present: _Present) -> _Values:
+        return _score_perturbed(batched, present, segments, image, counterpart)
 
-    # Two whole orthogonal blocks, one for each half.
-    samples = min(4 * _order(count), max_samples) if automatic else int(num_samples)
-    agreed, settled = None, None
-    scores = np.zeros(0)
-    while True:
-        present = _perturbations(samples, count, design, seed)
-        scores = np.concatenate(
-            [scores, _score_perturbed(score, present[len(scores) :], segments, image, counterpart)]
-        )
-        if not automatic:
-            break
-        agreed = _agreement_of_halves(present, scores, fit)
-        settled = agreed >= agreement
-        if settled or 2 * samples > max_samples:
-            break
-        samples *= 2
+    fit = partial(_surrogate, kernel_width=kernel_width, seed=seed)
+    present, scores, agreed = _sampled(sampling, count, seed, scores_of, fit)
     weights, intercept, r2 = fit(present, scores)
     details = {
         "weights": weights,
         "intercept": intercept,
         "r2": r2,
-        "num_samples": samples,
+        "num_samples": len(scores),
         "num_segments": count,
         "segments": segments,
         "score": float(scores[0]),
-        "design": design,
+        "design": sampling.design,
         "agreement": agreed,
-        "settled": settled,
+        "settled": None if agreed is None else agreed >= sampling.agreement,
     }
     return Explanation(weights[segments].astype(np.float32), details)
 
 
-def _check(num_samples, design, agreement, max_samples, kernel_width):
-    for name, value in (("num_samples", num_samples), ("max_samples", max_samples)):
-        if isinstance(value, str) and name == "num_samples" and value == "auto":
-            continue
-        if not isinstance(value, (int, np.integer)) or value < 4:
-            allowed = ' or "auto"' if name == "num_samples" else ""
-            raise ValueError(f"{name} must be an integer of at least 4{allowed}, not {value!r}")
-    if design not in _DESIGNS:
-        raise ValueError(f"design must be one of {', '.join(_DESIGNS)}, not {design!r}")
-    if not 0 < agreement <= 1:
-        raise ValueError(f"agreement must lie in (0, 1], not {agreement!r}")
-    if not kernel_width > 0:
-        raise ValueError(f"kernel_width must be positive, not {kernel_width!r}")
+def _sampled(
+    sampling: Sampling,
+    count: int,
+    seed: int,
+    scores_of: Callable[[_Present], _Values],
+    fit: _Fit,
+) -> tuple[_Present, _Values, float | None]:
+    """Samples of ``count`` segments, their scores and, for "auto", how well two halves agree."""
+    automatic = isinstance(sampling.num_samples, str)
+    # Two whole orthogonal blocks, one for each half.
+    first = min(4 * _order(count), sampling.max_samples)
+    samples = first if automatic else int(sampling.num_samples)
+    scores = np.zeros(0)
+    while True:
+        present = _perturbations(samples, count, sampling.design, seed)
+        scores = np.concatenate([scores, scores_of(present[len(scores) :])])
+        if not automatic:
+            return present, scores, None
+        agreed = _agreement_of_halves(present, scores, fit)
+        if agreed >= sampling.agreement or 2 * samples > sampling.max_samples:
+            return present, scores, agreed
+        samples *= 2
 
 
-def _check_segments(segments, shape):
+def _check_segments(segments: Integers, shape: tuple[int, ...]) -> Integers:
     segments = np.asarray(segments)
     if segments.shape != shape or not np.issubdtype(segments.dtype, np.integer):
         raise ValueError(
-            f"segments must be integers of the shape {shape}, not {segments.dtype} of {segments.shape}"
+            f"segments must be integers of the shape {shape}, not {segments.dtype} of "
+            f"{segments.shape}"
         )
     labels = np.unique(segments)
     if not np.array_equal(labels, np.arange(len(labels))):
         raise ValueError(
-            f"segments must be labelled from 0 without gaps, but {len(labels)} labels run from {labels[0]} to "
-            f"{labels[-1]}"
+            f"segments must be labelled from 0 without gaps, but {len(labels)} labels run from "
+            f"{labels[0]} to {labels[-1]}"
         )
     return segments
 
 
-def _order(count):
-    """Size of the smallest Hadamard matrix (a power of two) with a column for each segment beside the constant one."""
+def _order(count: int) -> int:
+    """Size of the smallest Hadamard matrix with a column for each segment beside the constant."""
     return 1 << count.bit_length()
 
 
-def _perturbations(samples, count, design, seed):
-    """Which segments are present in each sample: int64 (samples, count) of 0 and 1; fewer samples are a prefix of more."""
+def _perturbations(samples: int, count: int, design: str, seed: int) -> _Present:
+    """Which segments each sample shows: 0 or 1; fewer samples are a prefix of more."""
     draws = np.random.RandomState(seed)
     if design == "random":
         # Drawn as lime_image does, so that equal seeds give equal explanations.
@@ -212,6 +261,7 @@ def _perturbations(samples, count, design, seed):
 
 
 def _score_perturbed(score, present, segments, image, counterpart):
+    """Scores of the image with the segments that are not present replaced by the counterpart's."""
     parts = []
     for start in range(0, len(present), score.batch_size):
         shown = np.take(present[start : start + score.batch_size].astype(bool), segments, axis=1)
@@ -219,7 +269,9 @@ def _score_perturbed(score, present, segments, image, counterpart):
     return np.concatenate(parts)
 
 
-def _surrogate(present, scores, kernel_width, seed):
+def _surrogate(
+    present: _Present, scores: _Values, kernel_width: float, seed: int
+) -> tuple[_Values, float, float]:
     """Weights, intercept and R² of lime's regression."""
     base = LimeBase(
         lambda distances: np.sqrt(np.exp(-(distances**2) / kernel_width**2)),
@@ -235,8 +287,8 @@ def _surrogate(present, scores, kernel_width, seed):
     return weights, float(intercept), float(r2)
 
 
-def _agreement_of_halves(present, scores, fit):
-    """Spearman correlation of the weights from the first and from the second half of the samples; 1 for a constant score."""
+def _agreement_of_halves(present: _Present, scores: _Values, fit: _Fit) -> float:
+    """Spearman correlation of the two halves' weights; 1 for a constant score."""
     if np.ptp(scores) <= _CONSTANT * np.abs(scores).max() or present.shape[1] < 2:
         return 1.0
     half = 1 + (len(scores) - 1) // 2

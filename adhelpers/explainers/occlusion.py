@@ -1,13 +1,23 @@
 """Occlusion: how much the score falls when the counterpart covers a place."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .explanation import BatchedScore, Explanation, check_pair
+from .explanation import BatchedScore, Explanation, Score, check_pair, versioned
 
 
+# Raise the version when equal arguments give another explanation.
+@versioned(1)
 def explain_with_occlusion(
-    score, image, counterpart, *, window=None, stride=None, batch_size=16, seed=0
-):
+    score: Score,
+    image: ArrayLike,
+    counterpart: ArrayLike,
+    *,
+    window: int | tuple[int, int] | None = None,
+    stride: int | None = None,
+    batch_size: int = 16,
+    seed: int = 0,
+) -> Explanation:
     """Explain the score of one image by sliding a window of its counterpart over it.
 
     Zeiler and Fergus, "Visualizing and understanding convolutional networks", ECCV 2014; there the
@@ -17,9 +27,9 @@ def explain_with_occlusion(
     ----------
     score : callable
         ``score(images) -> (n,)`` for float32 images (n, h, w, c).
-    image : ndarray, (h, w, c)
+    image : ndarray, shape (h, w, c)
         In [0, 1], c = 1 or 3.
-    counterpart : ndarray, (h, w, c)
+    counterpart : ndarray, shape (h, w, c)
         What a normal version of the image looks like to the detector.
     window : int or tuple of int, optional
         Side, or height and width, of the window in pixels; default: an eighth of the image's
@@ -48,9 +58,11 @@ def explain_with_occlusion(
     Examples
     --------
     >>> image = np.zeros((8, 8, 1)); image[2:4, 4:6] = 1
-    >>> explanation = explain_with_occlusion(lambda images: images.sum(axis=(1, 2, 3)), image, 0 * image, window=2, stride=2)
-    >>> float(explanation.heatmap[2, 4]), float(explanation.heatmap.sum()), explanation.details["windows"]
-    (4.0, 16.0, 16)
+    >>> def score(images):
+    ...     return images.sum(axis=(1, 2, 3))
+    >>> explanation = explain_with_occlusion(score, image, 0 * image, window=2, stride=2)
+    >>> float(explanation.heatmap[2, 4]), explanation.details["windows"]
+    (4.0, 16)
     """
     image, counterpart = check_pair(image, counterpart)
     height, width = image.shape[:2]
@@ -59,24 +71,25 @@ def explain_with_occlusion(
         stride = max(1, min(rows, columns) // 2)
     if not isinstance(stride, (int, np.integer)) or not 1 <= stride <= min(rows, columns):
         raise ValueError(
-            f"stride must be a whole number from 1 to the window's shorter side, {min(rows, columns)}, not {stride!r}"
+            "stride must be a whole number from 1 to the window's shorter side, "
+            f"{min(rows, columns)}, not {stride!r}"
         )
-    score = BatchedScore(score, batch_size)
+    batched = BatchedScore(score, batch_size)
     places = [
         (top, left)
         for top in _starts(height, rows, stride)
         for left in _starts(width, columns, stride)
     ]
-    value, fallen = float(score(image[None])[0]), np.zeros((height, width))
+    value, fallen = float(batched(image[None])[0]), np.zeros((height, width))
     covered = np.zeros((height, width))
-    for start in range(0, len(places), score.batch_size):
-        batch = places[start : start + score.batch_size]
+    for start in range(0, len(places), batched.batch_size):
+        batch = places[start : start + batched.batch_size]
         occluded = np.repeat(image[None], len(batch), axis=0)
         for picture, (top, left) in zip(occluded, batch, strict=True):
             picture[top : top + rows, left : left + columns] = counterpart[
                 top : top + rows, left : left + columns
             ]
-        for (top, left), after in zip(batch, score(occluded), strict=True):
+        for (top, left), after in zip(batch, batched(occluded), strict=True):
             fallen[top : top + rows, left : left + columns] += value - after
             covered[top : top + rows, left : left + columns] += 1
     details = {
@@ -88,7 +101,7 @@ def explain_with_occlusion(
     return Explanation((fallen / covered).astype(np.float32), details)
 
 
-def _window(window, height, width):
+def _window(window: int | tuple[int, int] | None, height: int, width: int) -> tuple[int, int]:
     if window is None:
         window = max(2, min(height, width) // 8)
     sides = tuple(window) if isinstance(window, (tuple, list)) else (window, window)
@@ -97,11 +110,12 @@ def _window(window, height, width):
     )
     if not whole or not (1 <= sides[0] <= height and 1 <= sides[1] <= width):
         raise ValueError(
-            f"window must be a whole number of pixels, or (height, width), within the image's {height} x {width}, not {window!r}"
+            "window must be a whole number of pixels, or (height, width), within the image's "
+            f"{height} x {width}, not {window!r}"
         )
     return int(sides[0]), int(sides[1])
 
 
-def _starts(size, window, stride):
+def _starts(size: int, window: int, stride: int) -> list[int]:
     starts = list(range(0, size - window + 1, stride))
     return starts if starts[-1] == size - window else [*starts, size - window]

@@ -1,12 +1,14 @@
-"""SHAP of a detector's score: the share of each image region in the difference from the counterpart's score."""
+"""SHAP: the share of each region in the difference from the counterpart's score."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
 import shap
+from numpy.typing import ArrayLike, NDArray
 
-from .explanation import BatchedScore, Explanation, check_pair
+from .explanation import BatchedScore, Explanation, Score, check_pair, versioned
 
 # Relative to the largest score involved: float32 models repeat themselves to about 1e-6 between
 # batches.
@@ -14,7 +16,17 @@ _ADDITIVITY_TOLERANCE = 1e-4
 _SMALLEST_BUDGET = 4
 
 
-def explain_with_shap(score, image, counterpart, *, max_evaluations=500, batch_size=16, seed=0):
+# Raise the version when equal arguments give another explanation.
+@versioned(1)
+def explain_with_shap(
+    score: Score,
+    image: ArrayLike,
+    counterpart: ArrayLike,
+    *,
+    max_evaluations: int = 500,
+    batch_size: int = 16,
+    seed: int = 0,
+) -> Explanation:
     """Explain the score of one image with SHAP's partition explainer.
 
     The image is halved again and again along its longer side, the regions that change the score
@@ -26,9 +38,9 @@ def explain_with_shap(score, image, counterpart, *, max_evaluations=500, batch_s
     ----------
     score : callable
         ``score(images) -> (n,)`` for float32 images (n, h, w, c).
-    image : ndarray, (h, w, c)
+    image : ndarray, shape (h, w, c)
         In [0, 1], c = 1 or 3.
-    counterpart : ndarray, (h, w, c)
+    counterpart : ndarray, shape (h, w, c)
         What a normal version of the image looks like to the detector.
     max_evaluations : int
         Budget of scored images, at least 4. More shows finer regions: each halving of all regions
@@ -52,26 +64,29 @@ def explain_with_shap(score, image, counterpart, *, max_evaluations=500, batch_s
     ValueError
         For an image, counterpart, score or budget out of range.
     RuntimeError
-        Where the shares do not sum to the difference of the scores to 1e-4 of the larger score: the
+        If the shares do not sum to the difference of the scores to 1e-4 of the larger score: the
         score gives different values for the same image, or depends on the other images in the
         batch.
 
     References
     ----------
-    .. [1] S. M. Lundberg and S.-I. Lee, "A unified approach to interpreting model predictions", NeurIPS 2017; G. Owen,
-       "Values of games with a priori unions", 1977.
+    .. [1] S. M. Lundberg and S.-I. Lee, "A unified approach to interpreting model predictions",
+       NeurIPS 2017; G. Owen, "Values of games with a priori unions", 1977.
 
     Examples
     --------
     >>> image = np.zeros((8, 8, 1)); image[2:4, 4:8] = 1
-    >>> explanation = explain_with_shap(lambda images: images.sum(axis=(1, 2, 3)), image, np.zeros((8, 8, 1)))
+    >>> def score(images):
+    ...     return images.sum(axis=(1, 2, 3))
+    >>> explanation = explain_with_shap(score, image, np.zeros((8, 8, 1)))
     >>> np.allclose(explanation.heatmap, image[..., 0])
     True
     """
     image, counterpart = check_pair(image, counterpart)
     if not isinstance(max_evaluations, (int, np.integer)) or max_evaluations < _SMALLEST_BUDGET:
         raise ValueError(
-            f"max_evaluations must be an integer of at least {_SMALLEST_BUDGET}, not {max_evaluations!r}"
+            f"max_evaluations must be an integer of at least {_SMALLEST_BUDGET}, not "
+            f"{max_evaluations!r}"
         )
     batched = BatchedScore(score, batch_size)
     explainer = shap.PartitionExplainer(batched, _ImageMasker(counterpart))
@@ -87,8 +102,9 @@ def explain_with_shap(score, image, counterpart, *, max_evaluations=500, batch_s
     error = abs(values.sum() + of_counterpart - of_image)
     if error > _ADDITIVITY_TOLERANCE * max(abs(of_image), abs(of_counterpart)):
         raise RuntimeError(
-            f"SHAP values sum to {values.sum():.6g}, but the score rises by {of_image - of_counterpart:.6g} from "
-            "counterpart to image: score must give the same value for the same image in every batch"
+            f"SHAP values sum to {values.sum():.6g}, but the score rises by "
+            f"{of_image - of_counterpart:.6g} from counterpart to image: score must give the same "
+            "value for the same image in every batch"
         )
     details = {
         "score": of_image,
@@ -100,23 +116,23 @@ def explain_with_shap(score, image, counterpart, *, max_evaluations=500, batch_s
 
 
 class _ImageMasker(shap.maskers.Image):
-    """shap's masker; the tree of regions depends on the shape only and takes longer to build than all else of a small image."""
+    """shap's masker; the tree of regions depends on the shape only and takes long to build."""
 
-    def build_partition_tree(self):
+    def build_partition_tree(self) -> None:
         self.clustering = _partition_tree(self.input_shape)
 
 
 @lru_cache(maxsize=4)
-def _partition_tree(shape):
+def _partition_tree(shape: tuple[int, ...]) -> NDArray[np.float64]:
     return shap.maskers.Image(np.zeros(shape, dtype=np.float32)).clustering
 
 
 @contextmanager
-def _global_seed(seed):
+def _global_seed(seed: int) -> Iterator[None]:
     """Seed NumPy's global generator, which shap draws from, and put it back afterwards."""
-    state = np.random.get_state()
-    np.random.seed(seed)
+    state = np.random.get_state()  # noqa: NPY002  (shap's own choice)
+    np.random.seed(seed)  # noqa: NPY002
     try:
         yield
     finally:
-        np.random.set_state(state)
+        np.random.set_state(state)  # noqa: NPY002

@@ -1,25 +1,59 @@
 """Superpixels of a wanted number, by quickshift."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from skimage.segmentation import quickshift
 
-from .explanation import check_pair
+from adhelpers._shared.checks import check_choice
+
+from .explanation import check_pair, versioned
 
 _SOURCES = ("image", "counterpart", "blend")
 # Longer than any link; quickshift gives a pixel without a link the length 1e154.
 _NO_LIMIT = 1e100
 
 
+@dataclass(frozen=True)
+class Superpixels:
+    """How an explainer that speaks of regions cuts an image into them.
+
+    Parameters
+    ----------
+    num_segments : int
+        Wanted number of superpixels.
+    source : {"blend", "image", "counterpart"}
+        What is cut, see `segment_superpixels`.
+
+    Examples
+    --------
+    >>> image = np.random.default_rng(0).random((48, 32, 1))
+    >>> np.unique(Superpixels(40).of(image, 0.5 * image, seed=0)).size
+    40
+    """
+
+    num_segments: int = 100
+    source: str = "blend"
+
+    def of(self, image: ArrayLike, counterpart: ArrayLike, seed: int) -> NDArray[np.int64]:
+        """`segment_superpixels` of an image and its counterpart: ndarray of int64, shape (h, w)."""
+        return segment_superpixels(image, counterpart, self.source, self.num_segments, seed=seed)
+
+
+# Raise the version when equal arguments give other segments.
+@versioned(1)
 def segment_superpixels(
-    image,
-    counterpart=None,
-    source="image",
-    num_segments=100,
-    kernel_size=2,
-    ratio=0.95,
-    sigma=0.05,
-    seed=0,
-):
+    image: ArrayLike,
+    counterpart: ArrayLike | None = None,
+    source: str = "image",
+    num_segments: int = 100,
+    kernel_size: float = 2,
+    ratio: float = 0.95,
+    sigma: float = 0.05,
+    seed: int = 0,
+) -> NDArray[np.int64]:
     """Cut an image into about ``num_segments`` superpixels with quickshift.
 
     Quickshift [1]_ links each pixel to its nearest neighbour of higher density; links longer than
@@ -30,11 +64,11 @@ def segment_superpixels(
 
     Parameters
     ----------
-    image : ndarray of float, (h, w, c)
+    image : ndarray of float, shape (h, w, c)
         In [0, 1], c = 1 or 3. Both kinds are compared in Lab space (grey repeated to three
         channels), where lightness runs from 0 to 100: in plain [0, 1] the distance in pixels would
         outweigh all contrast.
-    counterpart : ndarray of float, (h, w, c), optional
+    counterpart : ndarray of float, shape (h, w, c), optional
         Needed for the sources ``"counterpart"`` and ``"blend"``.
     source : {"image", "counterpart", "blend"}
         What is segmented; ``"blend"`` is the mean of both, in which the edges of the object and of
@@ -55,14 +89,14 @@ def segment_superpixels(
 
     Returns
     -------
-    ndarray of int64, (h, w)
+    ndarray of int64, shape (h, w)
         Labels from 0 without gaps. A segment need not be connected: a link can pass over pixels
         between.
 
     Raises
     ------
     ValueError
-        Where an argument is out of its range, or the counterpart is missing for a source that needs
+        If an argument is out of its range, or the counterpart is missing for a source that needs
         it.
 
     References
@@ -76,8 +110,7 @@ def segment_superpixels(
     >>> segments.shape, np.unique(segments).size
     ((48, 32), 40)
     """
-    if source not in _SOURCES:
-        raise ValueError(f"source must be one of {', '.join(_SOURCES)}, not {source!r}")
+    check_choice("source", source, _SOURCES)
     if counterpart is None and source != "image":
         raise ValueError(f"source={source!r} needs the counterpart")
     if not isinstance(num_segments, (int, np.integer)) or num_segments < 1:
@@ -89,12 +122,14 @@ def segment_superpixels(
     if sigma < 0:
         raise ValueError(f"sigma must not be negative, not {sigma!r}")
     image, counterpart = check_pair(image, image if counterpart is None else counterpart)
-    pixels = {"image": image, "counterpart": counterpart, "blend": (image + counterpart) / 2}[
-        source
-    ]
+    sources: dict[str, NDArray[Any]] = {
+        "image": image,
+        "counterpart": counterpart,
+        "blend": (image + counterpart) / 2,
+    }
     # float64, because float32 cannot hold the noise that breaks ties and finds more pixels without
     # a link.
-    pixels = np.clip(pixels, 0, 1).astype(np.float64)
+    pixels = np.clip(sources[source], 0, 1).astype(np.float64)
     pixels = np.broadcast_to(pixels, pixels.shape[:2] + (3,))
     options = dict(kernel_size=kernel_size, ratio=ratio, sigma=sigma, rng=seed)
     _, _, lengths = quickshift(pixels, max_dist=_NO_LIMIT, return_tree=True, **options)
@@ -102,8 +137,8 @@ def segment_superpixels(
     return np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int64)
 
 
-def _cut(lengths, num_segments):
-    """The ``max_dist`` for which the number of greater ``lengths`` is nearest to ``num_segments``."""
+def _cut(lengths: NDArray[np.float64], num_segments: int) -> float:
+    """The ``max_dist`` for which the number of greater ``lengths`` is nearest to the wanted one."""
     links, repeats = np.unique(lengths[lengths < _NO_LIMIT], return_counts=True)
     limits = np.concatenate([[0.0], links])
     longer = len(lengths) - np.concatenate([[0], np.cumsum(repeats)])

@@ -21,7 +21,10 @@ class Estimate(NamedTuple):
 
     Examples
     --------
-    >>> Estimate(0.97, 0.95, 0.99).as_dict()
+    >>> estimate = Estimate(0.97, 0.95, 0.99)
+    >>> print(estimate)
+    0.970 [0.950, 0.990]
+    >>> estimate.as_dict()
     {'value': 0.97, 'low': 0.95, 'high': 0.99}
     """
 
@@ -29,7 +32,11 @@ class Estimate(NamedTuple):
     low: float
     high: float
 
-    def as_dict(self):
+    def __str__(self) -> str:
+        """The figure as people read it."""
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    def as_dict(self) -> dict[str, float]:
         """The three numbers as plain floats, ready for JSON."""
         return {"value": float(self.value), "low": float(self.low), "high": float(self.high)}
 

@@ -16,6 +16,8 @@ from adhelpers.detectors import Subspace, fit_or_load
 from adhelpers.detectors.base import MANIFEST, read_manifest
 from adhelpers.detectors.stored import stored_folder
 from adhelpers.explainers import (
+    Sampling,
+    Superpixels,
     explain_images,
     explain_with_gradcam,
     explain_with_lime,
@@ -372,8 +374,8 @@ _EXPLAINERS = {
     ),
     "LIME": lambda detector, parameters: partial(
         explain_with_lime,
-        num_samples=parameters.get("lime_samples", 97),
-        num_segments=parameters.get("num_segments", 100),
+        sampling=Sampling(parameters.get("lime_samples", 97)),
+        superpixels=Superpixels(parameters.get("num_segments", 100)),
     ),
     "occlusion": lambda detector, parameters: explain_with_occlusion,
     "GradCAM": _gradcam,

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib import colormaps
 from skimage.transform import resize
 
+from adhelpers._shared.text import or_dash
 from adhelpers.audit import compare_explainers, flagged_in_wrong_place
 from adhelpers.data import read_image
 from adhelpers.metrics import (
@@ -132,11 +133,7 @@ def assess(title, detector, category, *, rule="normal_quantile", quantile=0.95, 
 
 def estimate_text(estimate):
     """An `Estimate` as people read it: ``0.968 [0.940, 0.990]``; a dash for None."""
-    return (
-        "–"
-        if estimate is None
-        else f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
-    )
+    return or_dash(estimate)
 
 
 def detector_table(assessments):

@@ -12,7 +12,12 @@ import pytest
 from lime.lime_image import LimeImageExplainer
 from scipy.stats import spearmanr
 
-from adhelpers.explainers import explain_with_lime, explain_with_shap, segment_superpixels
+from adhelpers.explainers import (
+    Sampling,
+    explain_with_lime,
+    explain_with_shap,
+    segment_superpixels,
+)
 from adhelpers.explainers.lime import _perturbations
 
 
@@ -114,7 +119,7 @@ def test_lime_against_lime_image_at_equal_perturbations(size):
     segments = segment_superpixels(image, counterpart, "blend")
     present = _perturbations(1000, int(segments.max()) + 1, "orthogonal", 0)
     ours, our_seconds = timed(
-        lambda: explain_with_lime(score, image, counterpart, segments=segments, num_samples=1000)
+        lambda: explain_with_lime(score, image, counterpart, segments=segments)
     )
     line = f"\n{size}x{size}, 1000 equal perturbations: ours {our_seconds:.2f} s"
     for batch_size in (10, 16):  # lime_image's default and ours
@@ -133,7 +138,7 @@ def test_lime_against_lime_image_at_equal_perturbations(size):
         return np.zeros(len(images))
 
     started = time.process_time()
-    explain_with_lime(free, image, counterpart, segments=segments, num_samples=1000)
+    explain_with_lime(free, image, counterpart, segments=segments)
     our_seconds = time.process_time() - started
     started = time.process_time()
     with_lime_image(free, image, segments, 1000, SamePerturbations(present), 10)
@@ -150,12 +155,17 @@ def test_lime_against_lime_image_at_equal_ranking():
     image, counterpart = picture(64)
     segments = segment_superpixels(image, counterpart, "blend")
     reference = explain_with_lime(
-        score, image, counterpart, segments=segments, num_samples=5000, design="random", seed=99
+        score,
+        image,
+        counterpart,
+        segments=segments,
+        sampling=Sampling(5000, "random"),
+        seed=99,
     )
 
     def ours(samples, seed):
         return explain_with_lime(
-            score, image, counterpart, segments=segments, num_samples=samples, seed=seed
+            score, image, counterpart, segments=segments, sampling=Sampling(samples), seed=seed
         ).details["weights"]
 
     def theirs(samples, seed):
@@ -191,7 +201,7 @@ def test_share_of_the_forward_pass(size):
     score = TimedScore(size, "max")
     image, counterpart = picture(size)
     explainers = {
-        "LIME": lambda: explain_with_lime(score, image, counterpart, num_samples=1000),
+        "LIME": lambda: explain_with_lime(score, image, counterpart),
         "SHAP": lambda: explain_with_shap(score, image, counterpart, max_evaluations=1000),
     }
     for name, explain in explainers.items():

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 import time
@@ -7,14 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from adhelpers._shared.stages import forget_stages, stage_seconds
 from adhelpers.explainers import (
     Explanation,
+    Sampling,
+    Superpixels,
     explain_images,
     explain_with_lime,
     explain_with_shap,
     noise,
     residual_map,
+    segment_superpixels,
+    versioned,
 )
+from adhelpers.explainers.batch import _parameters
 
 calls = []
 
@@ -23,6 +30,7 @@ def brightness(images):
     return images.mean((1, 2, 3))
 
 
+@versioned(1)
 def counted(score, image, counterpart, *, seed=0, gain=1.0, places=None):
     """An explainer that tells how often it was called."""
     calls.append(float(image[0, 0, 0]))
@@ -37,6 +45,7 @@ def counted(score, image, counterpart, *, seed=0, gain=1.0, places=None):
     return Explanation(gain * (image - counterpart)[..., 0], details)
 
 
+@versioned(1)
 def fails_on_dark(score, image, counterpart, *, seed=0):
     if image[0, 0, 0] < 0.5:
         raise ArithmeticError("too dark")
@@ -64,7 +73,7 @@ def run(explainer, images, counterparts, score=brightness, **options):
     [
         residual_map,
         noise,
-        partial(explain_with_lime, num_samples=64, num_segments=8),
+        partial(explain_with_lime, sampling=Sampling(64), superpixels=Superpixels(8)),
         partial(explain_with_shap, max_evaluations=32),
     ],
 )
@@ -150,7 +159,7 @@ def test_store_gives_back_what_was_computed(tmp_path):
     second = run(counted, images, counterparts, seed=2, store=tmp_path / "deep" / "store")
     assert len(calls) == 5 == len(list((tmp_path / "deep" / "store").iterdir()))
     np.testing.assert_array_equal(first.heatmaps, second.heatmaps)
-    for before, after in zip(first.details, second.details):
+    for before, after in zip(first.details, second.details, strict=True):
         np.testing.assert_array_equal(before.pop("weights"), after.pop("weights"))
         assert np.isnan(before.pop("undefined")) and np.isnan(after.pop("undefined"))
         assert before == after
@@ -159,7 +168,7 @@ def test_store_gives_back_what_was_computed(tmp_path):
 def test_store_keeps_real_explanations(tmp_path):
     images = np.random.default_rng(0).random((2, 16, 16, 1), dtype=np.float32)
     for explainer in (
-        partial(explain_with_lime, num_samples="auto", num_segments=8),
+        partial(explain_with_lime, sampling=Sampling("auto"), superpixels=Superpixels(8)),
         explain_with_shap,
     ):
         first, second = (run(explainer, images, images[::-1], store=tmp_path) for _ in range(2))
@@ -195,6 +204,98 @@ def test_store_is_not_used_for_anything_else(tmp_path, change):
     changed()
     assert len(calls) == (0 if change == "explainer" else 3)
     assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_another_version_is_computed_again_and_the_earlier_one_found(tmp_path):
+    images, counterparts = series(3)
+    first = run(counted, images, counterparts, store=tmp_path)
+    try:
+        versioned(2)(counted)
+        run(counted, images, counterparts, store=tmp_path)
+        assert len(calls) == 6 and len(list(tmp_path.iterdir())) == 6
+        versioned(1)(counted)
+        again = run(counted, images, counterparts, store=tmp_path)
+        assert len(calls) == 6
+        np.testing.assert_array_equal(first.heatmaps, again.heatmaps)
+    finally:
+        versioned(1)(counted)
+
+
+def test_another_version_of_the_segments_concerns_the_explainers_that_use_them(tmp_path):
+    images = np.random.default_rng(0).random((1, 16, 16, 1), dtype=np.float32)
+    lime = partial(explain_with_lime, sampling=Sampling(64), superpixels=Superpixels(8))
+
+    def files_after(explainer):
+        run(explainer, images, images[::-1], store=tmp_path)
+        return len(list(tmp_path.iterdir()))
+
+    assert files_after(lime) == 1 and files_after(explain_with_shap) == 2
+    try:
+        versioned(1000)(segment_superpixels)
+        assert files_after(explain_with_shap) == 2 and files_after(lime) == 3
+    finally:
+        versioned(1)(segment_superpixels)
+    assert files_after(lime) == 3
+
+
+def test_keys_hold_names_versions_and_parameters_and_nothing_that_changes_with_python():
+    assert _parameters(partial(residual_map, smoothing=0.1)) == (
+        '["adhelpers.explainers.baselines.residual_map", '
+        '{"adhelpers.explainers.baselines.residual_map": 1}, {"smoothing": 0.1}]'
+    )
+    name, versions, parameters = json.loads(
+        _parameters(partial(explain_with_lime, sampling=Sampling(257)))
+    )
+    assert list(versions) == [name, "adhelpers.explainers.superpixels.segment_superpixels"]
+    assert parameters == {
+        "segments": None,
+        "superpixels": {"num_segments": 100, "source": "blend"},
+        "sampling": {
+            "num_samples": 257,
+            "design": "orthogonal",
+            "agreement": 0.95,
+            "max_samples": 4096,
+        },
+        "kernel_width": 0.25,
+        "batch_size": 16,
+    }
+
+
+def without_version(score, image, counterpart, *, seed=0):
+    return Explanation(image[..., 0])
+
+
+def test_an_explainer_without_a_version_is_refused_with_a_store(tmp_path):
+    images, counterparts = series(2)
+    assert run(without_version, images, counterparts).errors == {}
+    for explainer in (without_version, partial(without_version)):
+        with pytest.raises(
+            ValueError, match=r"without_version has no version.* write @versioned\(1\)"
+        ):
+            run(explainer, images, counterparts, store=tmp_path)
+
+
+def test_table_and_findings():
+    images, counterparts = series(4)
+    result = run(fails_on_dark, images, counterparts)
+    assert result.table()["error"].tolist() == ["ArithmeticError: too dark", "", "", ""]
+    assert result.findings() == [
+        "1 of 4 images could not be explained; the first is image 0: ArithmeticError: too dark"
+    ]
+    whole = run(counted, images, counterparts)
+    assert whole.findings() == [] and whole.table().columns.tolist() == [
+        "gain",
+        "seed",
+        "r2",
+        "undefined",
+        "error",
+    ]
+
+
+def test_the_stage_is_measured():
+    forget_stages()
+    run(counted, *series(2), description="LIME")
+    assert list(stage_seconds()) == ["explanations: LIME"]
 
 
 def test_defaults_given_or_not_are_the_same_parameters(tmp_path):
@@ -241,6 +342,7 @@ def test_file_of_another_form_is_computed_again(tmp_path):
         assert len(calls) == 1
 
 
+@versioned(1)
 def details_of_objects(score, image, counterpart, *, seed=0):
     return Explanation(image[..., 0], {"model": object()})
 
@@ -291,6 +393,7 @@ def test_full_disk_is_an_error_that_names_the_file(tmp_path, monkeypatch):
     assert len(calls) == 2
 
 
+@versioned(1)
 def interrupted_at_third(score, image, counterpart, *, seed=0):
     calls.append(1)
     if len(calls) == 3:
@@ -311,7 +414,7 @@ SLOW_RUN = """
 import sys, time
 import numpy as np
 from functools import partial
-from adhelpers.explainers import explain_images, explain_with_lime
+from adhelpers.explainers import Sampling, Superpixels, explain_images, explain_with_lime
 
 images = np.random.default_rng(0).random((6, 16, 16, 1), dtype=np.float32)
 large_batches = 0
@@ -323,8 +426,12 @@ def score(images):
         time.sleep(float(sys.argv[2]))
     return images.mean((1, 2, 3))
 
-result = explain_images(partial(explain_with_lime, num_samples=64, num_segments=8, batch_size=64), score, images, images[::-1],
-                        show_progress=False, store=sys.argv[1])
+explain = partial(
+    explain_with_lime, sampling=Sampling(64), superpixels=Superpixels(8), batch_size=64
+)
+result = explain_images(
+    explain, score, images, images[::-1], show_progress=False, store=sys.argv[1]
+)
 np.save(sys.argv[3], result.heatmaps)
 print(large_batches)
 """
@@ -361,5 +468,9 @@ def test_killed_run_goes_on_and_equals_an_uninterrupted_one(tmp_path):
     resumed = start("store", 0, "resumed.npy")
     assert int(resumed.communicate()[0]) == 6 - kept and resumed.returncode == 0
     images = np.random.default_rng(0).random((6, 16, 16, 1), dtype=np.float32)
-    whole = run(partial(explain_with_lime, num_samples=64, num_segments=8), images, images[::-1])
+    whole = run(
+        partial(explain_with_lime, sampling=Sampling(64), superpixels=Superpixels(8)),
+        images,
+        images[::-1],
+    )
     np.testing.assert_array_equal(np.load(tmp_path / "resumed.npy"), whole.heatmaps)

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from adhelpers.explainers.explanation import BatchedScore, Explanation, check_pair
+from adhelpers.explainers.explanation import (
+    BatchedScore,
+    Explanation,
+    check_pair,
+    versioned,
+    versions_of,
+)
 
 
 def test_pair_becomes_contiguous_float32():
@@ -88,3 +94,31 @@ def test_score_must_be_callable():
 def test_explanation_has_empty_details_of_its_own():
     first, second = Explanation(np.zeros((1, 1))), Explanation(np.zeros((1, 1)))
     assert first.details == {} and first.details is not second.details
+
+
+def test_a_version_is_kept_with_those_of_the_parts():
+    @versioned(3)
+    def part():
+        pass
+
+    @versioned(1, part)
+    def whole():
+        pass
+
+    name = f"{__name__}.test_a_version_is_kept_with_those_of_the_parts.<locals>"
+    assert versions_of(whole) == {f"{name}.whole": 1, f"{name}.part": 3}
+    versioned(4)(part)
+    assert versions_of(whole)[f"{name}.part"] == 4
+
+
+@pytest.mark.parametrize("number", [0, "1", 1.0, True])
+def test_a_version_is_a_whole_number(number):
+    with pytest.raises(ValueError, match="whole number of at least 1"):
+        versioned(number)
+
+
+def test_what_has_no_version_is_refused_as_a_part_too():
+    with pytest.raises(ValueError, match=r"check_pair has no version.*write @versioned\(1\)"):
+        versions_of(check_pair)
+    with pytest.raises(ValueError, match="check_pair has no version"):
+        versioned(1, check_pair)

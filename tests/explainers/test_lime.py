@@ -9,6 +9,7 @@ from lime.lime_image import LimeImageExplainer
 from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge
 
+from adhelpers.explainers import Sampling, Superpixels
 from adhelpers.explainers.lime import _perturbations, explain_with_lime
 
 
@@ -73,8 +74,7 @@ def test_equals_lime_image_on_the_same_perturbations(design, capsys):
         image,
         np.full_like(image, colour),
         segments=segments,
-        num_samples=300,
-        design=design,
+        sampling=Sampling(300, design),
         seed=5,
     )
     # With the design of its own kind, lime_image draws for itself.
@@ -94,7 +94,13 @@ def test_equals_weighted_ridge_written_out():
     image, counterpart = random_pair((8, 12, 1))
     segments = grid(8, 12, 4)
     ours = explain_with_lime(
-        curved, image, counterpart, segments=segments, num_samples=50, kernel_width=0.4, seed=1
+        curved,
+        image,
+        counterpart,
+        segments=segments,
+        sampling=Sampling(50),
+        kernel_width=0.4,
+        seed=1,
     )
     present = _perturbations(50, 6, "orthogonal", 1)
     scores = [
@@ -118,8 +124,7 @@ def test_additive_score_gives_each_segment_its_own_part(shape, design):
         image,
         counterpart,
         segments=segments,
-        num_samples=4000,
-        design=design,
+        sampling=Sampling(4000, design),
     )
     parts = np.bincount(segments.ravel(), (image - counterpart).sum(2).ravel())
     np.testing.assert_allclose(
@@ -131,7 +136,9 @@ def test_additive_score_gives_each_segment_its_own_part(shape, design):
 
 def test_counterpart_equal_to_image_explains_nothing():
     image, _ = random_pair((32, 32, 1))
-    result = explain_with_lime(curved, image, image, num_segments=20, num_samples=200)
+    result = explain_with_lime(
+        curved, image, image, superpixels=Superpixels(20), sampling=Sampling(200)
+    )
     np.testing.assert_allclose(result.heatmap, 0, atol=1e-6 * curved(image[None])[0])
 
 
@@ -145,7 +152,7 @@ def test_first_sample_is_the_image_and_batches_are_complete():
         return images.sum((1, 2, 3))
 
     result = explain_with_lime(
-        score, image, counterpart, segments=grid(8, 8, 4), num_samples=100, batch_size=32
+        score, image, counterpart, segments=grid(8, 8, 4), sampling=Sampling(100), batch_size=32
     )
     assert sizes == [32, 32, 32, 4]
     np.testing.assert_array_equal(first[0], image)
@@ -161,7 +168,7 @@ def test_finds_the_rectangle_that_the_score_looks_at(shape):
         lambda images: np.abs(images - 0.3)[:, 8:16, 20:28].max((1, 2, 3)),
         image,
         counterpart,
-        num_segments=40,
+        superpixels=Superpixels(40),
     )
     inside = np.zeros(shape[:2], bool)
     inside[8:16, 20:28] = True
@@ -198,13 +205,13 @@ def test_orthogonal_design_separates_main_effects_from_each_other_and_from_pairs
 def test_orthogonal_design_ranks_better_than_chance_with_four_times_the_samples():
     image, counterpart = random_pair((40, 40, 1), 3)
     explain = partial(explain_with_lime, curved, image, counterpart, segments=grid(40, 40, 4))
-    truth = explain(num_samples=10000, design="random", seed=99).details["weights"]
+    truth = explain(sampling=Sampling(10000, "random"), seed=99).details["weights"]
 
     def agreement(design, samples):
         return np.mean(
             [
                 spearmanr(
-                    explain(num_samples=samples, design=design, seed=seed).details["weights"], truth
+                    explain(sampling=Sampling(samples, design), seed=seed).details["weights"], truth
                 ).statistic
                 for seed in range(3)
             ]
@@ -216,15 +223,13 @@ def test_orthogonal_design_ranks_better_than_chance_with_four_times_the_samples(
 @pytest.mark.parametrize("design", ["orthogonal", "random"])
 def test_auto_stops_when_settled_and_equals_that_number_of_samples(design):
     image, counterpart = random_pair((32, 32, 1), 2)
-    explain = partial(
-        explain_with_lime, curved, image, counterpart, segments=grid(32, 32, 4), design=design
-    )
-    result = explain(num_samples="auto", agreement=0.9)
+    explain = partial(explain_with_lime, curved, image, counterpart, segments=grid(32, 32, 4))
+    result = explain(sampling=Sampling("auto", design, agreement=0.9))
     assert result.details["settled"] and result.details["agreement"] >= 0.9
-    fixed = explain(num_samples=result.details["num_samples"])
+    fixed = explain(sampling=Sampling(result.details["num_samples"], design))
     np.testing.assert_array_equal(result.details["weights"], fixed.details["weights"])
     assert fixed.details["settled"] is None and fixed.details["agreement"] is None
-    reference = explain(num_samples=8000, design="random", seed=9)
+    reference = explain(sampling=Sampling(8000, "random"), seed=9)
     assert spearmanr(result.details["weights"], reference.details["weights"]).statistic > 0.9
 
 
@@ -235,8 +240,7 @@ def test_auto_needs_more_for_a_rougher_score_and_says_when_it_gives_up():
         image=image,
         counterpart=counterpart,
         segments=grid(32, 32, 4),
-        num_samples="auto",
-        max_samples=1024,
+        sampling=Sampling("auto", max_samples=1024),
     )
     evaluated = []
 
@@ -255,10 +259,11 @@ def test_auto_needs_more_for_a_rougher_score_and_says_when_it_gives_up():
 
 def test_auto_with_nothing_to_rank_stops_at_once():
     image, _ = random_pair((16, 16, 1))
-    result = explain_with_lime(curved, image, image, segments=grid(16, 16, 4), num_samples="auto")
+    auto = Sampling("auto")
+    result = explain_with_lime(curved, image, image, segments=grid(16, 16, 4), sampling=auto)
     assert result.details["settled"] and result.details["num_samples"] == 128
     single = explain_with_lime(
-        curved, image, image * 0.5, segments=np.zeros((16, 16), int), num_samples="auto"
+        curved, image, image * 0.5, segments=np.zeros((16, 16), int), sampling=auto
     )
     assert single.details["settled"] and np.ptp(single.heatmap) == 0
 
@@ -266,7 +271,12 @@ def test_auto_with_nothing_to_rank_stops_at_once():
 def test_seed():
     image, counterpart = random_pair((16, 16, 1))
     explain = partial(
-        explain_with_lime, curved, image, counterpart, segments=grid(16, 16, 4), num_samples=40
+        explain_with_lime,
+        curved,
+        image,
+        counterpart,
+        segments=grid(16, 16, 4),
+        sampling=Sampling(40),
     )
     np.testing.assert_array_equal(explain(seed=1).heatmap, explain(seed=1).heatmap)
     assert not np.array_equal(explain(seed=1).heatmap, explain(seed=2).heatmap)
@@ -281,12 +291,22 @@ def test_seed():
         ({"max_samples": "auto"}, "max_samples must be an integer of at least 4,"),
         ({"design": "other"}, "design must be one of orthogonal, random"),
         ({"agreement": 0}, "agreement"),
+    ],
+)
+def test_bad_sampling(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Sampling(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
         ({"kernel_width": 0}, "kernel_width"),
         ({"segments": grid(16, 16, 4) + 1}, "from 0 without gaps, but 16 labels run from 1 to 16"),
         ({"segments": grid(16, 16, 4) * 2}, "without gaps"),
         ({"segments": grid(16, 16, 4) * 1.0}, "segments must be integers"),
         ({"segments": grid(8, 16, 4)}, "segments must be integers of the shape"),
-        ({"segment_source": "none"}, "source must be one of"),
+        ({"superpixels": Superpixels(source="none")}, "source must be one of"),
         ({"image": np.full((16, 16, 1), np.nan)}, "image holds NaN"),
     ],
 )

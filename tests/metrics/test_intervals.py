@@ -17,6 +17,11 @@ def test_interval_of_a_mean_is_that_of_the_normal_approximation():
     assert estimate.high == pytest.approx(values.mean() + margin, abs=0.03)
 
 
+def test_an_estimate_reads_as_value_and_interval():
+    assert str(intervals.Estimate(0.9, 0.85, 0.951)) == "0.900 [0.850, 0.951]"
+    assert f"{intervals.Estimate(1.0, np.float64(0.5), 1.0)}" == "1.000 [0.500, 1.000]"
+
+
 def test_wider_confidence_gives_a_wider_interval():
     values = np.random.default_rng(1).normal(size=50)
     narrow, wide = (
