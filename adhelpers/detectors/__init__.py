@@ -3,7 +3,7 @@
 from .anogan.detector import AnoGAN
 from .anogan.latent_search import LatentSearch
 from .anogan.networks import build_dcgan_discriminator, build_dcgan_generator, build_latent_encoder
-from .anogan.training import differentiable_augmentation, gan_losses, gradient_penalty, spread
+from .anogan.training import gan_losses, gradient_penalty, spread
 from .base import Detector, check_images, read_manifest
 from .cae import ARCHITECTURES, CAE, COPYING_ARCHITECTURES, build_autoencoder, copied_share
 from .deep_sad import DeepSAD, deep_sad_centre, deep_sad_losses
@@ -77,7 +77,6 @@ __all__ = [
     "copied_share",
     "deep_sad_centre",
     "deep_sad_losses",
-    "differentiable_augmentation",
     "feature_cache",
     "feature_scale",
     "fit_or_load",

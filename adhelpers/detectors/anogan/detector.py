@@ -22,7 +22,7 @@ from adhelpers.training.loop import (
 
 from ..base import Detector, check_images, load_weights
 from ..residuals import smooth
-from .latent_search import SCHEDULES, LatentSearch
+from .latent_search import SCHEDULES, LatentSearch, Search
 from .networks import (
     build_dcgan_discriminator,
     build_dcgan_generator,
@@ -66,11 +66,6 @@ class AnoGAN(Detector):
         Of Adam, for the generator and for the discriminator (two rates: Heusel et al., "GANs
         trained by a two time-scale update rule", NeurIPS 2017); 1e-4 for both as published. See the
         notes for what each option did.
-    label_smoothing : float
-        In [0, 0.5): real images are to be called real with this much less certainty; see
-        `gan_losses`.
-    differentiable : bool
-        Whether the discriminator sees everything through `differentiable_augmentation`.
     gradient_penalty : float
         Weight of R1, see `gradient_penalty`; 0 as published.
     normalization : {"batch", "none"}
@@ -155,14 +150,11 @@ class AnoGAN(Detector):
     the same with R1 (the defaults)                           0.017      1.06
     R1 without batch normalisation                            0.022      0.23
     ... with two rates, 2e-4 and 8e-4                         0.022      1.04
-    ... with differentiable augmentation                      0.023      0.38
-    ... with labels smoothed by 0.1                           0.030      0.24
     ... without the running mean                              0.045      0.30
     ====================================================  ==========  =========
 
-    So rates, running mean and R1 helped; two rates mended the collapse that came without
-    normalisation; smoothed labels and differentiable augmentation did not help in so short a
-    training, and are off.
+    So higher rates, the running mean and R1 helped, and two rates prevented the collapse that came
+    without normalisation.
 
     Examples
     --------
@@ -198,8 +190,6 @@ class AnoGAN(Detector):
         batch_size=16,
         learning_rate=4e-4,
         discriminator_rate=4e-4,
-        label_smoothing=0.0,
-        differentiable=False,
         gradient_penalty=1.0,
         normalization="batch",
         dropout=0.3,
@@ -230,8 +220,6 @@ class AnoGAN(Detector):
             batch_size=batch_size,
             learning_rate=learning_rate,
             discriminator_rate=discriminator_rate,
-            label_smoothing=label_smoothing,
-            differentiable=differentiable,
             gradient_penalty=gradient_penalty,
             normalization=normalization,
             dropout=dropout,
@@ -285,9 +273,9 @@ class AnoGAN(Detector):
         for name in ("gradient_penalty", "encoder_epochs", "smoothing", "steps", "tolerance"):
             if not parameters[name] >= 0:
                 raise ValueError(f"{name} must be 0 or more, not {parameters[name]}.")
-        for name, limit in (("label_smoothing", 0.5), ("dropout", 1), ("average", 1)):
-            if not 0 <= parameters[name] < limit:
-                raise ValueError(f"{name} must be in [0, {limit}), not {parameters[name]}.")
+        for name in ("dropout", "average"):
+            if not 0 <= parameters[name] < 1:
+                raise ValueError(f"{name} must be in [0, 1), not {parameters[name]}.")
         if not 0 <= parameters["feature_weight"] <= 1:
             raise ValueError(
                 f"feature_weight must be in [0, 1], not {parameters['feature_weight']}."
@@ -346,10 +334,14 @@ class AnoGAN(Detector):
         self._search = LatentSearch(
             self._generator,
             self.networks["discriminator"],
-            feature_weight=parameters["feature_weight"],
-            learning_rate=parameters["search_rate"],
-            schedule=parameters["search_schedule"],
-            tolerance=parameters["tolerance"],
+            Search(
+                **{
+                    name: parameters[name]
+                    for name in ("start", "steps", "restarts", "tolerance", "feature_weight")
+                },
+                learning_rate=parameters["search_rate"],
+                schedule=parameters["search_schedule"],
+            ),
         )
         image = (tf.TensorSpec((None, *self.image_shape), tf.float32),)
         self._compiled = {
@@ -415,10 +407,7 @@ class AnoGAN(Detector):
         return GanTraining(
             networks,
             optimizers,
-            latent_dim=parameters["latent_dim"],
             augmentation=self._augmentation(),
-            label_smoothing=parameters["label_smoothing"],
-            differentiable=parameters["differentiable"],
             penalty=parameters["gradient_penalty"],
             average=parameters["average"],
             film_epochs=film_epochs,
@@ -430,8 +419,7 @@ class AnoGAN(Detector):
             self.networks["encoder"],
             self._adam("encoder", self.parameters["encoder_rate"]),
             self._search,
-            latent_dim=self.parameters["latent_dim"],
-            augmentation=self._augmentation(),
+            self._augmentation(),
         )
         plan = self._plan("encoder_epochs", monitor="val_loss", schedule="cosine")
         self.encoder_history = train(
@@ -488,8 +476,8 @@ class AnoGAN(Detector):
         return (
             f"The generator has collapsed: its samples differ from each other by {100 * differing:.0f} % of what the good images do, "
             f"and from the most similar one by {100 * nearest:.0f} % (at least {100 * _LEAST_DIVERSITY:.0f} and "
-            f"{100 * _LEAST_NEAREST:.0f} % are expected). Good images that it cannot make will be called anomalous. More epochs, a "
-            "lower discriminator_rate or differentiable=True may help."
+            f"{100 * _LEAST_NEAREST:.0f} % are expected). Good images that it cannot make will be called anomalous. More epochs or "
+            "a lower discriminator_rate may help."
         )
 
     def samples(self, count):
