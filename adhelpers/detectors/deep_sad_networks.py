@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
+from adhelpers._shared.checks import check_choice
+
 NETWORKS = ("auto", "lenet_small", "lenet", "lenet_large", "mlp", "conv")
 _SLOPE = 0.01
 # As published: side, filters of the convolutions, units of the dense layer before the code (0 for
@@ -204,8 +206,7 @@ def build_deep_sad_networks(
     >>> encoder.output_shape, decoder.output_shape, encoder.count_params() - 2 * (8 + 4)
     ((None, 32), (None, 28, 28, 1), 7272)
     """
-    if network not in NETWORKS:
-        raise ValueError(f"network must be one of {', '.join(NETWORKS)}, not {network!r}")
+    check_choice("network", network, NETWORKS)
     if network == "auto":
         by_size: dict[tuple[int, ...], str] = {(28, 28): "lenet_small", (32, 32): "lenet_large"}
         network = "mlp" if len(shape) == 1 else by_size.get(tuple(shape[:2]), "conv")

@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
 from sklearn.svm import SVC, OneClassSVM
 
 from adhelpers._shared.arrays import Floats
+from adhelpers._shared.checks import check_choice
 
 # Largest numbers of training samples, drawn at random, for the choice of parameters and for kernel
 # methods.
@@ -211,8 +212,7 @@ def fit_shallow(
     >>> bool(scores[1] > scores[0])
     True
     """
-    if method not in _FITS:
-        raise ValueError(f"method must be one of {', '.join(SHALLOW_METHODS)}, not {method!r}")
+    check_choice("method", method, SHALLOW_METHODS)
     flat = _flat(train)
     known = np.zeros(len(flat), int) if labels is None else np.asarray(labels)
     normal, outliers = flat[known >= 0], flat[known < 0]

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from adhelpers._shared.arrays import Floats, Images, Integers
 from adhelpers._shared.batches import Batched
+from adhelpers._shared.checks import check_choice
 
 STARTS = ("random", "encoder")
 SCHEDULES = ("cosine", "constant")
@@ -76,10 +77,8 @@ class Search:
     feature_weight: float = 0.1
 
     def __post_init__(self) -> None:
-        for name, allowed in (("start", STARTS), ("schedule", SCHEDULES)):
-            if getattr(self, name) not in allowed:
-                given = getattr(self, name)
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {given!r}")
+        check_choice("start", self.start, STARTS)
+        check_choice("schedule", self.schedule, SCHEDULES)
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
         for name, least in (("steps", 0), ("tolerance", 0), ("restarts", 1)):
