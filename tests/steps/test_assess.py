@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from adhelpers.data import load_category, render_category
-from adhelpers.detectors import Subspace
+from adhelpers.detectors import ResidualScore, Subspace
 from adhelpers.explainers import centre_prior, explain_images, residual_map, uniform
 from adhelpers.metrics import Estimate, Threshold, image_auroc
 from adhelpers.steps import assess as study
@@ -23,7 +23,9 @@ def nuts(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def detector(nuts):
-    return Subspace(n_components=5, smoothing=1.0).fit(nuts.train.images, nuts.validation.images)
+    return Subspace(n_components=5, scoring=ResidualScore(smoothing=1.0)).fit(
+        nuts.train.images, nuts.validation.images
+    )
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ import pandas as pd
 import tensorflow as tf
 
 from adhelpers._shared.progress import progress
-from adhelpers.training.loop import (
+from adhelpers._shared.checks import checked_images
+from adhelpers.training import (
     PRECISIONS,
     Augmentation,
     TrainingPlan,
@@ -20,7 +21,9 @@ from adhelpers.training.loop import (
     train,
 )
 
-from ..base import Detector, check_images, load_weights
+from ..base import Detector
+from ..manifest import load_weights
+from ..registry import register
 from ..residuals import smooth
 from .latent_search import SCHEDULES, LatentSearch, Search
 from .networks import (
@@ -44,6 +47,7 @@ _REMEMBERED = 8192
 _ADAM_MOMENTUM = 0.5
 
 
+@register
 class AnoGAN(Detector):
     """A GAN of the good images; an image is scored by how near the generator gets to it when its noise is searched for.
 
@@ -303,8 +307,8 @@ class AnoGAN(Detector):
     def _plan(self, epochs, **options):
         return TrainingPlan(
             epochs=self.parameters[epochs],
-            **{"monitor": None, **options},
-            **{name: self.parameters[name] for name in ("batch_size", "checkpoint_every", "seed")},
+            **options,
+            **{name: self.parameters[name] for name in ("batch_size", "checkpoint_every")},
         )
 
     def _build(self):
@@ -361,8 +365,8 @@ class AnoGAN(Detector):
         self, train_images, validation, *, checkpoint=None, show_progress=True, tensorboard=None
     ):
         """Train the GAN and then the encoder; see `Detector.fit`. ``tensorboard`` is a folder for the GAN's losses."""
-        train_images = check_images(train_images, name="train")
-        validation = check_images(validation, train_images.shape[1:], name="validation")
+        train_images = checked_images(train_images, name="train")
+        validation = checked_images(validation, train_images.shape[1:], name="validation")
         check_sides(train_images.shape[1:])
         parameters = self.parameters
         keras.utils.set_random_seed(parameters["seed"])
@@ -377,6 +381,7 @@ class AnoGAN(Detector):
                 repeated,
                 validation,
                 self._plan("epochs"),
+                seed=parameters["seed"],
                 checkpoint=checkpoint,
                 show_progress=show_progress,
                 description="GAN",
@@ -421,12 +426,13 @@ class AnoGAN(Detector):
             self._search,
             self._augmentation(),
         )
-        plan = self._plan("encoder_epochs", monitor="val_loss", schedule="cosine")
+        plan = self._plan("encoder_epochs", schedule="cosine")
         self.encoder_history = train(
             training,
             images,
             validation,
             plan,
+            seed=self.parameters["seed"],
             checkpoint=checkpoint,
             show_progress=show_progress,
             description="encoder",
@@ -536,7 +542,7 @@ class AnoGAN(Detector):
 
     def _checked(self, images):
         self._require_fitted()
-        return check_images(images, self.image_shape)
+        return checked_images(images, self.image_shape)
 
     def encode(self, images, show_progress=False):
         """The best noise for each image: float32 (n, latent_dim)."""

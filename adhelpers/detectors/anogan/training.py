@@ -276,6 +276,8 @@ class EncoderTraining(Trainable):
         Of the good images.
     """
 
+    monitor = "val_loss"
+
     def __init__(
         self,
         encoder: keras.Model,

@@ -300,12 +300,12 @@ def test_killed_twice_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path):
     """Generator, its average, discriminator with dropout, encoder, film and all optimisers; SIGKILL in both trainings, new processes."""
     slowed = textwrap.dedent("""
         import adhelpers.training.loop as training, time
-        write = training._write_checkpoint
+        write = training.write_checkpoint
         def slow(path, *arguments):
             write(path, *arguments)
             if str(path).endswith(sys.argv[2]):
                 time.sleep(60)
-        training._write_checkpoint = slow
+        training.write_checkpoint = slow
     """)
     command = [sys.executable, "-c"]
     # On one thread: on several, TensorFlow adds the parts of a gradient in the order in which they
