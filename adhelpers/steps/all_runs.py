@@ -2,45 +2,30 @@
 
 import json
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import platformdirs
 
+from adhelpers import detectors as _detectors
 from adhelpers.audit import audit_agreement, review_labels
 from adhelpers.data import Corrections, load_category, rendered_root
-from adhelpers.detectors import (
-    DeepSAD,
-    ResidualScore,
-    Subspace,
-    detector_class,
-    fit_or_load,
-    read_manifest,
-)
-from adhelpers.detectors.manifest import MANIFEST
+from adhelpers.detectors import Subspace, fit_or_load
+from adhelpers.detectors.base import MANIFEST, read_manifest
 from adhelpers.detectors.stored import stored_folder
-from adhelpers.explainers import (
-    Sampling,
-    Superpixels,
-    explain_images,
-    explain_with_gradcam,
-    explain_with_lime,
-    explain_with_occlusion,
-    explain_with_shap,
-    noise,
-    residual_map,
-)
 from adhelpers.metrics import Threshold, normal_quantile
 
-from .assess import assess, audit_localization, estimate_text
+from .assess import assess_detector, estimate_text
 from .classifier_audit import fit_explanation_detector, map_inputs
+from .explain import ExplainerSettings, explain_detector
+from .localization import audit_localization
 from .trust import audit_trust
 
 # A search for each score would take minutes an image; the encoder's one pass is what notebook 03
 # explains.
 _ONE_PASS = {"start": "encoder", "steps": 0}
+EXPLAINERS = ("SHAP", "LIME", "occlusion", "GradCAM", "residual map")
 _FEW = 100
 _LOADING = ("color", "validation_fraction", "seed")
 _CORRECTIONS = ("illumination", "pose", "crop")
@@ -193,11 +178,17 @@ def stored_detectors(category, models):
     candidates = {}
     for manifest in sorted((Path(models) / category.name).glob(f"*/*/{MANIFEST}")):
         try:
-            stored = read_manifest(manifest.parent)
-            kind = detector_class(stored["detector"])
+            kind = getattr(
+                _detectors, json.loads(manifest.read_text(encoding="utf-8"))["detector"], None
+            )
             # The folder's name is a hash of parameters and images: equal only where both are.
-            detector = kind.from_parameters(stored["parameters"])
-            if stored_folder(detector, category, models) != manifest.parent:
+            if (
+                kind is None
+                or stored_folder(
+                    kind(**read_manifest(manifest.parent)["parameters"]), category, models
+                )
+                != manifest.parent
+            ):
                 continue
         except (ValueError, KeyError, TypeError, OSError):
             continue
@@ -247,9 +238,7 @@ def stand_in(data_root, models, category="screw", *, image_size=(128, 64), smoot
         corrections=Corrections(illumination="auto", pose="auto", crop="object"),
         seed=seed,
     )
-    detector = fit_or_load(
-        Subspace(scoring=ResidualScore(smoothing=smoothing), seed=seed), loaded, models
-    )
+    detector = fit_or_load(Subspace(smoothing=smoothing, seed=seed), loaded, models)
     return FoundRun(
         "this notebook", loaded, {detector.name: detector}, {"seed": seed, "smoothing": smoothing}
     )
@@ -318,10 +307,10 @@ def audit_house(
     ValueError
         For an unknown explainer or a share out of range.
     """
-    unknown = [name for name in explainers if name not in _EXPLAINERS]
+    unknown = [name for name in explainers if name not in EXPLAINERS]
     if unknown or not explainers:
         raise ValueError(
-            f"explainers must be among {', '.join(_EXPLAINERS)}, not {unknown[0] if unknown else 'empty'!r}."
+            f"explainers must be among {', '.join(EXPLAINERS)}, not {unknown[0] if unknown else 'empty'!r}."
         )
     for name, value in (("labelled_share", labelled_share), ("flagged_share", flagged_share)):
         if not 0 < value < 1:
@@ -361,70 +350,29 @@ def _spread(category, most):
     )
 
 
-def _gradcam(detector, parameters):
-    return (
-        partial(explain_with_gradcam, forward=detector.forward)
-        if hasattr(detector, "forward")
-        else None
-    )
-
-
-# The explainers as the notebooks set them, so that explanations they have stored are found again.
-_EXPLAINERS = {
-    "SHAP": lambda detector, parameters: partial(
-        explain_with_shap, max_evaluations=parameters.get("shap_evaluations", 150)
-    ),
-    "LIME": lambda detector, parameters: partial(
-        explain_with_lime,
-        sampling=Sampling(parameters.get("lime_samples", 97)),
-        superpixels=Superpixels(parameters.get("num_segments", 100)),
-    ),
-    "occlusion": lambda detector, parameters: explain_with_occlusion,
-    "GradCAM": _gradcam,
-    "residual map": lambda detector, parameters: partial(
-        residual_map, smoothing=parameters.get("smoothing", 1.0)
-    ),
-}
+# Fewer than the notebooks take where a run does not say how many: the stand-in has no explanations.
+_BUDGETS = {"lime_samples": 97, "shap_evaluations": 150}
 
 
 def _audited(run, category, detector, explainers, seed, show_progress):
     """For each explainer its columns of the table, the heatmaps of flagged images and their verdicts."""
-    assessment = assess(
+    assessment = assess_detector(
         detector.name, detector, category, quantile=run.parameters.get("quantile", 0.95), seed=seed
     )
-    explanations = {}
-    for name in (*explainers, "noise"):
-        explainer = noise if name == "noise" else _EXPLAINERS[name](detector, run.parameters)
-        if explainer is not None:
-            explanations[name] = explain_images(
-                explainer,
-                detector.score,
-                category.test.images,
-                assessment.counterparts,
-                seed=run.parameters.get("seed", seed),
-                description=f"{detector.name}: {name}",
-                show_progress=show_progress,
-                store=detector.folder / "explanations",
-            )
-    names = tuple(name for name in explanations if name != "noise")
-    if "residual map" not in explanations:
-        explanations["residual map"] = explain_images(
-            partial(residual_map, smoothing=1.0),
-            None,
-            category.test.images,
-            assessment.counterparts,
-            show_progress=False,
-        )
-    trusted = audit_trust(
-        category,
-        detector,
+    settings = ExplainerSettings.from_parameters(_BUDGETS | run.parameters | {"good_explained": 0})
+    # Both audits compare with noise and the residual map.
+    explanations = explain_detector(
         assessment,
-        explanations,
-        explainers=names,
-        seed=seed,
+        settings,
+        explainers=list(dict.fromkeys((*explainers, "noise", "residual map"))),
+        seed=run.parameters.get("seed", seed),
         show_progress=show_progress,
+    ).test
+    names = tuple(name for name in explainers if name in explanations)
+    trusted = audit_trust(
+        assessment, explanations, explainers=names, seed=seed, show_progress=show_progress
     )
-    located = audit_localization(category, assessment, explanations)
+    located = audit_localization(assessment, explanations)
     found = {}
     for name in names:
         verdicts, summary = trusted.verdicts[name], trusted.summaries[name]
@@ -476,7 +424,7 @@ def _audit_pool(
         return [f"{name}: the audit without masks could not learn ({_first_line(error)})."]
     # Few labels among many: their weight makes up for it.
     detector = (
-        DeepSAD(
+        _detectors.DeepSAD(
             eta=10.0,
             epochs=40,
             pretrain_epochs=20,
@@ -487,7 +435,7 @@ def _audit_pool(
             seed=seed,
         )
         if detector is None
-        else type(detector).from_parameters(detector.parameters)
+        else type(detector)(**detector.parameters)
     )
     scores = fit_explanation_detector(
         maps, labels, detector, models, name, keep_strength=False, show_progress=show_progress

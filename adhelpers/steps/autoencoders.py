@@ -21,7 +21,7 @@ from adhelpers.metrics import (
 )
 from adhelpers.reports import counterparts_grid, reconstruction_grid
 
-from .assess import assess, estimate_text
+from .assess import assess_detector, estimate_text
 
 MAP_TYPES = ("float", "uint8")
 
@@ -125,7 +125,7 @@ def decide_by_area(
         test.types,
         planted_maps=planted,
         areas=areas,
-        step=PUBLISHED_STEPS.get((detector.scoring.residual, map_type == "uint8")),
+        step=PUBLISHED_STEPS.get((detector.parameters["residual"], map_type == "uint8")),
         selection=selection,
         share=share,
         strict=strict,
@@ -352,7 +352,7 @@ def compare_architectures(category, detectors, *, rule="normal_quantile", quanti
     detectors : dict of str to CAE
         Fitted, by architecture.
     rule, quantile, seed
-        As in `adhelpers.steps.assess.assess`.
+        As in `adhelpers.steps.assess.assess_detector`.
 
     Returns
     -------
@@ -361,7 +361,7 @@ def compare_architectures(category, detectors, *, rule="normal_quantile", quanti
     validation = category.validation.images
     planted, rows, assessments, copied = plant_patches(validation, seed, draws=1), {}, {}, {}
     for name, detector in detectors.items():
-        one = assessments[name] = assess(
+        one = assessments[name] = assess_detector(
             name, detector, category, rule=rule, quantile=quantile, seed=seed
         )
         # Below zero the reconstruction moves the other way: nothing is copied.
@@ -423,7 +423,7 @@ def copying_findings(detector, comparison):
     copied, found = comparison.copied, []
     if detector.copies_defects:
         found.append(
-            f"Warning: the architecture {detector.architecture!r} has shortcuts around its code. They can carry a defect into "
+            f"Warning: the architecture {detector.parameters['architecture']!r} has shortcuts around its code. They can carry a defect into "
             "the reconstruction, where the residual no longer shows it: do not rely on its misses."
         )
     if not copied:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,6 @@ import pandas as pd
 from adhelpers._shared.files import write_json, write_text
 from adhelpers.detectors import SHALLOW_METHODS, fit_shallow
 from adhelpers.metrics import (
-    DetectionReport,
     Threshold,
     bootstrap,
     detection_report,
@@ -21,7 +20,7 @@ from adhelpers.metrics import (
 )
 from adhelpers.reports import image_grid, reconstruction_grid
 
-from .assess import estimate_text
+from .assess import Assessment, estimate_text
 
 GRID = 32
 _TITLES = {
@@ -123,38 +122,6 @@ def settings(variables):
     return tuple(values | stored.get(part, {}) for part, values in parts.items())
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """What a Deep SAD says about the test samples.
-
-    Attributes
-    ----------
-    scores, reference_scores : ndarray of float32
-        Of the test samples, and of those that the threshold was taken from.
-    threshold : Threshold
-    detection : DetectionReport
-    pixels : dict of str to Estimate, or None
-        ``pixel_auroc`` and ``aupro``; None without masks.
-    seconds : float
-        Time that scoring the test set took.
-    title : str
-        As in `adhelpers.steps.assess.Assessment`.
-    """
-
-    scores: np.ndarray
-    reference_scores: np.ndarray
-    threshold: Threshold
-    detection: DetectionReport
-    pixels: dict | None
-    seconds: float
-    title: str = "Deep SAD"
-
-    @property
-    def flags(self):
-        """Which test samples are flagged: bool (n,)."""
-        return self.threshold.flag(self.scores)
-
-
 def judge(category, detector, *, quantile=0.95, seed=0):
     """Score the test samples and decide on them.
 
@@ -171,7 +138,7 @@ def judge(category, detector, *, quantile=0.95, seed=0):
 
     Returns
     -------
-    Judgement
+    Assessment
     """
     test = category.test
     detector.score(test.images[:1])
@@ -193,13 +160,16 @@ def judge(category, detector, *, quantile=0.95, seed=0):
         if category.has_masks
         else None
     )
-    return Judgement(
-        scores,
-        reference,
-        threshold,
-        detection_report(scores, test.labels, test.types, threshold, seed=seed),
-        pixels,
-        seconds,
+    return Assessment(
+        title="Deep SAD",
+        category=category,
+        detector=detector,
+        scores=scores,
+        reference_scores=reference,
+        threshold=threshold,
+        detection=detection_report(scores, test.labels, test.types, threshold, seed=seed),
+        pixels=pixels,
+        seconds=seconds,
     )
 
 
@@ -218,7 +188,7 @@ def judgement_table(category, judgement):
     Parameters
     ----------
     category : SemiSupervisedCategory
-    judgement : Judgement
+    judgement : Assessment
 
     Returns
     -------
@@ -257,7 +227,7 @@ def judgement_findings(category, judgement):
     Parameters
     ----------
     category : SemiSupervisedCategory
-    judgement : Judgement
+    judgement : Assessment
 
     Returns
     -------
@@ -316,7 +286,7 @@ def compare_baselines(category, detector, judgement, *, seed=0):
     category : SemiSupervisedCategory
     detector : DeepSAD
         Fitted; without pretraining there is no autoencoder's code, and its column is left out.
-    judgement : Judgement
+    judgement : Assessment
     seed : int
 
     Returns
@@ -528,7 +498,7 @@ def write_run(folder, category, detector, judgement, *, data, split, seconds, ta
     folder : str or Path
     category : SemiSupervisedCategory
     detector : DeepSAD
-    judgement : Judgement
+    judgement : Assessment
     data, split : dict
         As from `settings`.
     seconds : dict of str to float

@@ -1,14 +1,21 @@
-"""Can it be trusted? The steps that notebooks share from the shortcut probe to the verdicts."""
+"""Can it be trusted? The steps from the shortcut probe to the verdicts."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
+from adhelpers._shared.arrays import Images, Labels, Maps, Masks, Names
+from adhelpers._shared.stages import stage
+from adhelpers._shared.text import or_dash
 from adhelpers.audit import (
     DeletionInsertion,
     RepairResult,
     ShortcutProbe,
+    VerdictSummary,
     deletion_insertion,
     image_statistics,
     probe_shortcuts,
@@ -19,16 +26,20 @@ from adhelpers.audit import (
     verdict_summary,
     verdicts,
 )
-from adhelpers.data import object_mask
+from adhelpers.data import Category, ImageSet, object_mask
+from adhelpers.explainers import Explanations
 from adhelpers.metrics import (
     chance_levels,
     good_image_threshold,
     localization_table,
     paired_difference,
 )
-from adhelpers.reports import deletion_insertion_curves
+from adhelpers.reports import deletion_insertion_curves, shortcut_figure
 
-from .assess import estimate_text
+from .assess import Assessment, ImageAssessment
+
+# Pixels go to the counterpart, or come back from it, in so many steps.
+_CURVE_STEPS = 16
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,8 @@ class Shortcuts:
     ----------
     statistics, validation_statistics : pandas.DataFrame
         Of the test and of the good validation images, as the detectors see them.
+    labels : ndarray of int, shape (n,)
+        Of the test images.
     probe : ShortcutProbe
     strongest : str or None
         The statistic of the pixels (not of the file) that separates most.
@@ -46,12 +59,41 @@ class Shortcuts:
 
     statistics: pd.DataFrame
     validation_statistics: pd.DataFrame
+    labels: Labels
     probe: ShortcutProbe
     strongest: str | None
 
+    def table(self, count: int = 8) -> pd.DataFrame:
+        """The statistics that separate good from defective best, at most ``count``."""
+        table = self.probe.table.head(count)
+        return pd.DataFrame(
+            {
+                "statistic": table["statistic"].str.replace("_", " "),
+                "in defective images": table["direction"],
+                "AUROC": [
+                    f"{row.separability:.3f} [{row.low:.3f}, {row.high:.3f}]"
+                    for row in table.itertuples()
+                ],
+                "p, corrected": table["p_value"].map("{:.3g}".format),
+                "shortcut": np.where(table["significant"], "yes", "no"),
+            }
+        )
 
-def find_shortcuts(category, *, seed=0):
-    """Ask before any model: can a trivial statistic of the images tell test-good from test-anomalous?
+    def findings(self) -> list[str]:
+        """Whether a trivial statistic separates good from defective."""
+        return [self.probe.sentence]
+
+    def figure(self) -> Figure:
+        """The AUROC of each statistic, and the values of the best one."""
+        return shortcut_figure(self.probe, self.statistics, self.labels)
+
+    def summary_parts(self) -> dict[str, Any]:
+        """The parts of ``summary.json`` that follow, as keywords for `Run.summary`."""
+        return {"shortcut": self.probe.as_dict()}
+
+
+def find_shortcuts(category: Category, *, seed: int = 0) -> Shortcuts:
+    """Ask before any model whether a trivial statistic tells good from defective test images.
 
     Parameters
     ----------
@@ -64,72 +106,65 @@ def find_shortcuts(category, *, seed=0):
     Shortcuts
     """
     test = category.test
-    files = [category.root / category.name / str(name) for name in test.names]
-    statistics = image_statistics(test.images, files)
-    probe = probe_shortcuts(statistics, test.labels, seed=seed)
+    with stage("shortcuts"):
+        root = category.root
+        files = None if root is None else [root / category.name / name for name in test.names]
+        statistics = image_statistics(test.images, files)
+        probe = probe_shortcuts(statistics, test.labels, seed=seed)
+        of_validation = image_statistics(category.validation.images)
     pixels = [name for name in probe.table["statistic"] if not name.startswith("file_")]
-    return Shortcuts(
-        statistics,
-        image_statistics(category.validation.images),
-        probe,
-        pixels[0] if probe.strongest else None,
-    )
+    strongest = pixels[0] if probe.strongest else None
+    return Shortcuts(statistics, of_validation, test.labels, probe, strongest)
 
 
-def shortcut_table(shortcuts, count=8):
-    """The strongest trivial statistics as people read them.
+@dataclass(frozen=True)
+class ScoreDependence:
+    """Whether detectors' scores follow the strongest trivial statistic.
 
-    Parameters
+    Attributes
     ----------
-    shortcuts : Shortcuts
-    count : int
-        At most so many rows.
-
-    Returns
-    -------
-    pandas.DataFrame
+    rows : pandas.DataFrame
+        A row for each detector; empty where the probe found no statistic.
+    sentences : list of str
     """
-    table = shortcuts.probe.table.head(count)
-    return pd.DataFrame(
-        {
-            "statistic": table["statistic"].str.replace("_", " "),
-            "in defective images": table["direction"],
-            "AUROC": [
-                f"{row.separability:.3f} [{row.low:.3f}, {row.high:.3f}]"
-                for row in table.itertuples()
-            ],
-            "p, corrected": table["p_value"].map("{:.3g}".format),
-            "shortcut": np.where(table["significant"], "yes", "no"),
-        }
-    )
+
+    rows: pd.DataFrame
+    sentences: list[str]
+
+    def table(self) -> pd.DataFrame:
+        """A row for each detector: rank correlations, and the AUROC among images alike."""
+        return self.rows
+
+    def findings(self) -> list[str]:
+        """A sentence for each detector."""
+        return self.sentences
 
 
-def dependence(category, shortcuts, assessments, *, seed=0):
-    """Do the detectors' scores follow the strongest trivial statistic?
+def score_dependence(
+    shortcuts: Shortcuts, assessments: Sequence[Assessment], *, seed: int = 0
+) -> ScoreDependence:
+    """Test whether the detectors' scores follow the strongest trivial statistic.
 
     Parameters
     ----------
-    category : Category
     shortcuts : Shortcuts
     assessments : list of Assessment
+        Their thresholds taken from the good validation images.
     seed : int
 
     Returns
     -------
-    table : pandas.DataFrame
-        A row for each detector.
-    sentences : list of str
-        What it means.
+    ScoreDependence
     """
     if shortcuts.strongest is None:
-        return pd.DataFrame(), [shortcuts.probe.sentence]
+        return ScoreDependence(pd.DataFrame(), shortcuts.findings())
     rows, sentences = {}, []
     for one in assessments:
         result = shortcut_dependence(
             one.scores,
             shortcuts.statistics[shortcuts.strongest],
-            category.test.labels,
-            one.validation_scores,
+            shortcuts.labels,
+            one.reference_scores,
             shortcuts.validation_statistics[shortcuts.strongest],
             seed=seed,
         )
@@ -137,36 +172,30 @@ def dependence(category, shortcuts, assessments, *, seed=0):
             "statistic": shortcuts.strongest.replace("_", " "),
             "rank correlation, good validation": _signed(result["spearman_validation"]),
             "rank correlation, test": _signed(result["spearman_test"]),
-            "image AUROC": estimate_text(result["auroc"]),
-            "AUROC among images alike in it": estimate_text(result["auroc_within_strata"]),
+            "image AUROC": or_dash(result["auroc"]),
+            "AUROC among images alike in it": or_dash(result["auroc_within_strata"]),
         }
-        sentences.append(f"{one.title[:1].upper()}{one.title[1:]}: {result['sentence']}")
-    return pd.DataFrame.from_dict(rows, orient="index"), sentences
+        sentences.append(f"{one.heading}: {result['sentence']}")
+    return ScoreDependence(pd.DataFrame.from_dict(rows, orient="index"), sentences)
 
 
-def _signed(value):
+def _signed(value: float | None) -> str:
     return "–" if value is None else f"{value:+.2f}"
 
 
-def object_regions(category):
-    """Where the object is in each test image, its true defect included; the whole image where none stands out.
+def object_regions(category: Category) -> Masks:
+    """Where the object and its true defect are in each test image.
 
-    Parameters
-    ----------
-    category : Category
-
-    Returns
-    -------
-    ndarray of bool, shape (n, h, w)
+    The whole image where no object stands out.
     """
-    test, regions = category.test, []
+    test, found = category.test, []
     for image in test.images:
         try:
-            regions.append(object_mask(image))
+            found.append(object_mask(image))
         except ValueError:
-            regions.append(np.ones(image.shape[:2], dtype=bool))
-    regions = np.array(regions)
-    return regions | test.masks if category.has_masks else regions
+            found.append(np.ones(image.shape[:2], dtype=bool))
+    regions = np.array(found)
+    return regions if test.masks is None else regions | test.masks
 
 
 @dataclass(frozen=True)
@@ -175,6 +204,7 @@ class Trust:
 
     Attributes
     ----------
+    assessment : ImageAssessment
     repair : RepairResult or None
         None without masks.
     curves : DeletionInsertion or None
@@ -189,41 +219,139 @@ class Trust:
     summaries : dict of str to VerdictSummary
     """
 
+    assessment: ImageAssessment
     repair: RepairResult | None
     curves: DeletionInsertion | None
-    chance: dict
+    chance: dict[str, pd.DataFrame]
     localization: pd.DataFrame
-    verdicts: dict
-    summaries: dict
+    verdicts: dict[str, Names]
+    summaries: dict[str, VerdictSummary]
+
+    def table(self) -> pd.DataFrame:
+        """A row for each explainer: how well it meets the defects, beside what chance gives."""
+        return self.localization
+
+    def verdict_table(self, explainer: str = "SHAP") -> pd.DataFrame:
+        """Counts of one explainer's verdicts by defect type."""
+        return self.summaries[explainer].counts.rename_axis(index=None, columns=None)
+
+    def findings(self, explainers: Sequence[str] = ("LIME", "SHAP")) -> list[str]:
+        """How many flags the defect raised, and how many of these each explainer explains well."""
+        first = self.summaries[explainers[0]]
+        if self.repair is None:
+            return [
+                f"Recall is {first.recall:.2f}. Without masks no flag can be verified: whether it "
+                "is about the defect stays unknown."
+            ]
+        table = self.repair.table
+        if table.empty:
+            return ["No defective image is flagged, so there is no flag to verify."]
+        return [
+            f"Repairing the true defect lowers the score to the threshold or below in "
+            f"{int(table['cleared'].sum())} of {len(table)} flagged defective images.",
+            f"Recall is {first.recall:.2f}; counting only flags raised by the defect it is "
+            f"{first.trust_adjusted_recall:.2f}.",
+            *(
+                f"{name} explains {self._count(name, 'right reason')} of the flags raised by the "
+                f"defect well and {self._count(name, 'right reason, badly explained')} badly (not "
+                "above chance, or what it points at does not move the score)."
+                for name in explainers
+            ),
+        ]
+
+    def _count(self, explainer: str, verdict: str) -> int:
+        return int((self.verdicts[explainer] == verdict).sum())
+
+    def figure(self, names: Sequence[str] = ("LIME", "SHAP", "residual map", "noise")) -> Figure:
+        """Mean deletion and insertion curves over the flagged defective images.
+
+        Empty where there are none or no masks.
+
+        Parameters
+        ----------
+        names : sequence of str
+            The explainers to draw.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        if self.curves is None:
+            return deletion_insertion_curves([0, 1], {}, {})
+        return deletion_insertion_curves(
+            self.curves.shares,
+            *(
+                {name: curve[name] for name in names if name in curve}
+                for curve in (self.curves.deletion, self.curves.insertion)
+            ),
+        )
+
+    def repaired_defects(self) -> dict[int, tuple[Images, float]]:
+        """The flagged defective images after their true defects were replaced by the counterpart.
+
+        Returns
+        -------
+        dict of int to (ndarray (h, w, c), float)
+            For the index of each flagged defective test image the repaired image and its score.
+        """
+        test = self.assessment.category.test
+        if self.repair is None or test.masks is None:
+            return {}
+        settings, mended = self.repair.settings, {}
+        scores = self.repair.table["repaired_score"]
+        for index, score in zip(scores.index.to_numpy(dtype=int), scores, strict=True):
+            image = repaired(
+                test.images[index],
+                self.assessment.counterparts[index],
+                test.masks[index],
+                settings["margin"],
+                settings["feather"],
+            )
+            mended[int(index)] = (image, float(score))
+        return mended
+
+    def summary_parts(self, explainer: str = "SHAP") -> dict[str, Any]:
+        """The parts of ``summary.json`` that follow, with one explainer's verdicts counted."""
+        summary, chance = self.summaries[explainer], {}
+        for name, table in self.chance.items():
+            tested = table["p_adjusted"].notna()
+            chance[name] = {
+                "relevance": float(table["observed"][tested].mean()),
+                "by_chance": float(table["mean"][tested].mean()),
+                "above_chance": int((table["p_adjusted"] <= 0.05).sum()),
+                "images": int(tested.sum()),
+            }
+        counts = {str(name): int(value) for name, value in summary.counts["all"].items()}
+        return {
+            "chance": chance or None,
+            "verdicts": counts,
+            "trust_adjusted_recall": summary.trust_adjusted_recall,
+        }
 
 
 def audit_trust(
-    category,
-    detector,
-    assessment,
-    explanations,
-    good_explanations=None,
+    assessment: ImageAssessment,
+    explanations: Mapping[str, Explanations],
+    good_explanations: Mapping[str, Explanations] | None = None,
     *,
-    explainers=("LIME", "SHAP", "residual map"),
-    reference="residual map",
-    quantile=0.99,
-    seed=0,
-    show_progress=True,
-):
+    explainers: Sequence[str] = ("LIME", "SHAP", "residual map"),
+    reference: str = "residual map",
+    quantile: float = 0.99,
+    seed: int = 0,
+    show_progress: bool = True,
+) -> Trust:
     """Tell the detector's fault from the explainer's: repair test, chance level, verdicts.
 
     Parameters
     ----------
-    category : Category
-        Without masks only what is known of labels and flags is said.
-    detector : Detector
-    assessment : Assessment
+    assessment : ImageAssessment
+        Where its category has no masks only what is known of labels and flags is said.
     explanations : dict of str to Explanations
         Of all test images.
     good_explanations : dict of str to Explanations, optional
         Of some good validation images, to fix a threshold for each explainer's heatmaps without a
         mask.
-    explainers : tuple of str
+    explainers : sequence of str
         Those that get verdicts.
     reference : str
         The explainer that the others are compared with.
@@ -236,31 +364,36 @@ def audit_trust(
     -------
     Trust
     """
-    test, flags = category.test, assessment.flags
-    if not category.has_masks:
+    test, flags = assessment.category.test, assessment.flags
+    if test.masks is None:
         given = {name: verdicts(test.labels, flags) for name in explainers}
-        return Trust(
-            None,
-            None,
-            {},
-            pd.DataFrame(),
-            given,
-            {name: verdict_summary(one, test.types, test.labels) for name, one in given.items()},
-        )
-    regions = object_regions(category)
+        return Trust(assessment, None, None, {}, pd.DataFrame(), given, _counted(given, test))
     heatmaps = {name: result.heatmaps for name, result in explanations.items()}
-    repair = repair_test(
-        detector.score,
-        test.images,
-        assessment.counterparts,
-        test.masks,
-        {name: heatmaps[name] for name in explainers},
-        assessment.threshold,
-        object_regions=regions,
-        seed=seed,
-        show_progress=show_progress,
-    )
-    chance = {name: chance_levels(maps, test.masks, regions) for name, maps in heatmaps.items()}
+    regions = object_regions(assessment.category)
+    with stage(f"{assessment.title}: repair and chance"):
+        repair = repair_test(
+            assessment.detector.score,
+            test.images,
+            assessment.counterparts,
+            test.masks,
+            {name: heatmaps[name] for name in explainers},
+            assessment.threshold,
+            object_regions=regions,
+            seed=seed,
+            show_progress=show_progress,
+        )
+        chance = {name: chance_levels(maps, test.masks, regions) for name, maps in heatmaps.items()}
+        curves = _curves(assessment, repair, heatmaps, show_progress)
+    thresholds = {
+        name: good_image_threshold(result.heatmaps, quantile)
+        for name, result in (good_explanations or {}).items()
+    }
+    localization = _localization(test, heatmaps, chance, thresholds, reference, seed)
+    if curves is not None:
+        areas = curves.areas.groupby("explainer")[["deletion", "insertion"]].mean()
+        localization[["deletion area, low is good", "insertion area, high is good"]] = areas.loc[
+            localization.index
+        ].to_numpy()
     given = {
         name: verdicts(
             test.labels,
@@ -273,47 +406,50 @@ def audit_trust(
         )
         for name in explainers
     }
-    found, curves = repair.table.index.to_numpy(), None
-    if len(found):
-        curves = deletion_insertion(
-            detector.score,
-            test.images[found],
-            assessment.counterparts[found],
-            {name: maps[found] for name, maps in heatmaps.items()},
-            steps=16,
-            show_progress=show_progress,
-        )
-    localization = _localization(
-        test, heatmaps, chance, good_explanations or {}, reference, quantile, seed
-    )
-    if curves is not None:
-        areas = curves.areas.groupby("explainer")[["deletion", "insertion"]].mean()
-        localization[["deletion area, low is good", "insertion area, high is good"]] = areas.loc[
-            localization.index
-        ].to_numpy()
-    return Trust(
-        repair,
-        curves,
-        chance,
-        localization,
-        given,
-        {name: verdict_summary(one, test.types, test.labels) for name, one in given.items()},
+    return Trust(assessment, repair, curves, chance, localization, given, _counted(given, test))
+
+
+def _counted(given: Mapping[str, Names], test: ImageSet) -> dict[str, VerdictSummary]:
+    return {name: verdict_summary(one, test.types, test.labels) for name, one in given.items()}
+
+
+def _curves(
+    assessment: ImageAssessment,
+    repair: RepairResult,
+    heatmaps: Mapping[str, Maps],
+    show_progress: bool,
+) -> DeletionInsertion | None:
+    """Deletion and insertion curves of the flagged defective images; None where there are none."""
+    found = repair.table.index.to_numpy()
+    if not len(found):
+        return None
+    return deletion_insertion(
+        assessment.detector.score,
+        assessment.category.test.images[found],
+        assessment.counterparts[found],
+        {name: maps[found] for name, maps in heatmaps.items()},
+        steps=_CURVE_STEPS,
+        show_progress=show_progress,
     )
 
 
-def _localization(test, heatmaps, chance, good_explanations, reference, quantile, seed):
-    defective = test.labels == 1
-    thresholds = {
-        name: good_image_threshold(result.heatmaps, quantile)
-        for name, result in good_explanations.items()
-    }
+def _localization(
+    test: ImageSet,
+    heatmaps: Mapping[str, Maps],
+    chance: Mapping[str, pd.DataFrame],
+    thresholds: Mapping[str, float],
+    reference: str,
+    seed: int,
+) -> pd.DataFrame:
+    """For each explainer its means over the defective images, beside what chance gives."""
+    defective, rows = test.labels == 1, {}
     tables = {
         name: localization_table(maps, test.masks, thresholds.get(name))
         for name, maps in heatmaps.items()
     }
-    rows = {}
     for name, table in tables.items():
         means, level = table[defective].mean(), chance[name][defective]
+        above = int((level["p_adjusted"] <= 0.05).sum())
         difference = paired_difference(
             table["relevance_mass_accuracy"],
             tables[reference]["relevance_mass_accuracy"],
@@ -326,164 +462,17 @@ def _localization(test, heatmaps, chance, good_explanations, reference, quantile
             "heatmap AUROC": means["heatmap_auroc"],
             "relevance inside the defect": means["relevance_mass_accuracy"],
             "by chance on the object": level["mean"].mean(),
-            "images above chance": f"{int((level['p_adjusted'] <= 0.05).sum())} of {int(level['p_adjusted'].notna().sum())}",
-            f"relevance more than {reference}": ""
-            if name == reference
-            else estimate_text(difference),
+            "images above chance": f"{above} of {int(level['p_adjusted'].notna().sum())}",
+            f"relevance more than {reference}": "" if name == reference else str(difference),
         }
     # From rows, not transposed from columns: each column keeps its own type, so that numbers can be
     # rounded.
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def rules_page():
-    """The rule behind the verdicts as a notebook shows it, no cell cut short.
-
-    Returns
-    -------
-    IPython.display.HTML
-    """
+def rules_page() -> Any:
+    """The rule behind the verdicts as a notebook shows it, no cell cut short: an IPython HTML."""
     from IPython.display import HTML
 
     with pd.option_context("display.max_colwidth", None):
         return HTML(verdict_rules().drop(columns="meaning").rename_axis(None).to_html())
-
-
-def curves_figure(trust, names=("LIME", "SHAP", "residual map", "noise")):
-    """Mean deletion and insertion curves over the flagged defective images; empty where there are none or no masks.
-
-    Parameters
-    ----------
-    trust : Trust
-    names : tuple of str
-        The explainers to draw.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    if trust.curves is None:
-        return deletion_insertion_curves([0, 1], {}, {})
-    return deletion_insertion_curves(
-        trust.curves.shares,
-        *(
-            {name: curve[name] for name in names if name in curve}
-            for curve in (trust.curves.deletion, trust.curves.insertion)
-        ),
-    )
-
-
-def repaired_defects(category, assessment, trust):
-    """The flagged defective images after their true defects were replaced by the counterpart.
-
-    Parameters
-    ----------
-    category : Category
-    assessment : Assessment
-    trust : Trust
-
-    Returns
-    -------
-    dict of int to (ndarray (h, w, c), float)
-        For the index of each flagged defective test image the repaired image and its score.
-    """
-    if trust.repair is None:
-        return {}
-    test, settings = category.test, trust.repair.settings
-    return {
-        int(index): (
-            repaired(
-                test.images[index],
-                assessment.counterparts[index],
-                test.masks[index],
-                settings["margin"],
-                settings["feather"],
-            ),
-            float(score),
-        )
-        for index, score in trust.repair.table["repaired_score"].items()
-    }
-
-
-def verdict_table(trust, explainer="SHAP"):
-    """Counts of one explainer's verdicts by defect type.
-
-    Parameters
-    ----------
-    trust : Trust
-    explainer : str
-
-    Returns
-    -------
-    pandas.DataFrame
-    """
-    return trust.summaries[explainer].counts.rename_axis(index=None, columns=None)
-
-
-def trust_findings(trust, explainers=("LIME", "SHAP")):
-    """What the repair test and the verdicts mean, in sentences that are true for the data they ran on.
-
-    Parameters
-    ----------
-    trust : Trust
-    explainers : tuple of str
-
-    Returns
-    -------
-    list of str
-    """
-    first = trust.summaries[explainers[0]]
-    if trust.repair is None:
-        return [
-            f"Recall is {first.recall:.2f}. Without masks no flag can be verified: whether it is about the defect stays unknown."
-        ]
-    table, found = trust.repair.table, []
-    if table.empty:
-        return ["No defective image is flagged, so there is no flag to verify."]
-    found.append(
-        f"Of {len(table)} flagged defective images {int(table['cleared'].sum())} lose their flag when the true defect is "
-        f"repaired; the median share of the excess that the repair removes is {table['removed'].median():.2f}, that of "
-        f"repairs of good surface {table['control_mean'].median():.2f}."
-    )
-    found.append(
-        f"Recall is {first.recall:.2f}; counting only flags raised by the defect it is {first.trust_adjusted_recall:.2f}."
-    )
-    for name in explainers:
-        badly = int((trust.verdicts[name] == "right reason, badly explained").sum())
-        found.append(
-            f"{name} explains {int((trust.verdicts[name] == 'right reason').sum())} of the flags raised by the defect well and "
-            f"{badly} badly (not above chance, or what it points at does not move the score)."
-        )
-    return found
-
-
-def summary_parts(shortcuts, trust, explainer="SHAP"):
-    """The parts of ``summary.json`` that follow from the audit, as keywords for `adhelpers.runner.suite.Run.summary`.
-
-    Parameters
-    ----------
-    shortcuts : Shortcuts
-    trust : Trust
-    explainer : str
-        Whose verdicts are counted.
-
-    Returns
-    -------
-    dict
-    """
-    summary, chance = trust.summaries[explainer], {}
-    for name, table in trust.chance.items():
-        tested = table["p_adjusted"].notna()
-        chance[name] = {
-            "relevance": float(table["observed"][tested].mean()),
-            "by_chance": float(table["mean"][tested].mean()),
-            "above_chance": int((table["p_adjusted"] <= 0.05).sum()),
-            "images": int(tested.sum()),
-        }
-    counts = {str(name): int(value) for name, value in summary.counts["all"].items()}
-    return {
-        "shortcut": shortcuts.probe.as_dict(),
-        "chance": chance or None,
-        "verdicts": counts,
-        "trust_adjusted_recall": summary.trust_adjusted_recall,
-    }

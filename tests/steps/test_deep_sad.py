@@ -11,7 +11,6 @@ from adhelpers.data import load_labelled, semi_supervised
 from adhelpers.detectors import DeepSAD
 from adhelpers.metrics import image_auroc
 from adhelpers.metrics.intervals import Estimate
-from adhelpers.steps import assess as study
 from adhelpers.steps import deep_sad as deep_sad_study
 
 VARIABLES = {
@@ -255,13 +254,10 @@ def test_a_configuration_that_is_none_is_refused(tmp_path):
 
 
 def test_a_row_for_each_test_sample(made):
-    table = study.sample_table(made.category, made.judged)
+    table = made.judged.samples()
     assert (
         len(table) == len(made.category.test)
         and (table["flagged"] == (made.judged.scores > made.judged.threshold.value)).all()
     )
     assert (table["correct"] == (table["flagged"] == (table["label"] == 1))).all()
-    assert (
-        study.summary_parts(made.category, made.judged)["image_auroc"]
-        is made.judged.detection.auroc
-    )
+    assert made.judged.summary_parts()["image_auroc"] is made.judged.detection.auroc

@@ -5,8 +5,14 @@ import pytest
 from adhelpers.data import load_category, render_category
 from adhelpers.detectors import Subspace
 from adhelpers.explainers import explain_images, noise, residual_map
-from adhelpers.steps import assess as study
-from adhelpers.steps import trust
+from adhelpers.steps import (
+    assess_detector,
+    audit_trust,
+    find_shortcuts,
+    rules_page,
+    score_dependence,
+)
+from adhelpers.steps.trust import object_regions
 
 
 class Perfect:
@@ -14,7 +20,7 @@ class Perfect:
 
     def __init__(self, category):
         self.clean = {image.tobytes(): image.copy() for image in category.test.images}
-        for image, mask in zip(category.test.images, category.test.masks):
+        for image, mask in zip(category.test.images, category.test.masks, strict=True):
             self.clean[image.tobytes()][mask] = np.median(image[~mask], axis=0)
         clean = [self.clean[image.tobytes()] for image in category.test.images]
         self.backgrounds = np.array([*clean, *category.validation.images])
@@ -55,8 +61,8 @@ def nuts(request, tmp_path_factory):
 
 
 def test_a_planted_shortcut_is_found_and_none_is_made_up(nuts):
-    found = trust.find_shortcuts(nuts)
-    table = trust.shortcut_table(found)
+    found = find_shortcuts(nuts)
+    table = found.table()
     darker = (
         nuts.test.images[nuts.test.labels == 0].mean()
         < 0.9 * nuts.test.images[nuts.test.labels == 1].mean()
@@ -66,13 +72,15 @@ def test_a_planted_shortcut_is_found_and_none_is_made_up(nuts):
         nuts.validation
     )
     detector = Subspace(n_components=3).fit(nuts.train.images, nuts.validation.images)
-    rows, sentences = trust.dependence(nuts, found, [study.assess("subspace", detector, nuts)])
-    assert list(rows.index) == ["subspace"] and sentences[0].startswith("Subspace: ")
+    dependence = score_dependence(found, [assess_detector("subspace", detector, nuts)])
+    assert list(dependence.table().index) == ["subspace"]
+    assert dependence.findings()[0].startswith("Subspace: ")
+    assert found.findings() == [found.probe.sentence] and found.figure().axes
 
 
 def test_a_perfect_detector_is_right_and_an_explainer_of_noise_is_not(nuts):
     detector = Perfect(nuts)
-    assessed = study.assess("perfect", detector, nuts)
+    assessed = assess_detector("perfect", detector, nuts)
     assert assessed.detection.auroc.value == 1
     explain = {"residual map": residual_map, "noise": noise}
     explanations = {
@@ -86,9 +94,7 @@ def test_a_perfect_detector_is_right_and_an_explainer_of_noise_is_not(nuts):
         name: explain_images(noise, detector.score, good, good, show_progress=False)
         for name in explain
     }
-    audit = trust.audit_trust(
-        nuts,
-        detector,
+    audit = audit_trust(
         assessed,
         explanations,
         of_good,
@@ -110,16 +116,16 @@ def test_a_perfect_detector_is_right_and_an_explainer_of_noise_is_not(nuts):
         < 0.2
         < table.loc["noise", "deletion area, low is good"]
     )
-    assert len(trust.curves_figure(audit, ("residual map", "noise")).axes[0].lines) == 2
-    clean = trust.repaired_defects(nuts, assessed, audit)
+    assert len(audit.figure(("residual map", "noise")).axes[0].lines) == 2
+    clean = audit.repaired_defects()
     assert len(clean) == 8 and all(score <= assessed.threshold.value for _, score in clean.values())
-    parts = trust.summary_parts(trust.find_shortcuts(nuts), audit, "noise")
+    parts = audit.summary_parts("noise")
     assert (
         parts["verdicts"]["right reason, badly explained"] == badly["right reason, badly explained"]
     )
     assert parts["trust_adjusted_recall"] == 1 and parts["chance"]["noise"]["images"] <= 8
-    assert trust.verdict_table(audit, "noise").loc["passed", "good"] == 8
-    assert "8 lose their flag" in trust.trust_findings(audit, ("residual map", "noise"))[0]
+    assert audit.verdict_table("noise").loc["passed", "good"] == 8
+    assert "in 8 of 8 flagged defective images" in audit.findings(("residual map", "noise"))[0]
 
 
 def test_without_masks_only_what_can_be_known_is_said(nuts):
@@ -127,32 +133,26 @@ def test_without_masks_only_what_can_be_known_is_said(nuts):
 
     bare = dataclasses.replace(nuts, test=dataclasses.replace(nuts.test, masks=None))
     detector = Subspace(n_components=3).fit(nuts.train.images, nuts.validation.images)
-    audit = trust.audit_trust(bare, detector, study.assess("subspace", detector, bare), {})
+    audit = audit_trust(assess_detector("subspace", detector, bare), {})
     assert audit.repair is None and set(audit.verdicts["SHAP"]) <= {
         "flagged, unverified",
         "missed",
         "false alarm",
         "passed",
     }
-    assert (
-        trust.repaired_defects(bare, None, audit) == {}
-        and not trust.curves_figure(audit).axes[0].lines
-    )
-    assert "stays unknown" in trust.trust_findings(audit)[0]
-    assert trust.summary_parts(trust.find_shortcuts(bare), audit)["chance"] is None
-    assert trust.object_regions(bare).shape == (16, 64, 64)
+    assert audit.repaired_defects() == {} and not audit.figure().axes[0].lines
+    assert "stays unknown" in audit.findings()[0]
+    assert audit.summary_parts()["chance"] is None
+    assert object_regions(bare).shape == (16, 64, 64)
 
 
 def test_the_rules_are_shown_in_full():
-    assert (
-        "..." not in trust.rules_page().data
-        and "right reason, badly explained" in trust.rules_page().data
-    )
+    assert "..." not in rules_page().data and "right reason, badly explained" in rules_page().data
 
 
 def test_tables_keep_numbers_as_numbers(nuts):
     detector = Perfect(nuts)
-    assessed = study.assess("perfect", detector, nuts)
+    assessed = assess_detector("perfect", detector, nuts)
     explanations = {
         name: explain_images(
             residual_map,
@@ -163,8 +163,6 @@ def test_tables_keep_numbers_as_numbers(nuts):
         )
         for name in ("residual map",)
     }
-    audit = trust.audit_trust(
-        nuts, detector, assessed, explanations, explainers=("residual map",), show_progress=False
-    )
+    audit = audit_trust(assessed, explanations, explainers=("residual map",), show_progress=False)
     assert pd.api.types.is_float_dtype(audit.localization["J*, upper bound"])
     assert audit.localization["J at a threshold from good images"].isna().all()

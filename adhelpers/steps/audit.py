@@ -1,0 +1,232 @@
+"""The whole audit of a detector in one call: localisation, repair, chance, verdicts, gallery."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from adhelpers._shared.arrays import Names
+from adhelpers.audit import most_instructive
+from adhelpers.runner.run import Run
+
+from .assess import Assessment, ImageAssessment
+from .explain import ExplainedImages
+from .findings import sentences
+from .gallery import Strips, examples, on_photographs, save_gallery
+from .localization import LocalizationAudit, audit_localization
+from .trust import Shortcuts, Trust, audit_trust
+
+_PHOTOGRAPHS = 6
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Whether one detector's flags are about the defects, and whether its explanations show it.
+
+    Attributes
+    ----------
+    explanations : ExplainedImages
+    localization : LocalizationAudit
+    trust : Trust
+    explainer : str
+        Whose verdicts are reported.
+    """
+
+    explanations: ExplainedImages
+    localization: LocalizationAudit
+    trust: Trust
+    explainer: str = "SHAP"
+
+    @property
+    def assessment(self) -> ImageAssessment:
+        """The detector's scores and decisions."""
+        return self.trust.assessment
+
+    @property
+    def verdicts(self) -> Names:
+        """The verdict on each test image: ndarray of str, shape (n,)."""
+        return self.trust.verdicts[self.explainer]
+
+    @cached_property
+    def strips(self) -> Strips:
+        """The strips of the test images, with repaired defects."""
+        return Strips(
+            self.assessment,
+            self.explanations.test,
+            self.localization,
+            self.trust.repaired_defects(),
+            self.verdicts,
+        )
+
+    def table(self) -> pd.DataFrame:
+        """A row for each explainer: how well it meets the defects, beside what chance gives."""
+        return self.trust.table() if self.trust.repair is not None else self.localization.table()
+
+    def verdict_table(self) -> pd.DataFrame:
+        """Counts of the verdicts by defect type."""
+        return self.trust.verdict_table(self.explainer)
+
+    def wrong_place_table(self) -> pd.DataFrame:
+        """Flagged defective images whose explanation misses the defect, the surest flags first."""
+        return self.localization.wrong_place_table()
+
+    def findings(self) -> list[str]:
+        """What the comparison with the true defects and the repair test mean."""
+        return sentences(self.localization, self.trust)
+
+    def figure(self) -> Figure:
+        """Each image's score against how well its explanations meet the defect."""
+        return self.localization.figure()
+
+    def figures(self) -> dict[str, Figure]:
+        """All figures of the audit by file name: explainers compared, curves, photographs."""
+        shown = examples(self.assessment.category)[:_PHOTOGRAPHS]
+        return {
+            "lime-against-shap": self.localization.explainer_figure(),
+            "score-against-jaccard": self.localization.figure(),
+            "deletion-insertion": self.trust.figure(),
+            "photographs": on_photographs(self.assessment, shown),
+        }
+
+    def instructive(self, count: int = 6) -> dict[str, Figure]:
+        """Strips of the most instructive test images by file name, each kind of verdict in turn."""
+        one = self.assessment
+        chosen = most_instructive(self.verdicts, one.scores, one.threshold, count=count)
+        return {
+            f"strip-{position}": self.strips.figure(index)
+            for position, index in enumerate(chosen, start=1)
+        }
+
+    def samples(self, **columns: Any) -> pd.DataFrame:
+        """A row for each test image: decision, how well each explanation meets the defect, verdict.
+
+        Parameters
+        ----------
+        **columns
+            More columns, after the verdict.
+
+        Returns
+        -------
+        pandas.DataFrame
+        """
+        table = self.assessment.samples()
+        for name, values in self.localization.jaccards.items():
+            table[f"optimal_jaccard_{name.lower().replace(' ', '_')}"] = values
+        return pd.concat([table, self.explanations.columns()], axis=1).assign(
+            verdict=self.verdicts, **columns
+        )
+
+    def summary_parts(self) -> dict[str, Any]:
+        """The parts of ``summary.json`` that follow, as keywords for `Run.summary`."""
+        return (
+            self.assessment.summary_parts()
+            | self.localization.summary_parts()
+            | self.trust.summary_parts(self.explainer)
+        )
+
+    def save_gallery(
+        self,
+        path: str | Path,
+        tables: Mapping[str, pd.DataFrame] | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        """Write the gallery page: tables, findings, and a card with its strip for each test image.
+
+        Parameters
+        ----------
+        path : str or Path
+        tables : dict of str to pandas.DataFrame, optional
+            Shown between the verdicts and the explainers.
+        notes : list of str
+            Sentences at the top.
+        """
+        save_gallery(
+            path,
+            self.strips,
+            title=f"{self.assessment.category.name}: every test image",
+            tables={
+                "Verdicts": self.verdict_table(),
+                **(tables or {}),
+                "Explainers": self.table(),
+                "Flagged, but in the wrong place": self.wrong_place_table(),
+            },
+            notes=notes,
+        )
+
+    def write(
+        self,
+        run: Run,
+        shortcuts: Shortcuts,
+        *,
+        tables: Mapping[str, pd.DataFrame] | None = None,
+        notes: Sequence[str] = (),
+        others: Mapping[str, Assessment] | None = None,
+        columns: Mapping[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """Write what the run leaves: ``gallery.html``, ``samples.csv`` and the summaries.
+
+        Parameters
+        ----------
+        run : Run
+        shortcuts : Shortcuts
+        tables : dict of str to pandas.DataFrame, optional
+            The gallery's, between the shortcuts and the explainers.
+        notes : list of str
+            Sentences at the gallery's top.
+        others : dict of str to Assessment, optional
+            The run's other detectors; each gets a ``summary_<name>.json``.
+        columns : dict of str to array, optional
+            More columns of ``samples.csv``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The samples.
+        """
+        tables = {"Shortcuts": shortcuts.table(), **(tables or {})}
+        self.save_gallery(run.folder / "gallery.html", tables, notes)
+        for name, one in (others or {}).items():
+            run.summary(f"summary_{name}.json", **one.summary_parts(), **shortcuts.summary_parts())
+        run.summary(**self.summary_parts(), **shortcuts.summary_parts())
+        return run.samples(self.samples(**(columns or {})))
+
+
+def audit_detector(
+    assessment: ImageAssessment,
+    explanations: ExplainedImages,
+    *,
+    cutoff: float = 0.1,
+    seed: int = 0,
+    show_progress: bool = True,
+) -> Audit:
+    """Audit a detector's flags and their explanations: localisation, repair, chance, verdicts.
+
+    Parameters
+    ----------
+    assessment : ImageAssessment
+    explanations : ExplainedImages
+        By LIME, SHAP and the residual map at least, as `explain_detector` gives them.
+    cutoff : float
+        Below this optimal Jaccard an explanation points to the wrong place.
+    seed : int
+    show_progress : bool
+
+    Returns
+    -------
+    Audit
+    """
+    return Audit(
+        explanations,
+        audit_localization(assessment, explanations.test, cutoff=cutoff),
+        audit_trust(
+            assessment,
+            explanations.test,
+            explanations.good,
+            seed=seed,
+            show_progress=show_progress,
+        ),
+    )

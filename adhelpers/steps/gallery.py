@@ -1,0 +1,244 @@
+"""Pictures of a category and of what a detector and its explainers say about it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from skimage.transform import resize
+
+from adhelpers._shared.arrays import Images, Integers, Names
+from adhelpers._shared.stages import stage
+from adhelpers.data import Category, read_image
+from adhelpers.explainers import Explanations
+from adhelpers.reports import (
+    Card,
+    explore,
+    figure_png,
+    ground_truth_grid,
+    image_grid,
+    reconstruction_grid,
+    sample_strip,
+    write_gallery,
+)
+
+from .assess import ImageAssessment
+from .localization import SHOWN, LocalizationAudit
+
+
+def examples(category: Category, per_type: int = 1) -> Integers:
+    """Indices of test images that stand for their type: good ones first, then each defect."""
+    types = category.test.types
+    ordered = sorted(set(types), key=lambda kind: (kind != "good", kind))
+    return np.concatenate([np.flatnonzero(types == kind)[:per_type] for kind in ordered])
+
+
+def overview(category: Category, per_type: int = 4) -> Figure:
+    """A few defective test images of each type, true defects outlined where there are masks."""
+    test = category.test
+    if test.masks is not None:
+        return ground_truth_grid(test.images, test.masks, test.types, per_type=per_type)
+    chosen = examples(category, per_type)
+    return image_grid(test.images[chosen], test.types[chosen], title="Test images")
+
+
+def reconstructions(assessment: ImageAssessment, indices: Sequence[int] | Integers) -> Figure:
+    """Some test images beside their counterparts and anomaly maps."""
+    test = assessment.category.test
+    return reconstruction_grid(
+        test.images[indices],
+        assessment.counterparts[indices],
+        assessment.anomaly_maps[indices],
+        test.types[indices],
+        assessment.scores[indices],
+        None if test.masks is None else test.masks[indices],
+        title=assessment.heading,
+        names=("image", assessment.counterpart_name, "anomaly map"),
+    )
+
+
+def on_photographs(
+    assessment: ImageAssessment, indices: Sequence[int] | Integers, size: int = 256
+) -> Figure:
+    """Anomaly maps on the photographs as they are on disk, before light, pose and crop changed.
+
+    Where the map reaches the threshold it is drawn in full; below, it fades.
+
+    Parameters
+    ----------
+    assessment : ImageAssessment
+    indices : sequence of int
+        Which test images to show.
+    size : int
+        Height of each picture in pixels.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    category, test = assessment.category, assessment.category.test
+    maps, pictures = assessment.anomaly_maps, list[Images]()
+    # A score that sums over the image has a threshold that no pixel reaches; distances do not begin
+    # at 0.
+    limit = min(assessment.threshold.value, float(maps[list(indices)].max()))
+    floor = max(0.0, float(maps.min()))
+    limit = limit if limit > floor else floor + 1.0
+    for index in indices:
+        if category.root is None:
+            raise ValueError("category must come from files: there are no photographs otherwise")
+        file = category.root / category.name / str(test.names[index])
+        photograph, _ = read_image(file.read_bytes())
+        strength = np.clip((test.to_original(maps[index], index) - floor) / (limit - floor), 0, 1)
+        # Squared, so that the photograph shows wherever the map is low, and in the map's bright
+        # colours only, which no object has.
+        opacity = 0.9 * strength[..., None] ** 2
+        bright = colormaps["magma"](0.5 + 0.5 * strength)[..., :3]
+        blend = (1 - opacity) * photograph + opacity * bright
+        width = pictures[0].shape[1] if pictures else round(size * blend.shape[1] / blend.shape[0])
+        pictures.append(resize(blend, (size, width), order=1, anti_aliasing=True))
+    titles = [str(test.names[index]) for index in indices]
+    return image_grid(np.clip(pictures, 0, 1), titles, title="Back on the photograph")
+
+
+@dataclass(frozen=True)
+class Strips:
+    """What the strips of a category's test images are drawn from.
+
+    Attributes
+    ----------
+    assessment : ImageAssessment
+    explanations : dict of str to Explanations
+        Of all test images.
+    localization : LocalizationAudit or None
+    repaired : dict of int to (ndarray (h, w, c), float)
+        For some test images the image after its defect was repaired, and its score.
+    verdicts : sequence of str, optional
+        One for each test image.
+    names : tuple of str
+        The explainers to show.
+    """
+
+    assessment: ImageAssessment
+    explanations: Mapping[str, Explanations]
+    localization: LocalizationAudit | None = None
+    repaired: Mapping[int, tuple[Images, float]] = field(default_factory=dict)
+    verdicts: Sequence[str] | Names | None = None
+    names: Sequence[str] = ("LIME", "SHAP")
+
+    def _verdict(self, index: int) -> str:
+        return "" if self.verdicts is None else str(self.verdicts[index])
+
+    def figure(self, index: int, *, titled: bool = True) -> Figure:
+        """One test image: image, counterpart, map, heatmaps, and their overlap with the defect.
+
+        Parameters
+        ----------
+        index : int
+            Of the test image.
+        titled : bool
+            With file name, verdict, score and decision above it.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        one, test, audit = self.assessment, self.assessment.category.test, self.localization
+        headline: dict[str, Any] = {}
+        if titled:
+            headline = {
+                "title": ": ".join(filter(None, (test.names[index], self._verdict(index)))),
+                "score": float(one.scores[index]),
+                "threshold": one.threshold,
+            }
+        return sample_strip(
+            test.images[index],
+            one.counterparts[index],
+            one.anomaly_maps[index],
+            {name: self.explanations[name].heatmaps[index] for name in self.names},
+            mask=None if test.masks is None else test.masks[index],
+            optimal=audit
+            and {
+                name: (audit.jaccards[name][index], audit.cuts[name][index]) for name in self.names
+            },
+            # One scale for all strips of a run, so that a bright map is a high score.
+            map_limit=float(np.quantile(one.anomaly_maps.max(axis=(1, 2)), 0.9)),
+            map_floor=float(one.anomaly_maps.min()),
+            counterpart_name=one.counterpart_name,
+            repaired=self.repaired.get(index),
+            **headline,
+        )
+
+    def card(self, index: int) -> Card:
+        """The gallery's card of one test image, with its strip."""
+        one, test, audit = self.assessment, self.assessment.category.test, self.localization
+        jaccards = (
+            {name: float(audit.jaccards[name][index]) for name in self.names} if audit else {}
+        )
+        flagged = bool(one.flags[index])
+        return Card(
+            name=str(test.names[index]),
+            type=str(test.types[index]),
+            index=index,
+            score=float(one.scores[index]),
+            decision="flagged" if flagged else "passed",
+            correct=flagged == (test.labels[index] == 1),
+            jaccards={
+                name: value if np.isfinite(value) else None for name, value in jaccards.items()
+            },
+            picture=figure_png(self.figure(index, titled=False)),
+            verdict=self._verdict(index),
+        )
+
+    def explore(self, max_static: int = 6) -> Any:
+        """One test image at a time, with a slider; see `adhelpers.reports.explore`."""
+        one, test = self.assessment, self.assessment.category.test
+        return explore(
+            test.images,
+            one.scores,
+            {name: self.explanations[name].heatmaps for name in SHOWN if name in self.explanations},
+            test.masks,
+            test.types,
+            test.names,
+            one.threshold,
+            one.counterparts,
+            one.anomaly_maps,
+            max_static=max_static,
+            counterpart_name=one.counterpart_name,
+        )
+
+
+def save_gallery(
+    path: str | Path,
+    strips: Strips,
+    *,
+    title: str,
+    tables: Mapping[str, pd.DataFrame],
+    notes: Sequence[str] = (),
+) -> None:
+    """Write the gallery page: tables first, then a card with its strip for each test image.
+
+    Parameters
+    ----------
+    path : str or Path
+        The HTML file.
+    strips : Strips
+    title : str
+    tables : dict of str to pandas.DataFrame
+    notes : list of str
+        Sentences at the top.
+    """
+    one = strips.assessment
+    settings = {
+        "detector": one.title,
+        "threshold": f"{one.threshold.value:.4f} ({one.threshold.rule})",
+        **{name: str(value) for name, value in one.category.settings.items()},
+    }
+    with stage("gallery"):
+        cards = [strips.card(index) for index in range(len(one.category.test))]
+        write_gallery(
+            path, title=title, settings=settings, tables=tables, cards=cards, notes=list(notes)
+        )

@@ -1,0 +1,65 @@
+"""The images that a notebook looks at: loaded from a folder, or rendered where none is given."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adhelpers._shared.stages import stage
+from adhelpers.data import Category, Corrections, load_category, rendered_root
+
+
+def loading_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A notebook's parameters as keywords of `adhelpers.data.load_category`.
+
+    Parameters
+    ----------
+    parameters : dict
+        ``image_height`` and ``image_width``; where they are there also ``color``, ``illumination``,
+        ``pose``, ``crop``, ``validation_fraction`` and ``seed``.
+
+    Returns
+    -------
+    dict
+    """
+
+    def given(names: Sequence[str]) -> dict[str, Any]:
+        return {name: parameters[name] for name in names if name in parameters}
+
+    return {
+        "image_size": (parameters["image_height"], parameters["image_width"]),
+        "corrections": Corrections(**given(("illumination", "pose", "crop"))),
+        **given(("color", "validation_fraction", "seed")),
+    }
+
+
+def load_objects(parameters: Mapping[str, Any], **rendered: int) -> Category:
+    """Load the images that a notebook's parameters name.
+
+    Parameters
+    ----------
+    parameters : dict
+        ``category``, ``data_root`` (empty renders images), and as in `loading_options`.
+    **rendered
+        How many images are rendered and how large, see `adhelpers.data.rendered_root`.
+
+    Returns
+    -------
+    Category
+    """
+    name = parameters["category"]
+    with stage("images"):
+        root = parameters["data_root"] or rendered_root(name, **rendered)
+        return load_category(root, name, **loading_options(parameters))
+
+
+def object_facts(category: Category) -> str:
+    """Facts on a category's images that hold on any machine: counts, corrections, masks."""
+    test = category.test
+    kinds = ", ".join(sorted(set(test.types) - {"good"}))
+    settings = category.settings
+    agree = test.masks is None or bool((test.masks.any(axis=(1, 2)) == (test.labels == 1)).all())
+    return (
+        f"{category.name}: train {len(category.train)}, validation {len(category.validation)}, "
+        f"test {len(test)}, defect types {kinds}\n"
+        f"illumination: {settings['illumination']} · pose: {settings['pose']}\n"
+        f"labels and masks agree: {agree}"
+    )

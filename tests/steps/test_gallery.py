@@ -1,0 +1,101 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from adhelpers.steps import (
+    Strips,
+    assess_detector,
+    audit_localization,
+    examples,
+    on_photographs,
+    overview,
+    reconstructions,
+    save_gallery,
+)
+
+
+def test_a_category_without_masks_has_a_gallery_too(bare, detector, explained, tmp_path):
+    one = assess_detector("subspace", detector, bare)
+    audit = audit_localization(one, explained)
+    assert overview(bare).axes and reconstructions(one, examples(bare)).axes
+    strips = Strips(one, explained, audit)
+    save_gallery(tmp_path / "g.html", strips, title="bare", tables={"Explainers": audit.table()})
+    assert (tmp_path / "g.html").read_text().count("<article") == len(bare.test)
+
+
+def test_the_gallery_has_a_card_for_every_image(hazelnuts, assessed, explained, located, tmp_path):
+    verdicts = [f"verdict {index}" for index in range(12)]
+    save_gallery(
+        tmp_path / "g.html",
+        Strips(assessed, explained, located, verdicts=verdicts),
+        title="nuts",
+        tables={"Detectors": assessed.table()},
+        notes=["a note"],
+    )
+    page = (tmp_path / "g.html").read_text()
+    assert page.count("<article") == len(hazelnuts.test) == 12
+    assert "a note" in page and "image AUROC" in page and "verdict 11" in page
+
+
+def test_examples_stand_for_their_types(hazelnuts):
+    assert list(hazelnuts.test.types[examples(hazelnuts, per_type=1)]) == [
+        "good",
+        "crack",
+        "cut",
+        "hole",
+        "print",
+    ]
+
+
+def test_the_strip_shows_each_explainer_beside_its_overlap(hazelnuts, assessed, explained, located):
+    index = int(np.flatnonzero(hazelnuts.test.labels)[0])
+    titles = [
+        ax.get_title("left") for ax in Strips(assessed, explained, located).figure(index).axes
+    ]
+    assert titles == [
+        "image",
+        "reconstruction",
+        "anomaly map",
+        "LIME",
+        "SHAP",
+        "LIME: overlap",
+        "SHAP: overlap",
+    ]
+    other = dataclasses.replace(
+        assessed, counterpart_name="nearest", anomaly_maps=assessed.anomaly_maps + 7
+    )
+    strip = Strips(other, explained, located).figure(index)
+    assert strip.axes[1].get_title("left") == "nearest"
+    assert strip.axes[2].images[0].get_clim()[0] == pytest.approx(other.anomaly_maps.min())
+    assert reconstructions(other, [index]).axes[1].get_title("left") == "nearest"
+    repaired = {index: (assessed.counterparts[index], 0.1)}
+    mended = Strips(assessed, explained, located, repaired).figure(index).axes[3]
+    assert mended.get_title("left") == "defect repaired" and "score 0.1" in [
+        text.get_text() for text in mended.texts
+    ]
+
+
+def test_the_photograph_shows_where_the_map_is_low_and_the_map_where_it_reaches_the_threshold(
+    hazelnuts, assessed
+):
+    maps = np.zeros((len(hazelnuts.test), 64, 64), "float32")
+    maps[0] = assessed.threshold.value
+    figure = on_photographs(dataclasses.replace(assessed, anomaly_maps=maps), [0, 1], size=64)
+    bright, plain = (ax.images[0].get_array() for ax in figure.axes[:2])
+    np.testing.assert_allclose(plain, hazelnuts.test.images[1], atol=0.02)
+    assert np.abs(bright - hazelnuts.test.images[0]).mean() > 0.2
+    # Distances that are nowhere near 0 leave the photograph as it is where they are lowest.
+    lifted = dataclasses.replace(
+        assessed,
+        anomaly_maps=maps + 5,
+        threshold=dataclasses.replace(assessed.threshold, value=assessed.threshold.value + 5),
+    )
+    again = on_photographs(lifted, [0, 1], size=64)
+    for one, expected in zip(again.axes[:2], (bright, plain), strict=True):
+        np.testing.assert_allclose(one.images[0].get_array(), expected, atol=1e-5)
+
+
+def test_the_browser_has_the_explainers_that_there_are(assessed, explained, located):
+    box = Strips(assessed, explained, located).explore()
+    assert list(box.children[0].children[1].options) == ["LIME", "SHAP"]

@@ -1,0 +1,35 @@
+from adhelpers.steps import load_objects, object_facts
+
+PARAMETERS = {
+    "category": "hazelnut",
+    "data_root": "",
+    "image_height": 32,
+    "image_width": 48,
+    "color": "rgb",
+    "illumination": "none",
+    "pose": "none",
+    "crop": "none",
+    "validation_fraction": 0.25,
+    "seed": 3,
+    "epochs": 10,
+}
+
+
+def test_a_folder_is_loaded_as_the_parameters_say(hazelnuts):
+    loaded = load_objects(PARAMETERS | {"data_root": str(hazelnuts.root)}, image_size=16)
+    assert loaded.test.images.shape == (12, 32, 48, 3) and loaded.root == hazelnuts.root
+    assert len(loaded.validation) == round(0.25 * 14)
+
+
+def test_where_no_folder_is_given_images_are_rendered(tmp_path, monkeypatch):
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda *names: str(tmp_path))
+    counts = {"image_size": 64, "train_count": 4, "test_good_count": 2, "defect_count": 1}
+    loaded = load_objects(PARAMETERS, **counts)
+    assert len(loaded.test) == 6 and loaded.root.is_relative_to(tmp_path)
+
+
+def test_the_facts_say_what_holds_on_any_machine(hazelnuts, bare):
+    first, second, third = object_facts(hazelnuts).splitlines()
+    assert first.startswith("hazelnut: train 11, validation 3, test 12, defect types crack, cut")
+    assert second == "illumination: none · pose: none" and third == "labels and masks agree: True"
+    assert object_facts(bare).endswith("True")
