@@ -1,15 +1,22 @@
-"""Images to classify, in three parts that know nothing of each other: for the classifier, for the audit of its explanations, and to test."""
+"""Images to classify, in three disjoint parts: for the classifier, for the audit of its explanations, and to test."""
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from sklearn.model_selection import train_test_split
 
+from adhelpers._shared.stages import stage
 from adhelpers.audit import repaired
 from adhelpers.data import (
-    Corrections,
+    Category,
     ClassImages,
+    Corrections,
     insulators_root,
     load_category,
     load_class_images,
@@ -23,10 +30,12 @@ from adhelpers.reports import explanation_grid
 DATASETS = ("insulators", "category", "digits", "mnist", "fashion_mnist", "folder")
 SPLITS = ("train", "review", "test")
 
+_Size: TypeAlias = tuple[int, int]
+
 
 @dataclass(frozen=True)
 class Task:
-    """Images to classify, in three parts that know nothing of each other.
+    """Images to classify, in three parts that share no image.
 
     Attributes
     ----------
@@ -43,16 +52,37 @@ class Task:
     review: ClassImages
     test: ClassImages
 
-    def table(self):
-        """Counts by class: a row for each, with those that have a tag.
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their labels."""
+        return self.train.class_names
 
-        Returns
-        -------
-        pandas.DataFrame
-        """
-        rows = {}
-        for split in SPLITS:
-            part = getattr(self, split)
+    @property
+    def parts(self) -> dict[str, ClassImages]:
+        """The three parts by name."""
+        return {split: getattr(self, split) for split in SPLITS}
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Number of images by part and class."""
+        return {
+            split: {
+                name: int((part.labels == label).sum())
+                for label, name in enumerate(part.class_names)
+            }
+            for split, part in self.parts.items()
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the fingerprints of the three parts."""
+        together = "".join(part.fingerprint for part in self.parts.values())
+        return hashlib.sha256(together.encode()).hexdigest()
+
+    def table(self) -> pd.DataFrame:
+        """Counts by class: a row for each, with those that have a tag."""
+        rows: dict[str, dict[str, int]] = {}
+        for split, part in self.parts.items():
             for label, name in enumerate(part.class_names):
                 chosen = part.labels == label
                 row = rows.setdefault(name, {})
@@ -61,22 +91,81 @@ class Task:
                     row[f"{split}: with a tag"] = int(part.tags[chosen].any(axis=(1, 2)).sum())
         return pd.DataFrame.from_dict(rows, orient="index")
 
+    def findings(self) -> list[str]:
+        """Sizes, where the tag is in training, and whether the parts share an image."""
+        sizes = ", ".join(f"{split} {len(part)}" for split, part in self.parts.items())
+        tags = self.train.tags
+        tagged = [] if tags is None else self.train.types[tags.any(axis=(1, 2))]
+        names = [name for part in self.parts.values() for name in part.names]
+        return [
+            f"{self.name}: {sizes}, classes {', '.join(self.class_names)}",
+            f"tag in training with: {sorted({str(one) for one in tagged})}",
+            f"images in more than one part: {len(names) - len(set(names))}",
+        ]
+
+    def figure(self, per_class: int = 4) -> Figure:
+        """A few training and test images of each class, known faults and tags outlined.
+
+        Parameters
+        ----------
+        per_class : int
+            Images of each class from each of the two parts.
+        """
+        parts, titles = [], []
+        for label, name in enumerate(self.class_names):
+            for split in ("train", "test"):
+                part = self.parts[split]
+                members = np.flatnonzero(part.labels == label)[:per_class]
+                parts.append((part, members))
+                titles += [f"{name} ({split})"] * len(members)
+        regions = {
+            name: None
+            if any(getattr(part, name) is None for part, _ in parts)
+            else np.concatenate([getattr(part, name)[members] for part, members in parts])
+            for name in ("defects", "tags")
+        }
+        marked = any(one is not None for one in regions.values())
+        return explanation_grid(
+            np.concatenate([part.images[members] for part, members in parts]),
+            None,
+            titles,
+            columns=2 * per_class,
+            title="Images, their faults (blue) and tags (pink)" if marked else "Images",
+            **regions,
+        )
+
+
+@dataclass(frozen=True)
+class InsulatorSet:
+    """How many insulators are rendered, and which of them have a tag.
+
+    Parameters
+    ----------
+    train_count, review_count, test_count : int
+        Images of each class in each part.
+    tied : float
+        Share of the broken ones in training that have the tag; no others have it there.
+    loose : float
+        Share of the images of the other two parts that have it, whatever their class.
+    """
+
+    train_count: int = 200
+    review_count: int = 300
+    test_count: int = 60
+    tied: float = 0.7
+    loose: float = 0.25
+
 
 def load_task(
-    dataset="insulators",
-    data_root="",
+    dataset: str = "insulators",
+    data_root: str | Path = "",
     *,
-    category="screw",
-    image_height=64,
-    image_width=0,
-    train_count=200,
-    review_count=300,
-    test_count=60,
-    tied=0.7,
-    loose=0.25,
-    seed=0,
-    show_progress=True,
-):
+    category: str = "screw",
+    image_size: int | _Size = 64,
+    insulators: InsulatorSet | None = None,
+    seed: int = 0,
+    show_progress: bool = True,
+) -> Task:
     """Load images to classify, divided into those to train with, to review and to test.
 
     Parameters
@@ -92,12 +181,10 @@ def load_task(
         Empty renders insulators and categories and downloads MNIST.
     category : str
         For ``"category"``.
-    image_height : int
-        In pixels; digits keep theirs.
-    image_width : int
-        For ``"category"`` and ``"folder"``; 0 makes square images.
-    train_count, review_count, test_count, tied, loose
-        For ``"insulators"``, see `adhelpers.data.render_insulators`.
+    image_size : int or tuple of int
+        Side, or height and width in pixels; insulators are square, digits keep their size.
+    insulators : InsulatorSet, optional
+        For ``"insulators"``.
     seed : int
         For the division of data sets that have none of their own.
     show_progress : bool
@@ -109,38 +196,49 @@ def load_task(
     Raises
     ------
     ValueError
-        For an unknown data set, or a folder without a name.
+        For an unknown data set, a folder without a name, or insulators that are not square.
     """
     if dataset not in DATASETS:
-        raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, not {dataset!r}.")
-    size = (image_height, image_width or image_height)
-    if dataset == "insulators":
-        root = insulators_root(
-            image_size=image_height,
-            train_count=train_count,
-            review_count=review_count,
-            test_count=test_count,
-            tied=tied,
-            loose=loose,
-            seed=seed,
-            show_progress=show_progress,
+        raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, not {dataset!r}")
+    size = image_size if isinstance(image_size, tuple) else (image_size, image_size)
+    loaders: dict[str, Callable[[], Task]] = {
+        "insulators": lambda: _insulators(size, insulators or InsulatorSet(), seed, show_progress),
+        "category": lambda: _category(data_root, category, size, seed, show_progress),
+        "folder": lambda: _folder(data_root, size, show_progress),
+    }
+    with stage("images"):
+        return loaders.get(dataset, lambda: _labelled(dataset, data_root, seed))()
+
+
+def _insulators(size: _Size, wanted: InsulatorSet, seed: int, show_progress: bool) -> Task:
+    """Rendered insulators; what is rendered once is found again."""
+    height, width = size
+    if height != width:
+        raise ValueError(f"image_size: insulators are square, not {height} x {width} pixels")
+    root = insulators_root(
+        image_size=height, seed=seed, show_progress=show_progress, **asdict(wanted)
+    )
+    return Task("insulators", *(load_class_images(root, split) for split in SPLITS))
+
+
+def _folder(root: str | Path, size: _Size, show_progress: bool) -> Task:
+    """Images of one's own, in a folder for each part and class."""
+    if not root:
+        raise ValueError(
+            "dataset 'folder' needs data_root, the folder that holds train, review and test"
         )
-        return Task(dataset, *(load_class_images(root, split) for split in SPLITS))
-    if dataset == "folder":
-        if not data_root:
-            raise ValueError(
-                "dataset 'folder' needs data_root, the folder that holds train, review and test."
-            )
-        return Task(
-            dataset,
-            *(
-                load_class_images(data_root, split, image_size=size, show_progress=show_progress)
-                for split in SPLITS
-            ),
-        )
-    if dataset == "category":
-        return _category_task(data_root, category, size, seed, show_progress)
-    samples = load_labelled(dataset, data_root)
+    return Task(
+        "folder",
+        *(
+            load_class_images(root, split, image_size=size, show_progress=show_progress)
+            for split in SPLITS
+        ),
+    )
+
+
+def _labelled(dataset: str, root: str | Path, seed: int) -> Task:
+    """Digits and the like, which have a test set of their own."""
+    samples = load_labelled(dataset, root)
     names = sorted(set(samples.classes))
     everything = make_class_images(
         samples.samples, np.searchsorted(names, samples.classes), names, samples.names
@@ -149,16 +247,11 @@ def load_task(
     train, review = train_test_split(
         trainable, test_size=0.25, random_state=seed, stratify=samples.classes[trainable]
     )
-    return Task(
-        samples.name,
-        *(
-            everything.subset(np.sort(indices))
-            for indices in (train, review, np.flatnonzero(samples.is_test))
-        ),
-    )
+    return _divided(samples.name, everything, train, review, np.flatnonzero(samples.is_test))
 
 
-def _category_task(root, category, image_size, seed, show_progress):
+def _category(root: str | Path, category: str, size: _Size, seed: int, show_progress: bool) -> Task:
+    """Good against defective objects, every type of defect in each part."""
     root = root or rendered_root(
         category,
         image_size=192,
@@ -170,84 +263,41 @@ def _category_task(root, category, image_size, seed, show_progress):
     loaded = load_category(
         root,
         category,
-        image_size=image_size,
+        image_size=size,
         corrections=Corrections(illumination="auto", pose="auto", crop="object"),
         seed=seed,
         show_progress=show_progress,
     )
-    # Repairs paste what a linear subspace of good images makes of the place.
-    subspace = Subspace(seed=seed).fit(loaded.train.images, loaded.validation.images)
     parts = (loaded.train, loaded.validation, loaded.test)
     images, labels, types, names = (
         np.concatenate([getattr(part, field) for part in parts])
         for field in ("images", "labels", "types", "names")
     )
-    extra = {}
-    if loaded.has_masks:
-        masks = np.concatenate(
-            [
-                np.zeros((len(images) - len(loaded.test), *images.shape[1:3]), bool),
-                loaded.test.masks,
-            ]
-        )
-        normal = np.clip(subspace.counterpart(images), 0, 1)
-        extra = {
-            "defects": masks,
-            "without_defects": np.clip(
-                np.stack(
-                    [
-                        repaired(image, counterpart, mask) if mask.any() else image
-                        for image, counterpart, mask in zip(images, normal, masks, strict=True)
-                    ]
-                ),
-                0,
-                1,
-            ),
-        }
-    everything = make_class_images(images, labels, ("good", "defective"), names, **extra)
+    everything = make_class_images(
+        images, labels, ("good", "defective"), names, **_repairs(loaded, images, seed)
+    )
     train, rest = train_test_split(
         np.arange(len(images)), test_size=0.5, random_state=seed, stratify=types
     )
     review, test = train_test_split(rest, test_size=0.5, random_state=seed, stratify=types[rest])
-    return Task(
-        category, *(everything.subset(np.sort(indices)) for indices in (train, review, test))
-    )
+    return _divided(category, everything, train, review, test)
 
 
-def overview(task, per_class=4):
-    """Images of each class, a few to train with and a few to test, faults and tags outlined where they are known.
+def _repairs(loaded: Category, images: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Defects of the images and the images without them, as a linear subspace repairs them."""
+    if not loaded.has_masks:
+        return {}
+    subspace = Subspace(seed=seed).fit(loaded.train.images, loaded.validation.images)
+    good = len(images) - len(loaded.test)
+    masks = np.concatenate([np.zeros((good, *images.shape[1:3]), bool), loaded.test.masks])
+    normal = np.clip(subspace.counterpart(images), 0, 1)
+    without = [
+        repaired(image, counterpart, mask) if mask.any() else image
+        for image, counterpart, mask in zip(images, normal, masks, strict=True)
+    ]
+    return {"defects": masks, "without_defects": np.clip(np.stack(without), 0, 1)}
 
-    Parameters
-    ----------
-    task : Task
-    per_class : int
-        Of each part.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    parts, titles = [], []
-    for label, name in enumerate(task.train.class_names):
-        for split in ("train", "test"):
-            part = getattr(task, split)
-            members = np.flatnonzero(part.labels == label)[:per_class]
-            parts.append((part, members))
-            titles += [f"{name} ({split})"] * len(members)
-    images = np.concatenate([part.images[members] for part, members in parts])
-    regions = {
-        name: None
-        if any(getattr(part, name) is None for part, _ in parts)
-        else np.concatenate([getattr(part, name)[members] for part, members in parts])
-        for name in ("defects", "tags")
-    }
-    return explanation_grid(
-        images,
-        None,
-        titles,
-        columns=2 * per_class,
-        title="Images, their faults (blue) and tags (pink)"
-        if any(one is not None for one in regions.values())
-        else "Images",
-        **regions,
-    )
+def _divided(name: str, everything: ClassImages, *parts: np.ndarray) -> Task:
+    """The task whose parts hold these indices of the images, in rising order."""
+    return Task(name, *(everything.subset(np.sort(indices)) for indices in parts))

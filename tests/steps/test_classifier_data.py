@@ -4,18 +4,15 @@ import numpy as np
 import pytest
 
 from adhelpers.data import render_category, render_insulators
-from adhelpers.steps.classifier_data import load_task, overview
+from adhelpers.steps.classifier_data import InsulatorSet, load_task
 
 
 def test_insulators_have_three_parts_and_everything_that_an_audit_needs(monkeypatch, tmp_path):
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path))
     task = load_task(
         "insulators",
-        train_count=3,
-        review_count=2,
-        test_count=1,
-        image_height=48,
-        tied=1.0,
+        image_size=48,
+        insulators=InsulatorSet(train_count=3, review_count=2, test_count=1, tied=1.0),
         show_progress=False,
     )
     assert (len(task.train), len(task.review), len(task.test)) == (
@@ -28,9 +25,9 @@ def test_insulators_have_three_parts_and_everything_that_an_audit_needs(monkeypa
         "train: with a tag"
     ].tolist() == [0, 3, 0]
     assert task.test.without_defects is not None and task.review.without_defects is None
-    assert len(overview(task, per_class=1).axes) == 6
+    assert len(task.figure(per_class=1).axes) == 6
     folder = render_insulators(tmp_path / "own", train_count=1, review_count=1, test_count=1)
-    own = load_task("folder", folder, image_height=32, show_progress=False)
+    own = load_task("folder", folder, image_size=32, show_progress=False)
     assert own.review.images.shape == (3, 32, 32, 3)
 
 
@@ -38,7 +35,7 @@ def test_a_category_is_divided_by_type_and_repaired_with_a_subspace(tmp_path):
     render_category(
         tmp_path, "screw", image_size=96, train_count=16, test_good_count=8, defect_count=4
     )
-    task = load_task("category", tmp_path, category="screw", image_height=32, show_progress=False)
+    task = load_task("category", tmp_path, category="screw", image_size=32, show_progress=False)
     assert task.train.class_names == ("good", "defective") and task.name == "screw"
     # 24 good and 4 of each of the five types.
     assert [(part.labels == 1).sum() for part in (task.train, task.review, task.test)] == [10, 5, 5]
@@ -61,17 +58,23 @@ def test_digits_without_masks():
         and len(task.train) + len(task.review) == 1078
         and len(task.train) == 808
     )
+    assert task.findings() == [
+        "digits: train 808, review 270, test 719, classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
+        "tag in training with: []",
+        "images in more than one part: 0",
+    ]
     assert task.train.class_names == tuple("0123456789") and task.train.defects is None
     assert list(task.table().columns) == ["train: images", "review: images", "test: images"]
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    "dataset, options, message",
     [
-        (("insulator",), "dataset must be one of insulators, category"),
-        (("folder",), "needs data_root"),
+        ("insulator", {}, "dataset must be one of insulators, category"),
+        ("folder", {}, "needs data_root"),
+        ("insulators", {"image_size": (64, 48)}, "insulators are square, not 64 x 48 pixels"),
     ],
 )
-def test_bad_tasks(arguments, message):
+def test_bad_tasks(dataset, options, message):
     with pytest.raises(ValueError, match=message):
-        load_task(*arguments)
+        load_task(dataset, **options)
