@@ -1,4 +1,4 @@
-"""The steps of the notebook on explanations: a classifier's decisions, their maps, and the two audits of them."""
+"""The steps of the notebook on explanations: decisions of a classifier, their maps, two audits."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,20 +7,26 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
+from adhelpers._shared.arrays import Flags, Floats, Images, Integers, Labels, Maps, Names, Scores
+from adhelpers._shared.stages import stage
 from adhelpers.audit import (
     REASONS,
     Agreement,
     ReviewCurve,
     audit_agreement,
     decision_reasons,
+    explanations_to_learn_from,
     review_curve,
     unfaithfulness,
 )
 from adhelpers.data import ClassImages
-from adhelpers.detectors import fit_or_load
+from adhelpers.detectors import DeepSAD, fit_or_load
+from adhelpers.detectors.classifier import Classifier
 from adhelpers.explainers import class_maps
 from adhelpers.metrics import (
+    Estimate,
     Threshold,
     bootstrap,
     confusion,
@@ -28,19 +34,20 @@ from adhelpers.metrics import (
     image_auroc,
     normal_quantile,
 )
-from adhelpers.reports import explanation_grid
+from adhelpers.reports import explanation_grid, review_figure, score_separation
 
 from .assess import estimate_text
-from .classifier_data import SPLITS
+from .classifier_data import Task
 
 DISTANCE = "distance of the explanation (Deep SAD)"
 UNCERTAIN, UNFAITHFUL = "softmax uncertainty", "unfaithfulness (deletion)"
+_, _OTHER_REASON, _RIGHT = REASONS
 _NONE = -1
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """What a classifier decided about images, where it looked, and why.
+    """What a classifier decided about the images of one part, where it looked, and why.
 
     Attributes
     ----------
@@ -53,42 +60,93 @@ class Decisions:
     """
 
     images: ClassImages
-    probabilities: np.ndarray
-    maps: np.ndarray
-    reasons: np.ndarray
+    probabilities: Floats
+    maps: Maps
+    reasons: Names
 
     @property
-    def predicted(self):
-        """Index of the class: int64 (n,)."""
+    def predicted(self) -> Integers:
+        """Index of the class: ndarray of int64, shape (n,)."""
         return self.probabilities.argmax(axis=1)
 
     @property
-    def wrong(self):
-        """Whether the class is wrong: bool (n,)."""
+    def wrong(self) -> Flags:
+        """Whether the class is wrong: ndarray of bool, shape (n,)."""
         return self.predicted != self.images.labels
 
     @property
-    def anomalous(self):
-        """Whether the class is wrong, or right for another reason: bool (n,)."""
-        return self.reasons != REASONS[2]
+    def anomalous(self) -> Flags:
+        """Whether the class is wrong, or right for another reason: ndarray of bool, shape (n,)."""
+        return self.reasons != _RIGHT
+
+    @property
+    def has_reasons(self) -> bool:
+        """Whether something in the images can be repaired, so that reasons are known."""
+        images = self.images
+        return images.without_defects is not None or images.without_tags is not None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many decisions have each reason."""
+        return {name: int((self.reasons == name).sum()) for name in REASONS}
+
+    def row(self) -> dict[str, float]:
+        """Accuracy over all images, by class, with a tag and without, and the counts of reasons."""
+        row = {"accuracy": (~self.wrong).mean()}
+        for label, name in enumerate(self.images.class_names):
+            row[f"accuracy, {name}"] = (~self.wrong[self.images.labels == label]).mean()
+        if self.images.tags is not None:
+            tagged = self.images.tags.any(axis=(1, 2))
+            row["accuracy with a tag"] = (~self.wrong[tagged]).mean() if tagged.any() else np.nan
+            row["accuracy without"] = (~self.wrong[~tagged]).mean()
+        return row | self.counts
+
+    def findings(self, seed: int = 0) -> list[str]:
+        """Whether the classifier has learned its task, and what its right decisions rest on."""
+        labels, chance = self.images.labels, 1 / len(self.images.class_names)
+        present = np.unique(labels)
+        mean = bootstrap(
+            lambda right, kinds: np.mean([right[kinds == kind].mean() for kind in present]),
+            ~self.wrong,
+            labels,
+            stratify=labels,
+            seed=seed,
+        )
+        found = [
+            f"The accuracy, averaged over the {len(present)} classes, is {estimate_text(mean)}; "
+            f"chance gives {chance:.3f}."
+        ]
+        if mean.low <= chance:
+            found[0] += (
+                " The classifier has not been shown to have learned the task, so what follows says "
+                "little about explanations of one that has."
+            )
+        if self.has_reasons:
+            found.append(
+                f"Of {int((~self.wrong).sum())} decisions for the right class "
+                f"{self.counts[_OTHER_REASON]} rest on something else than the fault."
+            )
+        return found
 
 
-def decide(classifier, images, *, method="gradcam", layer=None):
-    """Classify images, map what the classifier looked at, and find out by repairs why it decided so.
+def decide(
+    classifier: Classifier, images: ClassImages, *, method: str = "gradcam", layer: str = ""
+) -> Decisions:
+    """Classify images, map where the classifier looked, and find out by repairs why it decided so.
 
     Parameters
     ----------
     classifier : Classifier
     images : ClassImages
-    method, layer
-        As in `adhelpers.explainers.class_maps`.
+    method, layer : str
+        As in `adhelpers.explainers.class_maps`; an empty layer is the last convolution.
 
     Returns
     -------
     Decisions
     """
     probabilities = classifier.probabilities(images.images)
-    predicted, after = probabilities.argmax(axis=1), {}
+    after = {}
     for masks, counterparts, name in (
         (images.defects, images.without_defects, "without_defects"),
         (images.tags, images.without_tags, "without_tags"),
@@ -96,90 +154,67 @@ def decide(classifier, images, *, method="gradcam", layer=None):
         if masks is not None and counterparts is not None:
             after[name] = np.where(masks.any(axis=(1, 2)), classifier.predict(counterparts), _NONE)
     maps = class_maps(
-        classifier.network, images.images, method=method, layer=layer, normalize=False
+        classifier.network, images.images, method=method, layer=layer or None, normalize=False
     )
-    return Decisions(
-        images, probabilities, maps, decision_reasons(images.labels, predicted, **after)
-    )
+    reasons = decision_reasons(images.labels, probabilities.argmax(axis=1), **after)
+    return Decisions(images, probabilities, maps, reasons)
 
 
-def accuracy_table(decisions):
-    """Accuracy by class, and how often the class is right for another reason.
+@dataclass(frozen=True)
+class TaskDecisions:
+    """The decisions of a classifier about all parts of a task.
+
+    Attributes
+    ----------
+    task : Task
+    train, review, test : Decisions
+    """
+
+    task: Task
+    train: Decisions
+    review: Decisions
+    test: Decisions
+
+    def table(self) -> pd.DataFrame:
+        """Accuracy and reasons of the decisions: a column for each part."""
+        rows = {"train": self.train.row(), "review": self.review.row(), "test": self.test.row()}
+        return pd.DataFrame.from_dict(rows, orient="index").T
+
+    def findings(self, seed: int = 0) -> list[str]:
+        """What the decisions on the test images mean, see `Decisions.findings`."""
+        return self.test.findings(seed)
+
+
+def decide_task(
+    classifier: Classifier, task: Task, *, method: str = "gradcam", layer: str = ""
+) -> TaskDecisions:
+    """Decisions about all parts of a task.
 
     Parameters
     ----------
-    decisions : dict of str to Decisions
-        By the name of the split.
+    classifier : Classifier
+        Fitted on ``task.train``.
+    task : Task
+    method, layer : str
+        As in `decide`.
 
     Returns
     -------
-    pandas.DataFrame
+    TaskDecisions
     """
-    rows = {}
-    for split, one in decisions.items():
-        row = {"accuracy": (~one.wrong).mean()}
-        row |= {
-            f"accuracy, {name}": (~one.wrong[one.images.labels == label]).mean()
-            for label, name in enumerate(one.images.class_names)
-        }
-        if one.images.tags is not None:
-            tagged = one.images.tags.any(axis=(1, 2))
-            row |= {
-                "accuracy with a tag": (~one.wrong[tagged]).mean() if tagged.any() else np.nan,
-                "accuracy without": (~one.wrong[~tagged]).mean(),
-            }
-        rows[split] = row | {name: int((one.reasons == name).sum()) for name in REASONS}
-    return pd.DataFrame.from_dict(rows, orient="index")
+    with stage("decisions and maps"):
+        parts = [
+            decide(classifier, part, method=method, layer=layer) for part in task.parts.values()
+        ]
+    return TaskDecisions(task, *parts)
 
 
-def decision_sentences(decisions, seed=0):
-    """Whether the classifier has learned its task, and what its right decisions rest on, in sentences that are true for these images.
+def map_inputs(maps: Maps, strength: float | None = None, side: int = 16) -> Images:
+    """Heatmaps as a detector of explanations takes them: averaged to a small square, in [0, 1].
 
     Parameters
     ----------
-    decisions : Decisions
-        Of test images.
-    seed : int
-        For the bootstrap.
-
-    Returns
-    -------
-    list of str
-    """
-    labels, count = decisions.images.labels, len(decisions.images.class_names)
-    present = np.unique(labels)
-    mean = bootstrap(
-        lambda right, kinds: np.mean([right[kinds == kind].mean() for kind in present]),
-        ~decisions.wrong,
-        labels,
-        stratify=labels,
-        seed=seed,
-    )
-    learned = (
-        ""
-        if mean.low > 1 / count
-        else (
-            ": it has not been shown to have learned the task, and nothing of what follows says much about explanations "
-            "of a classifier that has"
-        )
-    )
-    found = [
-        f"The accuracy, averaged over the {len(present)} classes, is {estimate_text(mean)}; chance gives {1 / count:.3f}{learned}."
-    ]
-    right = int((~decisions.wrong).sum())
-    if decisions.images.without_defects is not None or decisions.images.without_tags is not None:
-        found.append(
-            f"Of {right} decisions for the right class {int((decisions.reasons == REASONS[1]).sum())} rest on something else than the fault."
-        )
-    return found
-
-
-def map_inputs(maps, strength=None, side=16):
-    """Heatmaps as what a detector of explanations takes: averaged down to a small square, from 0 to 1.
-
-    Parameters
-    ----------
-    maps : ndarray, (n, h, w)
+    maps : ndarray, shape (n, h, w)
         Values below 0 count as 0.
     strength : float, optional
         The largest value of a map that counts as full: maps that are weaker throughout stay weaker.
@@ -189,7 +224,7 @@ def map_inputs(maps, strength=None, side=16):
 
     Returns
     -------
-    ndarray of float32, (n, side, side, 1)
+    ndarray of float32, shape (n, side, side, 1)
 
     Raises
     ------
@@ -200,13 +235,16 @@ def map_inputs(maps, strength=None, side=16):
     --------
     >>> maps = np.zeros((1, 64, 48)); maps[0, :4, :3] = 2
     >>> inputs = map_inputs(maps)
-    >>> inputs.shape, float(inputs[0, 0, 0, 0]), float(inputs.sum()), float(map_inputs(maps, strength=4).max())
-    ((1, 16, 16, 1), 1.0, 1.0, 0.5)
+    >>> inputs.shape, float(inputs[0, 0, 0, 0]), float(inputs.sum())
+    ((1, 16, 16, 1), 1.0, 1.0)
+    >>> float(map_inputs(maps, strength=4).max())
+    0.5
     """
     maps = np.maximum(np.asarray(maps, dtype=np.float32), 0)
     if maps.ndim != 3 or (len(maps) and min(maps.shape[1:]) < side):
         raise ValueError(
-            f"maps must have the shape (n, height, width) with sides of at least {side}, not {maps.shape}."
+            f"maps must have the shape (n, height, width) with sides of at least {side}, "
+            f"not {maps.shape}"
         )
     rows, columns = (np.arange(size) * side // size for size in maps.shape[1:])
     cells = np.add.reduceat(maps, np.searchsorted(rows, np.arange(side)), axis=1)
@@ -230,29 +268,53 @@ class ExplanationDetector:
         Fitted on `map_inputs`.
     strength : float or None
         As in `map_inputs`.
-    labels : ndarray of int, (n,)
+    labels : ndarray of int, shape (n,)
         Of the explanations that it was fitted on.
     """
 
-    deep_sad: object
+    deep_sad: DeepSAD
     strength: float | None
-    labels: np.ndarray
+    labels: Labels
 
-    def score(self, maps):
-        """Squared distance of each explanation (n, h, w) from the centre: float32 (n,), higher is more anomalous."""
+    @property
+    def labelled(self) -> int:
+        """Number of explanations whose labels were used."""
+        return int((self.labels != 0).sum())
+
+    @property
+    def share(self) -> float:
+        """Share of the explanations whose labels were used."""
+        return self.labelled / len(self.labels)
+
+    def findings(self) -> list[str]:
+        """How many explanations it has learned from, and how many of them are labelled."""
+        return [
+            f"{len(self.labels)} explanations, {self.labelled} of them labelled "
+            f"({100 * self.share:.1f} %)"
+        ]
+
+    def score(self, maps: Maps) -> Scores:
+        """Squared distance of each explanation (n, h, w) from the centre: float32, shape (n,)."""
         return self.deep_sad.score(map_inputs(maps, self.strength))
 
 
 def fit_explanation_detector(
-    maps, labels, deep_sad, models, name, *, keep_strength=True, show_progress=True
-):
+    maps: Maps,
+    labels: Labels,
+    deep_sad: DeepSAD,
+    models: str,
+    name: str,
+    *,
+    keep_strength: bool = True,
+    show_progress: bool = True,
+) -> ExplanationDetector:
     """Fit Deep SAD on explanations, or find the one that was fitted on the same maps and labels.
 
     Parameters
     ----------
-    maps : ndarray, (n, h, w)
+    maps : ndarray, shape (n, h, w)
         Of decisions that the classifier was not trained on.
-    labels : ndarray of int, (n,)
+    labels : ndarray of int, shape (n,)
         0 unlabelled, 1 known to be right, -1 known to be anomalous;
         `adhelpers.audit.explanations_to_learn_from`.
     deep_sad : DeepSAD
@@ -280,171 +342,280 @@ def fit_explanation_detector(
         train=SimpleNamespace(images=inputs),
         validation=SimpleNamespace(images=inputs[:0]),
     )
-    return ExplanationDetector(
-        fit_or_load(deep_sad, data, models, labels=labels, show_progress=show_progress),
-        strength,
+    fitted = fit_or_load(deep_sad, data, models, labels=labels, show_progress=show_progress)
+    return ExplanationDetector(fitted, strength, labels)
+
+
+def learn_explanations(
+    decisions: TaskDecisions,
+    deep_sad: DeepSAD,
+    models: str,
+    *,
+    share: float = 0.05,
+    seed: int = 0,
+    show_progress: bool = True,
+) -> ExplanationDetector:
+    """Fit Deep SAD on the explanations of reviewed decisions, a few wrong ones among them labelled.
+
+    Parameters
+    ----------
+    decisions : TaskDecisions
+    deep_sad : DeepSAD
+        Not fitted yet.
+    models : str or Path
+        Folder for stored models.
+    share : float
+        As in `adhelpers.audit.explanations_to_learn_from`.
+    seed : int
+        Which wrong decisions are labelled.
+    show_progress : bool
+
+    Returns
+    -------
+    ExplanationDetector
+    """
+    review = decisions.review
+    indices, labels = explanations_to_learn_from(review.wrong, share, seed=seed)
+    return fit_explanation_detector(
+        review.maps[indices],
         labels,
+        deep_sad,
+        models,
+        decisions.task.name,
+        show_progress=show_progress,
     )
 
 
 @dataclass(frozen=True)
 class ExplanationAudit:
-    """The audit without masks, held against the one with them.
+    """The audit without masks, compared with the one with masks.
 
     Attributes
     ----------
-    scores : dict of str to ndarray, (n,)
+    decisions : Decisions
+        Of the test images.
+    detector : ExplanationDetector
+    scores : dict of str to ndarray, shape (n,)
         The distance of each explanation first, then the baselines.
     threshold : Threshold
         Of the distance; from reviewed explanations, not from test ones.
-    flags : ndarray of bool, (n,)
     auroc : dict of str to Estimate
-        Against wrong, or right for another reason.
+        Of each score against wrong, or right for another reason.
     f1 : dict of str to float
         With the same share flagged by each score.
     curve : ReviewCurve
         All images count alike.
-    by_class : tuple of str
+    classes : tuple of str
         Classes for which there is a curve of its own.
     class_curve : ReviewCurve or None
         Mean over those classes.
     agreement : Agreement
-    has_reasons : bool
-        Whether repairs could tell the reasons of right decisions.
-    labelled, share : int, float
-        Explanations whose labels were used, and their share of all that were learned from.
+    gain : float
+        The rise in accuracy whose price in reviews is asked for.
     """
 
-    scores: dict
+    decisions: Decisions
+    detector: ExplanationDetector
+    scores: dict[str, Floats]
     threshold: Threshold
-    flags: np.ndarray
-    auroc: dict
-    f1: dict
+    auroc: dict[str, Estimate]
+    f1: dict[str, float]
     curve: ReviewCurve
-    by_class: tuple
+    classes: tuple[str, ...]
     class_curve: ReviewCurve | None
     agreement: Agreement
-    has_reasons: bool
-    labelled: int
-    share: float
+    gain: float
 
-    def table(self, gain=0.08):
-        """A row for each way of flagging.
+    @property
+    def distance(self) -> Floats:
+        """Distance of each test explanation from the centre: ndarray, shape (n,)."""
+        return self.scores[DISTANCE]
 
-        Parameters
-        ----------
-        gain : float
-            The rise in accuracy whose price is asked for.
+    @property
+    def flags(self) -> Flags:
+        """Which test explanations are flagged: ndarray of bool, shape (n,)."""
+        return self.threshold.flag(self.distance)
 
-        Returns
-        -------
-        pandas.DataFrame
-        """
-        needed, at = self.curve.share_needed(gain), self.curve.at(float(self.flags.mean()))
-        rows = {}
-        for name in (*self.scores, "random", "ideal"):
-            rows[name] = {
+    def table(self) -> pd.DataFrame:
+        """AUROC, F1 and what a review gains: a row for each way of flagging."""
+        needed = self.curve.share_needed(self.gain)
+        reviewed = float(self.flags.mean())
+        at = self.curve.at(reviewed)
+        rows = {
+            name: {
                 "AUROC against wrong or other reason": estimate_text(self.auroc.get(name)),
                 "F1": self.f1.get(name, np.nan),
-                f"accuracy after reviewing {100 * self.flags.mean():.0f} %": at[name],
-                f"share to review for +{100 * gain:g} points": needed[name],
+                f"accuracy after reviewing {100 * reviewed:.0f} %": at[name],
+                f"share to review for +{100 * self.gain:g} points": needed[name],
             }
+            for name in (*self.scores, "random", "ideal")
+        }
         return pd.DataFrame.from_dict(rows, orient="index")
 
-    def sentences(self, gain=0.08):
-        """What the audit found, in sentences that are true for the data it ran on.
+    def findings(self) -> list[str]:
+        """What the audit found, computed from its figures."""
+        by_class = [] if self.class_curve is None else [self._class_finding(self.class_curve)]
+        return [
+            self._ranking_finding(),
+            self._review_finding(),
+            *by_class,
+            self._flag_finding(),
+            self._agreement_finding(),
+        ]
+
+    def _ranking_finding(self) -> str:
+        baselines = (name for name in self.scores if name != DISTANCE)
+        best = max(baselines, key=lambda name: self.auroc[name].value)
+        return (
+            "The distance of an explanation separates decisions that are wrong or right for "
+            f"another reason from the others with an AUROC of {estimate_text(self.auroc[DISTANCE])}"
+            f", using labels for {self.detector.labelled} explanations "
+            f"({100 * self.detector.share:.1f} %). The best baseline, {best}, reaches "
+            f"{estimate_text(self.auroc[best])}."
+        )
+
+    def _review_finding(self) -> str:
+        needed, before = self.curve.share_needed(self.gain), self.curve.before
+        if not np.isfinite(needed[DISTANCE]):
+            return (
+                f"The accuracy without a review is {before:.3f}, so no review can raise it by more "
+                f"than {100 * (1 - before):.1f} points."
+            )
+        return (
+            f"To raise the accuracy from {before:.3f} by {100 * self.gain:g} points, "
+            f"{100 * needed[DISTANCE]:.1f} % of the images must be reviewed in the order of that "
+            f"distance, {100 * needed['random']:.1f} % in random order, and "
+            f"{100 * needed['ideal']:.1f} % in the best possible order."
+        )
+
+    def _class_finding(self, curve: ReviewCurve) -> str:
+        needed = curve.share_needed(self.gain)
+        reached = [
+            f"{name} reaches +{100 * self.gain:g} points at {100 * needed[name]:.1f} %"
+            if np.isfinite(needed[name])
+            else f"{name} never reaches +{100 * self.gain:g} points"
+            for name in (DISTANCE, "random")
+        ]
+        return (
+            f"Counted over {' and '.join(self.classes)} alone: {', '.join(reached)} "
+            f"(before: {curve.before:.3f})."
+        )
+
+    def _flag_finding(self) -> str:
+        flagged = [
+            f"{int(row['flagged'])} of {int(row.sum())} with the {name}"
+            for name, row in self.agreement.table.iterrows()
+        ]
+        return f"Flagged are {', '.join(flagged)}."
+
+    def _agreement_finding(self) -> str:
+        share, kappa = f"{100 * self.agreement.share:.0f} %", f"{self.agreement.kappa:.2f}"
+        if self.decisions.has_reasons:
+            return (
+                f"The audits with and without masks agree on {share} of the images, Cohen's kappa "
+                f"{kappa}; the one without has seen no mask."
+            )
+        return (
+            "Nothing in these images can be repaired, so no one knows the reasons of right "
+            "decisions, and all of them count as right for the right reason. Flags and wrong "
+            f"classes agree on {share} of the images, Cohen's kappa {kappa}."
+        )
+
+    def figure(self) -> Figure:
+        """The accuracy over the share of images that a person reviews."""
+        return review_figure(self.curve, self.gain)
+
+    def distance_figure(self) -> Figure:
+        """The distance of each test explanation, by reason."""
+        return score_separation(
+            self.distance,
+            self.decisions.anomalous.astype(int),
+            self.decisions.reasons,
+            self.threshold,
+            title="Distance of each explanation, by reason",
+        )
+
+    def example_figure(self, per_kind: int = 8) -> Figure:
+        """Decisions of each kind with their maps, those with the largest distance first.
+
+        ``a → b`` is an image of class a taken for b.
 
         Parameters
         ----------
-        gain : float
-
-        Returns
-        -------
-        list of str
+        per_kind : int
+            Maximum number for each kind.
         """
-        needed = self.curve.share_needed(gain)
-        rival = max(
-            (name for name in self.scores if name != DISTANCE),
-            key=lambda name: self.auroc[name].value,
+        decisions, chosen = self.decisions, []
+        for name in REASONS:
+            members = np.flatnonzero(decisions.reasons == name)
+            order = np.argsort(-self.distance[members], kind="stable")
+            chosen += members[order][:per_kind].tolist()
+        images, maps = decisions.images, decisions.maps[chosen]
+        largest = maps.max(axis=(1, 2), keepdims=True)
+        return explanation_grid(
+            images.images[chosen],
+            np.divide(maps, largest, out=np.zeros_like(maps), where=largest > 0),
+            [_decision_title(decisions, index) for index in chosen],
+            None if images.defects is None else images.defects[chosen],
+            None if images.tags is None else images.tags[chosen],
+            columns=per_kind,
+            title="What the classifier looked at",
         )
-        found = [
-            f"The distance of an explanation tells wrong or wrongly founded decisions from right ones with an AUROC of "
-            f"{estimate_text(self.auroc[DISTANCE])}, with labels for {self.labelled} explanations ({100 * self.share:.1f} %); the better "
-            f"baseline, {rival}, with {estimate_text(self.auroc[rival])}."
-        ]
-        paid = needed[DISTANCE]
-        room = 1 - self.curve.before
-        if np.isfinite(paid):
-            found.append(
-                f"An accuracy {100 * gain:g} points above {self.curve.before:.3f} takes the review of {100 * paid:.1f} % of the images in the "
-                f"order of that distance, {100 * needed['random']:.1f} % in random order, {100 * needed['ideal']:.1f} % at best."
-            )
-        else:
-            found.append(
-                f"The accuracy before is {self.curve.before:.3f}, so that no review can raise it by more than {100 * room:.1f} points."
-            )
-        counts = self.agreement.table
-        caught = {
-            name: f"{int(row['flagged'])} of {int(row.sum())}" for name, row in counts.iterrows()
+
+    def samples(self) -> pd.DataFrame:
+        """Classes, reason, scores and flag: a row for each test image."""
+        images = self.decisions.images
+        return pd.DataFrame(
+            {
+                "name": images.names,
+                "type": images.types,
+                "predicted": np.array(images.class_names)[self.decisions.predicted],
+                "reason": self.decisions.reasons,
+                "score": self.distance,
+                "flagged": self.flags,
+                "certainty": self.decisions.probabilities.max(axis=1),
+                "unfaithfulness": self.scores[UNFAITHFUL],
+            }
+        )
+
+    def summary_parts(self, task: Task) -> dict[str, object]:
+        """What the audit gives to ``summary.json``, as keywords for ``Run.summary``."""
+        return {
+            "detector": DISTANCE,
+            "data": {"counts": task.counts, "fingerprint": task.fingerprint},
+            "image_auroc": self.auroc[DISTANCE],
+            "threshold": self.threshold,
+            "confusion": confusion(self.flags, self.decisions.anomalous.astype(int)),
+            "verdicts": self.decisions.counts,
         }
-        if self.by_class:
-            found.append(
-                "Counted over "
-                + " and ".join(self.by_class)
-                + " alone: "
-                + ", ".join(
-                    f"{name} reaches +{100 * gain:g} points at {100 * share:.1f} %"
-                    if np.isfinite(share)
-                    else f"{name} never reaches +{100 * gain:g} points"
-                    for name, share in (
-                        (DISTANCE, self.class_curve.share_needed(gain)[DISTANCE]),
-                        ("random", self.class_curve.share_needed(gain)["random"]),
-                    )
-                )
-                + f" (before: {self.class_curve.before:.3f})."
-            )
-        found.append(
-            "Flagged are "
-            + ", ".join(f"{caught[name]} with the {name}" for name in counts.index)
-            + "."
-        )
-        if self.has_reasons:
-            found.append(
-                f"The audits with and without masks agree on {100 * self.agreement.share:.0f} % of the images, Cohen's kappa "
-                f"{self.agreement.kappa:.2f}; the one without has seen no mask."
-            )
-        else:
-            found.append(
-                "Nothing can be repaired in these images, so that no one knows the reasons of right decisions: all of them count as right for the "
-                f"right reason. Flags and wrong classes agree on {100 * self.agreement.share:.0f} % of the images, Cohen's kappa "
-                f"{self.agreement.kappa:.2f}."
-            )
-        return found
 
 
 def audit_decisions(
-    review,
-    test,
-    detector,
-    classifier,
+    decisions: TaskDecisions,
+    detector: ExplanationDetector,
+    classifier: Classifier,
     *,
-    flagged_share=0.15,
-    classes=(),
-    seed=0,
-    show_progress=True,
-):
-    """Flag the explanations that are unlike those of right decisions, and hold the flags against the audit with masks.
+    flagged_share: float = 0.15,
+    gain: float = 0.08,
+    classes: tuple[str, ...] | None = None,
+    seed: int = 0,
+    show_progress: bool = True,
+) -> ExplanationAudit:
+    """Flag unusual explanations, and compare the flags with the audit that uses masks.
 
     Parameters
     ----------
-    review, test : Decisions
+    decisions : TaskDecisions
     detector : ExplanationDetector
-        Fitted on maps of ``review``.
+        Fitted on maps of ``decisions.review``.
     classifier : Classifier
     flagged_share : float
         Share of the reviewed explanations that the threshold would flag.
-    classes : sequence of str
-        For a second review curve: the mean accuracy over these classes, such as the faulty ones.
+    gain : float
+        The rise in accuracy whose price in reviews is asked for.
+    classes : tuple of str, optional
+        For a second review curve: the mean accuracy over these classes. By default all but the
+        first where there are masks of defects, else none.
     seed : int
         For the bootstrap.
     show_progress : bool
@@ -456,163 +627,76 @@ def audit_decisions(
     Raises
     ------
     ValueError
-        If no test decision is wrong or wrongly founded, or every one: nothing can be told apart
-        then.
+        If no test decision is wrong or right for another reason, or every one: nothing can be
+        told apart then. For an unknown class.
     """
-    scores = {
-        DISTANCE: detector.score(test.maps),
-        UNCERTAIN: 1 - test.probabilities.max(axis=1),
-        UNFAITHFUL: unfaithfulness(
-            classifier.probabilities,
-            test.images.images,
-            test.predicted,
-            test.maps,
-            show_progress=show_progress,
-        ),
-    }
-    value = normal_quantile(detector.score(review.maps), 1 - flagged_share).value
-    threshold = Threshold(
-        value, f"{1 - flagged_share:g} quantile of {len(review.maps)} reviewed explanations", False
-    )
-    flags, bad = threshold.flag(scores[DISTANCE]), test.anomalous.astype(int)
-    if bad.all() or not bad.any():
-        raise ValueError(
-            f"every one of the {len(bad)} test decisions is {'wrong or wrongly founded' if bad.all() else 'right for the right reason'}: "
-            "there is nothing to tell apart"
+    test = decisions.test
+    names, bad = test.images.class_names, test.anomalous.astype(int)
+    if classes is None:
+        classes = names[1:] if test.images.defects is not None else ()
+    _check_audit(bad, classes, names)
+    with stage("audit"):
+        scores = {
+            DISTANCE: detector.score(test.maps),
+            UNCERTAIN: 1 - test.probabilities.max(axis=1),
+            UNFAITHFUL: unfaithfulness(
+                classifier.probabilities,
+                test.images.images,
+                test.predicted,
+                test.maps,
+                show_progress=show_progress,
+            ),
+        }
+        threshold = _share_threshold(detector.score(decisions.review.maps), flagged_share)
+        flags = threshold.flag(scores[DISTANCE])
+        curve = partial(review_curve, scores, test.images.labels, test.predicted)
+        return ExplanationAudit(
+            decisions=test,
+            detector=detector,
+            scores=scores,
+            threshold=threshold,
+            auroc={
+                name: bootstrap(image_auroc, values, bad, stratify=bad, seed=seed)
+                for name, values in scores.items()
+            },
+            f1={name: _f1_of_highest(values, bad, flags.sum()) for name, values in scores.items()},
+            curve=curve(),
+            classes=tuple(classes),
+            class_curve=curve([names.index(one) for one in classes]) if classes else None,
+            agreement=audit_agreement(flags, test.reasons),
+            gain=gain,
         )
-    auroc = {
-        name: bootstrap(image_auroc, values, bad, stratify=bad, seed=seed)
-        for name, values in scores.items()
-    }
-    count = int(flags.sum())
-    f1 = {}
-    for name, values in scores.items():
-        top = np.zeros(len(bad), bool)
-        top[np.argsort(-values, kind="stable")[:count]] = True
-        f1[name] = f1_score(top, bad)
-    names = test.images.class_names
+
+
+def _check_audit(bad: Labels, classes: tuple[str, ...], names: tuple[str, ...]) -> None:
+    """Refuse decisions that are all alike, and classes that are not there."""
+    if bad.all() or not bad.any():
+        kind = "wrong or right for another reason" if bad.all() else "right for the right reason"
+        raise ValueError(
+            f"every one of the {len(bad)} test decisions is {kind}: there is nothing to tell apart"
+        )
     unknown = [one for one in classes if one not in names]
     if unknown:
         raise ValueError(f"classes must be among {', '.join(names)}, not {unknown[0]!r}")
-    curve = partial(review_curve, scores, test.images.labels, test.predicted)
-    labelled = int((detector.labels != 0).sum())
-    return ExplanationAudit(
-        scores,
-        threshold,
-        flags,
-        auroc,
-        f1,
-        curve(),
-        tuple(classes),
-        curve([names.index(one) for one in classes]) if classes else None,
-        audit_agreement(flags, test.reasons),
-        test.images.without_defects is not None or test.images.without_tags is not None,
-        labelled,
-        labelled / len(detector.labels),
-    )
 
 
-def examples(decisions, scores, per_kind=8, title="What the classifier looked at"):
-    """Decisions of each kind with their maps, those with the highest scores first; ``a → b`` is an image of class a taken for b.
-
-    Parameters
-    ----------
-    decisions : Decisions
-    scores : ndarray, (n,)
-    per_kind : int
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    images, chosen = decisions.images, []
-    for name in REASONS:
-        members = np.flatnonzero(decisions.reasons == name)
-        chosen += members[np.argsort(-scores[members], kind="stable")][:per_kind].tolist()
-    names, titles = images.class_names, []
-    for index in chosen:
-        said, true = names[decisions.predicted[index]], names[images.labels[index]]
-        titles.append(
-            f"{true} → {said}"
-            if said != true
-            else f"{true}, other reason"
-            if decisions.anomalous[index]
-            else true
-        )
-    largest = decisions.maps[chosen].max(axis=(1, 2), keepdims=True)
-    heat = np.divide(
-        decisions.maps[chosen],
-        largest,
-        out=np.zeros_like(decisions.maps[chosen]),
-        where=largest > 0,
-    )
-    return explanation_grid(
-        images.images[chosen],
-        heat,
-        titles,
-        None if images.defects is None else images.defects[chosen],
-        None if images.tags is None else images.tags[chosen],
-        columns=per_kind,
-        title=title,
-    )
+def _share_threshold(reviewed: Scores, flagged_share: float) -> Threshold:
+    """The threshold above which this share of the reviewed explanations lies."""
+    rule = f"{1 - flagged_share:g} quantile of {len(reviewed)} reviewed explanations"
+    return Threshold(normal_quantile(reviewed, 1 - flagged_share).value, rule, False)
 
 
-def sample_table(decisions, audit):
-    """A row for each test image: classes, reason, scores, flag.
-
-    Parameters
-    ----------
-    decisions : Decisions
-    audit : ExplanationAudit
-
-    Returns
-    -------
-    pandas.DataFrame
-    """
-    images = decisions.images
-    return pd.DataFrame(
-        {
-            "name": images.names,
-            "type": images.types,
-            "predicted": np.array(images.class_names)[decisions.predicted],
-            "reason": decisions.reasons,
-            "score": audit.scores[DISTANCE],
-            "flagged": audit.flags,
-            "certainty": decisions.probabilities.max(axis=1),
-            "unfaithfulness": audit.scores[UNFAITHFUL],
-        }
-    )
+def _f1_of_highest(scores: Floats, bad: Labels, count: int) -> float:
+    """F1 where the ``count`` images with the highest scores are flagged."""
+    top = np.zeros(len(bad), bool)
+    top[np.argsort(-scores, kind="stable")[: int(count)]] = True
+    return f1_score(top, bad)
 
 
-def summary_parts(task, decisions, audit):
-    """The parts of ``summary.json`` that follow from the audit, as keywords for `adhelpers.runner.suite.Run.summary`.
-
-    Parameters
-    ----------
-    task : Task
-    decisions : Decisions
-        Of the test images.
-    audit : ExplanationAudit
-
-    Returns
-    -------
-    dict
-    """
-    counts = {
-        split: {
-            name: int((part.labels == label).sum()) for label, name in enumerate(part.class_names)
-        }
-        for split, part in ((split, getattr(task, split)) for split in SPLITS)
-    }
-    fingerprint = hashlib.sha256(
-        "".join(getattr(task, split).fingerprint for split in SPLITS).encode()
-    ).hexdigest()
-    return {
-        "detector": DISTANCE,
-        "data": {"counts": counts, "fingerprint": fingerprint},
-        "image_auroc": audit.auroc[DISTANCE],
-        "threshold": audit.threshold,
-        "confusion": confusion(audit.flags, decisions.anomalous.astype(int)),
-        "verdicts": {name: int((decisions.reasons == name).sum()) for name in REASONS},
-    }
+def _decision_title(decisions: Decisions, index: int) -> str:
+    """What one decision was, as the title of its picture."""
+    names = decisions.images.class_names
+    said, true = names[decisions.predicted[index]], names[decisions.images.labels[index]]
+    if said != true:
+        return f"{true} → {said}"
+    return f"{true}, other reason" if decisions.anomalous[index] else true

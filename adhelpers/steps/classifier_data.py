@@ -1,4 +1,4 @@
-"""Images to classify, in three disjoint parts: for the classifier, for the audit of its explanations, and to test."""
+"""Images to classify, in three disjoint parts: for the classifier, its audit, and the test."""
 
 import hashlib
 from collections.abc import Callable

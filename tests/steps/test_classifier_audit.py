@@ -1,4 +1,4 @@
-"""The steps of notebook 06: decisions, the audit without masks, and sentences that follow from the numbers."""
+"""The steps of notebook 06: decisions, the audit without masks, and what is said about them."""
 
 import dataclasses
 import functools
@@ -6,7 +6,7 @@ import functools
 import numpy as np
 import pytest
 
-from adhelpers.audit import REASONS, explanations_to_learn_from
+from adhelpers.audit import REASONS
 from adhelpers.data import make_class_images
 from adhelpers.detectors import DeepSAD
 from adhelpers.detectors.classifier import Classifier
@@ -70,24 +70,22 @@ def classified():
         brightness=0.0,
     )
     classifier.fit(task_with_a_shortcut(96, 0, (0.7, 0.0)), show_progress=False)
-    return classifier, *(
-        explanation_study.decide(classifier, task_with_a_shortcut(120, seed, (0.3, 0.3)))
-        for seed in (1, 2)
-    )
+    train = task_with_a_shortcut(96, 0, (0.7, 0.0))
+    review, test = (task_with_a_shortcut(120, seed, (0.3, 0.3)) for seed in (1, 2))
+    return classifier, explanation_study.decide_task(classifier, Task("x", train, review, test))
 
 
 @functools.cache
 def audited(tmp):
-    classifier, review, test = classified()
-    indices, labels = explanations_to_learn_from(review.wrong, 0.1)
+    classifier, decisions = classified()
     deep_sad = DeepSAD(
         epochs=20, pretrain_epochs=10, batch_size=32, pretrain_batch_size=32, eta=10.0
     )
-    detector = explanation_study.fit_explanation_detector(
-        review.maps[indices], labels, deep_sad, tmp, "shortcut", show_progress=False
+    detector = explanation_study.learn_explanations(
+        decisions, deep_sad, tmp, share=0.1, show_progress=False
     )
     return detector, explanation_study.audit_decisions(
-        review, test, detector, classifier, classes=("dark",), show_progress=False
+        decisions, detector, classifier, gain=0.05, show_progress=False
     )
 
 
@@ -97,7 +95,8 @@ def audit(tmp_path_factory):
 
 
 def test_decisions_have_reasons_that_repairs_found():
-    classifier, review, _ = classified()
+    classifier, decisions = classified()
+    review = decisions.review
     images = review.images
     wrong = review.predicted != images.labels
     np.testing.assert_array_equal(review.wrong, wrong)
@@ -107,38 +106,36 @@ def test_decisions_have_reasons_that_repairs_found():
     assert (review.reasons[tagged & ~wrong & (after != review.predicted)] == OTHER).all()
     # The tag decides where it is loose.
     assert wrong[tagged].mean() > wrong[~tagged].mean() + 0.2
-    table = explanation_study.accuracy_table({"review": review})
-    assert table.loc["review", "accuracy"] == pytest.approx(1 - wrong.mean())
-    assert table.loc["review", "accuracy with a tag"] == pytest.approx(1 - wrong[tagged].mean())
-    assert table.loc["review", [WRONG, OTHER, RIGHT]].sum() == 120
+    table = decisions.table()
+    assert list(table.columns) == ["train", "review", "test"]
+    assert table.loc["accuracy", "review"] == pytest.approx(1 - wrong.mean())
+    assert table.loc["accuracy with a tag", "review"] == pytest.approx(1 - wrong[tagged].mean())
+    assert table.loc[[WRONG, OTHER, RIGHT], "review"].sum() == 120
 
 
 def test_whether_the_task_was_learned_is_said():
-    _, review, _ = classified()
-    first, second = explanation_study.decision_sentences(review)
+    review = classified()[1].review
+    first, second = review.findings()
     mean = np.mean([1 - review.wrong[review.images.labels == label].mean() for label in (0, 1)])
     assert f"is {mean:.3f} [" in first and "chance gives 0.500." in first
     assert f"{(review.reasons == OTHER).sum()} rest on something else" in second
     guessing = Decisions(review.images, np.tile([0.6, 0.4], (120, 1)), review.maps, review.reasons)
-    assert (
-        "has not been shown to have learned the task"
-        in explanation_study.decision_sentences(guessing)[0]
-    )
+    assert "has not been shown to have learned the task" in guessing.findings()[0]
 
 
 def test_the_audit_without_masks(audit):
     detector, found = audit
-    _, review, test = classified()
+    review = classified()[1].review
     assert (
         list(found.scores) == [DISTANCE, UNCERTAIN, UNFAITHFUL]
-        and found.labelled == (detector.labels == -1).sum() > 4
+        and found.detector.labelled == (detector.labels == -1).sum() > 4
     )
     assert found.auroc[DISTANCE].value > 0.7 and not found.threshold.uses_test_labels
     np.testing.assert_array_equal(found.flags, found.scores[DISTANCE] > found.threshold.value)
     assert (detector.score(review.maps) > found.threshold.value).mean() == pytest.approx(
         0.15, abs=0.01
     )
-    table = found.table(0.05)
+    table = found.table()
     assert table.index.tolist() == [*found.scores, "random", "ideal"]
     assert (
         table.loc["ideal", "share to review for +5 points"]
@@ -147,13 +144,14 @@ def test_the_audit_without_masks(audit):
 
 
 def test_sentences_say_what_the_numbers_are(audit):
-    _, found = audit
-    first, second, faulty, flagged, third = found.sentences(0.05)
+    detector, found = audit
+    first, second, faulty, flagged, third = found.findings()
     assert "over dark alone" in faulty and f"before: {found.class_curve.before:.3f}" in faulty
     assert (
         f"{found.auroc[DISTANCE].value:.3f}" in first
-        and f"{found.labelled} explanations ({100 * found.share:.1f} %)" in first
-        and found.share <= 0.1
+        and f"{detector.labelled} explanations ({100 * detector.share:.1f} %)" in first
+        and detector.share <= 0.1
+        and detector.findings()[0].endswith(f"labelled ({100 * detector.share:.1f} %)")
     )
     assert f"{100 * found.curve.share_needed(0.05)[DISTANCE]:.1f} % of the images" in second
     assert (
@@ -162,13 +160,16 @@ def test_sentences_say_what_the_numbers_are(audit):
     )
     row = found.agreement.table.loc[WRONG]
     assert f"{row['flagged']} of {row.sum()} with the wrong class" in flagged
-    unknown = dataclasses.replace(found, has_reasons=False).sentences(0.05)
+    bare = dataclasses.replace(found.decisions.images, without_defects=None, without_tags=None)
+    bare = dataclasses.replace(found.decisions, images=bare)
+    unknown = dataclasses.replace(found, decisions=bare).findings()
     assert "no one knows the reasons of right decisions" in unknown[-1]
-    assert "no review can raise it by more than" in found.sentences(0.99)[1]
+    beyond = dataclasses.replace(found, gain=0.99).findings()
+    assert "no review can raise it by more than" in beyond[1]
 
 
 def test_the_detector_is_found_again(audit, tmp_path):
-    _, review, _ = classified()
+    review = classified()[1].review
     labels = np.where(review.wrong, -1, 0)
     quick = {"epochs": 1, "pretrain_epochs": 1}
     fit = functools.partial(
@@ -186,20 +187,18 @@ def test_the_detector_is_found_again(audit, tmp_path):
 
 def test_pictures_and_rows(audit):
     _, found = audit
-    _, _, test = classified()
-    figure = explanation_study.examples(test, found.scores[DISTANCE], per_kind=3)
+    figure = found.example_figure(per_kind=3)
     titles = [ax.get_title("left") for ax in figure.axes]
     assert any("→" in title for title in titles) and len(titles) <= 9
-    rows = explanation_study.sample_table(test, found)
+    rows = found.samples()
     assert len(rows) == 120 and rows["flagged"].sum() == found.flags.sum()
+    assert "+5 points" in found.figure().axes[0].get_title("left")
+    assert len(found.distance_figure().axes) > 0
 
 
 def test_the_summary_holds_what_other_tools_read(audit):
     _, found = audit
-    _, review, test = classified()
-    parts = explanation_study.summary_parts(
-        Task("x", review.images, review.images, test.images), test, found
-    )
+    parts = found.summary_parts(classified()[1].task)
     assert sum(parts["confusion"].values()) == 120 and sum(parts["verdicts"].values()) == 120
     assert (
         parts["data"]["counts"]["test"] == {"good": 60, "dark": 60}
@@ -209,13 +208,17 @@ def test_the_summary_holds_what_other_tools_read(audit):
 
 def test_nothing_to_tell_apart(audit):
     detector, _ = audit
-    classifier, review, test = classified()
-    fine = Decisions(test.images, test.probabilities, test.maps, np.full(120, RIGHT))
+    classifier, decisions = classified()
+    audit_again = functools.partial(
+        explanation_study.audit_decisions,
+        detector=detector,
+        classifier=classifier,
+        show_progress=False,
+    )
+    fine = dataclasses.replace(decisions.test, reasons=np.full(120, RIGHT))
     with pytest.raises(
         ValueError, match="every one of the 120 test decisions is right for the right reason"
     ):
-        explanation_study.audit_decisions(review, fine, detector, classifier, show_progress=False)
+        audit_again(dataclasses.replace(decisions, test=fine))
     with pytest.raises(ValueError, match="classes must be among good, dark, not 'bright'"):
-        explanation_study.audit_decisions(
-            review, test, detector, classifier, classes=("bright",), show_progress=False
-        )
+        audit_again(decisions, classes=("bright",))
