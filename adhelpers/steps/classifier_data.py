@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from sklearn.model_selection import train_test_split
 
+from adhelpers._shared.checks import check_choice
 from adhelpers._shared.stages import stage
 from adhelpers.audit import repaired
 from adhelpers.data import (
@@ -198,8 +199,7 @@ def load_task(
     ValueError
         For an unknown data set, a folder without a name, or insulators that are not square.
     """
-    if dataset not in DATASETS:
-        raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, not {dataset!r}")
+    check_choice("dataset", dataset, DATASETS)
     size = image_size if isinstance(image_size, tuple) else (image_size, image_size)
     loaders: dict[str, Callable[[], Task]] = {
         "insulators": lambda: _insulators(size, insulators or InsulatorSet(), seed, show_progress),
