@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from adhelpers._shared.arrays import Flags, Floats, Images, Integers, Labels, Maps, Names, Scores
 from adhelpers._shared.stages import stage
+from adhelpers._shared.text import or_dash
 from adhelpers.audit import (
     REASONS,
     Agreement,
@@ -36,7 +37,6 @@ from adhelpers.metrics import (
 )
 from adhelpers.reports import explanation_grid, review_figure, score_separation
 
-from .assess import estimate_text
 from .classifier_data import Task
 
 DISTANCE = "distance of the explanation (Deep SAD)"
@@ -113,7 +113,7 @@ class Decisions:
             seed=seed,
         )
         found = [
-            f"The accuracy, averaged over the {len(present)} classes, is {estimate_text(mean)}; "
+            f"The accuracy, averaged over the {len(present)} classes, is {mean}; "
             f"chance gives {chance:.3f}."
         ]
         if mean.low <= chance:
@@ -443,7 +443,7 @@ class ExplanationAudit:
         at = self.curve.at(reviewed)
         rows = {
             name: {
-                "AUROC against wrong or other reason": estimate_text(self.auroc.get(name)),
+                "AUROC against wrong or other reason": or_dash(self.auroc.get(name)),
                 "F1": self.f1.get(name, np.nan),
                 f"accuracy after reviewing {100 * reviewed:.0f} %": at[name],
                 f"share to review for +{100 * self.gain:g} points": needed[name],
@@ -468,10 +468,10 @@ class ExplanationAudit:
         best = max(baselines, key=lambda name: self.auroc[name].value)
         return (
             "The distance of an explanation separates decisions that are wrong or right for "
-            f"another reason from the others with an AUROC of {estimate_text(self.auroc[DISTANCE])}"
+            f"another reason from the others with an AUROC of {self.auroc[DISTANCE]}"
             f", using labels for {self.detector.labelled} explanations "
             f"({100 * self.detector.share:.1f} %). The best baseline, {best}, reaches "
-            f"{estimate_text(self.auroc[best])}."
+            f"{self.auroc[best]}."
         )
 
     def _review_finding(self) -> str:
