@@ -168,21 +168,22 @@ import os, time
 from pathlib import Path
 from adhelpers.data import load_category
 from adhelpers.detectors import VAEGAN, fit_or_load
-from adhelpers.detectors import training
+from adhelpers.training import TrainingPlan
+from adhelpers.training import loop as training
 from adhelpers.suite import start_run
 
 run = start_run("chain", globals())
 Path(pid_file).write_text(str(os.getpid()))
 tile = load_category(data_root, category, image_size=(image_height, 32))
-write = training._write_checkpoint
+write = training.write_checkpoint
 
 def write_and_wait(*arguments):
     # Killed while it waits; a run that was not killed goes on at once.
     write(*arguments)
     time.sleep(wait_training)
 
-training._write_checkpoint = write_and_wait
-detector = fit_or_load(VAEGAN(width=0.1, latent_dim=4, epochs=6, checkpoint_every=3), tile, run.models)
+training.write_checkpoint = write_and_wait
+detector = fit_or_load(VAEGAN(width=0.1, latent_dim=4, plan=TrainingPlan(epochs=6, schedule="cosine", checkpoint_every=3)), tile, run.models)
 """
 EXPLAIN = """
 from adhelpers.explainers import explain_images, residual_map

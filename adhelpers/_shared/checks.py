@@ -176,3 +176,39 @@ def refuse_equal_scores(scores):
             f"the detector gives every image the same score ({scores[0]:g}): there is nothing to threshold; "
             "check that it was trained and that the images differ"
         )
+
+
+def checked_images(images, shape=None, name="images"):
+    """Images as float32 (n, h, w, c) in [0, 1], c 1 or 3, of the (h, w, c) that a model was fitted on where ``shape`` says it.
+
+    Raises
+    ------
+    ValueError
+        If there are no images, the number of axes or channels is wrong, the shape is another, or
+        values are not finite numbers in [0, 1].
+
+    Examples
+    --------
+    >>> checked_images(np.zeros((2, 8, 8, 1))).dtype
+    dtype('float32')
+    """
+    images = np.asarray(images, dtype=np.float32)
+    if images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"{name} must have the shape (n, h, w, c) with 1 or 3 channels, not {images.shape}"
+        )
+    if len(images) == 0:
+        raise ValueError(f"{name} holds no image; at least one is needed")
+    if shape is not None and images.shape[1:] != tuple(shape):
+        color = "grayscale" if shape[2] == 1 else "rgb"
+        raise ValueError(
+            f"{name} have the shape {images.shape[1:]}, but this detector was fitted on "
+            f"{tuple(shape)}: load them with the image size {shape[0]} x {shape[1]} and color "
+            f"{color}, or train another detector"
+        )
+    # One pass each; a comparison with NaN is False, so it is caught as well.
+    if not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError(
+            f"{name} must hold finite values in [0, 1]; found {images.min()} to {images.max()}"
+        )
+    return images

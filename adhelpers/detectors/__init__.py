@@ -3,8 +3,8 @@
 from .anogan.detector import AnoGAN
 from .anogan.latent_search import LatentSearch
 from .anogan.networks import build_dcgan_discriminator, build_dcgan_generator, build_latent_encoder
-from .anogan.training import differentiable_augmentation, gan_losses, gradient_penalty, spread
-from .base import Detector, check_images, read_manifest
+from .anogan.training import gan_losses, gradient_penalty, spread
+from .base import Detector, Model
 from .cae import ARCHITECTURES, CAE, COPYING_ARCHITECTURES, build_autoencoder, copied_share
 from .deep_sad import DeepSAD, deep_sad_centre, deep_sad_losses
 from .deep_sad_networks import NETWORKS, build_deep_sad_networks
@@ -32,11 +32,14 @@ from .features.pipelines import pipeline_score
 from .features.svm_selection import choose_nu_and_gamma
 from .fusion import Fusion
 from .integrated_gradients import integrated_gradients
+from .manifest import read_manifest
+from .planted import plant_patches
+from .registry import detector_class, load_detector, register
 from .residuals import ReconstructionDetector, ResidualScore, smooth
 from .shallow import SHALLOW_METHODS, ShallowModel, fit_shallow
 from .stored import fit_or_load
-from .subspace import Subspace, plant_patches
-from .vae_gan import VAEGAN, build_decoder, build_discriminator, build_encoder
+from .subspace import Subspace
+from .vae_gan import VAEGAN, VAELoss, build_decoder, build_discriminator, build_encoder
 
 __all__ = [
     "ARCHITECTURES",
@@ -54,6 +57,7 @@ __all__ = [
     "LatentSearch",
     "LocalNeighbourSearch",
     "MemoryBank",
+    "Model",
     "NETWORKS",
     "NeighbourSearch",
     "ReconstructionDetector",
@@ -62,6 +66,7 @@ __all__ = [
     "ShallowModel",
     "Subspace",
     "VAEGAN",
+    "VAELoss",
     "build_autoencoder",
     "build_dcgan_discriminator",
     "build_dcgan_generator",
@@ -71,13 +76,12 @@ __all__ = [
     "build_encoder",
     "build_latent_encoder",
     "cells_to_map",
-    "check_images",
     "choose_nu_and_gamma",
     "compute_features",
     "copied_share",
     "deep_sad_centre",
     "deep_sad_losses",
-    "differentiable_augmentation",
+    "detector_class",
     "feature_cache",
     "feature_scale",
     "fit_or_load",
@@ -88,6 +92,7 @@ __all__ = [
     "hed_weights_file",
     "integrated_gradients",
     "join_maps",
+    "load_detector",
     "nearest_neighbours",
     "neighbour_distances",
     "patch_features",
@@ -97,6 +102,7 @@ __all__ = [
     "pooled_features",
     "random_projection",
     "read_manifest",
+    "register",
     "reweighted_score",
     "smooth",
     "spread",

@@ -1,21 +1,32 @@
 """Convolutional autoencoders of five architectures, trained on good images."""
 
+from pathlib import Path
+from typing import Any, Self
+
 import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 from keras import layers
 
-from adhelpers.training.learning_rate import find_learning_rate
-from adhelpers.training.loop import PRECISIONS, Augmentation, Trainable, TrainingPlan, adam, train
-from adhelpers.training.losses import (
+from adhelpers._shared.arrays import Images
+from adhelpers._shared.checks import checked_images
+from adhelpers.training import (
+    PRECISIONS,
+    Augmentation,
+    Trainable,
+    TrainingPlan,
+    adam,
+    find_learning_rate,
     multiscale_dissimilarity,
     squared_error,
     structural_dissimilarity,
+    train,
 )
 
-from .base import check_images, load_weights
-from .residuals import ReconstructionDetector
+from .manifest import load_weights
+from .registry import register
+from .residuals import ReconstructionDetector, ResidualScore
 
 ARCHITECTURES = ("mvtec", "baseline", "inception", "resnet", "skip")
 # Shortcuts around the code let an anomaly through to the reconstruction, where it is no longer
@@ -332,6 +343,8 @@ def build_autoencoder(
 
 
 class _Training(Trainable):
+    monitor = "val_loss"
+
     def __init__(self, network, loss, augmentation, optimizer):
         self.networks, self.optimizers = {"autoencoder": network}, {"autoencoder": optimizer}
         self._loss, self._augmentation = loss, augmentation
@@ -352,6 +365,7 @@ class _Training(Trainable):
         }
 
 
+@register
 class CAE(ReconstructionDetector):
     """Convolutional autoencoder: what it cannot reproduce of an image is anomalous.
 
@@ -365,22 +379,16 @@ class CAE(ReconstructionDetector):
     loss : {"l2", "ssim", "ms_ssim"}
         Squared error; 1 - SSIM, for grey images; 1 - MS-SSIM, for colour. What ``residual`` is may
         be chosen apart from it.
-    epochs : int
-        At most so many.
-    batch_size : int
-    learning_rate : float or None
-        Of Adam; None finds it by a sweep before training (`find_learning_rate`), kept as
-        ``learning_rate_sweep``.
-    schedule, cycle_epochs, patience, plateau
-        As in `TrainingPlan`.
-    rotation, shift, brightness, flip
-        As in `Augmentation`; leave them off where ``pose="axis"`` has turned the objects alike.
+    plan : TrainingPlan, optional
+        None is `default_plan`. With ``learning_rate=None`` the rate is found by a sweep before
+        training (`find_learning_rate`), kept as ``learning_rate_sweep``. What is monitored is the
+        loss of the validation images.
+    augmentation : Augmentation, optional
+        None changes nothing; leave it at that where ``pose="axis"`` has turned the objects alike.
+    scoring : ResidualScore, optional
+        None is the smoothed squared difference; it can be changed after training.
     precision : {"float32", "bfloat16"}
         bfloat16 trains faster on processors that support it; weights stay float32.
-    score, residual, smoothing, top_fraction, minimal_area
-        As in `ResidualScore`; they can be changed after training.
-    checkpoint_every : int
-        Epochs between checkpoints.
     seed : int
 
     Attributes
@@ -401,138 +409,108 @@ class CAE(ReconstructionDetector):
     Examples
     --------
     >>> good = np.random.default_rng(0).uniform(size=(8, 64, 64, 1)).astype("float32")
-    >>> detector = CAE(loss="ssim", residual="ssim", epochs=1, width=0.2, learning_rate=1e-3).fit(good[:6], good[6:], show_progress=False)
+    >>> detector = CAE(loss="ssim", width=0.2, plan=TrainingPlan(epochs=1))
+    >>> detector = detector.fit(good[:6], good[6:], show_progress=False)
     >>> detector.counterpart(good).shape
     (8, 64, 64, 1)
     """
 
     name = "cae"
+    title = "autoencoder"
 
     def __init__(
         self,
-        architecture="mvtec",
-        loss="l2",
+        architecture: str = "mvtec",
+        loss: str = "l2",
         *,
-        latent_dim=None,
-        latent="vector",
-        width=1.0,
-        epochs=200,
-        batch_size=16,
-        learning_rate=None,
-        schedule="cyclical",
-        cycle_epochs=10,
-        patience=12,
-        plateau=6,
-        rotation=0.0,
-        shift=0.0,
-        brightness=0.0,
-        flip="none",
-        precision="float32",
-        score="smooth_max",
-        residual="l2",
-        smoothing=2.0,
-        top_fraction=0.01,
-        minimal_area=25,
-        checkpoint_every=5,
-        seed=0,
-    ):
-        super().__init__(
-            architecture=architecture,
-            loss=loss,
-            latent_dim=latent_dim,
-            latent=latent,
-            width=width,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            schedule=schedule,
-            cycle_epochs=cycle_epochs,
-            patience=patience,
-            plateau=plateau,
-            rotation=rotation,
-            shift=shift,
-            brightness=brightness,
-            flip=flip,
-            precision=precision,
-            score=score,
-            residual=residual,
-            smoothing=smoothing,
-            top_fraction=top_fraction,
-            minimal_area=minimal_area,
-            checkpoint_every=checkpoint_every,
-            seed=seed,
-        )
-        for parameter, allowed in (
-            ("architecture", ARCHITECTURES),
-            ("loss", _LOSSES),
-            ("precision", PRECISIONS),
-            ("latent", ("vector", "map")),
+        latent_dim: int | None = None,
+        latent: str = "vector",
+        width: float = 1.0,
+        plan: TrainingPlan | None = None,
+        augmentation: Augmentation | None = None,
+        scoring: ResidualScore | None = None,
+        precision: str = "float32",
+        seed: int = 0,
+    ) -> None:
+        for name, value, allowed in (
+            ("architecture", architecture, ARCHITECTURES),
+            ("loss", loss, tuple(_LOSSES)),
+            ("precision", precision, tuple(PRECISIONS)),
+            ("latent", latent, ("vector", "map")),
         ):
-            if self.parameters[parameter] not in allowed:
-                raise ValueError(
-                    f"{parameter} must be one of {', '.join(allowed)}, not {self.parameters[parameter]!r}."
-                )
-        for parameter in ("latent_dim", "width", "learning_rate"):
-            if self.parameters[parameter] is not None and not self.parameters[parameter] > 0:
-                raise ValueError(f"{parameter} must be above 0, not {self.parameters[parameter]}.")
-        self._augmentation = Augmentation(rotation, shift, brightness, flip)
-        self._plan = TrainingPlan(
-            epochs,
-            batch_size,
-            patience,
-            "val_loss",
-            checkpoint_every,
-            seed,
-            schedule,
-            cycle_epochs,
-            plateau,
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+        for name, number in (("latent_dim", latent_dim), ("width", width)):
+            if number is not None and not number > 0:
+                raise ValueError(f"{name} must be above 0, not {number}")
+        super().__init__(scoring or ResidualScore(residual="l2"))
+        self.architecture, self.loss, self.latent_dim, self.latent, self.width = (
+            architecture,
+            loss,
+            latent_dim,
+            latent,
+            width,
         )
-        self.history, self.learning_rate_sweep, self.found_learning_rate = (
-            pd.DataFrame(),
-            None,
-            None,
+        self.plan = plan or self.default_plan()
+        self.augmentation = augmentation or Augmentation()
+        self.precision, self.seed = precision, seed
+        self.history = pd.DataFrame()
+        self.learning_rate_sweep: pd.DataFrame | None = None
+        self.found_learning_rate: float | None = None
+
+    @staticmethod
+    def default_plan() -> TrainingPlan:
+        """The learning rate found by a sweep, then cyclical and halved on plateaus, until nothing gets better for long."""
+        return TrainingPlan(
+            epochs=200, learning_rate=None, schedule="cyclical", patience=12, plateau=6
         )
 
     @property
     def copies_defects(self):
         """Whether shortcuts around the code may copy a defect into the reconstruction, where it is no longer seen."""
-        return self.parameters["architecture"] in COPYING_ARCHITECTURES
+        return self.architecture in COPYING_ARCHITECTURES
 
-    def _build(self):
-        _check_loss(self.parameters["loss"], self.image_shape)
-        parameters = {
-            name: self.parameters[name]
-            for name in ("architecture", "latent_dim", "latent", "width")
-        }
+    def _build(self) -> None:
+        assert self.image_shape is not None
+        _check_loss(self.loss, self.image_shape)
         self.network = build_autoencoder(
-            self.image_shape, policy=PRECISIONS[self.parameters["precision"]], **parameters
+            self.image_shape,
+            self.architecture,
+            self.latent_dim,
+            self.latent,
+            self.width,
+            PRECISIONS[self.precision],
         )
-        self._compiled = {}
+        self._batched = {}
 
     def fit(
-        self, train_images, validation, *, checkpoint=None, show_progress=True, tensorboard=None
-    ):
+        self,
+        train_images: Images,
+        validation: Images,
+        *,
+        checkpoint: str | Path | None = None,
+        show_progress: bool = True,
+        tensorboard: str | Path | None = None,
+    ) -> Self:
         """Train; see `Detector.fit`. ``tensorboard`` is a folder for TensorBoard's event files."""
-        train_images = check_images(train_images, name="train")
-        validation = check_images(validation, train_images.shape[1:], name="validation")
-        parameters = self.parameters
-        keras.utils.set_random_seed(parameters["seed"])
+        train_images = checked_images(train_images, name="train")
+        validation = checked_images(validation, train_images.shape[1:], name="validation")
+        keras.utils.set_random_seed(self.seed)
         self.image_shape = train_images.shape[1:]
         try:
             self._build()
         except ValueError:
             self.image_shape = None
             raise
-        optimizer = adam(parameters["learning_rate"] or 1e-3, self.network)
-        training = _Training(
-            self.network, _LOSSES[parameters["loss"]], self._augmentation, optimizer
-        )
-        if parameters["learning_rate"] is None:
+        # A sweep sets the rate anew.
+        optimizer = adam(self.plan.learning_rate or 1e-3, self.network)
+        training = _Training(self.network, _LOSSES[self.loss], self.augmentation, optimizer)
+        if self.plan.learning_rate is None:
             sweep = find_learning_rate(
                 training,
                 train_images,
-                batch_size=parameters["batch_size"],
-                seed=parameters["seed"],
+                batch_size=self.plan.batch_size,
+                seed=self.seed,
                 show_progress=show_progress,
             )
             self.learning_rate_sweep, self.found_learning_rate = sweep.table, sweep.suggested
@@ -541,25 +519,26 @@ class CAE(ReconstructionDetector):
             training,
             train_images,
             validation,
-            self._plan,
+            self.plan,
+            seed=self.seed,
             checkpoint=checkpoint,
             show_progress=show_progress,
-            description=f"{parameters['architecture']} autoencoder",
+            description=f"{self.architecture} autoencoder",
             tensorboard=tensorboard,
         )
         return self
 
-    def reconstruct_tensor(self, images):
+    def reconstruct_tensor(self, images: tf.Tensor) -> tf.Tensor:
         return self.network(images, training=False)
 
-    def _write(self, folder):
+    def _write(self, folder: Path) -> dict[str, Any]:
         self.network.save_weights(folder / "autoencoder.weights.h5")
         self.history.to_csv(folder / "history.csv", index=False)
         if self.learning_rate_sweep is not None:
             self.learning_rate_sweep.to_csv(folder / "learning_rate.csv", index=False)
         return {"found_learning_rate": self.found_learning_rate}
 
-    def _read(self, folder, manifest):
+    def _read(self, folder: Path, manifest: dict[str, Any]) -> None:
         self._build()
         load_weights(self.network, folder / "autoencoder.weights.h5")
         self.history = pd.read_csv(folder / "history.csv")
@@ -616,8 +595,8 @@ def copied_share(detector, images, planted):
     >>> bool(copied_share(detector, good[8:], plant_patches(good[8:], seed=0, draws=1)) < 0.5)
     True
     """
-    images = check_images(images)
-    change = check_images(planted, images.shape[1:], name="planted") - images
+    images = checked_images(images)
+    change = checked_images(planted, images.shape[1:], name="planted") - images
     where = np.abs(change) > 0
     if not where.any():
         raise ValueError(

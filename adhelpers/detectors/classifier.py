@@ -11,11 +11,10 @@ import tensorflow as tf
 from keras import layers
 
 from adhelpers._shared.files import replacing_folder
-from adhelpers.training import Augmentation, TrainingPlan, train
-from adhelpers.training.loop import Trainable, adam
+from adhelpers._shared.checks import checked_images
+from adhelpers.training import Augmentation, Trainable, TrainingPlan, adam, remove_checkpoint, train
 
-from .base import check_images, load_weights, read_manifest, write_manifest
-from .stored import found_or_fitted
+from .manifest import MANIFEST, load_weights, read_manifest, write_manifest
 
 _BATCH = 128
 _POOLINGS = {"maximum": layers.GlobalMaxPooling2D, "average": layers.GlobalAveragePooling2D}
@@ -215,7 +214,7 @@ class Classifier:
                 f"learning_rate must be above 0 and weight_decay not below, not {learning_rate!r} and {weight_decay!r}."
             )
         self._augmentation = Augmentation(rotation, shift, brightness, flip)
-        self._plan = TrainingPlan(epochs, batch_size, monitor=None, seed=seed, schedule="cosine")
+        self._plan = TrainingPlan(epochs, batch_size, schedule="cosine")
         self.network = self.class_names = self.image_shape = self.folder = None
         self.history = pd.DataFrame()
 
@@ -238,7 +237,7 @@ class Classifier:
         ValueError
             If a class has no image.
         """
-        check_images(images.images, name="train")
+        checked_images(images.images, name="train")
         empty = [
             name
             for label, name in enumerate(images.class_names)
@@ -269,6 +268,7 @@ class Classifier:
             images.images,
             None,
             self._plan,
+            seed=self.parameters["seed"],
             labels=images.labels.astype(np.float32),
             checkpoint=checkpoint,
             show_progress=show_progress,
@@ -296,7 +296,7 @@ class Classifier:
             raise RuntimeError(
                 "This Classifier is not fitted yet: call fit(images) or load(folder)."
             )
-        images = check_images(images, self.image_shape)
+        images = checked_images(images, self.image_shape)
         return np.concatenate(
             [
                 self._compiled(tf.constant(images[start : start + _BATCH])).numpy()
@@ -370,10 +370,10 @@ def fit_or_load_classifier(classifier, images, models, name, *, show_progress=Tr
         [type(classifier).__name__, classifier.parameters, images.fingerprint], sort_keys=True
     )
     folder = Path(models) / name / "classifier" / hashlib.sha256(identity.encode()).hexdigest()[:12]
-    return found_or_fitted(
-        classifier,
-        folder,
-        lambda checkpoint: classifier.fit(
-            images, checkpoint=checkpoint, show_progress=show_progress
-        ),
-    )
+    if (folder / MANIFEST).is_file():
+        return Classifier.load(folder)
+    checkpoint = folder.with_suffix(".checkpoint.npz")
+    classifier.fit(images, checkpoint=checkpoint, show_progress=show_progress)
+    classifier.save(folder)
+    remove_checkpoint(checkpoint)
+    return classifier

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from adhelpers.training.loop import (
+from adhelpers._shared.checks import checked_images
+from adhelpers.training import (
     Augmentation,
     Trainable,
     TrainingPlan,
@@ -16,10 +17,12 @@ from adhelpers.training.loop import (
     train,
 )
 
-from .base import Detector, check_images, load_weights
+from .base import Detector
 from .deep_sad_networks import NETWORKS, build_deep_sad_networks
 from .features.neighbours import nearest_neighbours
 from .integrated_gradients import integrated_gradients
+from .manifest import load_weights
+from .registry import register
 from .residuals import smooth
 
 EPSILON = 1e-6
@@ -147,6 +150,7 @@ class _Training(Trainable):
         return {"loss": tf.reduce_mean(self._distances(images, False))}
 
 
+@register
 class DeepSAD(Detector):
     """Deep SAD: the score is the squared distance of a sample's code from a centre.
 
@@ -291,10 +295,8 @@ class DeepSAD(Detector):
             prefix: TrainingPlan(
                 self.parameters[f"{prefix}epochs"],
                 self.parameters[f"{prefix}batch_size"],
-                monitor=None,
                 milestones=tuple(self.parameters[f"{prefix}milestones"]),
                 checkpoint_every=checkpoint_every,
-                seed=seed,
             )
             for prefix in ("", "pretrain_")
         }
@@ -305,7 +307,7 @@ class DeepSAD(Detector):
     def _checked(self, samples, name="images", shape=None):
         samples = np.asarray(samples, dtype=np.float32)
         if samples.ndim != 2:
-            return check_images(samples, shape, name)
+            return checked_images(samples, shape, name)
         if len(samples) == 0 or (shape is not None and samples.shape[1:] != tuple(shape)):
             raise ValueError(
                 f"{name} must hold at least one vector{'' if shape is None else f' of the shape {tuple(shape)}'}; "
@@ -390,6 +392,7 @@ class DeepSAD(Detector):
             train_images,
             validation,
             self._plans[""],
+            seed=self.parameters["seed"],
             labels=labels,
             checkpoint=checkpoint,
             show_progress=show_progress,
@@ -413,6 +416,7 @@ class DeepSAD(Detector):
             train_images,
             validation,
             self._plans["pretrain_"],
+            seed=self.parameters["seed"],
             checkpoint=checkpoint,
             show_progress=show_progress,
             description="autoencoder",

@@ -1,35 +1,44 @@
 """The networks of Deep SAD: encoders without biases, and the decoders that pretrain them."""
 
 import math
+from collections.abc import Sequence
 
 import keras
 from keras import layers
 
+from adhelpers._shared.checks import check_choice
+
 NETWORKS = ("auto", "lenet_small", "lenet", "lenet_large", "mlp", "conv")
 _SLOPE = 0.01
-# Side, filters of the convolutions, units of the dense layer before the code (0: none), and length
-# of the code, as published.
+# As published: side, filters of the convolutions, units of the dense layer before the code (0 for
+# none), length of the code.
 _LENETS = {
     "lenet_small": (28, (8, 4), 0, 32),
     "lenet": (28, (16, 32), 128, 64),
     "lenet_large": (32, (32, 64, 128), 0, 128),
 }
-# Where the published decoders begin.
+# Side of the grid with which the published decoders begin.
 _DECODER_SIDE = 4
 _CONV_FILTERS, _CONV_SIDE, _CONV_LATENT = (16, 32, 64, 128), 4, 64
-# Vectors of at least so many values take the larger of the two published forms.
+# Vectors of at least this length take the larger of the two published forms.
 _LONG_VECTOR = 64
 
 
-def _active(hidden):
-    """Batch normalisation without offset and scale, then leaky ReLU: an offset would be a bias, with which all could be mapped to the centre."""
-    hidden = layers.BatchNormalization(center=False, scale=False, epsilon=1e-4, momentum=0.9)(
-        hidden
-    )
-    return layers.LeakyReLU(_SLOPE)(hidden)
+def _normalized(hidden: keras.KerasTensor) -> keras.KerasTensor:
+    """Batch normalisation without offset and scale: an offset would be a bias.
+
+    With biases a network could map everything to the centre.
+    """
+    return layers.BatchNormalization(center=False, scale=False, epsilon=1e-4, momentum=0.9)(hidden)
 
 
-def _convolution(hidden, filters, size=5, activation=None):
+def _active(hidden: keras.KerasTensor) -> keras.KerasTensor:
+    return layers.LeakyReLU(_SLOPE)(_normalized(hidden))
+
+
+def _convolution(
+    hidden: keras.KerasTensor, filters: int, size: int = 5, activation: str | None = None
+) -> keras.KerasTensor:
     return layers.Conv2D(
         filters,
         size,
@@ -40,34 +49,36 @@ def _convolution(hidden, filters, size=5, activation=None):
     )(hidden)
 
 
-def _dense(hidden, units, **options):
+def _dense(hidden: keras.KerasTensor, units: int, **options: str | None) -> keras.KerasTensor:
     return layers.Dense(units, use_bias=False, kernel_initializer="he_normal", **options)(hidden)
 
 
-def _upsampled(hidden, sides):
-    """Twice as large along each axis that the encoder has halved, cut to the size that it had there."""
-    hidden = layers.UpSampling2D(
-        [1 if small == large else 2 for small, large in zip(hidden.shape[1:3], sides)]
-    )(hidden)
-    excess = [large - wanted for large, wanted in zip(hidden.shape[1:3], sides)]
-    return (
-        layers.Cropping2D([(one // 2, one - one // 2) for one in excess])(hidden)
-        if any(excess)
-        else hidden
-    )
+def _upsampled(hidden: keras.KerasTensor, sides: Sequence[int]) -> keras.KerasTensor:
+    """Twice as large along each axis that the encoder has halved, cut to the size it had there."""
+    before = hidden.shape[1:3]
+    factors = [1 if small == large else 2 for small, large in zip(before, sides, strict=True)]
+    hidden = layers.UpSampling2D(factors)(hidden)
+    excess = [large - wanted for large, wanted in zip(hidden.shape[1:3], sides, strict=True)]
+    if not any(excess):
+        return hidden
+    return layers.Cropping2D([(one // 2, one - one // 2) for one in excess])(hidden)
 
 
-def _lenet(shape, name, latent_dim):
+def _lenet(
+    shape: tuple[int, ...], name: str, latent_dim: int | None
+) -> tuple[keras.Model, keras.Model]:
     side, filters, units, published = _LENETS[name]
     if len(shape) != 3 or tuple(shape[:2]) != (side, side):
         raise ValueError(
-            f"network {name!r} is for images of {side} x {side} pixels, not for the shape {tuple(shape)}: load them in that size, "
-            f"or use the network {'conv' if len(shape) == 3 else 'mlp'!r}."
+            f"network {name!r} is for images of {side} x {side} pixels, not for the shape "
+            f"{tuple(shape)}: load them in that size, or use the network "
+            f"{'conv' if len(shape) == 3 else 'mlp'!r}"
         )
     latent_dim = latent_dim or published
     if not units and latent_dim % _DECODER_SIDE**2:
         raise ValueError(
-            f"latent_dim of network {name!r} must be a multiple of {_DECODER_SIDE**2}, not {latent_dim}."
+            f"latent_dim of network {name!r} must be a multiple of {_DECODER_SIDE**2}, not "
+            f"{latent_dim}"
         )
     inputs = hidden = keras.Input(shape)
     for count in filters:
@@ -79,29 +90,29 @@ def _lenet(shape, name, latent_dim):
 
     code = hidden = keras.Input((latent_dim,))
     if units:
-        hidden = layers.BatchNormalization(center=False, scale=False, epsilon=1e-4, momentum=0.9)(
-            _dense(hidden, units)
-        )
+        hidden = _normalized(_dense(hidden, units))
     hidden = layers.Reshape((_DECODER_SIDE, _DECODER_SIDE, -1))(hidden)
-    hidden = layers.LeakyReLU(_SLOPE)(hidden)
-    counts, middle = (filters[::-1], (14, 28)) if side == 28 else (filters[::-1], (8, 16, 32))
+    hidden = _lenet_rebuilt(layers.LeakyReLU(_SLOPE)(hidden), side, filters[::-1])
+    image = _convolution(hidden, shape[2], activation="sigmoid")
+    return encoder, keras.Model(code, image, name=f"{name}_decoder")
+
+
+def _lenet_rebuilt(
+    hidden: keras.KerasTensor, side: int, filters: Sequence[int]
+) -> keras.KerasTensor:
+    """The decoder's convolutions from its first grid to the size of the image, as published."""
+    sides: tuple[int, ...] = (8, 16, 32)
     if side == 28:
-        # Published: 4 -> 8 -> 14 -> 28, the first convolution at 8 pixels, the second of 16 cut to
-        # 14.
-        hidden = _upsampled(hidden, (8, 8))
-        hidden = _active(_convolution(hidden, counts[0]))
-        hidden = _upsampled(hidden, (14, 14))
-        hidden = _active(_convolution(hidden, counts[1]))
-        hidden = _upsampled(hidden, (28, 28))
-    else:
-        for count, sides in zip(counts, middle, strict=True):
-            hidden = _upsampled(_active(_convolution(hidden, count)), (sides, sides))
-    return encoder, keras.Model(
-        code, _convolution(hidden, shape[2], activation="sigmoid"), name=f"{name}_decoder"
-    )
+        # 4 -> 8 -> 14 -> 28: the first convolution at 8 pixels, the second at 16 cut to 14.
+        hidden, sides = _upsampled(hidden, (8, 8)), (14, 28)
+    for count, size in zip(filters, sides, strict=True):
+        hidden = _upsampled(_active(_convolution(hidden, count)), (size, size))
+    return hidden
 
 
-def _mlp(shape, name, latent_dim):
+def _mlp(
+    shape: tuple[int, ...], name: str, latent_dim: int | None
+) -> tuple[keras.Model, keras.Model]:
     length = math.prod(shape)
     hidden_units, published = ((128, 64), 32) if length >= _LONG_VECTOR else ((32, 16), 8)
     latent_dim = latent_dim or published
@@ -119,14 +130,18 @@ def _mlp(shape, name, latent_dim):
     return encoder, keras.Model(code, output, name="mlp_decoder")
 
 
-def _conv(shape, name, latent_dim):
+def _conv(
+    shape: tuple[int, ...], name: str, latent_dim: int | None
+) -> tuple[keras.Model, keras.Model]:
     if len(shape) != 3:
         raise ValueError(
-            f"network 'conv' is for images, not for vectors of {shape[0]} values: use the network 'mlp'."
+            f"network 'conv' is for images, not for vectors of {shape[0]} values: use the network "
+            "'mlp'"
         )
     latent_dim = latent_dim or _CONV_LATENT
     inputs = hidden = keras.Input(shape)
-    sizes, counts = [], []
+    sizes: list[tuple[int, int]] = []
+    counts: list[int] = []
     while max(hidden.shape[1:3]) > _CONV_SIDE:
         counts.append(_CONV_FILTERS[min(len(counts), len(_CONV_FILTERS) - 1)])
         sizes.append(hidden.shape[1:3])
@@ -147,33 +162,38 @@ def _conv(shape, name, latent_dim):
     )
 
 
-def build_deep_sad_networks(shape, network="auto", latent_dim=None):
+def build_deep_sad_networks(
+    shape: Sequence[int], network: str = "auto", latent_dim: int | None = None
+) -> tuple[keras.Model, keras.Model]:
     """An encoder without biases and the decoder that mirrors it.
 
     Without biases, and with batch normalisation without offset and scale, no network can map every
-    input to the centre whatever it shows (Ruff et al., "Deep one-class classification", ICML 2018).
-    Leaky ReLU 0.01.
+    input to the centre (Ruff et al., "Deep one-class classification", ICML 2018). Leaky ReLU 0.01.
 
     Parameters
     ----------
     shape : tuple of int
         (h, w, c), or (d,) for vectors.
     network : {"auto", "lenet_small", "lenet", "lenet_large", "mlp", "conv"}
-        ``"lenet_small"``: published for MNIST, 28x28: convolutions 5x5 with 8 and 4 filters, each
-        pooled, and a dense code of 32. ``"lenet"``: for Fashion-MNIST, 28x28: 16 and 32 filters,
-        dense 128, code of 64. ``"lenet_large"``: for CIFAR-10, 32x32: 32, 64 and 128 filters, code
-        of 128. ``"mlp"``: dense 128 and 64 with a code of 32, for vectors shorter than 64 dense 32
-        and 16 with 8. ``"conv"``: any image size: convolutions 3x3, each pooled, down to a side of
-        4, code of 64. ``"auto"``: ``"lenet_small"`` for 28x28, ``"lenet_large"`` for 32x32,
-        ``"conv"`` for other images, ``"mlp"`` for vectors.
+        - ``"lenet_small"``: published for MNIST, 28 x 28. Convolutions 5 x 5 with 8 and 4 filters,
+          each pooled, and a dense code of 32.
+        - ``"lenet"``: published for Fashion-MNIST, 28 x 28. 16 and 32 filters, dense 128, code of
+          64.
+        - ``"lenet_large"``: published for CIFAR-10, 32 x 32. 32, 64 and 128 filters, code of 128.
+        - ``"mlp"``: dense 128 and 64 with a code of 32; for vectors shorter than 64, dense 32 and
+          16 with a code of 8.
+        - ``"conv"``: any image size. Convolutions 3 x 3, each pooled, down to a side of 4, code of
+          64.
+        - ``"auto"``: ``"lenet_small"`` for 28 x 28, ``"lenet_large"`` for 32 x 32, ``"conv"`` for
+          other images, ``"mlp"`` for vectors.
     latent_dim : int, optional
-        Another length of the code.
+        Length of the code, if not that of the network.
 
     Returns
     -------
     encoder, decoder : keras.Model
-        (n, \\*shape) -> (n, latent_dim) and back; images in [0, 1] (sigmoid), vectors without
-        bounds.
+        (n, h, w, c) or (n, d) -> (n, latent_dim) and back; images in [0, 1] (sigmoid), vectors
+        without bounds.
 
     Raises
     ------
@@ -186,13 +206,9 @@ def build_deep_sad_networks(shape, network="auto", latent_dim=None):
     >>> encoder.output_shape, decoder.output_shape, encoder.count_params() - 2 * (8 + 4)
     ((None, 32), (None, 28, 28, 1), 7272)
     """
-    if network not in NETWORKS:
-        raise ValueError(f"network must be one of {', '.join(NETWORKS)}, not {network!r}.")
+    check_choice("network", network, NETWORKS)
     if network == "auto":
-        network = (
-            "mlp"
-            if len(shape) == 1
-            else {(28, 28): "lenet_small", (32, 32): "lenet_large"}.get(tuple(shape[:2]), "conv")
-        )
+        by_size: dict[tuple[int, ...], str] = {(28, 28): "lenet_small", (32, 32): "lenet_large"}
+        network = "mlp" if len(shape) == 1 else by_size.get(tuple(shape[:2]), "conv")
     builder = {"mlp": _mlp, "conv": _conv}.get(network, _lenet)
     return builder(tuple(shape), network, latent_dim)

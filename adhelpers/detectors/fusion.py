@@ -3,13 +3,16 @@
 import numpy as np
 import tensorflow as tf
 
-from adhelpers.training.loop import remove_checkpoint
+from adhelpers._shared.checks import checked_images
+from adhelpers.training import remove_checkpoint
 
-from .base import Detector, check_images
+from .base import Detector
+from .registry import detector_class, register
 
 _SCALES = "scales.npz"
 
 
+@register
 class Fusion(Detector):
     """The mean of several detectors' scores, each standardised on the good validation images.
 
@@ -46,19 +49,33 @@ class Fusion(Detector):
     name = "fusion"
 
     def __init__(self, members):
-        # A stored fusion names its members by class and parameters.
-        self.members = [
-            one if isinstance(one, Detector) else _class(one[0])(**one[1]) for one in members
-        ]
+        super().__init__()
+        self.members = list(members)
         if len(self.members) < 2:
-            raise ValueError(f"members must be two detectors or more, not {len(self.members)}.")
-        super().__init__(members=[[type(one).__name__, one.parameters] for one in self.members])
+            raise ValueError(f"members must be two detectors or more, not {len(self.members)}")
         self.means = self.deviations = None
+
+    @property
+    def parameters(self):
+        """The members' kinds and parameters."""
+        kinds = [
+            {"detector": type(one).__name__, "parameters": one.parameters} for one in self.members
+        ]
+        return {"members": kinds}
+
+    @classmethod
+    def from_parameters(cls, parameters, **changed):
+        """See `Model.from_parameters`; the members' kinds are those of the registry."""
+        members = [
+            detector_class(one["detector"]).from_parameters(one["parameters"])
+            for one in parameters["members"]
+        ]
+        return cls(**{"members": members} | changed)
 
     def fit(self, train, validation, *, checkpoint=None, show_progress=True):
         """Fit the members that are not fitted yet, and the scale of each on the validation images; see `Detector.fit`."""
-        train = check_images(train, name="train")
-        validation = check_images(validation, train.shape[1:], name="validation")
+        train = checked_images(train, name="train")
+        validation = checked_images(validation, train.shape[1:], name="validation")
         if len(validation) < 2:
             raise ValueError("validation holds one image; the scale of a score needs at least two.")
         means, deviations = [], []
@@ -154,13 +171,3 @@ class Fusion(Detector):
         ]
         with np.load(folder / _SCALES, allow_pickle=False) as file:
             self.means, self.deviations = file["means"], file["deviations"]
-
-
-def _class(name):
-    """A detector of this package by its name."""
-    from adhelpers import detectors
-
-    found = vars(detectors).get(name)
-    if not (isinstance(found, type) and issubclass(found, Detector)):
-        raise ValueError(f"members: there is no detector {name!r}.")
-    return found

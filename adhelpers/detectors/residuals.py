@@ -1,15 +1,21 @@
 """From an image and its counterpart to an anomaly map and a score, as differentiable TensorFlow functions."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
 
+from adhelpers._shared.arrays import Floats, Images, Maps, Scores
+from adhelpers._shared.batches import Batched
+from adhelpers._shared.checks import checked_images
 from adhelpers.metrics import area_levels
-from adhelpers.training.similarity import gaussian_kernel, separable, structural_similarity
+from adhelpers.training import gaussian_kernel, structural_similarity
+from adhelpers.training.similarity import separable
 
-from .base import Detector, check_images
+from .base import Detector
 
 RESIDUALS = ("absolute", "ssim", "l2")
 SCORES = ("smooth_max", "max", "sse", "mean", "top", "area")
@@ -147,64 +153,52 @@ class ResidualScore:
 class ReconstructionDetector(Detector):
     """A detector whose counterpart is a reconstruction, and whose map and score come from the difference.
 
-    A subclass gives `reconstruct_tensor`; the parameters ``score``, ``residual``, ``smoothing``,
-    ``top_fraction`` and ``minimal_area`` are those of `ResidualScore`.
+    A subclass gives `reconstruct_tensor`, and empties ``_batched`` where it builds its networks
+    anew: compiled functions belong to the networks that they were traced with.
+
+    Parameters
+    ----------
+    scoring : ResidualScore
+        How the difference becomes a map, and the map a score.
     """
 
-    scoring_parameters = ("score", "residual", "smoothing", "top_fraction", "minimal_area")
+    scoring_parameters: ClassVar[tuple[str, ...]] = ("scoring",)
     _BATCH = 32
 
-    def __init__(self, *, score, residual, smoothing, top_fraction, minimal_area=25, **parameters):
-        super().__init__(
-            score=score,
-            residual=residual,
-            smoothing=smoothing,
-            top_fraction=top_fraction,
-            minimal_area=minimal_area,
-            **parameters,
-        )
-        self.residual_score = ResidualScore(score, residual, smoothing, top_fraction, minimal_area)
-        self._compiled = {}
+    def __init__(self, scoring: ResidualScore) -> None:
+        super().__init__()
+        self.scoring = scoring
+        self._batched: dict[str, Batched] = {}
 
     @abstractmethod
-    def reconstruct_tensor(self, images):
+    def reconstruct_tensor(self, images: tf.Tensor) -> tf.Tensor:
         """The counterpart as a differentiable function of the image: tensor of float32, (n, h, w, c) in [0, 1]."""
 
-    def score_tensor(self, images):
+    def score_tensor(self, images: tf.Tensor) -> tf.Tensor:
         """The score as a differentiable function of the image: tensor of float32, shape (n,)."""
-        return self.residual_score.score_of(images, self.reconstruct_tensor(images))
+        return self.scoring.score_of(images, self.reconstruct_tensor(images))
 
-    def _map_tensor(self, images):
-        return self.residual_score.map_of(images, self.reconstruct_tensor(images))
+    def _map_tensor(self, images: tf.Tensor) -> tf.Tensor:
+        return self.scoring.map_of(images, self.reconstruct_tensor(images))
 
-    def _residual_tensor(self, images):
-        return self.residual_score.residual_of(images, self.reconstruct_tensor(images))
+    def _residual_tensor(self, images: tf.Tensor) -> tf.Tensor:
+        return self.scoring.residual_of(images, self.reconstruct_tensor(images))
 
-    def _in_batches(self, function, images):
+    def _in_batches(self, function: Callable[[tf.Tensor], tf.Tensor], images: Images) -> Floats:
         self._require_fitted()
-        images = check_images(images, self.image_shape)
-        if function.__name__ not in self._compiled:
-            # Compiled once for any number of images; keras' predict costs tens of milliseconds a
-            # call.
-            signature = (tf.TensorSpec((None, *self.image_shape), tf.float32),)
-            self._compiled[function.__name__] = tf.function(function, input_signature=signature)
-        compiled = self._compiled[function.__name__]
-        return np.concatenate(
-            [
-                compiled(tf.constant(images[start : start + self._BATCH])).numpy()
-                for start in range(0, len(images), self._BATCH)
-            ]
-        )
+        images = checked_images(images, self.image_shape)
+        name = function.__name__
+        return self._batched.setdefault(name, Batched(function, self._BATCH))(images)
 
-    def counterpart(self, images):
+    def counterpart(self, images: Images) -> Images:
         return self._in_batches(self.reconstruct_tensor, images)
 
-    def residual_map(self, images):
+    def residual_map(self, images: Images) -> Maps:
         """The plain residual, before any smoothing: float32 (n, h, w)."""
         return self._in_batches(self._residual_tensor, images)
 
-    def anomaly_map(self, images):
+    def anomaly_map(self, images: Images) -> Maps:
         return self._in_batches(self._map_tensor, images)
 
-    def score(self, images):
+    def score(self, images: Images) -> Scores:
         return self._in_batches(self.score_tensor, images)

@@ -1,113 +1,80 @@
-"""Where fitted detectors are kept, and how they are found again instead of being fitted once more."""
+"""Where fitted models are kept, and how they are found again instead of being fitted once more."""
 
 import hashlib
 import json
 from pathlib import Path
+from typing import Any, TypeVar
 
-from adhelpers.training.loop import remove_checkpoint
+from adhelpers._shared.stages import stage
+from adhelpers.training import remove_checkpoint
 
-from .base import MANIFEST
+from .base import Model
+from .manifest import FORMAT, MANIFEST
 
-# Raised when a change to the code makes stored detectors of the same parameters wrong.
-_FORMAT = 2
-
-
-def found_or_fitted(model, folder, fit, **loading):
-    """The model that is stored in a folder, or else this one, fitted and stored there.
-
-    Parameters
-    ----------
-    model : object
-        With ``save(folder)`` and ``load(folder, **loading)``.
-    folder : Path
-    fit : callable
-        ``fit(checkpoint)`` fits the model; an interrupted training goes on from that file.
-    **loading
-        For ``load``.
-
-    Returns
-    -------
-    object
-        Of the model's class, its ``folder`` set.
-    """
-    if (folder / MANIFEST).is_file():
-        return type(model).load(folder, **loading)
-    checkpoint = folder.with_suffix(".checkpoint.npz")
-    fit(checkpoint)
-    model.save(folder)
-    remove_checkpoint(checkpoint)
-    return model
+_Kind = TypeVar("_Kind", bound=Model)
 
 
-def stored_folder(detector, category, models):
-    """Where `fit_or_load` keeps a detector of these parameters that was fitted on this category's images.
+def stored_folder(model: Model, data: Any, models: str | Path) -> Path:
+    """Where `fit_or_load` keeps a model of these parameters that was fitted on these data.
 
     Parameters
     ----------
-    detector : Detector
+    model : Model
         Fitted or not.
-    category : Category
+    data : Category or object
+        Its ``name`` and ``fingerprint`` are used.
     models : str or Path
-
-    Returns
-    -------
-    Path
     """
     trained = {
         name: value
-        for name, value in detector.parameters.items()
-        if name not in detector.scoring_parameters
+        for name, value in model.parameters.items()
+        if name not in model.scoring_parameters
     }
-    identity = json.dumps(
-        [_FORMAT, type(detector).__name__, trained, category.fingerprint], sort_keys=True
-    )
-    return (
-        Path(models)
-        / category.name
-        / detector.name
-        / hashlib.sha256(identity.encode()).hexdigest()[:12]
-    )
+    identity = json.dumps([FORMAT, type(model).__name__, trained, data.fingerprint], sort_keys=True)
+    number = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    return Path(models) / data.name / model.name / number
 
 
-def fit_or_load(detector, category, models, *, show_progress=True, **options):
-    """Fit a detector on a category's good images, or find the one that was fitted on them before.
+def fit_or_load(
+    model: _Kind,
+    data: Any,
+    models: str | Path,
+    *,
+    show_progress: bool = True,
+    **options: Any,
+) -> _Kind:
+    """Fit a model on data, or find the one that was fitted on them before.
 
-    The place is ``models/<category>/<detector>/<hash of parameters and data>/``. Parameters that
-    only say how a map becomes a score (`Detector.scoring_parameters`) are not part of the hash:
-    they can be changed without another training. A training that was interrupted goes on from its
-    last checkpoint.
+    The place is ``models/<data>/<model>/<hash of parameters and data>/``. Parameters that only say
+    how a map becomes a score (`Model.scoring_parameters`) are not part of the hash: they can be
+    changed without another training. A training that was interrupted goes on from its last
+    checkpoint. The seconds are those of the stage ``<model>: training``.
 
     Parameters
     ----------
-    detector : Detector
+    model : Detector or Model
         Not fitted yet.
-    category : Category
-        Its ``train`` and ``validation`` images are used, its ``fingerprint`` is part of the hash.
+    data : Category or object
+        Its ``name`` and ``fingerprint`` say where the model is stored; a detector takes its
+        ``train`` and ``validation`` images, another model what its `Model.fit_on` says.
     models : str or Path
-        Folder for stored detectors.
+        Folder for stored models.
     show_progress : bool
     **options
-        More arguments for the detector's ``fit``, such as ``tensorboard``.
+        More arguments for the model's ``fit``, such as ``tensorboard`` or ``labels``.
 
     Returns
     -------
-    Detector
+    Detector or Model
         Fitted; its ``folder`` is where it is stored, a place also for what belongs to it alone,
         such as its explanations.
     """
-
-    def fit(checkpoint):
-        detector.fit(
-            category.train.images,
-            category.validation.images,
-            checkpoint=checkpoint,
-            show_progress=show_progress,
-            **options,
-        )
-
-    return found_or_fitted(
-        detector,
-        stored_folder(detector, category, models),
-        fit,
-        **{name: detector.parameters[name] for name in detector.scoring_parameters},
-    )
+    folder = stored_folder(model, data, models)
+    with stage(f"{model.title or model.name}: training"):
+        if (folder / MANIFEST).is_file():
+            return type(model).load(folder, **model.scoring_arguments())
+        checkpoint = folder.with_suffix(".checkpoint.npz")
+        model.fit_on(data, checkpoint=checkpoint, show_progress=show_progress, **options)
+        model.save(folder)
+        remove_checkpoint(checkpoint)
+        return model

@@ -1,4 +1,7 @@
-"""The simplest model of good images: a linear subspace. Every deeper detector has to earn its place beside it."""
+"""The simplest model of good images, a linear subspace, which deeper detectors are compared with."""
+
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import skops.io
@@ -6,55 +9,18 @@ import tensorflow as tf
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
-from .base import check_images
-from .residuals import ReconstructionDetector
+from adhelpers._shared.arrays import Floats, Images
+from adhelpers._shared.checks import checked_images
+
+from .planted import plant_patches
+from .registry import register
+from .residuals import ReconstructionDetector, ResidualScore
 
 _FILE = "pca.skops"
 _CANDIDATES = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 250, 300, 400)
 
 
-def plant_patches(images, seed, draws=2):
-    """Good images, each with one rectangle blended in from elsewhere in another good image: anomalies that need no defect.
-
-    Li et al., "CutPaste", CVPR 2021, pastes patches in the same spirit; here the strength is drawn
-    as well, so that some are faint.
-
-    Parameters
-    ----------
-    images : ndarray of float32, shape (n, h, w, c)
-    seed : int
-    draws : int
-        Copies of each image, each with its own rectangle.
-
-    Returns
-    -------
-    ndarray of float32, shape (draws * n, h, w, c)
-
-    Examples
-    --------
-    >>> plant_patches(np.zeros((2, 32, 32, 1), np.float32), seed=0).shape
-    (4, 32, 32, 1)
-    """
-    random = np.random.default_rng(seed)
-    planted = np.tile(images, (draws, 1, 1, 1))
-    height, width = images.shape[1:3]
-    for image in planted:
-        # From a fortieth to a twelfth of the longer side: the size of the defects people look for.
-        rows, columns = random.integers(
-            max(2, max(height, width) // 40), max(4, max(height, width) // 12), 2, endpoint=True
-        )
-        rows, columns = min(rows, height), min(columns, width)
-        donor = images[random.integers(len(images))]
-        from_row, to_row = random.integers(height - rows, size=2, endpoint=True)
-        from_column, to_column = random.integers(width - columns, size=2, endpoint=True)
-        strength = random.uniform(0.25, 1)
-        place = image[to_row : to_row + rows, to_column : to_column + columns]
-        place += strength * (
-            donor[from_row : from_row + rows, from_column : from_column + columns] - place
-        )
-    return planted
-
-
+@register
 class Subspace(ReconstructionDetector):
     """Principal component analysis of the good images; what the components cannot reproduce is anomalous.
 
@@ -68,8 +34,8 @@ class Subspace(ReconstructionDetector):
         ``"auto"`` takes the number with which the score best tells the validation images from the
         same images with a patch of another good image planted in them (see `plant_patches`). No
         defective image is needed.
-    score, residual, smoothing, top_fraction, minimal_area
-        As in `ResidualScore`.
+    scoring : ResidualScore, optional
+        None is the smoothed absolute difference.
     seed : int
         For the planted patches.
 
@@ -92,50 +58,47 @@ class Subspace(ReconstructionDetector):
 
     def __init__(
         self,
-        n_components="auto",
-        score="smooth_max",
-        residual="absolute",
-        smoothing=2.0,
-        top_fraction=0.01,
-        minimal_area=25,
-        seed=0,
-    ):
+        n_components: int | str = "auto",
+        *,
+        scoring: ResidualScore | None = None,
+        seed: int = 0,
+    ) -> None:
         if n_components != "auto" and (isinstance(n_components, str) or n_components < 1):
-            raise ValueError(f"n_components must be 'auto' or 1 or more, not {n_components!r}.")
-        super().__init__(
-            n_components=n_components,
-            score=score,
-            residual=residual,
-            smoothing=smoothing,
-            top_fraction=top_fraction,
-            minimal_area=minimal_area,
-            seed=seed,
-        )
-        self.selection = []
-        self._mean = self._components = None
+            raise ValueError(f"n_components must be 'auto' or 1 or more, not {n_components!r}")
+        super().__init__(scoring or ResidualScore())
+        self.n_components, self.seed = n_components, seed
+        self.selection: list[dict[str, Any]] = []
+        self._mean: tf.Variable = None
+        self._components: tf.Variable = None
 
-    def fit(self, train, validation, *, checkpoint=None, show_progress=True):
+    def fit(
+        self,
+        train: Images,
+        validation: Images,
+        *,
+        checkpoint: str | Path | None = None,
+        show_progress: bool = True,
+    ) -> Self:
         """Fit the components; see `Detector.fit`. It takes seconds, so ``checkpoint`` and ``show_progress`` are not used."""
-        train = check_images(train, name="train")
-        validation = check_images(validation, train.shape[1:], name="validation")
-        wanted = self.parameters["n_components"]
+        train = checked_images(train, name="train")
+        validation = checked_images(validation, train.shape[1:], name="validation")
         most = len(train) - 1
-        if most < 1 or (wanted != "auto" and wanted > most):
+        wanted = most if isinstance(self.n_components, str) else self.n_components
+        if most < 1 or wanted > most:
             raise ValueError(
-                f"{len(train)} training images allow n_components up to {most}; asked for {wanted}."
+                f"{len(train)} training images allow n_components up to {most}; "
+                f"asked for {self.n_components}"
             )
         if self.image_shape != train.shape[1:]:
-            self.image_shape, self._components, self._compiled = train.shape[1:], None, {}
-        pca = PCA(most if wanted == "auto" else wanted, svd_solver="full").fit(
-            train.reshape(len(train), -1)
-        )
-        if wanted == "auto":
+            self.image_shape, self._components, self._batched = train.shape[1:], None, {}
+        pca = PCA(wanted, svd_solver="full").fit(train.reshape(len(train), -1))
+        if self.n_components == "auto":
             pca = self._select(pca, validation)
         self._set(pca)
         return self
 
-    def _select(self, pca, validation):
-        planted = plant_patches(validation, self.parameters["seed"])
+    def _select(self, pca: PCA, validation: Images) -> PCA:
+        planted = plant_patches(validation, self.seed)
         labels = np.r_[np.zeros(len(validation)), np.ones(len(planted))]
         self.selection = []
         for count in sorted({min(count, len(pca.components_)) for count in _CANDIDATES}):
@@ -147,7 +110,7 @@ class Subspace(ReconstructionDetector):
         # max keeps the first of equals, which is the smallest subspace.
         return _truncated(pca, max(self.selection, key=lambda row: row["auroc"])["n_components"])
 
-    def _set(self, pca):
+    def _set(self, pca: PCA) -> None:
         self.pca = pca
         if self._components is None:
             # A variable of any number of rows, so that trying many numbers of components compiles
@@ -159,30 +122,30 @@ class Subspace(ReconstructionDetector):
         self._mean.assign(pca.mean_)
         self._components.assign(pca.components_)
 
-    def reconstruct_tensor(self, images):
+    def reconstruct_tensor(self, images: tf.Tensor) -> tf.Tensor:
         flat = tf.reshape(images, (-1, self._mean.shape[0])) - self._mean
         code = tf.matmul(flat, self._components, transpose_b=True)
         return tf.clip_by_value(
             tf.reshape(tf.matmul(code, self._components) + self._mean, tf.shape(images)), 0.0, 1.0
         )
 
-    def encode(self, images):
+    def encode(self, images: Images) -> Floats:
         """The coordinates of each image in the subspace: float32 (n, n_components)."""
         self._require_fitted()
-        images = check_images(images, self.image_shape)
+        images = checked_images(images, self.image_shape)
         return self.pca.transform(images.reshape(len(images), -1)).astype(np.float32)
 
-    def _write(self, folder):
+    def _write(self, folder: Path) -> dict[str, Any]:
         skops.io.dump(self.pca, folder / _FILE)
         return {"selection": self.selection}
 
-    def _read(self, folder, manifest):
+    def _read(self, folder: Path, manifest: dict[str, Any]) -> None:
         # skops refuses by itself every type that is not on its own list of safe ones.
         self.selection = manifest["selection"]
         self._set(skops.io.load(folder / _FILE))
 
 
-def _truncated(pca, count):
+def _truncated(pca: PCA, count: int) -> PCA:
     """The same fitted model with fewer components; the first ones do not depend on how many follow."""
     smaller = PCA(count, svd_solver="full")
     vars(smaller).update(

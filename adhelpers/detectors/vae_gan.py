@@ -1,47 +1,80 @@
 """A variational autoencoder with an adversarial term, trained on good images."""
 
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
 import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 from keras import layers
 
-from adhelpers.training.loop import PRECISIONS, Augmentation, Trainable, TrainingPlan, adam, train
-from adhelpers.training.losses import (
+from adhelpers._shared.arrays import Floats, Images
+from adhelpers._shared.checks import checked_images
+from adhelpers.training import (
+    PRECISIONS,
+    Augmentation,
+    Trainable,
+    TrainingPlan,
+    adam,
     adversarial_loss,
     binary_cross_entropy,
     discriminator_loss,
     kl_divergence,
     squared_error,
+    train,
 )
 
-from .base import check_images, load_weights
-from .residuals import ReconstructionDetector
+from .manifest import load_weights
+from .registry import register
+from .residuals import ReconstructionDetector, ResidualScore
 
-# What each published or designed size means where the caller says nothing else.
-_SIZES = {
-    "paper": {
-        "latent_dim": 32,
-        "reconstruction_loss": "binary_cross_entropy",
-        "kl_weight": 1.0,
-        "adversarial_weight": 1.0,
-        "batch_size": 32,
-        "schedule": "constant",
-        "epochs": 100,
-    },
-    "compact": {
-        "latent_dim": 128,
-        "reconstruction_loss": "squared_error",
-        "kl_weight": 0.02,
-        "adversarial_weight": 0.0,
-        "batch_size": 16,
-        "schedule": "cosine",
-        "epochs": 100,
-    },
-}
 _RECONSTRUCTION_LOSSES = {
     "binary_cross_entropy": binary_cross_entropy,
     "squared_error": squared_error,
+}
+
+
+@dataclass(frozen=True)
+class VAELoss:
+    """What a `VAEGAN` minimises: reconstruction + kl_weight * KL divergence + adversarial_weight * adversarial term.
+
+    Parameters
+    ----------
+    reconstruction : {"squared_error", "binary_cross_entropy"}
+        Summed over pixels, averaged over channels.
+    kl_weight, adversarial_weight : float
+        Without the adversarial term (0) no discriminator is trained.
+    """
+
+    reconstruction: str = "squared_error"
+    kl_weight: float = 0.02
+    adversarial_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.reconstruction not in _RECONSTRUCTION_LOSSES:
+            raise ValueError(
+                f"reconstruction must be one of {', '.join(_RECONSTRUCTION_LOSSES)}, "
+                f"not {self.reconstruction!r}"
+            )
+        for name in ("kl_weight", "adversarial_weight"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class _Size:
+    """What a published or designed size means where the caller says nothing else."""
+
+    latent_dim: int
+    loss: VAELoss
+    plan: TrainingPlan
+
+
+_SIZES = {
+    "paper": _Size(32, VAELoss("binary_cross_entropy", 1.0, 1.0), TrainingPlan(batch_size=32)),
+    "compact": _Size(128, VAELoss("squared_error", 0.02, 0.0), TrainingPlan(schedule="cosine")),
 }
 
 
@@ -185,23 +218,21 @@ def build_discriminator(shape, width=1.0, policy="float32"):
 
 
 class _Training(Trainable):
-    """The two updates of a step: the autoencoder's, and the discriminator's where there is one."""
+    """The updates of a step: the autoencoder's, and the discriminator's where there is one."""
 
-    def __init__(self, detector, optimizers):
+    monitor = "val_reconstruction"
+
+    def __init__(
+        self, detector: "VAEGAN", optimizers: dict[str, keras.optimizers.Optimizer]
+    ) -> None:
         self.networks, self.optimizers = detector.networks, optimizers
-        self._detector = detector
-        self._parameters = detector.parameters
-        self._augmentation = Augmentation(
-            *(detector.parameters[name] for name in ("rotation", "shift", "brightness", "flip"))
-        )
-        self._reconstruction_loss = _RECONSTRUCTION_LOSSES[
-            detector.parameters["reconstruction_loss"]
-        ]
+        self._detector, self._loss = detector, detector.loss
+        self._reconstruction_loss = _RECONSTRUCTION_LOSSES[detector.loss.reconstruction]
 
-    def train_step(self, images, seed):
-        images = self._augmentation.apply(images, seed)
+    def train_step(self, images: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        images = self._detector.augmentation.apply(images, seed)
         noise = tf.random.stateless_normal(
-            (tf.shape(images)[0], self._parameters["latent_dim"]),
+            (tf.shape(images)[0], self._detector.latent_dim),
             tf.random.experimental.stateless_fold_in(seed, 100),
         )
         adversarial = "discriminator" in self.networks
@@ -220,13 +251,13 @@ class _Training(Trainable):
                 ),
                 "kl": tf.reduce_mean(kl_divergence(mean, log_variance)),
             }
-            loss = losses["reconstruction"] + self._parameters["kl_weight"] * losses["kl"]
+            loss = losses["reconstruction"] + self._loss.kl_weight * losses["kl"]
             if adversarial:
                 real = self.networks["discriminator"](images, training=True)
                 fake = self.networks["discriminator"](reconstructions, training=True)
                 losses["discriminator"] = discriminator_loss(real, fake)
                 losses["adversarial"] = adversarial_loss(fake, losses["discriminator"])
-                loss += self._parameters["adversarial_weight"] * losses["adversarial"]
+                loss += self._loss.adversarial_weight * losses["adversarial"]
         autoencoder = weights["encoder"] + weights["decoder"]
         gradients = tape.gradient(loss, autoencoder)
         if adversarial:
@@ -235,7 +266,7 @@ class _Training(Trainable):
         self.optimizers["autoencoder"].apply(gradients, autoencoder)
         return {"loss": loss, **losses}
 
-    def validation_step(self, images):
+    def validation_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         mean, log_variance = self.networks["encoder"](
             self._detector.centred(images), training=False
         )
@@ -246,6 +277,7 @@ class _Training(Trainable):
         }
 
 
+@register
 class VAEGAN(ReconstructionDetector):
     """Variational autoencoder with an adversarial term; what it cannot reproduce of an image is anomalous.
 
@@ -259,30 +291,26 @@ class VAEGAN(ReconstructionDetector):
         adversarial term. ``"compact"`` is made for two cores: a plain variational autoencoder
         without batch normalisation (which overfits a few hundred images), the mean image
         subtracted, squared error.
-    latent_dim, reconstruction_loss, kl_weight, adversarial_weight, batch_size, schedule, epochs : optional
-        None takes what belongs to ``size``. ``adversarial_weight=0`` trains no discriminator.
-        ``schedule`` is one of `TrainingPlan`.
+    latent_dim : int, optional
+        Length of the latent code. Here, for ``loss`` and for ``plan`` None takes what belongs to
+        ``size``.
+    loss : VAELoss, optional
     width : float
         Scales the number of filters.
-    learning_rate : float
-        Of Adam, for both optimisers.
-    rotation, shift, brightness, flip
-        As in `Augmentation`; leave them off where ``pose="axis"`` has turned the objects alike.
+    plan : TrainingPlan, optional
+        See `default_plan`. What is monitored is the reconstruction error of the validation images.
+    augmentation : Augmentation, optional
+        None changes nothing; leave it at that where ``pose="axis"`` has turned the objects alike.
+    scoring : ResidualScore, optional
+        None is the smoothed absolute difference.
     precision : {"float32", "bfloat16"}
         bfloat16 trains faster on processors that support it; weights stay float32.
-    score, residual, smoothing, top_fraction, minimal_area
-        As in `ResidualScore`.
-    patience : int
-        Stop after so many epochs without a better validation reconstruction error; 0 never stops
-        early.
-    checkpoint_every : int
-        Epochs between checkpoints.
     seed : int
 
     Attributes
     ----------
     history : pandas.DataFrame
-        One row an epoch, see `adhelpers.detectors.train`.
+        One row an epoch, see `adhelpers.training.train`.
 
     Raises
     ------
@@ -292,143 +320,106 @@ class VAEGAN(ReconstructionDetector):
     Examples
     --------
     >>> good = np.random.default_rng(0).uniform(size=(8, 32, 32, 1)).astype("float32")
-    >>> detector = VAEGAN(epochs=1, width=0.25).fit(good[:6], good[6:], show_progress=False)
+    >>> detector = VAEGAN(width=0.25, plan=TrainingPlan(epochs=1))
+    >>> detector = detector.fit(good[:6], good[6:], show_progress=False)
     >>> detector.counterpart(good).shape
     (8, 32, 32, 1)
     """
 
     name = "vae_gan"
+    title = "VAE-GAN"
 
     def __init__(
         self,
-        size="compact",
+        size: str = "compact",
         *,
-        latent_dim=None,
-        width=1.0,
-        reconstruction_loss=None,
-        kl_weight=None,
-        adversarial_weight=None,
-        epochs=None,
-        batch_size=None,
-        learning_rate=1e-3,
-        schedule=None,
-        rotation=0.0,
-        shift=0.0,
-        brightness=0.0,
-        flip="none",
-        precision="float32",
-        score="smooth_max",
-        residual="absolute",
-        smoothing=2.0,
-        top_fraction=0.01,
-        minimal_area=25,
-        patience=0,
-        checkpoint_every=5,
-        seed=0,
-    ):
-        if size not in _SIZES:
-            raise ValueError(f"size must be one of {', '.join(_SIZES)}, not {size!r}.")
-        given = {
-            "latent_dim": latent_dim,
-            "reconstruction_loss": reconstruction_loss,
-            "kl_weight": kl_weight,
-            "adversarial_weight": adversarial_weight,
-            "batch_size": batch_size,
-            "schedule": schedule,
-            "epochs": epochs,
-        }
-        chosen = _SIZES[size] | {name: value for name, value in given.items() if value is not None}
-        super().__init__(
-            size=size,
-            width=width,
-            learning_rate=learning_rate,
-            rotation=rotation,
-            shift=shift,
-            brightness=brightness,
-            flip=flip,
-            precision=precision,
-            score=score,
-            residual=residual,
-            smoothing=smoothing,
-            top_fraction=top_fraction,
-            minimal_area=minimal_area,
-            patience=patience,
-            checkpoint_every=checkpoint_every,
-            seed=seed,
-            **chosen,
-        )
-        self._check()
+        latent_dim: int | None = None,
+        loss: VAELoss | None = None,
+        width: float = 1.0,
+        plan: TrainingPlan | None = None,
+        augmentation: Augmentation | None = None,
+        scoring: ResidualScore | None = None,
+        precision: str = "float32",
+        seed: int = 0,
+    ) -> None:
+        for name, value, allowed in (
+            ("size", size, _SIZES),
+            ("precision", precision, PRECISIONS),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+        super().__init__(scoring or ResidualScore())
+        designed = _SIZES[size]
+        self.size, self.width, self.precision, self.seed = size, width, precision, seed
+        self.latent_dim = designed.latent_dim if latent_dim is None else latent_dim
+        self.loss = loss or designed.loss
+        self.plan = plan or designed.plan
+        self.augmentation = augmentation or Augmentation()
+        for name, number in (("latent_dim", self.latent_dim), ("width", self.width)):
+            if not number > 0:
+                raise ValueError(f"{name} must be above 0, not {number}")
         self.history = pd.DataFrame()
 
-    def _check(self):
-        parameters = self.parameters
-        choices = {"reconstruction_loss": _RECONSTRUCTION_LOSSES, "precision": PRECISIONS}
-        for name, allowed in choices.items():
-            if parameters[name] not in allowed:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(allowed)}, not {parameters[name]!r}."
-                )
-        for name in ("latent_dim", "width", "learning_rate"):
-            if not parameters[name] > 0:
-                raise ValueError(f"{name} must be above 0, not {parameters[name]}.")
-        for name in ("kl_weight", "adversarial_weight"):
-            if not parameters[name] >= 0:
-                raise ValueError(f"{name} must be 0 or more, not {parameters[name]}.")
-        Augmentation(*(parameters[name] for name in ("rotation", "shift", "brightness", "flip")))
-        self._plan()
+    @staticmethod
+    def default_plan(size: str = "compact") -> TrainingPlan:
+        """The plan that belongs to a size, to change single fields of it.
 
-    def _plan(self):
-        return TrainingPlan(
-            **{
-                name: self.parameters[name]
-                for name in (
-                    "epochs",
-                    "batch_size",
-                    "patience",
-                    "checkpoint_every",
-                    "seed",
-                    "schedule",
-                )
-            }
-        )
+        Examples
+        --------
+        >>> from dataclasses import replace
+        >>> replace(VAEGAN.default_plan("compact"), epochs=40).schedule
+        'cosine'
+        """
+        return _SIZES[size].plan
 
-    def _build(self, mean_image):
+    def _build(self, mean_image: Floats) -> None:
+        assert self.image_shape is not None
         height, width, _ = self.image_shape
         if height % 16 or width % 16:
+            nearest = " x ".join(str(max(16, round(side / 16) * 16)) for side in (height, width))
             raise ValueError(
-                f"image_size must be a multiple of 16 in both directions, not {height} x {width}; "
-                f"the nearest is {max(16, round(height / 16) * 16)} x {max(16, round(width / 16) * 16)}."
+                "image_size must be a multiple of 16 in both directions, "
+                f"not {height} x {width}; the nearest is {nearest}"
             )
-        parameters, policy = self.parameters, PRECISIONS[self.parameters["precision"]]
-        shared = {"shape": self.image_shape, "width": parameters["width"], "policy": policy}
-        coder = {"size": parameters["size"], "latent_dim": parameters["latent_dim"], **shared}
+        shared = {
+            "shape": self.image_shape,
+            "width": self.width,
+            "policy": PRECISIONS[self.precision],
+        }
+        coder = {"size": self.size, "latent_dim": self.latent_dim, **shared}
         self.networks = {"encoder": build_encoder(**coder), "decoder": build_decoder(**coder)}
-        if parameters["adversarial_weight"]:
+        if self.loss.adversarial_weight:
             self.networks["discriminator"] = build_discriminator(**shared)
         # Only the unbounded decoder adds to a mean image; the published one ends in a sigmoid.
         self._mean_image = tf.constant(
-            mean_image if parameters["size"] == "compact" else np.zeros_like(mean_image)
+            mean_image if self.size == "compact" else np.zeros_like(mean_image)
         )
-        self._compiled = {}
+        self._batched = {}
 
-    def centred(self, images):
+    def centred(self, images: tf.Tensor) -> tf.Tensor:
         """What the encoder sees: the images less the mean image (which is zero for the published size)."""
         return images - self._mean_image
 
-    def uncentred(self, decoded):
+    def uncentred(self, decoded: tf.Tensor) -> tf.Tensor:
         """What the decoder's output means as an image, not clipped."""
         return decoded + self._mean_image
 
-    def fit(self, train_images, validation, *, checkpoint=None, show_progress=True):
+    def fit(
+        self,
+        train_images: Images,
+        validation: Images,
+        *,
+        checkpoint: str | Path | None = None,
+        show_progress: bool = True,
+    ) -> Self:
         """Train; see `Detector.fit`."""
-        train_images = check_images(train_images, name="train")
-        validation = check_images(validation, train_images.shape[1:], name="validation")
-        parameters = self.parameters
-        keras.utils.set_random_seed(parameters["seed"])
+        train_images = checked_images(train_images, name="train")
+        validation = checked_images(validation, train_images.shape[1:], name="validation")
+        keras.utils.set_random_seed(self.seed)
         self.image_shape = train_images.shape[1:]
         self._build(train_images.mean(axis=0))
 
-        rate, networks = parameters["learning_rate"], self.networks
+        rate, networks = self.plan.learning_rate, self.networks
         optimizers = {"autoencoder": adam(rate, networks["encoder"], networks["decoder"])}
         if "discriminator" in networks:
             optimizers["discriminator"] = adam(rate, networks["discriminator"])
@@ -436,32 +427,33 @@ class VAEGAN(ReconstructionDetector):
             _Training(self, optimizers),
             train_images,
             validation,
-            self._plan(),
+            self.plan,
+            seed=self.seed,
             checkpoint=checkpoint,
             show_progress=show_progress,
-            description="VAE-GAN",
+            description=self.title,
         )
         return self
 
-    def encode(self, images):
+    def encode(self, images: Images) -> Floats:
         """The mean of each image's latent code: float32 (n, latent_dim)."""
         return self._in_batches(self._encode_tensor, images)
 
-    def _encode_tensor(self, images):
+    def _encode_tensor(self, images: tf.Tensor) -> tf.Tensor:
         return self.networks["encoder"](self.centred(images), training=False)[0]
 
-    def reconstruct_tensor(self, images):
+    def reconstruct_tensor(self, images: tf.Tensor) -> tf.Tensor:
         decoded = self.networks["decoder"](self._encode_tensor(images), training=False)
         return tf.clip_by_value(self.uncentred(decoded), 0.0, 1.0)
 
-    def _write(self, folder):
+    def _write(self, folder: Path) -> dict[str, Any]:
         for name, network in self.networks.items():
             network.save_weights(folder / f"{name}.weights.h5")
         np.save(folder / "mean_image.npy", self._mean_image.numpy())
         self.history.to_csv(folder / "history.csv", index=False)
         return {}
 
-    def _read(self, folder, manifest):
+    def _read(self, folder: Path, manifest: dict[str, Any]) -> None:
         self._build(np.load(folder / "mean_image.npy", allow_pickle=False))
         for name, network in self.networks.items():
             load_weights(network, folder / f"{name}.weights.h5", name)

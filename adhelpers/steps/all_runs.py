@@ -8,11 +8,17 @@ import numpy as np
 import pandas as pd
 import platformdirs
 
-from adhelpers import detectors as _detectors
 from adhelpers.audit import audit_agreement, review_labels
 from adhelpers.data import Corrections, load_category, rendered_root
-from adhelpers.detectors import Subspace, fit_or_load
-from adhelpers.detectors.base import MANIFEST, read_manifest
+from adhelpers.detectors import (
+    DeepSAD,
+    ResidualScore,
+    Subspace,
+    detector_class,
+    fit_or_load,
+    read_manifest,
+)
+from adhelpers.detectors.manifest import MANIFEST
 from adhelpers.detectors.stored import stored_folder
 from adhelpers.metrics import Threshold, normal_quantile
 
@@ -178,17 +184,11 @@ def stored_detectors(category, models):
     candidates = {}
     for manifest in sorted((Path(models) / category.name).glob(f"*/*/{MANIFEST}")):
         try:
-            kind = getattr(
-                _detectors, json.loads(manifest.read_text(encoding="utf-8"))["detector"], None
-            )
+            stored = read_manifest(manifest.parent)
+            kind = detector_class(stored["detector"])
             # The folder's name is a hash of parameters and images: equal only where both are.
-            if (
-                kind is None
-                or stored_folder(
-                    kind(**read_manifest(manifest.parent)["parameters"]), category, models
-                )
-                != manifest.parent
-            ):
+            detector = kind.from_parameters(stored["parameters"])
+            if stored_folder(detector, category, models) != manifest.parent:
                 continue
         except (ValueError, KeyError, TypeError, OSError):
             continue
@@ -238,7 +238,9 @@ def stand_in(data_root, models, category="screw", *, image_size=(128, 64), smoot
         corrections=Corrections(illumination="auto", pose="auto", crop="object"),
         seed=seed,
     )
-    detector = fit_or_load(Subspace(smoothing=smoothing, seed=seed), loaded, models)
+    detector = fit_or_load(
+        Subspace(scoring=ResidualScore(smoothing=smoothing), seed=seed), loaded, models
+    )
     return FoundRun(
         "this notebook", loaded, {detector.name: detector}, {"seed": seed, "smoothing": smoothing}
     )
@@ -424,7 +426,7 @@ def _audit_pool(
         return [f"{name}: the audit without masks could not learn ({_first_line(error)})."]
     # Few labels among many: their weight makes up for it.
     detector = (
-        _detectors.DeepSAD(
+        DeepSAD(
             eta=10.0,
             epochs=40,
             pretrain_epochs=20,
@@ -435,7 +437,7 @@ def _audit_pool(
             seed=seed,
         )
         if detector is None
-        else type(detector)(**detector.parameters)
+        else type(detector).from_parameters(detector.parameters)
     )
     scores = fit_explanation_detector(
         maps, labels, detector, models, name, keep_strength=False, show_progress=show_progress

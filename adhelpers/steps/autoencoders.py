@@ -125,7 +125,7 @@ def decide_by_area(
         test.types,
         planted_maps=planted,
         areas=areas,
-        step=PUBLISHED_STEPS.get((detector.parameters["residual"], map_type == "uint8")),
+        step=PUBLISHED_STEPS.get((detector.scoring.residual, map_type == "uint8")),
         selection=selection,
         share=share,
         strict=strict,
@@ -423,7 +423,7 @@ def copying_findings(detector, comparison):
     copied, found = comparison.copied, []
     if detector.copies_defects:
         found.append(
-            f"Warning: the architecture {detector.parameters['architecture']!r} has shortcuts around its code. They can carry a defect into "
+            f"Warning: the architecture {detector.architecture!r} has shortcuts around its code. They can carry a defect into "
             "the reconstruction, where the residual no longer shows it: do not rely on its misses."
         )
     if not copied:

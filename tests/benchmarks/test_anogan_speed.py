@@ -12,9 +12,11 @@ import tensorflow as tf
 
 from adhelpers.data import Corrections, load_category, rendered_root
 from adhelpers.detectors import AnoGAN, LatentSearch
+from adhelpers.detectors.anogan.latent_search import Search
 from adhelpers.detectors.anogan.networks import build_dcgan_discriminator, build_dcgan_generator
 
 STEPS = 500
+PUBLISHED = Search(learning_rate=0.05, schedule="constant", tolerance=0)
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +64,12 @@ def searched_with_fit(search, image, start, steps):
     generator.trainable = features.trainable = False
     inputs = keras.Input((len(start),))
     made = generator(Noise(start[None])(inputs), training=False)
+    weight = search.settings.feature_weight
     model = keras.Model(inputs, (made, features(made, training=False)))
     model.compile(
-        keras.optimizers.Adam(search.learning_rate),
+        keras.optimizers.Adam(search.settings.learning_rate),
         loss=[lambda wanted, found: tf.reduce_sum(tf.abs(wanted - found))] * 2,
-        loss_weights=[1 - search.feature_weight, search.feature_weight],
+        loss_weights=[1 - weight, weight],
     )
     wanted, ones = (
         (image[None], np.asarray(search.features(image[None]))),
@@ -82,9 +85,7 @@ def test_batched_search_against_a_fit_loop_for_each_image(anogan, nuts):
     search = LatentSearch(
         anogan._generator,
         anogan.networks["discriminator"],
-        learning_rate=0.05,
-        schedule="constant",
-        tolerance=0,
+        PUBLISHED,
     )
     starts = np.tile(anogan._noise(1, 0), (len(images), 1, 1))
     search.find(images[:1], starts[:1], 1)
@@ -112,9 +113,7 @@ def test_the_encoders_start_against_a_random_one(anogan, nuts):
     search = LatentSearch(
         anogan._generator,
         anogan.networks["discriminator"],
-        learning_rate=0.05,
-        schedule="constant",
-        tolerance=0,
+        PUBLISHED,
     )
     starts = np.tile(anogan._noise(1, 0), (len(images), 1, 1))
     search.find(images[:1], starts[:1], 1)
@@ -124,7 +123,9 @@ def test_the_encoders_start_against_a_random_one(anogan, nuts):
     wanted = np.median(search.total(found.residual, found.feature))
     # Fewer steps need longer ones: 0.8 here, 0.5 for the default of 500.
     falling = LatentSearch(
-        anogan._generator, anogan.networks["discriminator"], learning_rate=0.8, tolerance=0
+        anogan._generator,
+        anogan.networks["discriminator"],
+        Search(learning_rate=0.8, tolerance=0),
     )
     falling.find(images[:1], starts[:1], 1)
     random = falling.find(images, starts, 90)
@@ -159,9 +160,7 @@ def test_bfloat16_against_float32(anogan, nuts):
         discriminator = build_dcgan_discriminator((64, 64, 3), width=0.25, policy=policy)
         generator.set_weights(anogan._generator.get_weights())
         discriminator.set_weights(anogan.networks["discriminator"].get_weights())
-        search = LatentSearch(
-            generator, discriminator, learning_rate=0.05, schedule="constant", tolerance=0
-        )
+        search = LatentSearch(generator, discriminator, PUBLISHED)
         search.find(images[:1], starts[:1], 1)
         started = time.perf_counter()
         found = search.find(images, starts, 200)

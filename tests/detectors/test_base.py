@@ -1,9 +1,11 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
 
-from adhelpers.detectors import VAEGAN, Subspace, check_images, read_manifest
+from adhelpers._shared.checks import checked_images
+from adhelpers.detectors import VAEGAN, Subspace, read_manifest
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +29,12 @@ def stored(tmp_path_factory):
 )
 def test_bad_images_are_named(images, message):
     with pytest.raises(ValueError, match=message):
-        check_images(images)
+        checked_images(images)
 
 
 def test_images_of_another_shape_are_refused():
     with pytest.raises(ValueError, match=r"\(8, 8, 1\).*\(16, 16, 1\)"):
-        check_images(np.zeros((1, 8, 8, 1)), (16, 16, 1))
+        checked_images(np.zeros((1, 8, 8, 1)), (16, 16, 1))
 
 
 def test_manifest_names_parameters_and_checksums(stored):
@@ -65,6 +67,22 @@ def test_a_folder_that_is_no_detector_is_refused(tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps({"detector": "Subspace"}))
     with pytest.raises(ValueError, match="not a manifest"):
         Subspace.load(tmp_path)
+
+
+@pytest.mark.parametrize("number", [None, 2, 99])
+def test_a_manifest_of_another_format_is_refused(stored, tmp_path, number):
+    folder = tmp_path / "old"
+    shutil.copytree(stored, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["format"] = number
+    if number is None:
+        del manifest["format"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(
+        ValueError,
+        match="old holds a Subspace that another version .*: remove the folder and train",
+    ):
+        Subspace.load(folder)
 
 
 def test_an_unfitted_detector_says_so(tmp_path):

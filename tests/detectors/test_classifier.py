@@ -149,21 +149,21 @@ def test_an_interrupted_training_ends_as_one_that_was_not(tmp_path):
     whole = Classifier(**{**SMALL, "epochs": 10}).fit(corners(), show_progress=False)
     from adhelpers.training import loop as training
 
-    write, calls = training._write_checkpoint, []
+    write, calls = training.write_checkpoint, []
 
     def stop(*arguments):
         write(*arguments)
         calls.append(1)
         raise Stopped
 
-    training._write_checkpoint = stop
+    training.write_checkpoint = stop
     try:
         with pytest.raises(Stopped):
             Classifier(**{**SMALL, "epochs": 10}).fit(
                 corners(), checkpoint=tmp_path / "state.npz", show_progress=False
             )
     finally:
-        training._write_checkpoint = write
+        training.write_checkpoint = write
     assert calls == [1]
     resumed = Classifier(**{**SMALL, "epochs": 10}).fit(
         corners(), checkpoint=tmp_path / "state.npz", show_progress=False

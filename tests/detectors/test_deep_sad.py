@@ -284,19 +284,19 @@ def test_milestones_make_the_rate_a_tenth():
 def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(stage, tmp_path, monkeypatch):
     """Cut short after the second checkpoint of either stage; another process is tried with the VAE-GAN, on the same loop."""
     options = {"epochs": 5, "pretrain_epochs": 5, "milestones": (3,), "shift": 0.1}
-    whole, write = resumable(), training._write_checkpoint
+    whole, write = resumable(), training.write_checkpoint
 
     def cut_short(path, trainable, best, state):
         write(path, trainable, best, state)
-        if str(path).endswith(stage) and state["epoch"] == 2:
+        if str(path).endswith(stage) and state.epoch == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_write_checkpoint", cut_short)
+    monkeypatch.setattr(training, "write_checkpoint", cut_short)
     with pytest.raises(KeyboardInterrupt):
         small(**options).fit(
             TRAIN, None, LABELS, checkpoint=tmp_path / "state.npz", show_progress=False
         )
-    monkeypatch.setattr(training, "_write_checkpoint", write)
+    monkeypatch.setattr(training, "write_checkpoint", write)
     resumed = small(**options).fit(
         TRAIN, None, LABELS, checkpoint=tmp_path / "state.npz", show_progress=False
     )

@@ -2,22 +2,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adhelpers.detectors import Detector, Fusion, MemoryBank, Subspace, check_images
+from adhelpers._shared.checks import checked_images
+from adhelpers.detectors import Detector, Fusion, MemoryBank, Subspace
 
 
 class Known(Detector):
     """Its score is a factor times the first pixel, its map the whole image."""
 
     def __init__(self, factor=1.0):
-        super().__init__(factor=factor)
-        self.fits = 0
+        super().__init__()
+        self.factor, self.fits = factor, 0
 
     def fit(self, train, validation, *, checkpoint=None, show_progress=True):
         self.image_shape, self.fits = train.shape[1:], self.fits + 1
         return self
 
     def anomaly_map(self, images):
-        return np.float32(self.parameters["factor"]) * check_images(images)[..., 0]
+        return np.float32(self.factor) * checked_images(images)[..., 0]
 
     def score(self, images):
         return self.anomaly_map(images)[:, 0, 0]
@@ -91,7 +92,7 @@ def test_what_cannot_be_fused_is_named():
     with pytest.raises(ValueError, match="two detectors or more, not 1"):
         Fusion([Known()])
     with pytest.raises(ValueError, match="there is no detector 'Unknown'"):
-        Fusion([["Unknown", {}], ["Subspace", {}]])
+        Fusion.from_parameters({"members": 2 * [{"detector": "Unknown", "parameters": {}}]})
     with pytest.raises(ValueError, match="at least two"):
         Fusion([Known(), Known()]).fit(flat(0.5), flat(0.1))
     with pytest.raises(ValueError, match="Known gives all validation images the score"):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from adhelpers.detectors import VAEGAN, fit_or_load
+from adhelpers.training import TrainingPlan
 
 
 def images(count, seed=0):
@@ -12,16 +13,8 @@ def images(count, seed=0):
 
 
 def small(**changes):
-    return VAEGAN(
-        **{
-            "size": "compact",
-            "width": 0.1,
-            "latent_dim": 4,
-            "epochs": 3,
-            "batch_size": 4,
-            **changes,
-        }
-    )
+    plan = TrainingPlan(epochs=3, batch_size=4, schedule="cosine")
+    return VAEGAN("compact", width=0.1, latent_dim=4, plan=plan, **changes)
 
 
 def test_a_fitted_detector_is_found_again_and_not_for_other_data(tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from adhelpers.detectors import Subspace, plant_patches
+from adhelpers.detectors import ResidualScore, Subspace
 
 
 def blobs(count, seed=0, size=32):
@@ -43,7 +43,7 @@ def test_a_defect_scores_higher_and_the_map_has_it_at_its_place():
     good = blobs(60)
     defective = blobs(10, seed=1)
     defective[:, 24:28, 5:9] += 0.3
-    detector = Subspace(smoothing=1.0).fit(good[:45], good[45:])
+    detector = Subspace(scoring=ResidualScore(smoothing=1.0)).fit(good[:45], good[45:])
     assert detector.score(defective).min() > detector.score(good[45:]).max()
     for one in detector.anomaly_map(defective):
         row, column = np.unravel_index(one.argmax(), one.shape)
@@ -62,17 +62,6 @@ def test_the_chosen_number_of_components_is_the_best_and_smallest_tried():
     )
     fixed = Subspace(n_components=len(detector.pca.components_)).fit(good[:30], good[30:])
     np.testing.assert_allclose(detector.score(good), fixed.score(good), atol=1e-6)
-
-
-def test_planted_patches_change_one_rectangle_and_are_seeded():
-    good = np.random.default_rng(0).uniform(size=(5, 64, 48, 3)).astype("float32")
-    planted = plant_patches(good, seed=3)
-    np.testing.assert_array_equal(planted, plant_patches(good, seed=3))
-    assert planted.shape == (10, 64, 48, 3)
-    for one, original in zip(planted, np.tile(good, (2, 1, 1, 1)), strict=True):
-        rows, columns = np.nonzero((one != original).any(axis=-1))
-        assert 2 <= np.ptp(rows) + 1 <= 5 and 2 <= np.ptp(columns) + 1 <= 5
-        assert len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
 
 
 def test_stored_and_loaded_scores_are_equal(tmp_path):

@@ -1,18 +1,27 @@
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from adhelpers.detectors import VAEGAN, build_decoder, build_discriminator, build_encoder
+from adhelpers.detectors import (
+    VAEGAN,
+    VAELoss,
+    build_decoder,
+    build_discriminator,
+    build_encoder,
+)
+from adhelpers.training import TrainingPlan
 
 
 def images(count=6, shape=(32, 32, 1), seed=0):
     return np.random.default_rng(seed).uniform(size=(count, *shape)).astype("float32")
 
 
-def small(**changes):
-    return VAEGAN(**{"width": 0.1, "latent_dim": 4, "epochs": 2, "batch_size": 4, **changes})
+def small(size="compact", **changes):
+    plan = replace(VAEGAN.default_plan(size), epochs=2, batch_size=4)
+    return VAEGAN(size, **{"width": 0.1, "latent_dim": 4, "plan": plan, **changes})
 
 
 def test_the_published_parameter_counts():
@@ -34,7 +43,7 @@ def fitted(size="compact", **changes):
     return small(size=size, **changes).fit(good[:4], good[4:], show_progress=False)
 
 
-WEIGHTED = {"kl_weight": 0.5, "adversarial_weight": 2.0}
+WEIGHTED = {"loss": VAELoss("binary_cross_entropy", 0.5, 2.0)}
 
 
 @pytest.mark.parametrize(
@@ -119,13 +128,8 @@ def test_training_lowers_the_reconstruction_error(size):
         size=size,
         width=0.25,
         latent_dim=8,
-        epochs=200,
-        batch_size=8,
-        reconstruction_loss="squared_error",
-        learning_rate=3e-3,
-        schedule="constant",
-        kl_weight=0.001,
-        adversarial_weight=0,
+        loss=VAELoss("squared_error", kl_weight=0.001, adversarial_weight=0),
+        plan=TrainingPlan(epochs=200, batch_size=8, learning_rate=3e-3),
         seed=1,
     ).fit(good[::2], good[1::2], show_progress=False)
     errors = detector.history["val_reconstruction"]
@@ -175,19 +179,25 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
     "wrong",
     [
         {"size": "huge"},
-        {"reconstruction_loss": "l1"},
-        {"schedule": "linear"},
         {"precision": "float16"},
         {"latent_dim": 0},
         {"width": 0},
-        {"kl_weight": -1},
-        {"adversarial_weight": -1},
-        {"learning_rate": 0},
-        {"epochs": 0},
-        {"score": "median"},
-        {"rotation": 400},
     ],
 )
 def test_wrong_parameters_are_named(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
         VAEGAN(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"reconstruction": "l1"}, {"kl_weight": -1}, {"adversarial_weight": -1}]
+)
+def test_wrong_losses_are_named(wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
+        VAELoss(**wrong)
+
+
+def test_a_rate_that_is_not_given_is_refused():
+    detector = VAEGAN(plan=replace(VAEGAN.default_plan(), learning_rate=None))
+    with pytest.raises(ValueError, match="learning_rate must be a number"):
+        detector.fit(images(4), images(2), show_progress=False)

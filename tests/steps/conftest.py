@@ -1,7 +1,7 @@
 import pytest
 
 from adhelpers.data import load_category, render_category
-from adhelpers.detectors import Subspace
+from adhelpers.detectors import ResidualScore, Subspace
 from adhelpers.explainers import centre_prior, explain_images, residual_map, uniform
 from adhelpers.steps import assess_detector, audit_localization
 
@@ -18,7 +18,7 @@ def hazelnuts(tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def detector(hazelnuts):
-    return Subspace(n_components=5, smoothing=1.0).fit(
+    return Subspace(n_components=5, scoring=ResidualScore(smoothing=1.0)).fit(
         hazelnuts.train.images, hazelnuts.validation.images
     )
 

@@ -1,13 +1,14 @@
 """The steps of an autoencoder's notebook on a small rendered category, with a detector that needs no training."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from adhelpers.data import Corrections, load_category, rendered_root
-from adhelpers.detectors import CAE, Subspace
+from adhelpers.detectors import CAE, ResidualScore, Subspace
 from adhelpers.metrics import eight_bit
 from adhelpers.steps import assess_detector, autoencoders
 
@@ -26,7 +27,9 @@ def screws():
 
 @pytest.fixture(scope="module")
 def subspace(screws):
-    return Subspace(5, residual="l2").fit(screws.train.images, screws.validation.images)
+    return Subspace(5, scoring=ResidualScore(residual="l2")).fit(
+        screws.train.images, screws.validation.images
+    )
 
 
 @pytest.mark.parametrize("map_type", ["float", "uint8"])
@@ -89,7 +92,7 @@ def test_figures_that_include_the_choosing_images_say_so(screws, subspace):
 
 def test_the_area_score_makes_the_same_decisions(screws, subspace):
     decision = autoencoders.decide_by_area(screws, subspace, share=0.34, areas=[6])
-    scored = Subspace(5, residual="l2", score="area", minimal_area=6).fit(
+    scored = Subspace(5, scoring=ResidualScore("area", "l2", minimal_area=6)).fit(
         screws.train.images, screws.validation.images
     )
     np.testing.assert_allclose(scored.score(screws.test.images), decision.levels, rtol=1e-5)
@@ -123,9 +126,9 @@ def test_inspection_shows_every_image_once(screws, subspace):
 def test_architectures_are_compared_and_copying_is_said(screws):
     train, validation = screws.train.images, screws.validation.images
     detectors = {
-        name: CAE(name, epochs=1, width=0.15, learning_rate=1e-3).fit(
-            train, validation, show_progress=False
-        )
+        name: CAE(
+            name, width=0.15, plan=replace(CAE.default_plan(), epochs=1, learning_rate=1e-3)
+        ).fit(train, validation, show_progress=False)
         for name in ("mvtec", "skip")
     }
     comparison = autoencoders.compare_architectures(screws, detectors)

@@ -21,6 +21,8 @@ from adhelpers.training import (
 class Valley(Trainable):
     """One number x per network, its loss (x - 3)^2: plain gradient descent diverges at rates above 1."""
 
+    monitor = "val_loss"
+
     def __init__(self, rate=0.1, start=0.0, noise=0.0):
         self.x = keras.Sequential(
             [
@@ -72,7 +74,7 @@ def test_the_rate_of_every_step_follows_the_schedule():
         trainable,
         IMAGES,
         IMAGES[:1],
-        TrainingPlan(6, 4, monitor="val_loss", schedule="cyclical", cycle_epochs=2),
+        TrainingPlan(6, 4, schedule="cyclical", cycle_epochs=2),
         show_progress=False,
     )
     # Two steps an epoch, four a cycle; the rate that validation sees is that of the epoch's last
@@ -84,7 +86,7 @@ def test_the_rate_of_every_step_follows_the_schedule():
 
 def test_a_plateau_halves_the_rate_and_waits_again():
     trainable = Valley(rate=1e-12, start=0.0)
-    plan = TrainingPlan(9, 8, monitor="val_loss", plateau=2)
+    plan = TrainingPlan(9, 8, plateau=2)
     # The loss does not move in float32: epoch 1 is the best, and after every two more epochs the
     # rate halves.
     history = train(trainable, IMAGES, IMAGES[:1], plan, show_progress=False)
@@ -109,9 +111,7 @@ def test_the_best_rate_of_gradient_descent_lies_below_the_one_where_it_diverges(
 
 def test_weights_optimiser_and_rate_are_as_before_the_sweep():
     trainable = Valley(rate=0.05)
-    train(
-        trainable, IMAGES, IMAGES[:1], TrainingPlan(2, 4, monitor="val_loss"), show_progress=False
-    )
+    train(trainable, IMAGES, IMAGES[:1], TrainingPlan(2, 4), show_progress=False)
     variables = [
         variable
         for owner in (trainable.x, trainable.optimizers["x"])
@@ -153,7 +153,7 @@ def test_tensorboard_gets_every_column(tmp_path):
         Valley(),
         IMAGES,
         IMAGES[:1],
-        TrainingPlan(3, 4, monitor="val_loss"),
+        TrainingPlan(3, 4),
         show_progress=False,
         tensorboard=tmp_path / "events",
     )
@@ -171,9 +171,7 @@ def test_tensorboard_gets_every_column(tmp_path):
 
 @pytest.mark.parametrize("schedule", ["cosine", "cyclical"])
 def test_rates_go_on_after_an_interruption_as_if_there_had_been_none(tmp_path, schedule):
-    plan = TrainingPlan(
-        10, 4, monitor="val_loss", schedule=schedule, cycle_epochs=3, plateau=2, checkpoint_every=2
-    )
+    plan = TrainingPlan(10, 4, schedule=schedule, cycle_epochs=3, plateau=2, checkpoint_every=2)
     whole = train(Valley(rate=1e-12), IMAGES, IMAGES[:1], plan, show_progress=False).drop(
         columns="seconds"
     )

@@ -4,13 +4,14 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from adhelpers.detectors import VAEGAN
+from adhelpers.detectors import VAEGAN, vae_gan
 from adhelpers.training import Augmentation, Trainable, TrainingPlan
 from adhelpers.training.loop import _epoch_order, train
 
@@ -21,17 +22,9 @@ def images(count=4, shape=(16, 16, 1), seed=0):
     return np.random.default_rng(seed).uniform(size=(count, *shape)).astype("float32")
 
 
-def small(**changes):
-    return VAEGAN(
-        **{
-            "size": "compact",
-            "width": 0.1,
-            "latent_dim": 4,
-            "epochs": 3,
-            "batch_size": 4,
-            **changes,
-        }
-    )
+def small(latent_dim=4, **changes):
+    plan = replace(TrainingPlan(epochs=3, batch_size=4, schedule="cosine"), **changes)
+    return VAEGAN("compact", width=0.1, latent_dim=latent_dim, plan=plan)
 
 
 def test_no_augmentation_changes_nothing():
@@ -100,7 +93,7 @@ def test_wrong_augmentations_are_named(wrong):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"batch_size": 0}, {"patience": -1}, {"seed": -1}]
+    "wrong", [{"epochs": 0}, {"batch_size": 0}, {"patience": -1}, {"learning_rate": 0}]
 )
 def test_wrong_plans_are_named(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -148,12 +141,14 @@ def test_diverging_training_stops_with_a_clear_error(tmp_path):
 _KILLED = textwrap.dedent("""
     import sys
     import numpy as np
-    from adhelpers.detectors import VAEGAN
+    from adhelpers.detectors import VAEGAN, VAELoss
+    from adhelpers.training import Augmentation, TrainingPlan
     random = np.random.default_rng(0)
     train, validation = (random.uniform(size=(n, 32, 16, 1)).astype("float32") for n in (10, 4))
     for name in sys.argv[1:]:
-        detector = VAEGAN(size="compact", width=0.1, latent_dim=4, epochs=8, batch_size=4, adversarial_weight=1.0, rotation=20.0,
-                          checkpoint_every=2, seed=3)
+        plan = TrainingPlan(epochs=8, batch_size=4, schedule="cosine", checkpoint_every=2)
+        detector = VAEGAN(size="compact", width=0.1, latent_dim=4, loss=VAELoss(adversarial_weight=1.0), plan=plan,
+                          augmentation=Augmentation(rotation=20.0), seed=3)
         detector.fit(train, validation, checkpoint=f"{name}.checkpoint.npz", show_progress=False)
         detector.history.drop(columns="seconds").to_csv(f"{name}.csv", index=False)
         np.savez(name, *[v.value.numpy() for network in detector.networks.values() for v in network.variables])
@@ -163,12 +158,12 @@ _KILLED = textwrap.dedent("""
 def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path):
     """Both networks with both optimisers, dropout of the process by SIGKILL, and a new process that goes on."""
     slowed = textwrap.dedent("""
-        import adhelpers.detectors.training as training, time
-        write = training._write_checkpoint
+        import adhelpers.training.loop as training, time
+        write = training.write_checkpoint
         def slow(*arguments):
             write(*arguments)
             time.sleep(60)
-        training._write_checkpoint = slow
+        training.write_checkpoint = slow
     """)
     command = [sys.executable, "-c"]
     # On one thread: on several, TensorFlow adds the parts of a gradient in the order in which they
@@ -235,15 +230,11 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
     ]
 
 
-def test_without_a_monitor_the_last_weights_are_kept_and_nothing_stops_early():
-    with pytest.raises(ValueError, match="patience and plateau must be 0 where monitor is None"):
-        TrainingPlan(epochs=1, batch_size=1, monitor=None, patience=2)
-    detector, plan = (
-        small(),
-        TrainingPlan(epochs=6, batch_size=4, monitor=None, schedule="constant"),
-    )
-    detector._plan = lambda: plan
-    detector.parameters["learning_rate"] = 0.05
+def test_without_a_monitor_the_last_weights_are_kept_and_nothing_stops_early(monkeypatch):
+    monkeypatch.setattr(vae_gan._Training, "monitor", None)
+    with pytest.raises(ValueError, match="patience and plateau must be 0 where nothing is monit"):
+        small(patience=2).fit(images(8), images(4), show_progress=False)
+    detector = small(epochs=6, schedule="constant", learning_rate=0.05)
     detector.fit(images(8), images(4, seed=1), show_progress=False)
     kept = np.mean(
         np.sum(
@@ -291,7 +282,7 @@ def test_labels_come_with_their_samples_and_validation_may_be_missing():
         Counted(),
         vectors,
         None,
-        TrainingPlan(epochs=3, batch_size=4, monitor=None),
+        TrainingPlan(epochs=3, batch_size=4),
         labels=values,
         show_progress=False,
     )
@@ -304,7 +295,7 @@ def test_labels_come_with_their_samples_and_validation_may_be_missing():
         Counted(),
         vectors,
         vectors[:2],
-        TrainingPlan(epochs=1, batch_size=4, monitor=None),
+        TrainingPlan(epochs=1, batch_size=4),
         labels=values,
         show_progress=False,
     )
@@ -317,7 +308,7 @@ def test_milestones_are_rising_epochs_and_survive_a_checkpoint(tmp_path):
             TrainingPlan(epochs=1, batch_size=1, milestones=wrong)
     values, plan = (
         np.ones((4, 2), np.float32),
-        TrainingPlan(epochs=4, batch_size=4, monitor=None, milestones=(1, 3), checkpoint_every=2),
+        TrainingPlan(epochs=4, batch_size=4, milestones=(1, 3), checkpoint_every=2),
     )
     arguments = {
         "labels": values[:, 0],

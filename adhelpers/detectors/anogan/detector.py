@@ -11,7 +11,8 @@ import pandas as pd
 import tensorflow as tf
 
 from adhelpers._shared.progress import progress
-from adhelpers.training.loop import (
+from adhelpers._shared.checks import checked_images
+from adhelpers.training import (
     PRECISIONS,
     Augmentation,
     TrainingPlan,
@@ -20,9 +21,11 @@ from adhelpers.training.loop import (
     train,
 )
 
-from ..base import Detector, check_images, load_weights
+from ..base import Detector
+from ..manifest import load_weights
+from ..registry import register
 from ..residuals import smooth
-from .latent_search import SCHEDULES, LatentSearch
+from .latent_search import SCHEDULES, LatentSearch, Search
 from .networks import (
     build_dcgan_discriminator,
     build_dcgan_generator,
@@ -44,6 +47,7 @@ _REMEMBERED = 8192
 _ADAM_MOMENTUM = 0.5
 
 
+@register
 class AnoGAN(Detector):
     """A GAN of the good images; an image is scored by how near the generator gets to it when its noise is searched for.
 
@@ -66,11 +70,6 @@ class AnoGAN(Detector):
         Of Adam, for the generator and for the discriminator (two rates: Heusel et al., "GANs
         trained by a two time-scale update rule", NeurIPS 2017); 1e-4 for both as published. See the
         notes for what each option did.
-    label_smoothing : float
-        In [0, 0.5): real images are to be called real with this much less certainty; see
-        `gan_losses`.
-    differentiable : bool
-        Whether the discriminator sees everything through `differentiable_augmentation`.
     gradient_penalty : float
         Weight of R1, see `gradient_penalty`; 0 as published.
     normalization : {"batch", "none"}
@@ -155,14 +154,11 @@ class AnoGAN(Detector):
     the same with R1 (the defaults)                           0.017      1.06
     R1 without batch normalisation                            0.022      0.23
     ... with two rates, 2e-4 and 8e-4                         0.022      1.04
-    ... with differentiable augmentation                      0.023      0.38
-    ... with labels smoothed by 0.1                           0.030      0.24
     ... without the running mean                              0.045      0.30
     ====================================================  ==========  =========
 
-    So rates, running mean and R1 helped; two rates mended the collapse that came without
-    normalisation; smoothed labels and differentiable augmentation did not help in so short a
-    training, and are off.
+    So higher rates, the running mean and R1 helped, and two rates prevented the collapse that came
+    without normalisation.
 
     Examples
     --------
@@ -198,8 +194,6 @@ class AnoGAN(Detector):
         batch_size=16,
         learning_rate=4e-4,
         discriminator_rate=4e-4,
-        label_smoothing=0.0,
-        differentiable=False,
         gradient_penalty=1.0,
         normalization="batch",
         dropout=0.3,
@@ -230,8 +224,6 @@ class AnoGAN(Detector):
             batch_size=batch_size,
             learning_rate=learning_rate,
             discriminator_rate=discriminator_rate,
-            label_smoothing=label_smoothing,
-            differentiable=differentiable,
             gradient_penalty=gradient_penalty,
             normalization=normalization,
             dropout=dropout,
@@ -285,9 +277,9 @@ class AnoGAN(Detector):
         for name in ("gradient_penalty", "encoder_epochs", "smoothing", "steps", "tolerance"):
             if not parameters[name] >= 0:
                 raise ValueError(f"{name} must be 0 or more, not {parameters[name]}.")
-        for name, limit in (("label_smoothing", 0.5), ("dropout", 1), ("average", 1)):
-            if not 0 <= parameters[name] < limit:
-                raise ValueError(f"{name} must be in [0, {limit}), not {parameters[name]}.")
+        for name in ("dropout", "average"):
+            if not 0 <= parameters[name] < 1:
+                raise ValueError(f"{name} must be in [0, 1), not {parameters[name]}.")
         if not 0 <= parameters["feature_weight"] <= 1:
             raise ValueError(
                 f"feature_weight must be in [0, 1], not {parameters['feature_weight']}."
@@ -315,8 +307,8 @@ class AnoGAN(Detector):
     def _plan(self, epochs, **options):
         return TrainingPlan(
             epochs=self.parameters[epochs],
-            **{"monitor": None, **options},
-            **{name: self.parameters[name] for name in ("batch_size", "checkpoint_every", "seed")},
+            **options,
+            **{name: self.parameters[name] for name in ("batch_size", "checkpoint_every")},
         )
 
     def _build(self):
@@ -346,10 +338,14 @@ class AnoGAN(Detector):
         self._search = LatentSearch(
             self._generator,
             self.networks["discriminator"],
-            feature_weight=parameters["feature_weight"],
-            learning_rate=parameters["search_rate"],
-            schedule=parameters["search_schedule"],
-            tolerance=parameters["tolerance"],
+            Search(
+                **{
+                    name: parameters[name]
+                    for name in ("start", "steps", "restarts", "tolerance", "feature_weight")
+                },
+                learning_rate=parameters["search_rate"],
+                schedule=parameters["search_schedule"],
+            ),
         )
         image = (tf.TensorSpec((None, *self.image_shape), tf.float32),)
         self._compiled = {
@@ -369,8 +365,8 @@ class AnoGAN(Detector):
         self, train_images, validation, *, checkpoint=None, show_progress=True, tensorboard=None
     ):
         """Train the GAN and then the encoder; see `Detector.fit`. ``tensorboard`` is a folder for the GAN's losses."""
-        train_images = check_images(train_images, name="train")
-        validation = check_images(validation, train_images.shape[1:], name="validation")
+        train_images = checked_images(train_images, name="train")
+        validation = checked_images(validation, train_images.shape[1:], name="validation")
         check_sides(train_images.shape[1:])
         parameters = self.parameters
         keras.utils.set_random_seed(parameters["seed"])
@@ -385,6 +381,7 @@ class AnoGAN(Detector):
                 repeated,
                 validation,
                 self._plan("epochs"),
+                seed=parameters["seed"],
                 checkpoint=checkpoint,
                 show_progress=show_progress,
                 description="GAN",
@@ -415,10 +412,7 @@ class AnoGAN(Detector):
         return GanTraining(
             networks,
             optimizers,
-            latent_dim=parameters["latent_dim"],
             augmentation=self._augmentation(),
-            label_smoothing=parameters["label_smoothing"],
-            differentiable=parameters["differentiable"],
             penalty=parameters["gradient_penalty"],
             average=parameters["average"],
             film_epochs=film_epochs,
@@ -430,15 +424,15 @@ class AnoGAN(Detector):
             self.networks["encoder"],
             self._adam("encoder", self.parameters["encoder_rate"]),
             self._search,
-            latent_dim=self.parameters["latent_dim"],
-            augmentation=self._augmentation(),
+            self._augmentation(),
         )
-        plan = self._plan("encoder_epochs", monitor="val_loss", schedule="cosine")
+        plan = self._plan("encoder_epochs", schedule="cosine")
         self.encoder_history = train(
             training,
             images,
             validation,
             plan,
+            seed=self.parameters["seed"],
             checkpoint=checkpoint,
             show_progress=show_progress,
             description="encoder",
@@ -488,8 +482,8 @@ class AnoGAN(Detector):
         return (
             f"The generator has collapsed: its samples differ from each other by {100 * differing:.0f} % of what the good images do, "
             f"and from the most similar one by {100 * nearest:.0f} % (at least {100 * _LEAST_DIVERSITY:.0f} and "
-            f"{100 * _LEAST_NEAREST:.0f} % are expected). Good images that it cannot make will be called anomalous. More epochs, a "
-            "lower discriminator_rate or differentiable=True may help."
+            f"{100 * _LEAST_NEAREST:.0f} % are expected). Good images that it cannot make will be called anomalous. More epochs or "
+            "a lower discriminator_rate may help."
         )
 
     def samples(self, count):
@@ -548,7 +542,7 @@ class AnoGAN(Detector):
 
     def _checked(self, images):
         self._require_fitted()
-        return check_images(images, self.image_shape)
+        return checked_images(images, self.image_shape)
 
     def encode(self, images, show_progress=False):
         """The best noise for each image: float32 (n, latent_dim)."""

@@ -1,4 +1,6 @@
-"""The networks of a deep convolutional GAN for images whose sides are powers of two, and an encoder back to its noise."""
+"""The networks of a deep convolutional GAN and of an encoder for images with sides 2 ** n."""
+
+from collections.abc import Sequence
 
 import keras
 from keras import layers
@@ -10,46 +12,43 @@ _FILTERS = 256
 _SLOPE = 0.2
 
 
-def check_sides(shape):
-    """Raise a ValueError where an image is not a power of two from 32 to 256 along each side.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        (h, w, c).
+def check_sides(shape: Sequence[int]) -> None:
+    """Raise a ValueError unless both sides of the shape (h, w, c) are powers of two from 32 to 256.
 
     Examples
     --------
     >>> check_sides((64, 100, 3))
     Traceback (most recent call last):
         ...
-    ValueError: image_size must be a power of two from 32 to 256 in both directions, not 64 x 100; the nearest is 64 x 128.
+    ValueError: image_size must be a power of two from 32 to 256 in both directions, not 64 x 100...
     """
     if any(side not in SIDES for side in shape[:2]):
         nearest = [min(SIDES, key=lambda side: abs(side - given)) for given in shape[:2]]
         raise ValueError(
-            f"image_size must be a power of two from 32 to 256 in both directions, not {shape[0]} x {shape[1]}; the nearest "
-            f"is {nearest[0]} x {nearest[1]}."
+            "image_size must be a power of two from 32 to 256 in both directions, not "
+            f"{shape[0]} x {shape[1]}; the nearest is {nearest[0]} x {nearest[1]}"
         )
 
 
-def _doublings(shape):
-    """How often the coarsest grid doubles on the way to the image: its shorter side begins with 8."""
+def _doublings(shape: Sequence[int]) -> int:
+    """How often the coarsest grid, whose shorter side is 8, doubles on the way to the image."""
     return (min(shape[:2]) // _COARSEST).bit_length() - 1
 
 
-def _scaled(filters, width):
+def _scaled(filters: int, width: float) -> int:
     return max(4, round(filters * width))
 
 
-def build_dcgan_generator(shape, latent_dim=100, width=1.0, policy="float32"):
+def build_dcgan_generator(
+    shape: Sequence[int], latent_dim: int = 100, width: float = 1.0, policy: str = "float32"
+) -> keras.Model:
     """The generator: noise to an image in [-1, 1].
 
     Radford, Metz and Chintala, "Unsupervised representation learning with deep convolutional
     generative adversarial networks", ICLR 2016. A dense layer gives a coarse grid (8 x 8 for a
-    square image) of 256 channels; one transposed convolution keeps it, each further one doubles it
-    and halves the channels; 5 x 5 kernels, batch normalisation and ReLU between them, tanh at the
-    end.
+    square image) of 256 channels. One transposed convolution keeps its size, each further one
+    doubles it and halves the channels, with 5 x 5 kernels, batch normalisation and ReLU; tanh at
+    the end.
 
     Parameters
     ----------
@@ -99,15 +98,19 @@ def build_dcgan_generator(shape, latent_dim=100, width=1.0, policy="float32"):
     return keras.Model(noise, layers.Activation("tanh", dtype="float32")(image), name="generator")
 
 
-def _normalised(hidden, policy):
-    # The published momentum of 0.99 still remembers the first weights after the few hundred steps
-    # that small data get.
+def _normalised(hidden: keras.KerasTensor, policy: str) -> keras.KerasTensor:
+    # With the published momentum of 0.99 the statistics of the first weights would still count
+    # after the few hundred steps of a training on small data.
     return layers.BatchNormalization(momentum=0.9, dtype=policy)(hidden)
 
 
 def build_dcgan_discriminator(
-    shape, width=1.0, dropout=0.3, normalization="batch", policy="float32"
-):
+    shape: Sequence[int],
+    width: float = 1.0,
+    dropout: float = 0.3,
+    normalization: str = "batch",
+    policy: str = "float32",
+) -> keras.Model:
     """The discriminator: an image in [-1, 1] to a logit (above 0: real) and the features before it.
 
     The mirror image of `build_dcgan_generator`: 5 x 5 convolutions of stride 2 down to the coarsest
@@ -118,7 +121,7 @@ def build_dcgan_discriminator(
     shape, width, policy
         As in `build_dcgan_generator`.
     dropout : float
-        Share of activations that training drops behind each convolution.
+        Share of activations that training drops after each convolution.
     normalization : {"batch", "none"}
 
     Returns
@@ -147,17 +150,19 @@ def build_dcgan_discriminator(
     )
 
 
-def _narrowing(shape, width):
-    """Filters of the convolutions from the image down to the coarsest grid: 64, 128, 256 at 64 x 64."""
+def _narrowing(shape: Sequence[int], width: float) -> list[int]:
+    """Filters of the convolutions down to the coarsest grid: 64, 128, 256 for 64 x 64 pixels."""
     doublings = _doublings(shape)
     return [_scaled(_FILTERS >> (doublings - 1 - index), width) for index in range(doublings)]
 
 
-def build_latent_encoder(shape, latent_dim=100, width=1.0, policy="float32"):
+def build_latent_encoder(
+    shape: Sequence[int], latent_dim: int = 100, width: float = 1.0, policy: str = "float32"
+) -> keras.Model:
     """The encoder: an image in [-1, 1] to the noise from which the generator should make it.
 
-    The discriminator's convolutions without normalisation and dropout: a search has to start from
-    the same noise whatever the other images of a batch are, in training too.
+    The discriminator's convolutions without normalisation and dropout, so that the noise of an
+    image never depends on the other images of a batch.
 
     Parameters
     ----------

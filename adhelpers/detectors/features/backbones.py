@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from adhelpers._shared.files import sha256
-from adhelpers.training.loop import PRECISIONS
+from adhelpers.training import PRECISIONS
 
 _SMALLEST = 32
 # keras.applications' function, the module that knows its preprocessing, and two middle layers

@@ -7,7 +7,9 @@ import numpy as np
 import tensorflow as tf
 from sklearn.random_projection import GaussianRandomProjection
 
-from ..base import Detector, check_images
+from adhelpers._shared.checks import checked_images
+
+from ..base import Detector
 from ..residuals import smooth
 from .backbones import Backbone
 from .patches import compute_features
@@ -205,7 +207,7 @@ class FeatureDetector(Detector):
     def _in_batches(self, function, images):
         """A function of the features, for images in batches, compiled once."""
         self._require_fitted()
-        images, parts = check_images(images, self.image_shape), []
+        images, parts = checked_images(images, self.image_shape), []
         for start in range(0, len(images), _BATCH):
             features = self._features(images[start : start + _BATCH]).astype(np.float32)
             if function.__name__ not in self._functions:

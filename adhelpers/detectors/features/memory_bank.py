@@ -3,9 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
+from adhelpers._shared.checks import checked_images
 from adhelpers._shared.progress import progress
 
-from ..base import check_images
+from ..registry import register
 from .detector import (
     SCALINGS,
     FeatureDetector,
@@ -56,6 +57,7 @@ def reweighted_score(distance, neighbour_distances):
     return (1 - tf.exp(distance - tf.reduce_logsumexp(neighbour_distances, axis=1))) * distance
 
 
+@register
 class MemoryBank(FeatureDetector):
     """PatchCore: the distance of each patch to the nearest patches of good images, in the features of a pretrained network.
 
@@ -209,8 +211,8 @@ class MemoryBank(FeatureDetector):
 
     def fit(self, train, validation, *, checkpoint=None, show_progress=True):
         """Keep the good patches; see `Detector.fit`. An open `feature_cache` is what an interrupted run goes on from."""
-        train = check_images(train, name="train")
-        check_images(validation, train.shape[1:], name="validation")
+        train = checked_images(train, name="train")
+        checked_images(validation, train.shape[1:], name="validation")
         check_neighbours(self.parameters["neighbours"], len(train))
         self._build(train.shape[1:])
         try:
@@ -375,7 +377,7 @@ class MemoryBank(FeatureDetector):
 
     def counterpart(self, images):
         self._require_fitted()
-        images, parts = check_images(images, self.image_shape), []
+        images, parts = checked_images(images, self.image_shape), []
         for start in range(0, len(images), 16):
             features = self._features(images[start : start + 16])
             if self.parameters["counterpart"] == "patchwork":

@@ -13,8 +13,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-from ..base import check_images
+from adhelpers._shared.checks import checked_images
+
 from ..integrated_gradients import integrated_gradients
+from ..registry import register
 from ..residuals import smooth
 from .detector import SCALINGS, FeatureDetector, check_neighbours, feature_scale, image_keys
 from .neighbours import NeighbourSearch
@@ -36,6 +38,7 @@ _TRUSTED = ["sklearn.tree._tree.Tree"]
 _SELECTION_PATCHES = 3000
 
 
+@register
 class FeatureSVM(FeatureDetector):
     """A one-class SVM on a pretrained network's features of whole images or of patches, or a plainer model in its place.
 
@@ -252,8 +255,8 @@ class FeatureSVM(FeatureDetector):
 
     def fit(self, train, validation, *, checkpoint=None, show_progress=True):
         """Fit on good images; see `Detector.fit`. An open `feature_cache` is what an interrupted run goes on from."""
-        train = check_images(train, name="train")
-        check_images(validation, train.shape[1:], name="validation")
+        train = checked_images(train, name="train")
+        checked_images(validation, train.shape[1:], name="validation")
         parameters = self.parameters
         if parameters["model"] == "nearest":
             check_neighbours(parameters["neighbours"], len(train))
@@ -437,7 +440,7 @@ class FeatureSVM(FeatureDetector):
         if self.parameters["level"] == "patch":
             return super().anomaly_map(images)
         self._require_fitted()
-        images, parts = check_images(images, self.image_shape), []
+        images, parts = checked_images(images, self.image_shape), []
         if "attribution" not in self._functions:
             signature = (tf.TensorSpec((None, *self.image_shape), tf.float32),) * 2
             self._functions["attribution"] = tf.function(
@@ -495,7 +498,7 @@ class FeatureSVM(FeatureDetector):
 
     def counterpart(self, images):
         self._require_fitted()
-        images = check_images(images, self.image_shape)
+        images = checked_images(images, self.image_shape)
         keys = self._keys(
             None if self.parameters["counterpart"] == "pixels" else self._features(images), images
         )

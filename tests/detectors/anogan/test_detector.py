@@ -188,8 +188,6 @@ def striped():
         average=0.9,
         normalization="none",
         gradient_penalty=1.0,
-        differentiable=False,
-        label_smoothing=0.0,
         encoder_epochs=15,
         encoder_rate=2e-3,
         steps=200,
@@ -261,7 +259,7 @@ def test_the_film_shows_fixed_noise_from_the_first_epoch_to_the_last():
     } <= set(detector.history.columns)
 
 
-PLAIN = {"average": 0.0, "encoder_epochs": 0, "differentiable": False}
+PLAIN = {"average": 0.0, "encoder_epochs": 0}
 
 
 def test_averaging_and_penalty_are_options():
@@ -301,13 +299,13 @@ _KILLED = textwrap.dedent("""
 def test_killed_twice_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path):
     """Generator, its average, discriminator with dropout, encoder, film and all optimisers; SIGKILL in both trainings, new processes."""
     slowed = textwrap.dedent("""
-        import adhelpers.detectors.training as training, time
-        write = training._write_checkpoint
+        import adhelpers.training.loop as training, time
+        write = training.write_checkpoint
         def slow(path, *arguments):
             write(path, *arguments)
             if str(path).endswith(sys.argv[2]):
                 time.sleep(60)
-        training._write_checkpoint = slow
+        training.write_checkpoint = slow
     """)
     command = [sys.executable, "-c"]
     # On one thread: on several, TensorFlow adds the parts of a gradient in the order in which they
@@ -449,7 +447,6 @@ def test_an_encoder_that_is_missing_is_told(tmp_path):
         {"width": 0},
         {"learning_rate": 0},
         {"discriminator_rate": -1},
-        {"label_smoothing": 0.5},
         {"dropout": 1},
         {"average": 1},
         {"gradient_penalty": -1},

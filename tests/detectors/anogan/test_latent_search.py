@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from adhelpers.detectors import LatentSearch, build_dcgan_discriminator, build_dcgan_generator
+from adhelpers.detectors.anogan.latent_search import Search
 
 LATENT = 6
 
@@ -26,12 +27,12 @@ def networks():
 
 @pytest.fixture(scope="module")
 def search(networks):
-    return LatentSearch(*networks, learning_rate=0.05, schedule="constant", tolerance=0)
+    return LatentSearch(*networks, Search(learning_rate=0.05, schedule="constant", tolerance=0))
 
 
 @pytest.fixture(scope="module")
 def falling(networks):
-    return LatentSearch(*networks, learning_rate=0.2, tolerance=0)
+    return LatentSearch(*networks, Search(learning_rate=0.2, tolerance=0))
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_no_image_depends_on_the_others_or_on_its_place(search, pictures):
 
 def test_the_best_noise_counts_and_not_the_last(networks, pictures):
     # With so long steps the loss jumps up and down.
-    wild = LatentSearch(*networks, learning_rate=1.0, schedule="constant", tolerance=0)
+    wild = LatentSearch(*networks, Search(learning_rate=1.0, schedule="constant", tolerance=0))
     short, long = (wild.find(pictures, starts(20), steps) for steps in (40, 41))
     losses = [wild.total(one.residual, one.feature) for one in (short, long)]
     assert (losses[1] <= losses[0] * (1 + 1e-6)).all() and (losses[1] == losses[0]).sum() > 5
@@ -114,7 +115,9 @@ def test_more_restarts_are_never_worse_and_the_best_is_kept(search, pictures):
 
 def test_a_settled_image_stops_and_the_others_go_on(networks, pictures):
     patient, hasty = (
-        LatentSearch(*networks, learning_rate=0.05, schedule="constant", tolerance=tolerance)
+        LatentSearch(
+            *networks, Search(learning_rate=0.05, schedule="constant", tolerance=tolerance)
+        )
         for tolerance in (0, 0.02)
     )
     found, all_steps = (
@@ -131,13 +134,13 @@ def test_a_settled_image_stops_and_the_others_go_on(networks, pictures):
 
 
 def test_a_rate_that_falls_is_not_given_up_in_its_first_half(networks, pictures):
-    hasty = LatentSearch(*networks, learning_rate=0.5, tolerance=0.5)
+    hasty = LatentSearch(*networks, Search(learning_rate=0.5, tolerance=0.5))
     assert (hasty.find(pictures, starts(20), 400).steps >= 200).all()
 
 
 def test_an_unknown_schedule_is_refused(networks):
     with pytest.raises(ValueError, match="cosine, constant, not 'linear'"):
-        LatentSearch(*networks, schedule="linear")
+        LatentSearch(*networks, Search(schedule="linear"))
 
 
 def test_no_steps_look_at_the_starts_only(search, pictures):
