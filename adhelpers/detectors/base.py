@@ -8,7 +8,7 @@ from adhelpers._shared.arrays import Images, Maps, Scores
 from adhelpers._shared.files import replacing_folder
 
 from .manifest import read_manifest, write_manifest
-from .parameters import arguments_from, parameters_of
+from .parameters import argument_names, arguments_from, plain
 
 
 class Model(ABC):
@@ -49,7 +49,13 @@ class Model(ABC):
     @property
     def parameters(self) -> dict[str, Any]:
         """The constructor's arguments as plain JSON values."""
-        return self._flat or parameters_of(self)
+        if self._flat:
+            return self._flat
+        return {name: self._plain(name, getattr(self, name)) for name in argument_names(type(self))}
+
+    def _plain(self, name: str, value: Any) -> Any:
+        """The argument ``name`` as plain values; for one that is neither plain nor a part, a subclass says what it is in a file."""
+        return plain(value)
 
     def scoring_arguments(self) -> dict[str, Any]:
         """The constructor's arguments that training does not depend on, as `load` takes them."""

@@ -1,8 +1,13 @@
 """Several detectors as one: their scores, brought to one scale on good images, are averaged."""
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
 import numpy as np
 import tensorflow as tf
 
+from adhelpers._shared.arrays import Floats, Images, Maps, Scores
 from adhelpers._shared.checks import checked_images
 from adhelpers.training import remove_checkpoint
 
@@ -21,13 +26,12 @@ class Fusion(Detector):
 
     Parameters
     ----------
-    members : list of Detector
+    members : sequence of Detector
         At least two. Those that are fitted already stay as they are; the others are fitted in
         `fit`.
 
     Attributes
     ----------
-    members : list of Detector
     means, deviations : ndarray of float32, shape (members,)
         Of each member's scores of the validation images.
 
@@ -48,23 +52,20 @@ class Fusion(Detector):
 
     name = "fusion"
 
-    def __init__(self, members):
+    def __init__(self, members: Sequence[Detector]) -> None:
         super().__init__()
         self.members = list(members)
         if len(self.members) < 2:
             raise ValueError(f"members must be two detectors or more, not {len(self.members)}")
-        self.means = self.deviations = None
+        self.counterpart_name = self.members[0].counterpart_name
+        self.means: Floats = np.zeros(0, np.float32)
+        self.deviations: Floats = np.zeros(0, np.float32)
 
-    @property
-    def parameters(self):
-        """The members' kinds and parameters."""
-        kinds = [
-            {"detector": type(one).__name__, "parameters": one.parameters} for one in self.members
-        ]
-        return {"members": kinds}
+    def _plain(self, name: str, value: Any) -> Any:
+        return [{"detector": type(one).__name__, "parameters": one.parameters} for one in value]
 
     @classmethod
-    def from_parameters(cls, parameters, **changed):
+    def from_parameters(cls, parameters: dict[str, Any], **changed: Any) -> Self:
         """See `Model.from_parameters`; the members' kinds are those of the registry."""
         members = [
             detector_class(one["detector"]).from_parameters(one["parameters"])
@@ -72,90 +73,82 @@ class Fusion(Detector):
         ]
         return cls(**{"members": members} | changed)
 
-    def fit(self, train, validation, *, checkpoint=None, show_progress=True):
+    def fit(
+        self,
+        train: Images,
+        validation: Images,
+        *,
+        checkpoint: str | Path | None = None,
+        show_progress: bool = True,
+    ) -> Self:
         """Fit the members that are not fitted yet, and the scale of each on the validation images; see `Detector.fit`."""
         train = checked_images(train, name="train")
         validation = checked_images(validation, train.shape[1:], name="validation")
         if len(validation) < 2:
-            raise ValueError("validation holds one image; the scale of a score needs at least two.")
+            raise ValueError("validation holds one image; the scale of a score needs at least two")
         means, deviations = [], []
         for number, member in enumerate(self.members):
             if member.image_shape is None:
-                place = (
-                    None
-                    if checkpoint is None
-                    else checkpoint.with_name(f"{number}-{checkpoint.name}")
-                )
+                place = None if checkpoint is None else _numbered(Path(checkpoint), number)
                 member.fit(train, validation, checkpoint=place, show_progress=show_progress)
                 remove_checkpoint(place)
             elif tuple(member.image_shape) != train.shape[1:]:
                 raise ValueError(
-                    f"members: {type(member).__name__} was fitted on images of {tuple(member.image_shape)}, not {train.shape[1:]}."
+                    f"members: {type(member).__name__} was fitted on images of "
+                    f"{tuple(member.image_shape)}, not {train.shape[1:]}"
                 )
             scores = member.score(validation)
             means.append(scores.mean())
             deviations.append(scores.std(ddof=1))
             if not deviations[-1] > 0:
                 raise ValueError(
-                    f"members: {type(member).__name__} gives all validation images the score {scores[0]}: there is no scale."
+                    f"members: {type(member).__name__} gives all validation images the score "
+                    f"{scores[0]}: there is no scale"
                 )
-        self.means, self.deviations = np.float32(means), np.float32(deviations)
+        self.means = np.asarray(means, np.float32)
+        self.deviations = np.asarray(deviations, np.float32)
         self.image_shape = train.shape[1:]
         return self
 
-    def member_scores(self, images):
-        """Each member's standardised scores: float32 (members, n)."""
+    def _scaled(self) -> Iterator[tuple[Detector, np.float32, np.float32]]:
+        """Each member with the mean and the deviation of its scores."""
         self._require_fitted()
+        return zip(self.members, self.means, self.deviations, strict=True)
+
+    def member_scores(self, images: Images) -> Floats:
+        """Each member's standardised scores: float32 (members, n)."""
         return np.stack(
-            [
-                (member.score(images) - mean) / deviation
-                for member, mean, deviation in zip(
-                    self.members, self.means, self.deviations, strict=True
-                )
-            ]
+            [(one.score(images) - mean) / deviation for one, mean, deviation in self._scaled()]
         )
 
-    def score(self, images):
+    def score(self, images: Images) -> Scores:
         return self.member_scores(images).mean(axis=0)
 
-    def anomaly_map(self, images):
+    def anomaly_map(self, images: Images) -> Maps:
         """The mean of the members' maps, each on the scale of its score: float32 (n, h, w).
 
         Where the members' maps have their maxima as scores and at the same place, its maximum is
         the score; else it is lower.
         """
-        self._require_fitted()
-        return np.mean(
-            [
-                (member.anomaly_map(images) - mean) / deviation
-                for member, mean, deviation in zip(
-                    self.members, self.means, self.deviations, strict=True
-                )
-            ],
-            axis=0,
-        )
+        maps = [
+            (one.anomaly_map(images) - mean) / deviation for one, mean, deviation in self._scaled()
+        ]
+        return np.mean(maps, axis=0)
 
-    @property
-    def counterpart_name(self):
-        return self.members[0].counterpart_name
-
-    def counterpart(self, images):
+    def counterpart(self, images: Images) -> Images:
         """The counterpart of the first member."""
         self._require_fitted()
         return self.members[0].counterpart(images)
 
-    def score_tensor(self, images):
+    def score_tensor(self, images: tf.Tensor) -> tf.Tensor:
         """The score as a differentiable function of the image, where that of all members is: tensor of float32, shape (n,)."""
-        return tf.add_n(
-            [
-                (member.score_tensor(images) - mean) / deviation
-                for member, mean, deviation in zip(
-                    self.members, self.means, self.deviations, strict=True
-                )
-            ]
-        ) / len(self.members)
+        scores = [
+            (one.score_tensor(images) - mean) / deviation  # type: ignore[attr-defined]  # as said
+            for one, mean, deviation in self._scaled()
+        ]
+        return tf.add_n(scores) / len(self.members)
 
-    def _write(self, folder):
+    def _write(self, folder: Path) -> dict[str, Any]:
         for number, member in enumerate(self.members):
             before = member.folder
             member.save(folder / f"member_{number}")
@@ -164,10 +157,15 @@ class Fusion(Detector):
         np.savez(folder / _SCALES, means=self.means, deviations=self.deviations)
         return {}
 
-    def _read(self, folder, manifest):
+    def _read(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.members = [
             type(member).load(folder / f"member_{number}")
             for number, member in enumerate(self.members)
         ]
         with np.load(folder / _SCALES, allow_pickle=False) as file:
             self.means, self.deviations = file["means"], file["deviations"]
+
+
+def _numbered(checkpoint: Path, number: int) -> Path:
+    """A member's own checkpoint."""
+    return checkpoint.with_name(f"{number}-{checkpoint.name}")

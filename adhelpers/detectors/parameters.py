@@ -46,13 +46,8 @@ def argument_names(cls: type) -> list[str]:
     return list(inspect.signature(cls).parameters)
 
 
-def parameters_of(model: object) -> dict[str, Any]:
-    """What a model was built with, as plain values: each constructor argument is an attribute of the same name."""
-    return {name: plain(getattr(model, name)) for name in argument_names(type(model))}
-
-
 def arguments_from(cls: type, values: dict[str, Any]) -> dict[str, Any]:
-    """The constructor's arguments that `parameters_of` wrote as plain values.
+    """A constructor's arguments from the plain values that `plain` made of them.
 
     A dict becomes the part that the constructor's type hint names for this argument, a list a tuple
     where the hint says so. No class is looked up by a name in ``values``.
