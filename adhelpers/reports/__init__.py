@@ -1,38 +1,40 @@
 """Figures, galleries, the notebook explorer, and the files that a run leaves."""
 
 from .explore import explore
-from .figures.anogan import sample_film, search_walk
-from .figures.autoencoders import (
+from .figures import (
     area_tuning_curves,
+    contest_figure,
     counterparts_grid,
-    learning_rate_curve,
-    segmentation_grid,
-)
-from .figures.deep_sad import label_curve
-from .figures.explanations import explanation_grid, review_figure
-from .figures.features import contest_figure
-from .figures.scores import (
     deletion_insertion_curves,
     explainer_against_explainer,
+    explanation_grid,
     ground_truth_grid,
     image_grid,
+    label_curve,
     latent_pca,
+    learning_rate_curve,
     reconstruction_grid,
+    review_figure,
+    sample_film,
     sample_strip,
     score_against_jaccard,
     score_separation,
+    search_walk,
+    segmentation_grid,
+    shortcut_figure,
     superpixel_overlay,
     training_curves,
 )
-from .figures.shortcuts import shortcut_figure
 from .gallery import Card, figure_png, write_gallery
 from .index import write_index
 from .notebook_html import notebook_to_html
+from .sample import Sample
 from .summary import SUMMARY_KEYS, versions, write_samples, write_summary
 
 __all__ = [
     "Card",
     "SUMMARY_KEYS",
+    "Sample",
     "area_tuning_curves",
     "contest_figure",
     "counterparts_grid",

@@ -1,50 +1,45 @@
-"""One test image at a time, with sliders in JupyterLab and as a fixed grid where nobody can move a slider."""
+"""One test image at a time, with sliders in JupyterLab; a fixed grid where there is no kernel."""
 
 import html
 import os
+from collections.abc import Sequence
 
 import ipywidgets as widgets
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from adhelpers.metrics import explained_region
+from adhelpers.metrics import Threshold, explained_region
 
 from .gallery import figure_png
+from .sample import Sample
 from .style import (
     EXPLANATION,
-    MAX_WIDTH,
-    check_batch,
-    check_plane,
+    blocks_of_panels,
+    caption,
     corner,
     image_panels,
     name_panel,
     one_line,
     outline,
-    panel_size,
     show_heatmap,
     show_image,
     show_map,
     show_overlap,
+    spread,
     styled,
     threshold_text,
     threshold_value,
 )
 
-__all__ = ["explore"]
-
 
 def explore(
-    images,
-    scores,
-    heatmaps,
-    masks=None,
-    types=None,
-    names=None,
-    threshold=None,
-    counterparts=None,
-    anomaly_maps=None,
-    max_static=12,
-    counterpart_name="reconstruction",
-):
+    samples: Sequence[Sample],
+    threshold: Threshold | float | None = None,
+    *,
+    max_static: int = 12,
+    counterpart_name: str = "reconstruction",
+) -> widgets.VBox | Figure:
     """Look through test images and their explanations.
 
     In JupyterLab: a slider for the image, a menu for the explainer, and a slider for the threshold
@@ -56,23 +51,14 @@ def explore(
 
     Parameters
     ----------
-    images : array (n, h, w, c)
-        Values in [0, 1], n ≥ 1.
-    scores : array (n,)
-    heatmaps : dict of str to array (n, h, w)
-        Computed beforehand; at least one explainer.
-    masks : bool array (n, h, w), optional
-        The true defects.
-    types, names : sequence of str (n,), optional
-    threshold : Threshold or float, optional
+    samples
+        At least one; all with a score, and with heatmaps of the same explainers.
+    threshold
         Of the score: tells what is flagged.
-    counterparts : array (n, h, w, c), optional
-        What a normal version of each image looks like to the detector.
-    anomaly_maps : array (n, h, w), optional
-    max_static : int
-        At most so many images in the fixed grid, spread evenly from the lowest score to the
+    max_static
+        Maximum number of images in the fixed grid, spread evenly from the lowest score to the
         highest.
-    counterpart_name : str
+    counterpart_name
         What the counterparts are, above their pictures.
 
     Returns
@@ -82,55 +68,79 @@ def explore(
     Raises
     ------
     ValueError
-        If there are no images or no explainers, or shapes do not fit.
+        If there are no samples or no explainers, a score is missing, or explainers or shapes
+        differ.
 
     Examples
     --------
-    >>> images, heatmaps = np.zeros((2, 8, 8, 1)), {"LIME": np.zeros((2, 8, 8))}
-    >>> box = explore(images, [0.1, 0.9], heatmaps)
+    >>> image, heatmap = np.zeros((8, 8, 1)), np.zeros((8, 8))
+    >>> box = explore([Sample(image, {"LIME": heatmap}, score=score) for score in (0.1, 0.9)])
     >>> [control.description for control in box.children[0].children]
     ['Image', 'Explainer', 'Quantile']
     """
-    images, scores = np.asarray(images), np.asarray(scores, dtype=float)
-    if len(images) == 0:
-        raise ValueError("images must hold at least one image.")
-    if not heatmaps:
-        raise ValueError("heatmaps must name at least one explainer.")
-    heatmaps = {name: np.asarray(values) for name, values in heatmaps.items()}
-    masks = None if masks is None else np.asarray(masks, dtype=bool)
-    check_batch(len(images), scores=scores, types=types, names=names, counterparts=counterparts)
-    check_plane(
-        images.shape[:3],
-        masks=masks,
-        anomaly_maps=anomaly_maps,
-        **{f"heatmaps[{name!r}]": values for name, values in heatmaps.items()},
-    )
-
-    def describe(index):
-        words = [one_line(names[index]) if names is not None else f"image {index}"]
-        words += [one_line(types[index])] if types is not None else []
-        words += [f"score {scores[index]:.4g}"]
-        if threshold is not None:
-            words[-1] += ", flagged" if scores[index] > threshold_value(threshold) else ", passed"
-        return words
-
+    scores = _checked_scores(samples)
+    words = [
+        _words(index, sample, score, threshold)
+        for index, (sample, score) in enumerate(zip(samples, scores, strict=True))
+    ]
     if os.environ.get("ADHELPERS_STATIC", "0") not in ("", "0"):
-        return _static_grid(images, scores, heatmaps, masks, describe, max_static)
-    return _browser(
-        images, heatmaps, masks, counterparts, anomaly_maps, describe, threshold, counterpart_name
-    )
+        ordered = np.argsort(scores, kind="stable")
+        chosen = ordered[spread(len(ordered), max_static)]
+        return _static_grid(
+            [samples[index] for index in chosen], [words[index] for index in chosen]
+        )
+    return _browser(samples, words, threshold, counterpart_name)
+
+
+def _checked_scores(samples: Sequence[Sample]) -> list[float]:
+    """The score of each sample; samples that cannot be looked through together are refused."""
+    if len(samples) == 0:
+        raise ValueError("samples must hold at least one image")
+    first = samples[0]
+    if not first.heatmaps:
+        raise ValueError("heatmaps must name at least one explainer")
+    scores = []
+    for index, sample in enumerate(samples):
+        if sample.score is None:
+            raise ValueError(f"samples[{index}] must have a score")
+        if list(sample.heatmaps) != list(first.heatmaps):
+            raise ValueError(
+                f"samples[{index}] must have heatmaps of {', '.join(first.heatmaps)} as the first; "
+                f"it has those of {', '.join(sample.heatmaps) or 'none'}"
+            )
+        if np.shape(sample.image) != np.shape(first.image):
+            raise ValueError(
+                f"samples[{index}] must have an image of the first one's shape "
+                f"{np.shape(first.image)}, not {np.shape(sample.image)}"
+            )
+        scores.append(float(sample.score))
+    return scores
+
+
+def _words(
+    index: int, sample: Sample, score: float, threshold: Threshold | float | None
+) -> list[str]:
+    """What is said of an image: its name, type where it has one, score and decision."""
+    said = f"score {score:.4g}"
+    if threshold is not None:
+        said += ", flagged" if score > threshold_value(threshold) else ", passed"
+    kind = [one_line(sample.type)] if sample.type else []
+    return [one_line(sample.name) if sample.name else f"image {index}", *kind, said]
 
 
 def _browser(
-    images, heatmaps, masks, counterparts, anomaly_maps, describe, threshold, counterpart_name
-):
+    samples: Sequence[Sample],
+    words: Sequence[Sequence[str]],
+    threshold: Threshold | float | None,
+    counterpart_name: str,
+) -> widgets.VBox:
     """The controls, and a picture that follows them."""
     # A slider redraws when it is let go: one picture for each pixel that it passes would arrive
     # late and out of step.
     index = widgets.IntSlider(
-        value=0, min=0, max=len(images) - 1, description="Image", continuous_update=False
+        value=0, min=0, max=len(samples) - 1, description="Image", continuous_update=False
     )
-    explainer = widgets.Dropdown(options=list(heatmaps), description="Explainer")
+    explainer = widgets.Dropdown(options=list(samples[0].heatmaps), description="Explainer")
     quantile = widgets.FloatSlider(
         value=0.95,
         min=0.5,
@@ -140,147 +150,96 @@ def _browser(
         description="Quantile",
         continuous_update=False,
     )
-    text, picture = (
-        widgets.HTML(),
-        widgets.Image(format="png", layout=widgets.Layout(max_width="100%", object_fit="contain")),
+    text = widgets.HTML()
+    picture = widgets.Image(
+        format="png", layout=widgets.Layout(max_width="100%", object_fit="contain")
     )
+    rule = "" if threshold is None else f"<small>{html.escape(threshold_text(threshold))}</small>"
 
-    def redraw(_=None):
-        at = index.value
-        heatmap = heatmaps[explainer.value][at]
-        words = describe(at)
+    def redraw(_: object = None) -> None:
         # A file name is the user's text, and this widget shows what it gets as HTML.
-        line = f"<b>{html.escape(words[0])}</b>" + "".join(
-            f" &nbsp; {html.escape(word)}" for word in words[1:]
-        )
-        text.value = line + (
-            f" &nbsp; <small>{html.escape(threshold_text(threshold))}</small>"
-            if threshold is not None
-            else ""
-        )
-        picture.value = figure_png(
-            _detail(
-                images[at],
-                None if counterparts is None else counterparts[at],
-                None if anomaly_maps is None else anomaly_maps[at],
-                explainer.value,
-                heatmap,
-                None if masks is None else masks[at],
-                quantile.value,
-                counterpart_name,
-            )
-        )
+        name, *others = map(html.escape, words[index.value])
+        parts = [f"<b>{name}</b>", *others, *([rule] if rule else [])]
+        text.value = " &nbsp; ".join(parts)
+        sample = samples[index.value]
+        figure = _detail(sample, explainer.value, quantile.value, counterpart_name)
+        picture.value = figure_png(figure)
 
     for control in (index, explainer, quantile):
         control.observe(redraw, names="value")
     redraw()
-    return widgets.VBox(
-        [
-            widgets.HBox([index, explainer, quantile], layout=widgets.Layout(flex_flow="row wrap")),
-            text,
-            picture,
-        ]
+    controls = widgets.HBox(
+        [index, explainer, quantile], layout=widgets.Layout(flex_flow="row wrap")
     )
+    return widgets.VBox([controls, text, picture])
 
 
 @styled
 def _detail(
-    image,
-    counterpart,
-    anomaly_map,
-    name,
-    heatmap,
-    mask,
-    quantile,
-    counterpart_name="reconstruction",
-):
+    sample: Sample, name: str, quantile: float, counterpart_name: str = "reconstruction"
+) -> Figure:
     """One image with the region that one explainer's heatmap gives at one quantile."""
-    failed = np.isnan(heatmap).all()
-    region = (
-        np.zeros(heatmap.shape, dtype=bool)
-        if failed
-        else explained_region(heatmap, np.quantile(heatmap, quantile))
-    )
-    count = 3 + (counterpart is not None) + (anomaly_map is not None)
-    figure, axes = image_panels(1, count, image.shape, top=0.22, scale=1.25)
+    heatmap = np.asarray(sample.heatmaps[name])
+    region = np.zeros(heatmap.shape, dtype=bool)
+    if not np.isnan(heatmap).all():
+        region = explained_region(heatmap, np.quantile(heatmap, quantile))
+    mask = np.zeros_like(region) if sample.mask is None else np.asarray(sample.mask, dtype=bool)
+    optional = (sample.counterpart, sample.anomaly_map)
+    count = 3 + sum(part is not None for part in optional)
+    figure, axes = image_panels(1, count, sample.image.shape, top=0.22, scale=1.25)
     panels = iter(axes[0])
 
-    def panel(title):
+    def panel(title: str) -> Axes:
         ax = next(panels)
         name_panel(ax, title)
         return ax
 
     ax = panel("image")
-    show_image(ax, image)
+    show_image(ax, sample.image)
     outline(ax, mask)
-    if counterpart is not None:
-        show_image(panel(counterpart_name), counterpart)
-    if anomaly_map is not None:
+    if sample.counterpart is not None:
+        show_image(panel(counterpart_name), sample.counterpart)
+    if sample.anomaly_map is not None:
         ax = panel("anomaly map")
-        show_map(ax, anomaly_map, floor=float(np.min(anomaly_map)))
+        show_map(ax, sample.anomaly_map, floor=float(np.min(sample.anomaly_map)))
         outline(ax, mask)
     ax = panel(f"{name}, region")
     show_heatmap(ax, heatmap)
     outline(ax, region, EXPLANATION)
-    if mask is not None and mask.any():
-        ax = panel("against the truth")
-        show_overlap(ax, image, region, mask)
+    ax = panel("against the truth" if mask.any() else "region")
+    show_overlap(ax, sample.image, region, mask)
+    if mask.any():
         corner(ax, f"J {(region & mask).sum() / (region | mask).sum():.2f}")
-    else:
-        ax = panel("region")
-        show_overlap(ax, image, region, np.zeros(region.shape, dtype=bool))
     return figure
 
 
 @styled
-def _static_grid(images, scores, heatmaps, masks, describe, limit):
-    """Image and heatmaps of some images, from the lowest score to the highest."""
-    ordered = np.argsort(scores, kind="stable")
-    chosen = ordered[
-        np.unique(np.linspace(0, len(ordered) - 1, min(limit, len(ordered))).round().astype(int))
-    ]
-    block = 1 + len(heatmaps)
-    across = max(
-        1,
-        min(
-            len(chosen), int(MAX_WIDTH // (block * (panel_size(images.shape[1:])[0] + 0.09) + 0.16))
-        ),
+def _static_grid(samples: Sequence[Sample], words: Sequence[Sequence[str]]) -> Figure:
+    """Image and heatmaps of each sample."""
+    names = list(samples[0].heatmaps)
+    figure, blocks = blocks_of_panels(
+        len(samples), 1 + len(names), samples[0].image.shape, top=0.42, row_gap=0.45
     )
-    rows = -(-len(chosen) // across)
-    figure, axes = image_panels(
-        rows, across * block, images.shape[1:], top=0.42, row_gap=0.45, every=block
-    )
-    for ax in axes.ravel()[len(chosen) * block :]:
-        ax.remove()
-    for position, index in enumerate(chosen):
-        panels = axes[
-            position // across, block * (position % across) : block * (position % across + 1)
-        ]
-        width = panels[-1].get_position().x1 - panels[0].get_position().x0
-        # About thirteen letters to the inch at this size; what is too long is left out of the name,
-        # not of the decision.
-        letters = int(13 * width * figure.get_figwidth())
-        name, *words = describe(index)
-        if len("   ".join([name, *words])) > letters:
-            name, words = name.removeprefix("test/"), words[-1:]
-        words = "   ".join(words)
-        name = one_line(name, max(8, letters - len(words) - 3))
-        panels[0].annotate(
-            f"{name}   {words}",
-            (0, 1),
-            (0, 15),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            fontsize=8,
-            fontweight="bold",
-            annotation_clip=False,
-        )
-        mask = None if masks is None else masks[index]
-        name_panel(panels[0], "image")
-        show_image(panels[0], images[index])
-        outline(panels[0], mask)
-        for ax, (name, values) in zip(panels[1:], heatmaps.items()):
+    for sample, said, (first, *others) in zip(samples, words, blocks, strict=True):
+        last = others[-1].get_position()
+        width = (last.x1 - first.get_position().x0) * figure.get_figwidth()
+        caption(first, _short(said, width))
+        name_panel(first, "image")
+        show_image(first, sample.image)
+        outline(first, sample.mask)
+        for ax, name in zip(others, names, strict=True):
             name_panel(ax, name)
-            if show_heatmap(ax, values[index]) in ax.images:
-                outline(ax, mask)
+            if show_heatmap(ax, sample.heatmaps[name]) is not None:
+                outline(ax, sample.mask)
     return figure
+
+
+def _short(words: Sequence[str], width: float) -> str:
+    """``words`` in one line of ``width`` inches: what is too long is left out of the name."""
+    # About thirteen letters to the inch at this size.
+    letters = int(13 * width)
+    name, *others = words
+    if len("   ".join(words)) > letters:
+        name, others = name.removeprefix("test/"), others[-1:]
+    said = "   ".join(others)
+    return f"{one_line(name, max(8, letters - len(said) - 3))}   {said}"

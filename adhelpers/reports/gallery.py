@@ -1,30 +1,31 @@
-"""The gallery of a run: one HTML file that holds its tables and a card for each test image, and needs nothing else."""
+"""The gallery of a run: one HTML file with its tables and a card for each test image."""
 
 import base64
 import functools
 import hashlib
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from io import BytesIO
 from pathlib import Path
+from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib import colormaps
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from PIL import Image
 from scipy.spatial import KDTree
 
+from adhelpers._shared.arrays import Floats
 from adhelpers._shared.files import write_text
 
 from . import style as _style
 from ._pages import page_template
-
-__all__ = ["Card", "figure_png", "write_gallery"]
 
 _NOTHING = "–"
 _OUTCOMES = {
@@ -41,27 +42,27 @@ class Card:
 
     Parameters
     ----------
-    name : str
+    name
         The file's name within its category.
-    type : str
+    type
         ``"good"`` or the defect's type.
-    index : int
+    index
         Position in the test set, from 0.
-    score : float
-    decision : str
+    score
+    decision
         ``"flagged"`` or ``"passed"``.
-    correct : bool
+    correct
         Whether the decision fits the label.
-    jaccards : mapping of str to float or None
+    jaccards
         Optimal Jaccard of each explainer; None or NaN where there is none.
-    picture : bytes
+    picture
         The sample's strip as PNG, such as :func:`figure_png` makes it; it needs no title, because
         the card has one.
-    badges : tuple of str
-        Short remarks shown beside the decision.
-    extra : mapping of str to object
-        Further lines of the card: what is shown before the value, and the value.
-    verdict : str
+    badges
+        Short remarks next to the decision.
+    extra
+        Further values of the card, each with the text before it.
+    verdict
         Such as ``"wrong reason"``; the cards can be filtered by it.
 
     Raises
@@ -74,7 +75,7 @@ class Card:
     >>> Card("test/crack/000.png", "crack", 0, 0.7, "maybe", True, {}, b"")
     Traceback (most recent call last):
     ...
-    ValueError: decision of card 'test/crack/000.png' must be 'flagged' or 'passed'; it is 'maybe'.
+    ValueError: decision of card 'test/crack/000.png' must be 'flagged' or 'passed'; it is 'maybe'
     """
 
     name: str
@@ -83,38 +84,40 @@ class Card:
     score: float
     decision: str
     correct: bool
-    jaccards: Mapping
+    jaccards: Mapping[str, float | None]
     picture: bytes
-    badges: tuple = ()
-    extra: Mapping = field(default_factory=dict)
+    badges: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
     verdict: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        """Check the decision and the picture."""
         if self.decision not in ("flagged", "passed"):
             raise ValueError(
-                f"decision of card {self.name!r} must be 'flagged' or 'passed'; it is {self.decision!r}."
+                f"decision of card {self.name!r} must be 'flagged' or 'passed'; "
+                f"it is {self.decision!r}"
             )
         if not bytes(self.picture).startswith(b"\x89PNG\r\n\x1a\n"):
-            raise ValueError(f"picture of card {self.name!r} must be the bytes of a PNG file.")
+            raise ValueError(f"picture of card {self.name!r} must be the bytes of a PNG file")
 
     @property
-    def outcome(self):
+    def outcome(self) -> str:
         """``"correct"``, ``"false alarm"`` or ``"missed"``."""
         return _OUTCOMES[self.decision, bool(self.correct)]
 
 
-def figure_png(figure, dpi=100, colors=256):
-    """A figure as a small PNG: reduced to a palette, which halves its size and hardly shows.
+def figure_png(figure: Figure, dpi: float = 100, colors: int = 256) -> bytes:
+    """A figure as a small PNG: reduced to a palette, which halves its size and is barely visible.
 
     The palette holds the colours that mean something exactly (classes, overlap, the colour maps);
     the pictures share the rest.
 
     Parameters
     ----------
-    figure : matplotlib.figure.Figure
-    dpi : float
+    figure
+    dpi
         Pixels per inch.
-    colors : int
+    colors
         Size of the palette, 64 to 256.
 
     Returns
@@ -129,21 +132,21 @@ def figure_png(figure, dpi=100, colors=256):
 
     Examples
     --------
-    >>> from adhelpers.reports.figures.scores import image_grid
+    >>> from adhelpers.reports import image_grid
     >>> figure_png(image_grid(np.zeros((1, 8, 8, 1))))[1:4]
     b'PNG'
     """
     if not 64 <= colors <= 256:
-        raise ValueError(f"colors must be from 64 to 256; it is {colors}.")
+        raise ValueError(f"colors must be from 64 to 256; it is {colors}")
     full = BytesIO()
     figure.savefig(full, format="png", dpi=dpi)
-    with Image.open(full) as picture:
-        picture = picture.convert("RGB")
+    with Image.open(full) as opened:
+        picture = opened.convert("RGB")
     fixed = _meaningful_colors()
     rest = picture.quantize(
         colors - len(fixed), method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
     ).getpalette()
-    palette = np.concatenate([fixed, np.reshape(rest, (-1, 3))])[:colors]
+    palette = np.concatenate([fixed, np.reshape(rest or [], (-1, 3))])[:colors]
     # Pillow's own search for the nearest colour is approximate and greys the white page. Without
     # dithering flat areas stay flat, and a flat area compresses to nothing.
     packed_pixels = np.asarray(picture).astype(np.uint32) @ np.array(
@@ -160,7 +163,15 @@ def figure_png(figure, dpi=100, colors=256):
     return content.getvalue()
 
 
-def write_gallery(path, *, title, settings, tables, cards, notes=()):
+def write_gallery(
+    path: str | Path,
+    *,
+    title: str,
+    settings: Mapping[str, Any],
+    tables: Mapping[str, pd.DataFrame],
+    cards: Sequence[Card],
+    notes: Sequence[str] = (),
+) -> Path:
     """Write a run's gallery as one self-contained HTML file.
 
     The summary tables come first, then a card for each test image, which can be filtered by type
@@ -170,17 +181,17 @@ def write_gallery(path, *, title, settings, tables, cards, notes=()):
 
     Parameters
     ----------
-    path : str or Path
+    path
         The file to write; an existing one is replaced.
-    title : str
-    settings : mapping of str to object
-        Shown behind a fold: parameters, seed, versions.
-    tables : mapping of str to pandas.DataFrame
+    title
+    settings
+        Folded up: parameters, seed, versions.
+    tables
         Heading and table. Values that are not finite are shown as a dash; an estimate with
         ``value``, ``low`` and ``high`` as its value with the interval in brackets. An index with a
         name or with texts becomes a column.
-    cards : sequence of Card
-    notes : sequence of str
+    cards
+    notes
         Remarks under the title.
 
     Returns
@@ -191,16 +202,16 @@ def write_gallery(path, *, title, settings, tables, cards, notes=()):
     Examples
     --------
     >>> import tempfile
-    >>> from adhelpers.reports.figures.scores import image_grid
+    >>> from adhelpers.reports import image_grid
     >>> picture = figure_png(image_grid(np.zeros((1, 8, 8))))
     >>> card = Card("test/good/0.png", "good", 0, 0.1, "passed", True, {"LIME": None}, picture)
-    >>> path = write_gallery(Path(tempfile.mkdtemp()) / "gallery.html", title="screw", settings={"seed": 0},
-    ...                      tables={"Counts": pd.DataFrame({"type": ["good"], "images": [1]})}, cards=[card])
+    >>> tables = {"Counts": pd.DataFrame({"type": ["good"], "images": [1]})}
+    >>> path = Path(tempfile.mkdtemp()) / "gallery.html"
+    >>> path = write_gallery(path, title="screw", settings={}, tables=tables, cards=[card])
     >>> "data:image/png;base64," in path.read_text(), "https://" in path.read_text()
     (True, False)
     """
     path = Path(path)
-    cards = list(cards)
     script = (resources.files("adhelpers.reports") / "templates" / "gallery.js").read_text(
         encoding="utf-8"
     )
@@ -224,7 +235,7 @@ def write_gallery(path, *, title, settings, tables, cards, notes=()):
 
 
 @functools.cache
-def _meaningful_colors():
+def _meaningful_colors() -> Floats:
     """The colours (k, 3), 0 to 255, that a palette must not lose."""
     names = (
         "white",
@@ -244,7 +255,7 @@ def _meaningful_colors():
     return np.round(255 * np.concatenate([[to_rgb(name) for name in names], *maps]))
 
 
-def _table(table):
+def _table(table: pd.DataFrame) -> dict[str, Any]:
     """Header, rows of texts and which columns hold numbers, for the template."""
     header = [str(name) for name in table.columns]
     # Cells are taken one column at a time, because a row of a mixed table turns its integers into
@@ -252,50 +263,41 @@ def _table(table):
     columns = [
         [table.iloc[row, column] for row in range(len(table))] for column in range(table.shape[1])
     ]
-    if any(name is not None for name in table.index.names) or not pd.api.types.is_integer_dtype(
-        table.index
-    ):
+    named = any(name is not None for name in table.index.names)
+    if named or not pd.api.types.is_integer_dtype(table.index):
+        levels = range(table.index.nlevels)
         header = ["" if name is None else str(name) for name in table.index.names] + header
-        columns = [
-            list(table.index.get_level_values(level)) for level in range(table.index.nlevels)
-        ] + columns
-    numeric = [
-        any(_is_number(value) or hasattr(value, "low") for value in column) for column in columns
-    ]
+        columns = [list(table.index.get_level_values(level)) for level in levels] + columns
     return {
         "header": header,
-        "numeric": numeric,
-        "rows": [
-            list(row) for row in zip(*([_shown(value) for value in column] for column in columns))
+        "numeric": [
+            any(_is_number(value) or hasattr(value, "low") for value in column)
+            for column in columns
         ],
+        "rows": [[_shown(value) for value in row] for row in zip(*columns, strict=True)],
     }
 
 
-def _is_number(value):
+def _is_number(value: object) -> TypeGuard[numbers.Real]:
     return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
 
 
-def _number(value):
+def _number(value: float | None) -> str | None:
     """``value`` as a number for a data attribute, None where it is not finite or not there."""
     if value is None or not math.isfinite(value):
         return None
     return repr(float(value))
 
 
-def _shown(value):
+def _shown(value: Any) -> str:
     """``value`` as a reader wants it: three digits, a dash for nothing, words for truth."""
     if all(hasattr(value, part) for part in ("value", "low", "high")):
-        return _shown(value.value) + (
-            f" [{_shown(value.low)}, {_shown(value.high)}]" if _number(value.low) else ""
-        )
+        interval = f" [{_shown(value.low)}, {_shown(value.high)}]" if _number(value.low) else ""
+        return _shown(value.value) + interval
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if _is_number(value):
-        if not math.isfinite(value):
-            return _NOTHING
-        if isinstance(value, numbers.Integral) or abs(value) >= 1000:
-            return f"{value:.0f}"
-        return f"{value:.3g}"
+        return _shown_number(float(value), isinstance(value, numbers.Integral))
     if value is None or value is pd.NA or value is pd.NaT:
         return _NOTHING
     if isinstance(value, Mapping):
@@ -305,5 +307,11 @@ def _shown(value):
     return str(value)
 
 
-def _data_uri(picture):
+def _shown_number(value: float, whole: bool) -> str:
+    if not math.isfinite(value):
+        return _NOTHING
+    return f"{value:.0f}" if whole or abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _data_uri(picture: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(picture).decode()

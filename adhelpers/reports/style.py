@@ -1,12 +1,27 @@
-"""One look for every figure: colours, type, and panels laid out in inches so that images of any shape sit without waste."""
+"""One look for every figure: colours, type, and panels in inches that fit images of any shape."""
 
 import functools
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import to_rgb
+from matplotlib.contour import ContourSet
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter
+from numpy.typing import ArrayLike, NDArray
+
+from adhelpers._shared.arrays import Flags, Floats, Names
+from adhelpers.metrics import Threshold
 
 # Okabe and Ito's palette, distinguishable with every common colour vision.
 GOOD, ANOMALOUS = "#0072B2", "#D55E00"
@@ -27,7 +42,7 @@ DEFECT_COLORS = (
 # has the explanation's colour.
 SEQUENTIAL, DIVERGING = "magma", "PuOr_r"
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     # A dollar sign in a file name is a character, not the beginning of a formula.
     "text.parse_math": False,
     "text.usetex": False,
@@ -67,96 +82,149 @@ STYLE = {
 PANEL_AREA = 2.9
 GAP = 0.07
 MAX_WIDTH = 12.0
+# Weights of red, green and blue in the brightness that people see.
+LUMA = np.array([0.299, 0.587, 0.114])
+
+# One text for each image.
+Texts: TypeAlias = Sequence[str] | Names
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
-def styled(function):
-    """Run a drawing function with the suite's style, leaving the reader's own matplotlib settings alone."""
+def styled(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Run a drawing function with the suite's style and leave the reader's matplotlib settings."""
 
     @functools.wraps(function)
-    def wrapper(*args, **kwargs):
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         with plt.rc_context(STYLE):
             return function(*args, **kwargs)
 
     return wrapper
 
 
-def new_figure(width, height, **options):
-    """A figure of ``width`` × ``height`` inches that a notebook shows once: when it is returned, not again at the cell's end."""
+def new_figure(width: float, height: float, **options: Any) -> Figure:
+    """A figure of ``width`` × ``height`` inches that a notebook shows once.
+
+    It is closed for pyplot, which would show it again at the end of its cell.
+    """
     figure = plt.figure(figsize=(width, height), **options)
     plt.close(figure)
     return figure
 
 
-def displayable(image, parameter="image"):
-    """An image (h, w), (h, w, 1) or (h, w, 3) as matplotlib shows it: (h, w) or (h, w, 3), clipped to [0, 1]."""
+def chart_title(figure: Figure, text: str, **options: Any) -> None:
+    """The bold title of a chart, at the left."""
+    figure.suptitle(text, **({"x": 0.01, "ha": "left", "fontweight": "bold"} | options))
+
+
+def displayable(image: ArrayLike, parameter: str = "image") -> Floats:
+    """An image as matplotlib shows it: shape (h, w) or (h, w, 3), clipped to [0, 1]."""
     image = np.asarray(image, dtype=float)
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[..., 0]
     if image.ndim != 2 and not (image.ndim == 3 and image.shape[2] == 3):
         raise ValueError(
-            f"{parameter} must have shape (h, w, 1), (h, w, 3) or (h, w); it has {image.shape}."
+            f"{parameter} must have shape (h, w, 1), (h, w, 3) or (h, w); it has {image.shape}"
         )
     return np.clip(np.nan_to_num(image), 0.0, 1.0)
 
 
-def check_batch(length, **arrays):
-    """Raise a ValueError that names the first array (None allowed) whose length is not ``length``."""
+def grey(image: Floats) -> Floats:
+    """A displayable image without its colours, shape (h, w)."""
+    return image if image.ndim == 2 else image @ LUMA
+
+
+def check_batch(length: int, **arrays: Any) -> None:
+    """Raise a ValueError that names the first array (None allowed) not of length ``length``."""
     for name, values in arrays.items():
         if values is not None and len(values) != length:
             raise ValueError(
-                f"{name} must have one entry for each of the {length} images; it has {len(values)}."
+                f"{name} must have one entry for each of the {length} images; it has {len(values)}"
             )
 
 
-def check_plane(shape, **arrays):
-    """Raise a ValueError that names the first array (None allowed) that is not of ``shape`` (h, w)."""
+def check_plane(shape: Sequence[int], **arrays: Any) -> None:
+    """Raise a ValueError that names the first array (None allowed) not of ``shape``."""
     for name, values in arrays.items():
         if values is not None and np.shape(values) != tuple(shape):
             raise ValueError(
-                f"{name} must have the image's shape {tuple(shape)}; it has {np.shape(values)}."
+                f"{name} must have the image's shape {tuple(shape)}; it has {np.shape(values)}"
             )
 
 
-def threshold_value(threshold):
-    """The number in a threshold: that of an object with ``value``, or a plain number."""
-    return float(getattr(threshold, "value", threshold))
+def check_columns(table: pd.DataFrame, columns: Sequence[str], name: str) -> None:
+    """Raise a ValueError that names the columns which ``table``, called ``name``, lacks."""
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise ValueError(
+            f"{name} must have the columns {', '.join(columns)}; {', '.join(missing)} is missing"
+        )
 
 
-def threshold_text(threshold):
+def threshold_value(threshold: Threshold | float) -> float:
+    """The number in a threshold."""
+    return float(threshold.value if isinstance(threshold, Threshold) else threshold)
+
+
+def threshold_text(threshold: Threshold | float) -> str:
     """Value and rule of a threshold, and whether it was tuned on test labels, as one line."""
     text = f"threshold {threshold_value(threshold):.4g}"
-    if getattr(threshold, "rule", None):
-        text += f": {one_line(threshold.rule)}"
-    if getattr(threshold, "uses_test_labels", False):
-        text += "; this threshold used test labels"
+    if isinstance(threshold, Threshold):
+        text += f": {one_line(threshold.rule)}" if threshold.rule else ""
+        text += "; this threshold used test labels" if threshold.uses_test_labels else ""
     return text
 
 
-def type_colors(types):
+def type_colors(types: Iterable[object]) -> dict[str, str]:
     """A colour for each type: blue for good, then the defect palette in order of name."""
-    defects = sorted(set(map(str, types)) - {"good"})
+    names = set(map(str, types))
+    defects = sorted(names - {"good"})
     colors = {
         name: DEFECT_COLORS[position % len(DEFECT_COLORS)] for position, name in enumerate(defects)
     }
-    return {"good": GOOD, **colors} if "good" in set(map(str, types)) else colors
+    return {"good": GOOD, **colors} if "good" in names else colors
 
 
-def plain_log_axis(axis):
+def plain_log_axis(axis: Axis) -> None:
     """Write a logarithmic axis in plain numbers, because formulas are switched off."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
 
-def one_line(text, limit=None):
-    """``text`` without line breaks, its middle left out where it is longer than ``limit`` characters."""
+def swarm(values: Floats) -> Floats:
+    """Offsets in [-0.3, 0.3] that keep equal scores apart, always the same for the same values."""
+    golden = (np.arange(len(values)) * 0.618034) % 1.0
+    offsets = np.empty(len(values))
+    offsets[np.argsort(values, kind="stable")] = 0.6 * golden - 0.3
+    return offsets
+
+
+def spread(available: int, wanted: int) -> NDArray[np.int_]:
+    """At most ``wanted`` positions spread evenly over ``available``."""
+    return np.unique(np.linspace(0, available - 1, min(wanted, available)).round().astype(int))
+
+
+def wrapped(text: str, width: int) -> str:
+    """``text`` in lines of at most ``width`` letters."""
+    return "\n".join(textwrap.wrap(text, width))
+
+
+def one_line(text: object, limit: int | None = None) -> str:
+    """``text`` without line breaks; the middle is left out of what is longer than ``limit``."""
     text = " ".join(str(text).split())
     if limit is None or len(text) <= limit:
         return text
     return f"{text[: limit // 2 - 1]}…{text[-(limit - limit // 2) :]}"
 
 
-def fitted(text, width, size=8.0, smallest=6.2):
-    """``text`` and the font size at which it fits into ``width`` inches; at the smallest size its middle is left out instead."""
+def fitted(
+    text: object, width: float, size: float = 8.0, smallest: float = 6.2
+) -> tuple[str, float]:
+    """``text`` and the font size at which it fits into ``width`` inches.
+
+    Where that would be below ``smallest``, the middle of the text is left out instead.
+    """
     # Measured: a letter of DejaVu Sans is on average at most 0.63 of its size wide in file names,
     # hinted at 100 dots per inch.
     text = one_line(text)
@@ -166,25 +234,25 @@ def fitted(text, width, size=8.0, smallest=6.2):
     return one_line(text, max(4, int(width * 72 / (0.63 * smallest)))), smallest
 
 
-def panel_size(shape):
+def panel_size(shape: Sequence[int]) -> tuple[float, float]:
     """Width and height in inches of the panel for an image of ``shape`` (h, w, …)."""
     aspect = np.clip(shape[0] / shape[1], 0.2, 5.0)
     return float(np.sqrt(PANEL_AREA / aspect)), float(np.sqrt(PANEL_AREA * aspect))
 
 
 def image_panels(
-    rows,
-    columns,
-    shape,
+    rows: int,
+    columns: int,
+    shape: Sequence[int],
     *,
-    top=0.3,
-    bottom=0.08,
-    right=0.08,
-    row_gap=0.26,
-    column_gap=GAP,
-    every=None,
-    scale=1.0,
-):
+    top: float = 0.3,
+    bottom: float = 0.08,
+    right: float = 0.08,
+    row_gap: float = 0.26,
+    column_gap: float = GAP,
+    every: int | None = None,
+    scale: float = 1.0,
+) -> tuple[Figure, NDArray[np.object_]]:
     """A figure with ``rows`` × ``columns`` bare axes that fit images of ``shape`` exactly.
 
     Measures are in inches. ``every`` widens the gap after that many columns, which groups them.
@@ -221,29 +289,86 @@ def image_panels(
     return figure, axes
 
 
-def name_panel(ax, text, *, color=INK, size=8.0):
+def blocks_of_panels(
+    count: int, panels: int, shape: Sequence[int], **options: Any
+) -> tuple[Figure, NDArray[np.object_]]:
+    """A figure with ``count`` blocks of ``panels`` axes each, as many blocks a row as fit the page.
+
+    Returns
+    -------
+    figure, blocks
+        ``blocks`` is an object array (count, panels). ``options`` are those of `image_panels`.
+    """
+    block = panels * (panel_size(shape)[0] + 0.09) + 0.16
+    across = max(1, min(count, int(MAX_WIDTH // block)))
+    figure, axes = image_panels(
+        -(-count // across), across * panels, shape, every=panels, **options
+    )
+    blocks = axes.reshape(-1, panels)
+    for ax in blocks[count:].ravel():
+        ax.remove()
+    return figure, blocks[:count]
+
+
+def name_panel(ax: Axes, text: object, *, color: str = INK, size: float = 8.0) -> None:
     """Write ``text`` above a panel, small or short enough to stay within its width."""
-    text, size = fitted(text, ax.get_position().width * ax.figure.get_figwidth(), size)
+    figure = cast(Figure, ax.figure)
+    text, size = fitted(text, ax.get_position().width * figure.get_figwidth(), size)
     ax.set_title(text, fontsize=size, pad=2.5, color=color, fontweight="normal")
 
 
-def show_image(ax, image):
+def caption(ax: Axes, text: str) -> None:
+    """Write the bold caption of a block above the name of its first panel."""
+    ax.annotate(
+        text,
+        (0, 1),
+        (0, 15),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=8,
+        fontweight="bold",
+        annotation_clip=False,
+    )
+
+
+def note_right(ax: Axes, row: float, text: str) -> None:
+    """Write ``text`` to the right of a chart, level with one of its rows."""
+    ax.annotate(
+        text,
+        (1, row),
+        (6, 0),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        va="center",
+        fontsize=8,
+        color=FAINT,
+    )
+
+
+def show_image(ax: Axes, image: ArrayLike) -> AxesImage:
     """Draw a grey or colour image in [0, 1]."""
-    image = displayable(image)
-    return ax.imshow(image, cmap="gray", vmin=0, vmax=1, aspect="auto")
+    return ax.imshow(displayable(image), cmap="gray", vmin=0, vmax=1, aspect="auto")
 
 
-def show_map(ax, values, limit=None, signed=None, floor=0.0):
-    """Draw a map: from ``floor`` in the sequential colours, or, where it has negative values, centred on 0 in the diverging ones.
+def show_map(
+    ax: Axes,
+    values: ArrayLike,
+    limit: float | None = None,
+    signed: bool | None = None,
+    floor: float = 0.0,
+) -> AxesImage | None:
+    """Draw a map in sequential colours or, where values are negative, in diverging ones about 0.
 
     ``limit`` is the value of the last colour; by default the largest finite magnitude. ``signed``
-    says which colours; several maps with one bar must agree on them. A ``floor`` below 0, or not
-    below the limit, is 0. A map without a finite value says so.
+    says which colours; several maps with one bar must agree on them. ``floor`` is the value of the
+    first sequential colour; below 0, or not below the limit, it is 0. A map without a finite value
+    says so, and None is returned.
     """
     values = np.asarray(values, dtype=float)
     finite = np.isfinite(values)
     if not finite.any():
-        return say(ax, "not available")
+        say(ax, "not available")
+        return None
     top = float(np.abs(values[finite]).max()) if limit is None else float(limit)
     top = top if top > 0 else 1.0
     signed = values[finite].min() < 0 if signed is None else signed
@@ -257,23 +382,24 @@ def show_map(ax, values, limit=None, signed=None, floor=0.0):
     )
 
 
-def show_heatmap(ax, values):
-    """Draw an explainer's heatmap, centred on 0 whatever its signs: orange raises the score, purple lowers it."""
-    values = np.asarray(values, dtype=float)
-    finite = np.isfinite(values)
-    if not finite.any():
-        return say(ax, "not available")
-    top = float(np.abs(values[finite]).max()) or 1.0
-    return ax.imshow(
-        np.where(finite, values, 0.0), cmap=DIVERGING, vmin=-top, vmax=top, aspect="auto"
-    )
+def show_heatmap(ax: Axes, values: ArrayLike) -> AxesImage | None:
+    """Draw an explainer's heatmap about 0: orange raises the score, purple lowers it."""
+    return show_map(ax, values, signed=True)
 
 
-def show_overlap(ax, image, region, mask):
-    """Draw where an explained region and the true defect agree, each part in its colour over the dimmed image."""
-    grey = displayable(image)
-    grey = grey if grey.ndim == 2 else grey @ np.array([0.299, 0.587, 0.114])
-    canvas = np.repeat((0.25 + 0.5 * grey)[..., None], 3, axis=2)
+def color_bar(figure: Figure, drawn: ScalarMappable | None, ax: Axes) -> None:
+    """A thin colour bar right of ``ax``, as tall as it; empty where nothing was drawn."""
+    box, width = ax.get_position(), figure.get_figwidth()
+    bar = figure.add_axes((box.x1 + 0.09 / width, box.y0, 0.11 / width, box.height))
+    if drawn is not None:
+        figure.colorbar(drawn, cax=bar)
+        bar.tick_params(labelsize=7)
+        bar.grid(False)
+
+
+def show_overlap(ax: Axes, image: ArrayLike, region: Flags, mask: Flags) -> AxesImage:
+    """Draw where a region and the true defect agree, each part in its colour, the image dimmed."""
+    canvas = np.repeat((0.25 + 0.5 * grey(displayable(image)))[..., None], 3, axis=2)
     for part, color in (
         (region & mask, OVERLAP),
         (mask & ~region, GROUND_TRUTH),
@@ -283,17 +409,36 @@ def show_overlap(ax, image, region, mask):
     return ax.imshow(canvas, aspect="auto", interpolation="nearest")
 
 
-def say(ax, text):
+def overlap_legend(figure: Figure, names: Sequence[str], right: bool) -> None:
+    """What the colours of `show_overlap` mean, in the lower left or lower ``right`` corner.
+
+    ``names`` are those of the overlap, of what only the defect covers, and only the region.
+    """
+    colors = (OVERLAP, GROUND_TRUTH, EXPLANATION)
+    figure.legend(
+        handles=[Patch(color=color, label=name) for color, name in zip(colors, names, strict=True)],
+        ncols=3,
+        loc="lower right" if right else "lower left",
+        borderaxespad=0.1,
+        bbox_to_anchor=(float(right), 0.0),
+        handlelength=1.1,
+        handleheight=0.9,
+        columnspacing=1.2,
+        fontsize=7.5,
+    )
+
+
+def say(ax: Axes, text: str) -> None:
     """Fill a panel with a word instead of a picture."""
     ax.set_facecolor("#f1f1f1")
-    return ax.text(
+    ax.text(
         0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=FAINT, fontsize=8
     )
 
 
-def corner(ax, text):
+def corner(ax: Axes, text: str) -> None:
     """Write ``text`` into a panel's lower left corner, readable on any picture."""
-    return ax.text(
+    ax.text(
         0.03,
         0.02,
         text,
@@ -307,8 +452,10 @@ def corner(ax, text):
     )
 
 
-def outline(ax, mask, color=GROUND_TRUTH, width=1.1):
-    """Draw the border of a mask with a dark edge, so that it shows on light and on dark. An empty mask draws nothing."""
+def outline(
+    ax: Axes, mask: ArrayLike | None, color: str = GROUND_TRUTH, width: float = 1.1
+) -> ContourSet | None:
+    """Draw the border of a mask with a dark edge, to show on light and dark; nothing if empty."""
     if mask is None or not np.any(mask):
         return None
     mask = np.asarray(mask, dtype=bool)
@@ -327,8 +474,8 @@ def outline(ax, mask, color=GROUND_TRUTH, width=1.1):
     return lines
 
 
-def headline(figure, title, note="", color=INK):
-    """Title at the left and a note at the right of a figure made of panels, the title shortened where both do not fit."""
+def headline(figure: Figure, title: str, note: str = "", color: str = INK) -> None:
+    """Title left and note right above panels; the title is shortened where both do not fit."""
     width, height = figure.get_size_inches()
     y = 1 - 0.08 / height
     title = one_line(title or "", max(12, int((width - 0.2) / 0.095 - 0.9 * len(note))))

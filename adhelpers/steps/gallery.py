@@ -1,6 +1,6 @@
 """Pictures of a category and of what a detector and its explainers say about it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from adhelpers.data import Category, read_image
 from adhelpers.explainers import Explanations
 from adhelpers.reports import (
     Card,
+    Sample,
     explore,
     figure_png,
     ground_truth_grid,
@@ -146,30 +147,34 @@ class Strips:
         -------
         matplotlib.figure.Figure
         """
-        one, test, audit = self.assessment, self.assessment.category.test, self.localization
-        headline: dict[str, Any] = {}
-        if titled:
-            headline = {
-                "title": ": ".join(filter(None, (test.names[index], self._verdict(index)))),
-                "score": float(one.scores[index]),
-                "threshold": one.threshold,
-            }
+        one = self.assessment
+        title = ": ".join(filter(None, (str(one.category.test.names[index]), self._verdict(index))))
         return sample_strip(
-            test.images[index],
-            one.counterparts[index],
-            one.anomaly_maps[index],
-            {name: self.explanations[name].heatmaps[index] for name in self.names},
-            mask=None if test.masks is None else test.masks[index],
-            optimal=audit
-            and {
-                name: (audit.jaccards[name][index], audit.cuts[name][index]) for name in self.names
-            },
+            self.sample(index, self.names),
+            one.threshold,
+            title=title if titled else "",
             # One scale for all strips of a run, so that a bright map is a high score.
             map_limit=float(np.quantile(one.anomaly_maps.max(axis=(1, 2)), 0.9)),
             map_floor=float(one.anomaly_maps.min()),
             counterpart_name=one.counterpart_name,
+        )
+
+    def sample(self, index: int, names: Iterable[str]) -> Sample:
+        """One test image with what the detector and the explainers ``names`` say about it."""
+        one, test, audit = self.assessment, self.assessment.category.test, self.localization
+        return Sample(
+            test.images[index],
+            {name: self.explanations[name].heatmaps[index] for name in names},
+            one.counterparts[index],
+            one.anomaly_maps[index],
+            mask=None if test.masks is None else test.masks[index],
+            score=float(one.scores[index]),
+            name=str(test.names[index]),
+            type=str(test.types[index]),
+            optimal=None
+            if audit is None
+            else {name: (audit.jaccards[name][index], audit.cuts[name][index]) for name in names},
             repaired=self.repaired.get(index),
-            **headline,
         )
 
     def card(self, index: int) -> Card:
@@ -195,17 +200,11 @@ class Strips:
 
     def explore(self, max_static: int = 6) -> Any:
         """One test image at a time, with a slider; see `adhelpers.reports.explore`."""
-        one, test = self.assessment, self.assessment.category.test
+        one = self.assessment
+        names = [name for name in SHOWN if name in self.explanations]
         return explore(
-            test.images,
-            one.scores,
-            {name: self.explanations[name].heatmaps for name in SHOWN if name in self.explanations},
-            test.masks,
-            test.types,
-            test.names,
+            [self.sample(index, names) for index in range(len(one.category.test))],
             one.threshold,
-            one.counterparts,
-            one.anomaly_maps,
             max_static=max_static,
             counterpart_name=one.counterpart_name,
         )

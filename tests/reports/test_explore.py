@@ -10,6 +10,7 @@ from PIL import Image
 
 from adhelpers.metrics import Threshold
 from adhelpers.reports.explore import _detail, explore
+from adhelpers.reports.sample import Sample
 
 
 @pytest.fixture
@@ -36,13 +37,28 @@ def interactive(monkeypatch):
     monkeypatch.delenv("ADHELPERS_STATIC", raising=False)
 
 
+def look(images, scores, heatmaps, masks=None, types=None, names=None, threshold=None, **options):
+    samples = [
+        Sample(
+            image,
+            {name: values[index] for name, values in heatmaps.items()},
+            mask=None if masks is None else masks[index],
+            score=scores[index],
+            name="" if names is None else names[index],
+            type="" if types is None else types[index],
+        )
+        for index, image in enumerate(images)
+    ]
+    return explore(samples, threshold, **options)
+
+
 def parts(box):
     controls, text, picture = box.children
     return *controls.children, text, picture
 
 
 def test_controls_move_the_picture_and_the_words(data):
-    index, explainer, quantile, text, picture = parts(explore(**data))
+    index, explainer, quantile, text, picture = parts(look(**data))
     assert (index.min, index.max) == (0, 4) and explainer.options == ("LIME", "SHAP")
     assert (
         "test/0.png" in text.value
@@ -67,7 +83,7 @@ def test_controls_move_the_picture_and_the_words(data):
 def test_region_is_what_lies_at_or_above_the_quantile():
     heatmap, mask = np.arange(100.0).reshape(10, 10), np.zeros((10, 10), dtype=bool)
     mask[8:] = True
-    figure = _detail(np.zeros((10, 10, 1)), None, None, "LIME", heatmap, mask, 0.9)
+    figure = _detail(Sample(np.zeros((10, 10, 1)), {"LIME": heatmap}, mask=mask), "LIME", 0.9)
     # The top ten pixels, all inside a defect of twenty.
     assert figure.axes[-1].texts[0].get_text() == "J 0.50"
     assert [ax.get_title("left") for ax in figure.axes] == [
@@ -82,7 +98,7 @@ def test_region_is_what_lies_at_or_above_the_quantile():
     [("masks",), ("names", "types"), ("threshold",), ("masks", "types", "names", "threshold")],
 )
 def test_everything_optional_can_be_left_out(data, missing):
-    box = explore(**{name: value for name, value in data.items() if name not in missing})
+    box = look(**{name: value for name, value in data.items() if name not in missing})
     assert isinstance(box, ipywidgets.VBox) and parts(box)[-1].value
 
 
@@ -90,9 +106,8 @@ def test_all_panels_and_a_failed_explanation(data):
     data["heatmaps"]["LIME"][0] = np.nan
     data["masks"] = None
     image = data["images"][0]
-    figure = _detail(
-        image, image, image[..., 0], "LIME", data["heatmaps"]["LIME"][0], None, 0.9, "counterpart"
-    )
+    sample = Sample(image, {"LIME": data["heatmaps"]["LIME"][0]}, image, image[..., 0])
+    figure = _detail(sample, "LIME", 0.9, "counterpart")
     assert [ax.get_title("left") for ax in figure.axes] == [
         "image",
         "counterpart",
@@ -101,12 +116,12 @@ def test_all_panels_and_a_failed_explanation(data):
         "region",
     ]
     assert figure.axes[3].texts[0].get_text() == "not available"
-    assert parts(explore(**data))[-1].value
+    assert parts(look(**data))[-1].value
 
 
 def test_a_hostile_name_stays_text(data):
     data["names"][0] = "<img src=x onerror=alert(1)>.png"
-    text = parts(explore(**data))[3].value
+    text = parts(look(**data))[3].value
     assert "<img" not in text and "&lt;img src=x onerror=alert(1)&gt;.png" in text
 
 
@@ -115,12 +130,12 @@ def test_a_hostile_name_stays_text(data):
 )
 def test_the_environment_variable_chooses_the_fixed_grid(data, monkeypatch, value, kind):
     monkeypatch.setenv("ADHELPERS_STATIC", value)
-    assert isinstance(explore(**data), kind)
+    assert isinstance(look(**data), kind)
 
 
 def test_fixed_grid_spreads_over_the_scores_and_outlines_defects(data, monkeypatch):
     monkeypatch.setenv("ADHELPERS_STATIC", "1")
-    figure = explore(**data, max_static=3)
+    figure = look(**data, max_static=3)
     assert [ax.get_title("left") for ax in figure.axes] == ["image", "LIME", "SHAP"] * 3
     captions = [figure.axes[position].texts[0].get_text() for position in (0, 3, 6)]
     assert [caption.split()[0].removeprefix("test/") for caption in captions] == [
@@ -136,10 +151,10 @@ def test_fixed_grid_spreads_over_the_scores_and_outlines_defects(data, monkeypat
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"images": np.zeros((0, 16, 8, 1))}, "images must hold at least one"),
+        ({"images": np.zeros((0, 16, 8, 1))}, "samples must hold at least one"),
         ({"heatmaps": {}}, "heatmaps must name at least one explainer"),
-        ({"scores": [0.1]}, "scores must have one entry for each of the 5 images; it has 1"),
-        ({"masks": np.zeros((5, 8, 8), dtype=bool)}, "masks must have the image's shape"),
+        ({"scores": [0.1] + 4 * [None]}, r"samples\[1\] must have a score"),
+        ({"masks": np.zeros((5, 8, 8), dtype=bool)}, "mask must have the image's shape"),
         (
             {"heatmaps": {"LIME": np.zeros((5, 8, 8))}},
             r"heatmaps\['LIME'\] must have the image's shape",
@@ -148,4 +163,14 @@ def test_fixed_grid_spreads_over_the_scores_and_outlines_defects(data, monkeypat
 )
 def test_bad_input_is_named(data, change, message):
     with pytest.raises(ValueError, match=message):
-        explore(**(data | change))
+        look(**(data | change))
+
+
+def test_samples_that_differ_cannot_be_looked_through(data):
+    image, plane = data["images"][0], data["masks"][0]
+    first = Sample(image, {"LIME": plane}, score=0.1)
+    with pytest.raises(ValueError, match=r"samples\[1\] must have heatmaps of LIME as the first"):
+        explore([first, Sample(image, {"SHAP": plane}, score=0.1)])
+    other = Sample(image[:8], {"LIME": plane[:8]}, score=0.1)
+    with pytest.raises(ValueError, match=r"samples\[1\] must have an image of the first one's"):
+        explore([first, other])

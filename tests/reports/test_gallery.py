@@ -13,8 +13,8 @@ from bs4 import BeautifulSoup
 from matplotlib.colors import to_rgb
 from PIL import Image
 
+from adhelpers.reports import Sample, sample_strip
 from adhelpers.reports import style as _style
-from adhelpers.reports.figures.images import sample_strip
 from adhelpers.reports.gallery import Card, figure_png, write_gallery
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
@@ -305,17 +305,17 @@ def test_a_strip_is_small_and_keeps_the_colours_that_mean_something():
     mask = np.zeros((128, 128), dtype=bool)
     mask[40:60, 40:90] = True
     heatmap = np.where(np.roll(mask, 10, axis=0), 1.0, -0.1)
-    figure = sample_strip(
+    sample = Sample(
         smooth[..., None],
+        {"LIME": heatmap, "SHAP": heatmap},
         smooth[..., None],
         smooth,
-        {"LIME": heatmap, "SHAP": heatmap},
         mask=mask,
-        optimal={"LIME": (0.4, 0.5), "SHAP": (0.4, 0.5)},
-        title="test/crack/000.png",
         score=0.5,
-        threshold=0.4,
+        name="test/crack/000.png",
+        optimal={"LIME": (0.4, 0.5), "SHAP": (0.4, 0.5)},
     )
+    figure = sample_strip(sample, threshold=0.4)
     content = figure_png(figure)
     picture = Image.open(BytesIO(content))
     width, height = figure.get_size_inches()

@@ -1,10 +1,17 @@
-"""What a generator makes: its samples over a training, and how a search walks through its images."""
+"""What a generator makes: its samples during a training, and how a search walks through images."""
+
+from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from adhelpers._shared.arrays import Floats, Images
 
 from ..style import (
     FAINT,
     GAP,
+    Texts,
     check_batch,
     corner,
     headline,
@@ -15,26 +22,29 @@ from ..style import (
     styled,
 )
 
-__all__ = ["sample_film", "search_walk"]
-
 
 @styled
-def sample_film(frames, epochs, images=None, title="Samples of the same noise over the training"):
+def sample_film(
+    frames: Floats,
+    epochs: Sequence[int],
+    images: Images | None = None,
+    title: str = "Samples of the same noise over the training",
+) -> Figure:
     """A row of samples for each epoch that was kept, each column from the same noise.
 
     Parameters
     ----------
-    frames : array (epochs, samples, h, w, c)
+    frames : ndarray of float, shape (epochs, samples, h, w, c)
         Values in [0, 1].
-    epochs : sequence of int (epochs,)
-        Written over the rows.
-    images : array (n, h, w, c), optional
+    epochs
+        One for each frame, written above its row.
+    images : ndarray of float, shape (n, h, w, c), optional
         Good images for a last row, to compare with.
-    title : str
+    title
 
     Returns
     -------
-    matplotlib.figure.Figure
+    Figure
 
     Raises
     ------
@@ -50,7 +60,8 @@ def sample_film(frames, epochs, images=None, title="Samples of the same noise ov
     frames = np.asarray(frames)
     if frames.ndim != 5 or not len(frames):
         raise ValueError(
-            f"frames must have the shape (epochs, samples, h, w, c) with at least one epoch, not {frames.shape}."
+            "frames must have the shape (epochs, samples, h, w, c) with at least one epoch, "
+            f"not {frames.shape}"
         )
     check_batch(len(frames), epochs=epochs)
     rows = [(f"epoch {epoch}", frame) for epoch, frame in zip(epochs, frames, strict=True)]
@@ -68,7 +79,7 @@ def sample_film(frames, epochs, images=None, title="Samples of the same noise ov
     headline(figure, title)
     for panels, (name, pictures) in zip(axes, rows, strict=True):
         panels[0].set_title(name, fontsize=8, pad=2.5, color=FAINT, fontweight="normal")
-        for ax, picture in zip(panels, pictures):
+        for ax, picture in zip(panels, pictures, strict=False):
             show_image(ax, picture)
         for ax in panels[len(pictures) :]:
             ax.remove()
@@ -76,26 +87,33 @@ def sample_film(frames, epochs, images=None, title="Samples of the same noise ov
 
 
 @styled
-def search_walk(images, walks, moments, losses, titles=None, title="How the search walks"):
-    """A row for each image: the image, the generator's best picture after some numbers of steps, and what is left at the end.
+def search_walk(
+    images: Images,
+    walks: Floats,
+    moments: Sequence[int],
+    losses: ArrayLike,
+    titles: Texts | None = None,
+    title: str = "How the search walks",
+) -> Figure:
+    """Rows of an image, the generator's best picture after some steps, and their difference.
 
     Parameters
     ----------
-    images : array (n, h, w, c)
+    images : ndarray of float, shape (n, h, w, c)
         Values in [0, 1].
-    walks : array (n, moments, h, w, c)
+    walks : ndarray of float, shape (n, moments, h, w, c)
         Values in [0, 1].
-    moments : sequence of int (moments,)
+    moments
         Numbers of steps.
-    losses : array (n, moments)
+    losses : array-like of float, shape (n, moments)
         Written into the panels.
-    titles : sequence of str (n,), optional
+    titles
         What each image is.
-    title : str
+    title
 
     Returns
     -------
-    matplotlib.figure.Figure
+    Figure
         The differences share one colour scale.
 
     Raises
@@ -105,30 +123,29 @@ def search_walk(images, walks, moments, losses, titles=None, title="How the sear
 
     Examples
     --------
-    >>> figure = search_walk(np.zeros((1, 8, 8, 1)), np.ones((1, 2, 8, 8, 1)), [0, 50], [[3.0, 1.0]], ["good"])
+    >>> image, walk = np.zeros((1, 8, 8, 1)), np.ones((1, 2, 8, 8, 1))
+    >>> figure = search_walk(image, walk, [0, 50], [[3.0, 1.0]], ["good"])
     >>> [ax.get_title("left") for ax in figure.axes]
     ['good', 'step 0', 'step 50', 'difference']
     """
     images, walks, losses = np.asarray(images), np.asarray(walks), np.asarray(losses, dtype=float)
-    if walks.shape != (len(images), len(moments), *images.shape[1:]):
-        raise ValueError(
-            f"walks must have the shape {(len(images), len(moments), *images.shape[1:])}, not {walks.shape}."
-        )
+    shape = (len(images), len(moments), *images.shape[1:])
+    if walks.shape != shape:
+        raise ValueError(f"walks must have the shape {shape}, not {walks.shape}")
     check_batch(len(images), losses=losses, titles=titles)
     figure, axes = image_panels(
         len(images), len(moments) + 2, images.shape[1:], top=0.45, scale=0.75
     )
     headline(figure, title)
     left = np.abs(images - walks[:, -1]).mean(axis=-1)
-    for row, panels in enumerate(axes):
-        name_panel(panels[0], "image" if titles is None else titles[row])
-        show_image(panels[0], images[row])
-        for ax, moment, picture, loss in zip(
-            panels[1:], moments, walks[row], losses[row], strict=False
-        ):
+    limit = float(left.max()) or 1.0
+    for row, (first, *steps, last) in enumerate(axes):
+        name_panel(first, "image" if titles is None else titles[row])
+        show_image(first, images[row])
+        for ax, moment, picture, loss in zip(steps, moments, walks[row], losses[row], strict=True):
             name_panel(ax, f"step {moment}", color=FAINT)
             show_image(ax, picture)
             corner(ax, f"A {loss:.4g}")
-        name_panel(panels[-1], "difference", color=FAINT)
-        show_map(panels[-1], left[row], float(left.max()) or 1.0)
+        name_panel(last, "difference", color=FAINT)
+        show_map(last, left[row], limit)
     return figure

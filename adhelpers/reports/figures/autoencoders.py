@@ -1,18 +1,25 @@
-"""Figures for autoencoders: the sweep of the learning rate, area and threshold, segmented regions, reconstructions side by side."""
+"""Figures for autoencoders: learning rates, area and threshold, regions, reconstructions."""
+
+from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.patches import Patch
+import pandas as pd
+from matplotlib.figure import Figure
+
+from adhelpers._shared.arrays import Flags, Floats, Images, Masks
+from adhelpers.metrics import Threshold
 
 from ..style import (
     ANOMALOUS,
-    EXPLANATION,
     FAINT,
     GOOD,
-    GROUND_TRUTH,
     INK,
     MAX_WIDTH,
-    OVERLAP,
+    Texts,
+    blocks_of_panels,
+    chart_title,
     check_batch,
+    check_columns,
     check_plane,
     corner,
     headline,
@@ -21,30 +28,34 @@ from ..style import (
     new_figure,
     one_line,
     outline,
+    overlap_legend,
     panel_size,
     plain_log_axis,
     show_image,
     show_map,
     show_overlap,
     styled,
+    threshold_value,
 )
 
 
 @styled
-def learning_rate_curve(sweep, suggested, title="Which learning rate?"):
+def learning_rate_curve(
+    sweep: pd.DataFrame, suggested: float, title: str = "Which learning rate?"
+) -> Figure:
     """The loss against the learning rate of a sweep, and the rate that it suggests.
 
     Parameters
     ----------
-    sweep : pandas.DataFrame
+    sweep
         Columns ``learning_rate``, ``loss`` and ``smoothed``, see
-        `adhelpers.detectors.LearningRateSweep`.
-    suggested : float
-    title : str
+        `adhelpers.training.LearningRateSweep`.
+    suggested
+    title
 
     Returns
     -------
-    matplotlib.figure.Figure
+    Figure
 
     Raises
     ------
@@ -53,58 +64,51 @@ def learning_rate_curve(sweep, suggested, title="Which learning rate?"):
 
     Examples
     --------
-    >>> import pandas
-    >>> sweep = pandas.DataFrame({"learning_rate": [1e-4, 1e-3, 1e-2], "loss": [3.0, 2.0, 9.0], "smoothed": [3.0, 2.5, 5.0]})
+    >>> sweep = pd.DataFrame({"learning_rate": [1e-4, 1e-3], "loss": [3, 9], "smoothed": [3, 5]})
     >>> learning_rate_curve(sweep, 1e-3).axes[0].get_xlabel()
     'learning rate'
     """
-    missing = {"learning_rate", "loss", "smoothed"} - set(sweep.columns)
-    if missing:
-        raise ValueError(
-            f"sweep must have the columns learning_rate, loss and smoothed; {', '.join(sorted(missing))} is missing."
-        )
+    check_columns(sweep, ("learning_rate", "loss", "smoothed"), "sweep")
     figure = new_figure(6.0, 3.0, layout="constrained")
-    figure.suptitle(one_line(title), fontweight="bold", x=0.01, ha="left")
+    chart_title(figure, one_line(title))
     ax = figure.add_subplot(xlabel="learning rate", ylabel="loss", xscale="log")
-    ax.plot(
-        sweep["learning_rate"], sweep["loss"], color="#c9c9c9", linewidth=0.9, label="each step"
-    )
-    ax.plot(sweep["learning_rate"], sweep["smoothed"], color=GOOD, linewidth=1.6, label="smoothed")
-    if sweep["smoothed"].min() > 0 and sweep["smoothed"].max() > 20 * sweep["smoothed"].min():
+    rates, smoothed = sweep["learning_rate"], sweep["smoothed"]
+    ax.plot(rates, sweep["loss"], color="#c9c9c9", linewidth=0.9, label="each step")
+    ax.plot(rates, smoothed, color=GOOD, linewidth=1.6, label="smoothed")
+    if smoothed.min() > 0 and smoothed.max() > 20 * smoothed.min():
         ax.set_yscale("log")
         plain_log_axis(ax.yaxis)
     # A loss that ran away must not squeeze the part that matters.
-    highest = sweep["smoothed"].max()
-    ax.set_ylim(top=highest * 1.1)
-    ax.axvline(
-        suggested,
-        color=ANOMALOUS,
-        linewidth=1.2,
-        linestyle="--",
-        label=f"suggested: {suggested:.2g}",
-    )
+    ax.set_ylim(top=smoothed.max() * 1.1)
+    label = f"suggested: {suggested:.2g}"
+    ax.axvline(suggested, color=ANOMALOUS, linewidth=1.2, linestyle="--", label=label)
     ax.legend()
     return figure
 
 
 @styled
-def area_tuning_curves(table, minimal_area, threshold, title="Area and threshold"):
-    """For each minimal area the threshold that good validation images allow, and how well it decides on the images that chose.
+def area_tuning_curves(
+    table: pd.DataFrame,
+    minimal_area: int,
+    threshold: Threshold | float,
+    title: str = "Area and threshold",
+) -> Figure:
+    """Threshold for each minimal area, and how well it decides on the images that chose the area.
 
     Parameters
     ----------
-    table : pandas.DataFrame
+    table
         As `adhelpers.metrics.AreaTuning` has it.
-    minimal_area : int
+    minimal_area
         The area that was chosen.
-    threshold : Threshold or float
+    threshold
         The threshold that belongs to it.
-    title : str
+    title
 
     Returns
     -------
-    matplotlib.figure.Figure
-        Two panels that share the axis of the area.
+    Figure
+        Two panels over the area.
 
     Raises
     ------
@@ -113,20 +117,19 @@ def area_tuning_curves(table, minimal_area, threshold, title="Area and threshold
 
     Examples
     --------
-    >>> import pandas
-    >>> table = pandas.DataFrame({"area": [5, 10], "threshold": [0.5, 0.3], "true_positive_rate": [0.5, 0.7],
-    ...                           "true_negative_rate": [1.0, 0.9], "balanced": [0.75, 0.8]})
-    >>> len(area_tuning_curves(table, 10, 0.3).axes)
+    >>> rates = {"true_positive_rate": [0.5, 0.7], "true_negative_rate": [1.0, 0.9]}
+    >>> table = pd.DataFrame({"area": [5, 10], "threshold": [0.5, 0.3], "balanced": [0.7, 0.8]})
+    >>> len(area_tuning_curves(table.assign(**rates), 10, 0.3).axes)
     2
     """
-    columns = ["area", "threshold", "true_positive_rate", "true_negative_rate", "balanced"]
-    missing = [name for name in columns if name not in table]
-    if missing:
-        raise ValueError(
-            f"table must have the columns {', '.join(columns)}; {', '.join(missing)} is missing."
-        )
+    rates = {
+        "true_positive_rate": (ANOMALOUS, 1.1),
+        "true_negative_rate": (GOOD, 1.1),
+        "balanced": (INK, 1.8),
+    }
+    check_columns(table, ("area", "threshold", *rates), "table")
     figure = new_figure(9.6, 3.1, layout="constrained")
-    figure.suptitle(one_line(title), fontweight="bold", x=0.01, ha="left")
+    chart_title(figure, one_line(title))
     left, right = figure.subplots(1, 2)
     left.set(
         xlabel="minimal area in pixels",
@@ -134,15 +137,9 @@ def area_tuning_curves(table, minimal_area, threshold, title="Area and threshold
         title="good validation images fix the threshold of each area",
     )
     left.plot(table["area"], table["threshold"], color=GOOD, linewidth=1.6, drawstyle="steps-post")
-    value = float(getattr(threshold, "value", threshold))
-    left.plot(
-        minimal_area,
-        value,
-        "o",
-        color=ANOMALOUS,
-        markersize=6,
-        label=f"chosen: {minimal_area} pixels, {value:.4g}",
-    )
+    value = threshold_value(threshold)
+    label = f"chosen: {minimal_area} pixels, {value:.4g}"
+    left.plot(minimal_area, value, "o", color=ANOMALOUS, markersize=6, label=label)
     left.legend()
     right.set(
         xlabel="minimal area in pixels",
@@ -150,15 +147,11 @@ def area_tuning_curves(table, minimal_area, threshold, title="Area and threshold
         ylim=(-0.03, 1.03),
         title="what it decides on the images that chose",
     )
-    for name, color, dashes, width in (
-        ("true_positive_rate", ANOMALOUS, "-", 1.1),
-        ("true_negative_rate", GOOD, "-", 1.1),
-        ("balanced", INK, "-", 1.8),
-    ):
+    for name, (color, width) in rates.items():
         right.plot(
             table["area"],
             table[name],
-            dashes,
+            "-",
             color=color,
             linewidth=width,
             label=name.replace("_", " "),
@@ -170,22 +163,29 @@ def area_tuning_curves(table, minimal_area, threshold, title="Area and threshold
 
 
 @styled
-def segmentation_grid(images, segmentations, masks=None, titles=None, title="Segmented regions"):
-    """Predicted regions over dimmed images: green where they meet the true defect, orange beside it, blue where it was missed.
+def segmentation_grid(
+    images: Images,
+    segmentations: Masks,
+    masks: Masks | None = None,
+    titles: Texts | None = None,
+    title: str = "Segmented regions",
+) -> Figure:
+    """Predicted regions over dimmed images: green is found, blue is missed, orange is no defect.
 
     Parameters
     ----------
-    images : array (n, h, w, c)
+    images : ndarray of float, shape (n, h, w, c)
         Values in [0, 1].
-    segmentations : bool array (n, h, w)
-    masks : bool array (n, h, w), optional
+    segmentations : ndarray of bool, shape (n, h, w)
+    masks : ndarray of bool, shape (n, h, w), optional
         Without them every predicted region is orange.
-    titles : sequence of str (n,), optional
-    title : str
+    titles
+        One for each image.
+    title
 
     Returns
     -------
-    matplotlib.figure.Figure
+    Figure
         Two panels for each image: as it is, with the true defect outlined, and with the regions.
 
     Raises
@@ -202,77 +202,51 @@ def segmentation_grid(images, segmentations, masks=None, titles=None, title="Seg
     images, segmentations = np.asarray(images), np.asarray(segmentations, dtype=bool)
     count = len(images)
     if count == 0:
-        raise ValueError("images must hold at least one image.")
+        raise ValueError("images must hold at least one image")
     check_batch(count, segmentations=segmentations, masks=masks, titles=titles)
     check_plane(images.shape[:3], segmentations=segmentations, masks=masks)
-    across = max(
-        1, min(count, int(MAX_WIDTH // (2 * (panel_size(images.shape[1:])[0] + 0.09) + 0.16)))
-    )
-    rows = -(-count // across)
-    figure, axes = image_panels(rows, 2 * across, images.shape[1:], top=0.5, bottom=0.3, every=2)
+    truth = np.zeros_like(segmentations) if masks is None else np.asarray(masks, dtype=bool)
+    figure, blocks = blocks_of_panels(count, 2, images.shape[1:], top=0.5, bottom=0.3)
     headline(figure, title)
-    for position in range(rows * across):
-        plain, marked = axes[
-            position // across, 2 * (position % across) : 2 * (position % across) + 2
-        ]
-        if position >= count:
-            plain.remove()
-            marked.remove()
-            continue
-        mask = (
-            np.zeros(images.shape[1:3], dtype=bool)
-            if masks is None
-            else np.asarray(masks[position], dtype=bool)
-        )
-        show_image(plain, images[position])
+    for index, (plain, marked) in enumerate(blocks):
+        region, mask = segmentations[index], truth[index]
+        show_image(plain, images[index])
         outline(plain, mask)
-        show_overlap(marked, images[position], segmentations[position], mask)
-        either = (segmentations[position] | mask).sum()
+        show_overlap(marked, images[index], region, mask)
         if mask.any():
-            corner(marked, f"IoU {(segmentations[position] & mask).sum() / either:.2f}")
-        elif not segmentations[position].any():
+            corner(marked, f"IoU {(region & mask).sum() / (region | mask).sum():.2f}")
+        elif not region.any():
             corner(marked, "nothing")
         if titles is not None:
-            name_panel(plain, titles[position])
-    handles = [
-        Patch(color=OVERLAP, label="found defect"),
-        Patch(color=GROUND_TRUTH, label="missed defect"),
-        Patch(color=EXPLANATION, label="found, no defect"),
-    ]
-    figure.legend(
-        handles=handles,
-        ncols=3,
-        loc="lower left",
-        borderaxespad=0.1,
-        bbox_to_anchor=(0.0, 0.0),
-        handlelength=1.1,
-        handleheight=0.9,
-        columnspacing=1.2,
-        fontsize=7.5,
-    )
+            name_panel(plain, titles[index])
+    overlap_legend(figure, ("found defect", "missed defect", "found, no defect"), right=False)
     return figure
 
 
 @styled
 def counterparts_grid(
-    image, counterparts, maps, mask=None, title="The same image, several detectors"
-):
-    """One image as several detectors give it back: a column for each, the counterpart above its anomaly map.
+    image: Floats,
+    counterparts: Mapping[str, Floats],
+    maps: Mapping[str, Floats],
+    mask: Flags | None = None,
+    title: str = "The same image, several detectors",
+) -> Figure:
+    """One image as several detectors return it: each counterpart above its anomaly map.
 
     Parameters
     ----------
-    image : array (h, w, c)
+    image : ndarray of float, shape (h, w, c)
         Values in [0, 1].
-    counterparts : dict of str to array (h, w, c)
-    maps : dict of str to array (h, w)
+    counterparts : dict of str to ndarray of float, shape (h, w, c)
+    maps : dict of str to ndarray of float, shape (h, w)
         Each with its own colour scale, because scores of different detectors have different units.
-    mask : bool array (h, w), optional
+    mask : ndarray of bool, shape (h, w), optional
         Outlined everywhere.
-    title : str
+    title
 
     Returns
     -------
-    matplotlib.figure.Figure
+    Figure
 
     Raises
     ------
@@ -282,13 +256,15 @@ def counterparts_grid(
     Examples
     --------
     >>> image = np.full((16, 8, 1), 0.5)
-    >>> len(counterparts_grid(image, {"a": image, "b": image}, {"a": image[..., 0], "b": image[..., 0]}).axes)
+    >>> maps = {"a": image[..., 0], "b": image[..., 0]}
+    >>> len(counterparts_grid(image, {"a": image, "b": image}, maps).axes)
     5
     """
     image = np.asarray(image)
     if not counterparts or set(counterparts) != set(maps):
         raise ValueError(
-            f"counterparts and maps must hold the same detectors, at least one; got {sorted(counterparts)} and {sorted(maps)}."
+            "counterparts and maps must hold the same detectors, at least one; "
+            f"got {sorted(counterparts)} and {sorted(maps)}"
         )
     check_plane(
         image.shape[:2], mask=mask, **{f"maps[{name!r}]": values for name, values in maps.items()}

@@ -1,6 +1,12 @@
-"""What a classifier looked at, and what a person gains who looks at the flagged images again."""
+"""What a classifier looked at, and how much a review of the flagged images gains."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
+
+from adhelpers._shared.arrays import Floats, Images, Masks
 
 from ..style import (
     ANOMALOUS,
@@ -10,9 +16,11 @@ from ..style import (
     GROUND_TRUTH,
     INK,
     SEQUENTIAL,
+    Texts,
     check_batch,
     check_plane,
     displayable,
+    grey,
     headline,
     image_panels,
     name_panel,
@@ -23,7 +31,8 @@ from ..style import (
     styled,
 )
 
-__all__ = ["explanation_grid", "review_figure"]
+if TYPE_CHECKING:
+    from adhelpers.audit import ReviewCurve
 
 _TAG = "#CC79A7"
 # How much of the heat's colour lies over the picture where the map is largest.
@@ -32,35 +41,36 @@ _OPACITY = 0.65
 
 @styled
 def explanation_grid(
-    images,
-    heatmaps,
-    titles,
-    defects=None,
-    tags=None,
-    colors=None,
-    columns=8,
-    title="What the classifier looked at",
-):
-    """Images with their heatmaps over them, what decides and what must not decide outlined.
+    images: Images,
+    heatmaps: Floats | None,
+    titles: Texts,
+    defects: Masks | None = None,
+    tags: Masks | None = None,
+    colors: Sequence[str] | None = None,
+    columns: int = 8,
+    title: str = "What the classifier looked at",
+) -> Figure:
+    """Images with their heatmaps over them; defects and tags are outlined.
 
     Parameters
     ----------
-    images : array (n, h, w, c)
+    images : ndarray of float, shape (n, h, w, c)
         Values in [0, 1], n ≥ 1.
-    heatmaps : array (n, h, w), or None
+    heatmaps : ndarray of float, shape (n, h, w), or None
         In [0, 1]; under them the images are grey. None shows the images as they are.
-    titles : sequence of str (n,)
-    defects, tags : bool array (n, h, w), optional
-        Outlined in blue, and in pink.
-    colors : sequence of str (n,), optional
+    titles
+        One for each image.
+    defects, tags : ndarray of bool, shape (n, h, w), optional
+        What should decide, outlined in blue, and what must not decide, in pink.
+    colors
         Of the titles.
-    columns : int
-        At most so many.
-    title : str
+    columns
+        Maximum number of images in a row.
+    title
 
     Returns
     -------
-    matplotlib.figure.Figure
+    Figure
 
     Raises
     ------
@@ -69,27 +79,20 @@ def explanation_grid(
 
     Examples
     --------
-    >>> figure = explanation_grid(np.zeros((2, 8, 8, 3)), np.ones((2, 8, 8)), ["good", "broken, taken for good"])
+    >>> figure = explanation_grid(np.zeros((2, 8, 8, 3)), np.ones((2, 8, 8)), ["good", "broken"])
     >>> [ax.get_title("left") for ax in figure.axes]
-    ['good', 'broken, taken for good']
+    ['good', 'broken']
     """
-    images, heatmaps = (
-        np.asarray(images),
-        None if heatmaps is None else np.asarray(heatmaps, dtype=float),
-    )
+    images = np.asarray(images)
+    heatmaps = None if heatmaps is None else np.asarray(heatmaps, dtype=float)
     if images.ndim != 4 or not len(images):
         raise ValueError(
-            f"images must have the shape (n, h, w, c) with at least one image, not {images.shape}."
+            f"images must have the shape (n, h, w, c) with at least one image, not {images.shape}"
         )
     check_batch(
         len(images), heatmaps=heatmaps, titles=titles, defects=defects, tags=tags, colors=colors
     )
-    check_plane(
-        images.shape[1:3],
-        heatmaps=None if heatmaps is None else heatmaps[0],
-        defects=None if defects is None else defects[0],
-        tags=None if tags is None else tags[0],
-    )
+    check_plane(images.shape[:3], heatmaps=heatmaps, defects=defects, tags=tags)
     columns = min(columns, len(images))
     figure, axes = image_panels(
         -(-len(images) // columns), columns, images.shape[1:], top=0.5, row_gap=0.24, scale=0.75
@@ -100,21 +103,12 @@ def explanation_grid(
             ax.remove()
             continue
         picture = displayable(images[index])
-        show_image(
-            ax,
-            picture
-            if picture.ndim == 2 or heatmaps is None
-            else picture @ np.array([0.299, 0.587, 0.114]),
-        )
-        if heatmaps is not None:
-            ax.imshow(
-                heatmaps[index],
-                cmap=SEQUENTIAL,
-                vmin=0,
-                vmax=1,
-                alpha=_OPACITY * np.clip(heatmaps[index], 0, 1),
-                aspect="auto",
-            )
+        if heatmaps is None:
+            show_image(ax, picture)
+        else:
+            show_image(ax, grey(picture))
+            alpha = _OPACITY * np.clip(heatmaps[index], 0, 1)
+            ax.imshow(heatmaps[index], cmap=SEQUENTIAL, vmin=0, vmax=1, alpha=alpha, aspect="auto")
         for regions, color in ((defects, GROUND_TRUTH), (tags, _TAG)):
             if regions is not None:
                 outline(ax, regions[index], color)
@@ -123,22 +117,27 @@ def explanation_grid(
 
 
 @styled
-def review_figure(curve, gain=None, most=0.5, title="What a review gains"):
-    """Accuracy over the share of images that a person classifies again, for each way of choosing them.
+def review_figure(
+    curve: "ReviewCurve",
+    gain: float | None = None,
+    most: float = 0.5,
+    title: str = "What a review gains",
+) -> Figure:
+    """Accuracy over the share of images that a person classifies again, for each way of choosing.
 
     Parameters
     ----------
-    curve : ReviewCurve
-    gain : float, optional
+    curve
+    gain
         A rise in accuracy that is drawn as a line; the share at which the first score reaches it
         stands in the title.
-    most : float
+    most
         The largest share that is drawn.
-    title : str
+    title
 
     Returns
     -------
-    matplotlib.figure.Figure
+    Figure
 
     Raises
     ------
@@ -153,7 +152,7 @@ def review_figure(curve, gain=None, most=0.5, title="What a review gains"):
     ['distance', 'ideal', 'random']
     """
     if not 0 < most <= 1:
-        raise ValueError(f"most must lie in (0, 1], not {most!r}.")
+        raise ValueError(f"most must lie in (0, 1], not {most!r}")
     figure = new_figure(7.4, 4.0, layout="constrained")
     ax = figure.add_subplot(
         xlabel="share of the images that are reviewed", ylabel="accuracy", xlim=(0, most)

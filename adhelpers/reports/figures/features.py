@@ -1,23 +1,33 @@
 """Figures of the notebook on pretrained features."""
 
-from ..style import FAINT, GOOD, INK, new_figure, one_line, styled
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from adhelpers.metrics import Estimate
+
+from ..style import FAINT, GOOD, INK, chart_title, new_figure, one_line, styled
 
 
 @styled
-def contest_figure(estimates, aurocs, title="Who ranks defective above good?"):
+def contest_figure(
+    estimates: Mapping[str, Estimate],
+    aurocs: Mapping[str, Sequence[float]],
+    title: str = "Who ranks defective above good?",
+) -> Figure:
     """AUROCs of several detectors with their intervals, and the AUROC of each seed.
 
     Parameters
     ----------
-    estimates : dict of str to Estimate
-        From top to bottom.
-    aurocs : dict of str to sequence of float
-        One number for each seed.
-    title : str
+    estimates
+        By the detector's name, from top to bottom.
+    aurocs
+        For each detector one number for each seed.
+    title
 
     Returns
     -------
-    matplotlib.figure.Figure
+    Figure
 
     Raises
     ------
@@ -31,7 +41,7 @@ def contest_figure(estimates, aurocs, title="Who ranks defective above good?"):
     1
     """
     if not estimates or set(estimates) != set(aurocs):
-        raise ValueError("estimates and aurocs must hold the same detectors, at least one.")
+        raise ValueError("estimates and aurocs must hold the same detectors, at least one")
     figure = new_figure(8.6, 1.3 + 0.34 * len(estimates), layout="constrained")
     axis = figure.subplots()
     for place, (name, estimate) in enumerate(estimates.items()):
@@ -82,5 +92,5 @@ def contest_figure(estimates, aurocs, title="Who ranks defective above good?"):
         xlabel="image AUROC (dashed: chance)",
     )
     figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    figure.suptitle(one_line(title), fontweight="bold", x=0.01, ha="left")
+    chart_title(figure, one_line(title))
     return figure

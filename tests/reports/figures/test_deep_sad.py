@@ -58,7 +58,7 @@ def test_what_was_published_stands_at_its_own_ratios():
 
 
 def test_missing_columns_and_rows_are_named():
-    with pytest.raises(ValueError, match="missing: auroc"):
+    with pytest.raises(ValueError, match="auroc is missing"):
         label_curve(runs().drop(columns="auroc"))
-    with pytest.raises(ValueError, match="every row"):
+    with pytest.raises(ValueError, match="at least one row"):
         label_curve(runs()[:0])

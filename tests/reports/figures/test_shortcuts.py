@@ -31,7 +31,7 @@ def test_strip_shows_the_strongest_statistic_of_every_image_by_class():
     assert strip.get_xlabel() == "mean brightness"
     assert [label.get_text() for label in strip.get_yticklabels()] == ["defective (12)", "good (8)"]
     for row, (points, label, color) in enumerate(
-        zip(strip.collections, (1, 0), (_style.ANOMALOUS, _style.GOOD))
+        zip(strip.collections, (1, 0), (_style.ANOMALOUS, _style.GOOD), strict=True)
     ):
         offsets = np.asarray(points.get_offsets())
         assert offsets[:, 0].tolist() == STATISTICS["mean_brightness"][LABELS == label].tolist()

@@ -1,0 +1,161 @@
+"""The strip of a test image: panel by panel from the image to where its explanations lie."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from adhelpers._shared.arrays import Flags
+from adhelpers.metrics import Threshold, explained_region
+
+from ..sample import Sample
+from ..style import (
+    ANOMALOUS,
+    FAINT,
+    GOOD,
+    INK,
+    corner,
+    headline,
+    image_panels,
+    name_panel,
+    outline,
+    overlap_legend,
+    say,
+    show_heatmap,
+    show_image,
+    show_map,
+    show_overlap,
+    styled,
+    threshold_value,
+)
+
+
+@styled
+def sample_strip(
+    sample: Sample,
+    threshold: Threshold | float | None = None,
+    *,
+    title: str | None = None,
+    map_limit: float | None = None,
+    map_floor: float = 0.0,
+    counterpart_name: str = "reconstruction",
+) -> Figure:
+    """One test image from what the detector sees to where its explanations lie, side by side.
+
+    Image, counterpart, anomaly map, the image with its defect repaired, the heatmap of each
+    explainer; then for each explainer with an optimal Jaccard a panel that shows, in three colours,
+    where its heatmap at the optimal threshold and the true defect overlap and where only one of
+    them is. The true defect is outlined on the image, the map and the heatmaps. What the sample
+    does not have is left out.
+
+    Parameters
+    ----------
+    sample
+    threshold
+        Tells whether the image is flagged (score > threshold).
+    title
+        Above the panels, with score and decision; by default the sample's name. An empty one
+        leaves all three out.
+    map_limit
+        The map value of the last colour, so that the strips of a run can be compared; by default
+        the map's own largest.
+    map_floor
+        The map value of the first colour.
+    counterpart_name
+        What the counterpart is, above its picture.
+
+    Returns
+    -------
+    Figure
+
+    Examples
+    --------
+    >>> image, heatmap = np.zeros((8, 8, 1)), np.eye(8)
+    >>> sample = Sample(image, {"LIME": heatmap}, mask=heatmap > 0, optimal={"LIME": (1.0, 1.0)})
+    >>> [ax.get_title("left") for ax in sample_strip(sample).axes]
+    ['image', 'LIME', 'LIME: overlap']
+    """
+    optimal = sample.optimal or {}
+    note, color = "", INK
+    if title != "":
+        title = title or sample.name
+        note, color = _decision(sample.score, threshold)
+    parts = (sample.counterpart, sample.anomaly_map, sample.repaired)
+    figure, axes = image_panels(
+        1,
+        1 + sum(part is not None for part in parts) + len(sample.heatmaps) + len(optimal),
+        sample.image.shape,
+        top=0.45 if title or note else 0.2,
+        bottom=0.27,
+    )
+    panels = iter(axes[0])
+    mask = None if sample.mask is None else np.asarray(sample.mask, dtype=bool)
+    ax = _next(panels, "image")
+    show_image(ax, sample.image)
+    outline(ax, mask)
+    if sample.counterpart is not None:
+        show_image(_next(panels, counterpart_name), sample.counterpart)
+    if sample.anomaly_map is not None:
+        ax = _next(panels, "anomaly map")
+        show_map(ax, sample.anomaly_map, map_limit, floor=map_floor)
+        outline(ax, mask)
+    if sample.repaired is not None:
+        ax = _next(panels, "defect repaired")
+        show_image(ax, sample.repaired[0])
+        corner(ax, f"score {sample.repaired[1]:.3g}")
+    for name, heatmap in sample.heatmaps.items():
+        ax = _next(panels, name)
+        if show_heatmap(ax, heatmap) is not None:
+            outline(ax, mask)
+    for name in optimal:
+        _draw_overlap(_next(panels, f"{name}: overlap"), sample, name, mask)
+    _explain_colors(figure, sample)
+    headline(figure, title, note, color)
+    return figure
+
+
+def _next(panels: Iterator[Axes], name: str) -> Axes:
+    """The next panel, named."""
+    ax = next(panels)
+    name_panel(ax, name)
+    return ax
+
+
+def _draw_overlap(ax: Axes, sample: Sample, name: str, mask: Flags | None) -> None:
+    """Where the true defect and one explainer's region at its optimal threshold overlap."""
+    value, cut = (sample.optimal or {})[name]
+    if mask is None:
+        say(ax, "no ground truth")
+    elif not mask.any():
+        say(ax, "no defect")
+    elif value is None or not np.isfinite(value):
+        say(ax, "not available")
+    else:
+        show_overlap(ax, sample.image, explained_region(sample.heatmaps[name], cut), mask)
+        corner(ax, f"J* {value:.2f}")
+
+
+def _explain_colors(figure: Figure, sample: Sample) -> None:
+    """What the colours of heatmaps and overlaps mean, below the panels where there is room."""
+    width, height = figure.get_size_inches()
+    compared = bool(sample.optimal) and sample.has_defect
+    if sample.heatmaps and width > (6.7 if compared else 3.3):
+        text = "heatmaps: orange raises the score, purple lowers it"
+        figure.text(0.08 / width, 0.07 / height, text, color=FAINT, fontsize=7.5)
+    if compared:
+        names = ("overlap", "ground truth only", "explanation only")
+        overlap_legend(figure, names, right=True)
+
+
+def _decision(score: float | None, threshold: Threshold | float | None) -> tuple[str, str]:
+    """What a strip says of its image's score, and the colour for it."""
+    if score is None:
+        return "", INK
+    if threshold is None:
+        return f"score {score:.4g}", INK
+    # As Python numbers: a float32 score would round the threshold before it is compared.
+    value = threshold_value(threshold)
+    if float(score) > value:
+        return f"score {score:.4g} > {value:.4g}: flagged", ANOMALOUS
+    return f"score {score:.4g} ≤ {value:.4g}: passed", GOOD

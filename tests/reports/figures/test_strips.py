@@ -1,0 +1,185 @@
+"""The strip of a sample: what its panels hold."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex, to_rgba
+
+from adhelpers.metrics import Threshold, optimal_jaccard
+from adhelpers.reports import Sample, sample_strip
+from adhelpers.reports import style as _style
+
+
+@pytest.fixture
+def sample():
+    random = np.random.default_rng(0)
+    image = random.random((32, 12, 1)).astype(np.float32)
+    mask = np.zeros((32, 12), dtype=bool)
+    mask[4:10, 3:8] = True
+    heatmaps = {
+        "LIME": (mask + 0.1 * random.random(mask.shape) - 0.2).astype(np.float32),
+        "SHAP": random.normal(size=mask.shape).astype(np.float32),
+    }
+    return image, mask, heatmaps
+
+
+def strip(image, counterpart, anomaly_map, heatmaps, threshold=None, map_limit=None, **parts):
+    one = Sample(image, heatmaps, counterpart, anomaly_map, **parts)
+    return sample_strip(one, threshold, map_limit=map_limit)
+
+
+def titles(figure):
+    return [ax.get_title("left") for ax in figure.axes]
+
+
+def words(figure):
+    return [text.get_text() for text in figure.texts]
+
+
+def test_strip_shows_every_panel_with_its_content(sample):
+    image, mask, heatmaps = sample
+    optimal = {name: optimal_jaccard(heatmap, mask) for name, heatmap in heatmaps.items()}
+    figure = strip(
+        image,
+        1 - image,
+        mask.astype(float),
+        heatmaps,
+        mask=mask,
+        optimal=optimal,
+        name="test/crack/000.png",
+        score=0.7,
+        threshold=Threshold(0.5, "by hand", False),
+    )
+    assert titles(figure) == [
+        "image",
+        "reconstruction",
+        "anomaly map",
+        "LIME",
+        "SHAP",
+        "LIME: overlap",
+        "SHAP: overlap",
+    ]
+    axes = figure.axes
+    np.testing.assert_allclose(axes[0].images[0].get_array(), image[..., 0])
+    np.testing.assert_allclose(axes[1].images[0].get_array(), 1 - image[..., 0])
+    np.testing.assert_allclose(axes[4].images[0].get_array(), heatmaps["SHAP"])
+    assert [len(ax.collections) for ax in axes] == [1, 0, 1, 1, 1, 0, 0]
+    assert (
+        axes[5].texts[0].get_text() == "J* 1.00"
+        and axes[6].texts[0].get_text() == f"J* {optimal['SHAP'].value:.2f}"
+    )
+    assert "test/crack/000.png" in words(figure) and "score 0.7 > 0.5: flagged" in words(figure)
+    legend = figure.legends[0]
+    entries = zip(legend.get_texts(), legend.get_patches(), strict=True)
+    assert {text.get_text(): to_hex(patch.get_facecolor()).upper() for text, patch in entries} == {
+        "overlap": _style.OVERLAP,
+        "ground truth only": _style.GROUND_TRUTH,
+        "explanation only": _style.EXPLANATION,
+    }
+
+
+def test_strip_region_is_that_of_the_optimal_threshold(sample):
+    image, mask, heatmaps = sample
+    best = optimal_jaccard(heatmaps["SHAP"], mask)
+    figure = strip(
+        np.full_like(image, 0.5), image, mask * 1.0, heatmaps, mask=mask, optimal={"SHAP": best}
+    )
+    canvas = figure.axes[-1].images[0].get_array()
+    counts = {
+        name: int(
+            (np.abs(canvas - (0.2 * 0.5 + 0.8 * np.array(to_rgba(color)[:3]))) < 1e-6)
+            .all(axis=2)
+            .sum()
+        )
+        for name, color in (
+            ("both", _style.OVERLAP),
+            ("truth", _style.GROUND_TRUTH),
+            ("explained", _style.EXPLANATION),
+        )
+    }
+    assert counts["both"] / sum(counts.values()) == pytest.approx(best.value)
+
+
+def test_strip_of_a_good_image_says_no_defect(sample):
+    image, mask, heatmaps = sample
+    figure = strip(
+        image,
+        image,
+        mask * 0.0,
+        heatmaps,
+        mask=np.zeros_like(mask),
+        optimal={name: (np.nan, np.nan) for name in heatmaps},
+        score=0.2,
+        threshold=0.5,
+    )
+    assert [ax.texts[0].get_text() for ax in figure.axes[-2:]] == ["no defect", "no defect"]
+    assert not any(ax.images for ax in figure.axes[-2:]) and not figure.legends
+    assert "score 0.2 ≤ 0.5: passed" in words(figure)
+
+
+def test_strip_without_masks_has_no_overlap_panels_or_says_why(sample):
+    image, mask, heatmaps = sample
+    assert len(strip(image, image, mask * 1.0, heatmaps).axes) == 5
+    figure = strip(image, image, mask * 1.0, heatmaps, optimal={"LIME": (np.nan, np.nan)})
+    assert figure.axes[-1].texts[0].get_text() == "no ground truth"
+
+
+def test_strip_of_a_failed_explanation_says_so(sample):
+    image, mask, heatmaps = sample
+    heatmaps["SHAP"] = np.full(mask.shape, np.nan)
+    figure = strip(
+        image, image, mask * 1.0, heatmaps, mask=mask, optimal={"SHAP": (np.nan, np.nan)}
+    )
+    assert [ax.texts[0].get_text() for ax in figure.axes[-2:]] == ["not available", "not available"]
+
+
+def test_strip_decides_as_the_threshold_does(sample):
+    image, mask, heatmaps = sample
+    score = np.float32(0.1)
+    # In float32 the two would be equal; as numbers the score is greater.
+    assert float(score) > 0.1
+    figure = strip(image, image, mask * 1.0, heatmaps, score=score, threshold=0.1)
+    assert words(figure)[-1].endswith("flagged")
+
+
+def test_strip_keeps_a_common_map_scale_and_dollars_in_names(sample):
+    image, mask, heatmaps = sample
+    figure = strip(image, image, mask * 0.2, heatmaps, name="a$b$\\frac_{<img>.png", map_limit=4.0)
+    assert figure.axes[2].images[0].get_clim() == (0.0, 4.0)
+    figure.canvas.draw()
+    assert "a$b$\\frac_{<img>.png" in words(figure)
+
+
+def test_strip_refuses_what_does_not_fit(sample):
+    image, mask, heatmaps = sample
+    with pytest.raises(ValueError, match="mask must have the image's shape"):
+        strip(image, image, mask * 1.0, heatmaps, mask=mask[1:])
+    with pytest.raises(ValueError, match="anomaly_map must have the image's shape"):
+        strip(image, image, mask[1:] * 1.0, heatmaps)
+    with pytest.raises(ValueError, match=r"optimal must only name explainers.*\['GradCAM'\]"):
+        strip(image, image, mask * 1.0, heatmaps, mask=mask, optimal={"GradCAM": (0.5, 0.1)})
+
+
+def test_a_strip_has_only_the_panels_of_what_its_sample_has(sample):
+    image, mask, heatmaps = sample
+    whole = Sample(image, heatmaps, 1 - image, mask * 1.0, mask, repaired=(1 - image, 0.25))
+    figure = sample_strip(whole, counterpart_name="nearest good image")
+    assert titles(figure) == [
+        "image",
+        "nearest good image",
+        "anomaly map",
+        "defect repaired",
+        "LIME",
+        "SHAP",
+    ]
+    assert figure.axes[3].texts[0].get_text() == "score 0.25"
+    assert titles(sample_strip(Sample(image, {}))) == ["image"]
+
+
+def test_the_title_is_the_name_or_another_and_an_empty_one_leaves_the_score_out(sample):
+    image, mask, heatmaps = sample
+    one = Sample(image, heatmaps, score=0.7, name="000.png")
+    assert {"000.png", "score 0.7 > 0.5: flagged"} <= set(words(sample_strip(one, 0.5)))
+    titled = words(sample_strip(one, 0.5, title="right reason"))
+    assert {"right reason", "score 0.7 > 0.5: flagged"} <= set(titled)
+    assert not {"000.png", "right reason"} & set(words(sample_strip(one, 0.5, title="")))
+    assert not any("0.7" in text for text in words(sample_strip(one, 0.5, title="")))
