@@ -270,9 +270,7 @@ def load_labelled(
     label_column="label",
     image_size=32,
     color="grayscale",
-    illumination="none",
-    pose="none",
-    crop="none",
+    corrections=None,
 ):
     """Samples of several classes, divided into those to train with and those to test on.
 
@@ -291,7 +289,7 @@ def load_labelled(
         For ``"folder"``.
     label_column : str
         For ``"csv"``: the column that holds the classes. All others must be numbers.
-    image_size, color, illumination, pose, crop
+    image_size, color, corrections
         For ``"folder"``, see `load_category`.
 
     Returns
@@ -328,7 +326,7 @@ def load_labelled(
             category,
             image_size=image_size,
             color=color,
-            corrections=Corrections(illumination, pose, crop),
+            corrections=corrections,
         )
     return (
         _read_csv(data_root, label_column)

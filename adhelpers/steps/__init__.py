@@ -8,11 +8,27 @@ from .assess import (
     compare_detectors,
 )
 from .audit import Audit, audit_detector
+from .classifier_audit import ExplanationAudit, audit_decisions, decide_task, learn_explanations
+from .classifier_data import InsulatorSet, Task, load_task
+from .deep_sad import (
+    assess_deep_sad,
+    attribution_figure,
+    compare_baselines,
+    deep_sad_figures,
+    extreme_grids,
+    read_settings,
+    sample_figure,
+    split_facts,
+    train_deep_sad,
+    write_run,
+)
 from .explain import ExplainedImages, ExplainerSettings, explain_detector, superpixel_example
 from .findings import as_markdown, sentences
 from .gallery import Strips, examples, on_photographs, overview, reconstructions, save_gallery
+from .label_curve import LabelCurve, run_label_curve
 from .localization import LocalizationAudit, audit_localization
 from .objects import load_objects, object_facts
+from .training_figures import loss_figure
 from .trust import Shortcuts, Trust, audit_trust, find_shortcuts, rules_page, score_dependence
 
 __all__ = [
@@ -21,28 +37,48 @@ __all__ = [
     "DetectorComparison",
     "ExplainedImages",
     "ExplainerSettings",
+    "ExplanationAudit",
     "ImageAssessment",
+    "InsulatorSet",
+    "LabelCurve",
     "LocalizationAudit",
     "Shortcuts",
     "Strips",
+    "Task",
     "Trust",
     "as_markdown",
+    "assess_deep_sad",
     "assess_detector",
+    "attribution_figure",
+    "audit_decisions",
     "audit_detector",
     "audit_localization",
     "audit_trust",
+    "compare_baselines",
     "compare_detectors",
+    "decide_task",
+    "deep_sad_figures",
     "examples",
     "explain_detector",
+    "extreme_grids",
     "find_shortcuts",
+    "learn_explanations",
     "load_objects",
+    "load_task",
+    "loss_figure",
     "object_facts",
     "on_photographs",
     "overview",
+    "read_settings",
     "reconstructions",
     "rules_page",
+    "run_label_curve",
+    "sample_figure",
     "save_gallery",
     "score_dependence",
     "sentences",
+    "split_facts",
     "superpixel_example",
+    "train_deep_sad",
+    "write_run",
 ]

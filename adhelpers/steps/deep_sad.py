@@ -1,15 +1,27 @@
-"""The steps of the notebook on Deep SAD: decisions, baselines, the four grids, and the files of a run."""
+"""The steps of the notebook on Deep SAD: settings, decisions, baselines, pictures, stored files."""
 
 import json
 import time
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
+from adhelpers._shared.arrays import Images, Integers
 from adhelpers._shared.files import write_json, write_text
-from adhelpers.detectors import SHALLOW_METHODS, fit_shallow
+from adhelpers._shared.stages import stage
+from adhelpers.data import (
+    Corrections,
+    LabelledSamples,
+    SemiSupervisedCategory,
+    load_labelled,
+    semi_supervised,
+)
+from adhelpers.detectors import SHALLOW_METHODS, DeepSAD, fit_or_load, fit_shallow
 from adhelpers.metrics import (
     Threshold,
     bootstrap,
@@ -20,7 +32,8 @@ from adhelpers.metrics import (
 )
 from adhelpers.reports import image_grid, reconstruction_grid
 
-from .assess import Assessment, estimate_text
+from .assess import Assessment
+from .training_figures import loss_figure
 
 GRID = 32
 _TITLES = {
@@ -29,107 +42,216 @@ _TITLES = {
     "kde": "kernel density",
     "supervised_svm": "SVM, known anomalies against the rest",
 }
-
-
+_CORRECTIONS = ("illumination", "pose", "crop")
 _DATA = (
-    "dataset",
-    "data_root",
-    "category",
-    "label_column",
-    "image_height",
-    "image_width",
-    "color",
-    "illumination",
-    "pose",
-    "crop",
+    *("dataset", "data_root", "category", "label_column", "image_height", "image_width", "color"),
+    *_CORRECTIONS,
 )
 _SPLIT = (
-    "normal_class",
-    "known_outlier_class",
-    "n_known_outlier_classes",
-    "ratio_known_normal",
-    "ratio_known_outlier",
-    "ratio_pollution",
-    "validation_fraction",
-    "seed",
+    *("normal_class", "known_outlier_class", "n_known_outlier_classes"),
+    *("ratio_known_normal", "ratio_known_outlier", "ratio_pollution"),
+    *("validation_fraction", "seed"),
 )
-_DETECTOR = (
-    "network",
-    "latent_dim",
-    "eta",
-    "epochs",
-    "learning_rate",
-    "milestones",
-    "batch_size",
-    "weight_decay",
-    "pretrain",
-    "pretrain_epochs",
-    "pretrain_learning_rate",
-    "pretrain_milestones",
-    "pretrain_batch_size",
-    "pretrain_weight_decay",
-    "rotation",
-    "shift",
-    "brightness",
-    "flip",
-    "smoothing",
-    "seed",
-)
-_PARTS = {"data": _DATA, "split": _SPLIT, "detector": _DETECTOR}
+_OWN = ("network", "latent_dim", "eta", "pretrain", "smoothing", "seed")
+_PLAN = ("epochs", "learning_rate", "milestones", "batch_size", "weight_decay")
+_AUGMENTATION = ("rotation", "shift", "brightness", "flip")
+_DETECTOR = (*_OWN, *_PLAN, *(f"pretrain_{name}" for name in _PLAN), *_AUGMENTATION)
 
 
-def settings(variables):
-    """The notebook's parameters as arguments of `load_labelled`, `semi_supervised` and `DeepSAD`.
+@dataclass(frozen=True)
+class DeepSADSettings:
+    """The notebook's parameters for data, split and detector, each under its own name.
+
+    Attributes
+    ----------
+    data, split, detector : dict
+    """
+
+    data: dict[str, Any]
+    split: dict[str, Any]
+    detector: dict[str, Any]
+
+    def changed(self, normal_class: str, seed: int, ratio: float) -> "DeepSADSettings":
+        """The same with another normal class, seed and share of known anomalies."""
+        split = {"normal_class": normal_class, "seed": seed, "ratio_known_outlier": ratio}
+        return replace(self, split=self.split | split, detector=self.detector | {"seed": seed})
+
+    def load_samples(self) -> LabelledSamples:
+        """The samples of all classes, see `adhelpers.data.load_labelled`."""
+        values = dict(self.data)
+        size = values.pop("image_height"), values.pop("image_width")
+        corrections = Corrections(**{name: values.pop(name) for name in _CORRECTIONS})
+        with stage("samples"):
+            return load_labelled(**values, image_size=size, corrections=corrections)
+
+    def split_samples(self, labelled: LabelledSamples) -> SemiSupervisedCategory:
+        """The samples as the detector gets them, see `adhelpers.data.semi_supervised`."""
+        return semi_supervised(labelled, **self.split)
+
+    def make_detector(self) -> DeepSAD:
+        """A Deep SAD of these settings, not fitted yet."""
+        return DeepSAD(**self.detector)
+
+
+def read_settings(parameters: Mapping[str, Any]) -> DeepSADSettings:
+    """The notebook's parameters for data, split and detector.
 
     Parameters
     ----------
-    variables : dict
-        ``globals()``. Where ``load_config`` names a ``config.json`` that `write_run` has left, its
-        settings of the split and of the detector replace the others; the data are those of the
-        parameters.
+    parameters : dict
+        By name. Where ``load_config`` names a ``config.json`` that `write_run` has left, its
+        settings of the split and of the detector replace the others.
 
     Returns
     -------
-    data, split, detector : dict
+    DeepSADSettings
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        If the configuration is missing, is none, or has a setting that is not known.
+    FileNotFoundError
+        If there is no such configuration.
+    ValueError
+        If it is none, or has a setting that is not known.
     """
-    parts = {part: {name: variables[name] for name in names} for part, names in _PARTS.items()}
-    size = tuple(parts["data"].pop(side) for side in ("image_height", "image_width"))
-    parts["data"]["image_size"] = size
-    path = variables.get("load_config")
-    if not path:
-        return tuple(parts.values())
-    path = Path(path)
+    settings = DeepSADSettings(
+        *({name: parameters[name] for name in names} for names in (_DATA, _SPLIT, _DETECTOR))
+    )
+    if not parameters.get("load_config"):
+        return settings
+    path = Path(parameters["load_config"])
     if not path.is_file():
         raise FileNotFoundError(f"load_config: there is no file {path}")
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        stored = {part: dict(stored[part]) for part in ("split", "detector")}
+        split, detector = dict(stored["split"]), dict(stored["detector"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"load_config: {path} is not a config.json that this notebook has left ({error!r})."
+            f"load_config: {path} is not a config.json that this notebook has left ({error!r})"
         ) from error
-    for part, values in stored.items():
-        unknown = [name for name in values if name not in parts[part]]
+    for part, values, known in (("split", split, _SPLIT), ("detector", detector, _DETECTOR)):
+        unknown = [name for name in values if name not in known]
         if unknown:
             raise ValueError(
-                f"load_config: {path} sets {unknown[0]!r} in {part!r}; what can be set there is {', '.join(parts[part])}."
+                f"load_config: {path} sets {unknown[0]!r} in {part!r}; what can be set there is "
+                f"{', '.join(known)}"
             )
-    return tuple(values | stored.get(part, {}) for part, values in parts.items())
+    return replace(settings, split=settings.split | split, detector=settings.detector | detector)
 
 
-def judge(category, detector, *, quantile=0.95, seed=0):
+def _detector_settings(detector: DeepSAD) -> dict[str, Any]:
+    """The parameters of a detector under the names of the notebook's."""
+    return {name: detector.parameters[name] for name in _DETECTOR}
+
+
+def split_facts(category: SemiSupervisedCategory) -> list[str]:
+    """Facts on a split that hold on any machine: its counts, and whether labels are right."""
+    counts, truth = category.counts, category.train.labels
+    right = not (
+        ((category.known == 1) & (truth == 1)).any()
+        or ((category.known == -1) & (truth == 0)).any()
+    )
+    return [
+        f"{category.name}: unlabelled {counts.unlabelled_normal} + {counts.unlabelled_outlier}, "
+        f"known normal {counts.known_normal}, known outliers {counts.known_outlier} "
+        f"({category.settings['known_outlier_class']}), validation {len(category.validation)}, "
+        f"test {len(category.test)}",
+        f"labels of known samples agree with their classes: {right}",
+    ]
+
+
+def train_deep_sad(
+    settings: DeepSADSettings,
+    category: SemiSupervisedCategory,
+    models: str | Path,
+    *,
+    load_model: str | Path = "",
+    show_progress: bool = True,
+) -> DeepSAD:
+    """Train Deep SAD, or load the one that was trained with these settings and samples.
+
+    Parameters
+    ----------
+    settings : DeepSADSettings
+    category : SemiSupervisedCategory
+    models : str or Path
+        Folder for stored models.
+    load_model : str or Path
+        Folder of a stored Deep SAD that is taken instead, whatever it was trained with.
+    show_progress : bool
+
+    Returns
+    -------
+    DeepSAD
+    """
+    if load_model:
+        return DeepSAD.load(load_model)
+    return fit_or_load(
+        settings.make_detector(),
+        category,
+        models,
+        labels=category.known,
+        show_progress=show_progress,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleAssessment(Assessment):
+    """What Deep SAD decides about test samples of which some anomalies are of known classes."""
+
+    category: SemiSupervisedCategory
+    detector: DeepSAD
+
+    @property
+    def known(self) -> dict[str, bool]:
+        """Whether each outlier class of the test set is one that the detector was told of."""
+        test = self.category.test
+        known = set(map(str, self.category.train.types[self.category.known < 0]))
+        return {kind: kind in known for kind in sorted(set(map(str, test.types[test.labels == 1])))}
+
+    def table(self) -> pd.DataFrame:
+        """One column: measures with their 95 % intervals, the threshold, and what was flagged."""
+        renamed = {"image AUROC": "AUROC", "defects flagged": "anomalies flagged"}
+        for kind, told in self.known.items():
+            if told:
+                renamed[f"recall, {kind}"] = f"recall, {kind} (known)"
+        table = super().table()
+        if self.pixels is None:
+            table = table.drop(index=["pixel AUROC", "AUPRO to 30 % false positives"])
+        return table.rename(index=renamed)
+
+    def findings(self) -> list[str]:
+        """How well anomalies are ranked, of classes known and not."""
+        category, test, known = self.category, self.category.test, self.known
+        found = [
+            f"Deep SAD's AUROC on {len(test)} test samples is {self.detection.auroc}, with "
+            f"{category.counts.known_outlier} known anomalies among {len(category.train)} training "
+            "samples."
+        ]
+        told = [kind for kind in known if known[kind]]
+        if told and not all(known.values()):
+            of_known = np.isin(test.types, told)
+            normal = test.labels == 0
+            first, second = (
+                image_auroc(self.scores[chosen], test.labels[chosen])
+                for chosen in (normal | of_known, normal | ~of_known)
+            )
+            found.append(
+                f"For anomalies of the class that was labelled ({', '.join(told)}) it is "
+                f"{first:.3f}, for those of all other classes {second:.3f}."
+            )
+        return found
+
+
+def assess_deep_sad(
+    detector: DeepSAD, category: SemiSupervisedCategory, *, quantile: float = 0.95, seed: int = 0
+) -> SampleAssessment:
     """Score the test samples and decide on them.
 
     Parameters
     ----------
-    category : SemiSupervisedCategory
     detector : DeepSAD
         Fitted.
+    category : SemiSupervisedCategory
     quantile : float
         Share of the normal validation samples that pass. Where none were held out, of the
         unlabelled training samples.
@@ -138,29 +260,26 @@ def judge(category, detector, *, quantile=0.95, seed=0):
 
     Returns
     -------
-    Assessment
+    SampleAssessment
     """
     test = category.test
-    detector.score(test.images[:1])
-    started = time.perf_counter()
-    scores = detector.score(test.images)
-    seconds = time.perf_counter() - started
-    if len(category.validation):
-        reference = detector.score(category.validation.images)
-        threshold = normal_quantile(reference, quantile)
-    else:
-        reference = detector.score(category.train.images[category.known == 0])
-        threshold = Threshold(
-            normal_quantile(reference, quantile).value,
-            f"{quantile:g} quantile of {len(reference)} unlabelled training scores",
-            False,
-        )
-    pixels = (
-        pixel_report(detector.anomaly_map(test.images), test.masks, seed=seed)
-        if category.has_masks
-        else None
-    )
-    return Assessment(
+    with stage("Deep SAD: scores"):
+        # The first call compiles the network.
+        detector.score(test.images[:1])
+        started = time.perf_counter()
+        scores = detector.score(test.images)
+        seconds = time.perf_counter() - started
+        if len(category.validation):
+            reference = detector.score(category.validation.images)
+            threshold = normal_quantile(reference, quantile)
+        else:
+            reference = detector.score(category.train.images[category.known == 0])
+            rule = f"{quantile:g} quantile of {len(reference)} unlabelled training scores"
+            threshold = Threshold(normal_quantile(reference, quantile).value, rule, False)
+        pixels = None
+        if category.has_masks:
+            pixels = pixel_report(detector.anomaly_map(test.images), test.masks, seed=seed)
+    return SampleAssessment(
         title="Deep SAD",
         category=category,
         detector=detector,
@@ -173,88 +292,92 @@ def judge(category, detector, *, quantile=0.95, seed=0):
     )
 
 
-def _known_types(category):
-    """Whether each outlier class of the test set is one that the detector knows anomalies of."""
-    known = set(map(str, category.train.types[category.known < 0]))
-    return {
-        kind: kind in known
-        for kind in sorted(set(map(str, category.test.types[category.test.labels == 1])))
-    }
+@dataclass(frozen=True)
+class Baselines:
+    """Deep SAD and shallow methods on the same training set.
 
-
-def judgement_table(category, judgement):
-    """Figures of a judgement as people read them, with 95 % bootstrap intervals.
-
-    Parameters
+    Attributes
     ----------
-    category : SemiSupervisedCategory
-    judgement : Assessment
-
-    Returns
-    -------
-    pandas.DataFrame
-        One column.
+    results : pandas.DataFrame
+        A row for each method and kind of input, Deep SAD first: ``method``, ``input``, ``AUROC``
+        (an `Estimate`), ``chosen`` and ``chosen by``.
     """
-    detection, pixels, confusion = (
-        judgement.detection,
-        judgement.pixels or {},
-        judgement.detection.confusion,
-    )
-    known = _known_types(category)
-    rows = {
-        "AUROC": estimate_text(detection.auroc),
-        "average precision": estimate_text(detection.average_precision),
-        "threshold": f"{judgement.threshold.value:.4g}",
-        "threshold rule": judgement.threshold.rule,
-        "anomalies flagged": f"{confusion['tp']} of {confusion['tp'] + confusion['fn']}",
-        "false alarms": f"{confusion['fp']} of {confusion['fp'] + confusion['tn']}",
-        **{
-            f"recall, {kind}{' (known)' if known[kind] else ''}": estimate_text(value)
-            for kind, value in detection.recall.items()
-        },
-    }
-    if pixels:
-        rows |= {
-            "pixel AUROC": estimate_text(pixels["pixel_auroc"]),
-            "AUPRO to 30 % false positives": estimate_text(pixels["aupro"]),
-        }
-    return pd.DataFrame({"Deep SAD": rows})
 
+    results: pd.DataFrame
 
-def judgement_findings(category, judgement):
-    """How well anomalies are ranked, of classes known and not, in sentences that are true for the data.
+    def table(self) -> pd.DataFrame:
+        """A row for each method and kind of input, the best first."""
+        aurocs = [-one.value for one in self.results["AUROC"]]
+        ordered = self.results.iloc[np.argsort(aurocs, kind="stable")]
+        ordered = ordered.assign(AUROC=[str(one) for one in ordered["AUROC"]])
+        return ordered.reset_index(drop=True)
 
-    Parameters
-    ----------
-    category : SemiSupervisedCategory
-    judgement : Assessment
-
-    Returns
-    -------
-    list of str
-    """
-    test, known = category.test, _known_types(category)
-    found = [
-        f"Deep SAD's AUROC on {len(test)} test samples is {estimate_text(judgement.detection.auroc)}, with {category.counts.known_outlier} known "
-        f"anomalies among {len(category.train)} training samples."
-    ]
-    if any(known.values()) and not all(known.values()):
-        of_known = np.isin(test.types, [kind for kind in known if known[kind]])
-        areas = [
-            image_auroc(judgement.scores[chosen], test.labels[chosen])
-            for chosen in (
-                (test.labels == 0) | of_known,
-                (test.labels == 0) | ((test.labels == 1) & ~of_known),
-            )
+    def findings(self) -> list[str]:
+        """Where Deep SAD ranks among the shallow methods."""
+        deep, others = self.results["AUROC"][0], self.results[1:]
+        best = others.iloc[int(np.argmax([one.value for one in others["AUROC"]]))]
+        other = best["AUROC"]
+        overlap = deep.low <= other.high and other.low <= deep.high
+        order = "as high as" if deep.value == other.value else "below"
+        if deep.value > other.value:
+            order = "above"
+        return [
+            f"Deep SAD's AUROC {deep} is {order} that of the best shallow method, "
+            f"{best['method']} on the {best['input']} ({other}); the intervals "
+            f"{'overlap' if overlap else 'do not overlap'}."
         ]
-        found.append(
-            f"For anomalies of the class that was labelled ({', '.join(kind for kind in known if known[kind])}) it is {areas[0]:.3f}, for those of all "
-            f"other classes {areas[1]:.3f}."
-        )
-    return found
 
 
-def overview(category, count=16):
+def compare_baselines(assessment: SampleAssessment, *, seed: int = 0) -> Baselines:
+    """Shallow methods on the samples as they are and on the autoencoder's code, beside Deep SAD.
+
+    What needs known anomalies is left out where there are none, and the code without pretraining.
+
+    Parameters
+    ----------
+    assessment : SampleAssessment
+    seed : int
+
+    Returns
+    -------
+    Baselines
+    """
+    category, detector = assessment.category, assessment.detector
+    train, test = category.train.images, category.test
+    inputs = {"samples": (train, test.images)}
+    if detector.parameters["pretrain"]:
+        code = detector.autoencoder_features
+        inputs["autoencoder's code"] = (code(train), code(test.images))
+    first = {"method": "Deep SAD", "input": "samples", "AUROC": assessment.detection.auroc}
+    rows: list[dict[str, Any]] = [first | {"chosen": "", "chosen by": ""}]
+    with stage("baselines"):
+        for method in SHALLOW_METHODS:
+            if method == "supervised_svm" and not (category.known < 0).any():
+                continue
+            for name, (fitted_on, tested_on) in inputs.items():
+                model = fit_shallow(method, fitted_on, category.known, seed=seed)
+                auroc = bootstrap(
+                    image_auroc,
+                    model.score(tested_on),
+                    test.labels,
+                    resamples=200,
+                    seed=seed,
+                    stratify=test.labels,
+                )
+                chosen = ", ".join(f"{one} {value:.3g}" for one, value in model.chosen.items())
+                rows.append(
+                    {
+                        "method": _TITLES[method],
+                        "input": name,
+                        "AUROC": auroc,
+                        "chosen": chosen,
+                        "chosen by": model.rule,
+                    }
+                )
+    return Baselines(pd.DataFrame(rows))
+
+
+def sample_figure(category: SemiSupervisedCategory, count: int = 16) -> Figure:
     """Training samples of each kind: unlabelled, known normal, known anomalies.
 
     Parameters
@@ -262,14 +385,10 @@ def overview(category, count=16):
     category : SemiSupervisedCategory
         Of images.
     count : int
-        At most so many of each.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+        Maximum number of each kind.
     """
-    chosen = np.concatenate([np.flatnonzero(category.known == told)[:count] for told in (0, 1, -1)])
     told = {0: "unlabelled", 1: "known normal", -1: "known anomaly"}
+    chosen = np.concatenate([np.flatnonzero(category.known == one)[:count] for one in told])
     return image_grid(
         category.train.images[chosen],
         [told[int(one)] for one in category.known[chosen]],
@@ -278,208 +397,28 @@ def overview(category, count=16):
     )
 
 
-def compare_baselines(category, detector, judgement, *, seed=0):
-    """Shallow methods on the same training set, on the samples as they are and on the autoencoder's code, beside Deep SAD.
+def deep_sad_figures(detector: DeepSAD, category: SemiSupervisedCategory) -> dict[str, Figure]:
+    """The losses of both trainings, and what the pretrained autoencoder makes of images, by name.
 
     Parameters
     ----------
-    category : SemiSupervisedCategory
     detector : DeepSAD
-        Fitted; without pretraining there is no autoencoder's code, and its column is left out.
-    judgement : Assessment
-    seed : int
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row for each method and kind of input: ``method``, ``input``, ``AUROC`` (an `Estimate`),
-        ``chosen`` and ``chosen by``. What needs known anomalies is left out where there are none.
+        Fitted.
+    category : SemiSupervisedCategory
+        Its first validation samples are reconstructed, or training ones where there are none.
     """
-    train, test = category.train.images, category.test
-    inputs = {"samples": (train, test.images)}
+    figures = {}
     if detector.parameters["pretrain"]:
-        inputs["autoencoder's code"] = tuple(
-            map(detector.autoencoder_features, (train, test.images))
-        )
-    rows = [
-        {
-            "method": "Deep SAD",
-            "input": "samples",
-            "AUROC": judgement.detection.auroc,
-            "chosen": "",
-            "chosen by": "",
-        }
-    ]
-    for method in SHALLOW_METHODS:
-        if method == "supervised_svm" and not (category.known < 0).any():
-            continue
-        for name, (fitted_on, tested_on) in inputs.items():
-            model = fit_shallow(method, fitted_on, category.known, seed=seed)
-            auroc = bootstrap(
-                image_auroc,
-                model.score(tested_on),
-                test.labels,
-                resamples=200,
-                seed=seed,
-                stratify=test.labels,
-            )
-            rows.append(
-                {
-                    "method": _TITLES[method],
-                    "input": name,
-                    "AUROC": auroc,
-                    "chosen": ", ".join(
-                        f"{one} {value:.3g}" for one, value in model.chosen.items()
-                    ),
-                    "chosen by": model.rule,
-                }
-            )
-    return pd.DataFrame(rows)
+        figures["training-autoencoder"] = loss_figure(detector.pretraining_history, "Autoencoder")
+    figures["training"] = loss_figure(detector.history, "Deep SAD")
+    held_out = category.validation if len(category.validation) else category.train
+    if detector.parameters["pretrain"] and held_out.images.ndim == 4:
+        figures["autoencoder"] = _autoencoder_figure(detector, held_out.images[:8])
+    return figures
 
 
-def baseline_table(baselines):
-    """`compare_baselines` as people read it, the best first."""
-    ordered = baselines.iloc[np.argsort([-one.value for one in baselines["AUROC"]], kind="stable")]
-    return ordered.assign(AUROC=[estimate_text(one) for one in ordered["AUROC"]]).reset_index(
-        drop=True
-    )
-
-
-def baseline_findings(baselines):
-    """Where Deep SAD stands among the shallow methods, in sentences that are true for the data.
-
-    Parameters
-    ----------
-    baselines : pandas.DataFrame
-        As from `compare_baselines`.
-
-    Returns
-    -------
-    list of str
-    """
-    deep, others = baselines["AUROC"][0], baselines[1:]
-    best = others.iloc[int(np.argmax([one.value for one in others["AUROC"]]))]
-    relation = (
-        "overlap"
-        if deep.low <= best["AUROC"].high and best["AUROC"].low <= deep.high
-        else "do not overlap"
-    )
-    order = (
-        "above"
-        if deep.value > best["AUROC"].value
-        else "below"
-        if deep.value < best["AUROC"].value
-        else "as high as"
-    )
-    return [
-        f"Deep SAD's AUROC {estimate_text(deep)} is {order} that of the best shallow method, {best['method']} on the {best['input']} "
-        f"({estimate_text(best['AUROC'])}); the intervals {relation}."
-    ]
-
-
-def extremes(category, scores, count=GRID):
-    """Which test samples have the lowest and the highest scores, over all and over the normal ones.
-
-    Parameters
-    ----------
-    category : SemiSupervisedCategory
-    scores : ndarray, shape (n,)
-        Of the test samples.
-    count : int
-
-    Returns
-    -------
-    dict of str to ndarray of int
-        ``all_low``, ``all_high``, ``normals_low``, ``normals_high``: indices of at most ``count``
-        test samples, the lowest or the highest first.
-    """
-    order = np.argsort(scores, kind="stable")
-    normal = order[category.test.labels[order] == 0]
-    return {
-        "all_low": order[:count],
-        "all_high": order[::-1][:count],
-        "normals_low": normal[:count],
-        "normals_high": normal[::-1][:count],
-    }
-
-
-def extreme_grids(category, scores, count=GRID):
-    """The pictures of `extremes`, each with its class and score.
-
-    Parameters
-    ----------
-    category, scores, count
-        As in `extremes`; the samples must be images.
-
-    Returns
-    -------
-    dict of str to matplotlib.figure.Figure
-    """
-    titles = {
-        "all_low": "Lowest scores",
-        "all_high": "Highest scores",
-        "normals_low": "Normal samples, lowest scores",
-        "normals_high": "Normal samples, highest scores",
-    }
-    test = category.test
-    return {
-        name: image_grid(
-            test.images[chosen],
-            [f"{test.types[index]} {scores[index]:.2g}" for index in chosen],
-            columns=8,
-            title=titles[name],
-        )
-        for name, chosen in extremes(category, scores, count).items()
-    }
-
-
-def explained(category, detector, scores, count=4):
-    """Where the score comes from: the test anomalies with the highest and the normal samples with the highest scores, beside their counterparts.
-
-    Parameters
-    ----------
-    category : SemiSupervisedCategory
-    detector : DeepSAD
-    scores : ndarray, shape (n,)
-    count : int
-        Of each.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    test, order = category.test, np.argsort(-scores, kind="stable")
-    chosen = np.concatenate([order[test.labels[order] == label][:count] for label in (1, 0)])
-    images = test.images[chosen]
-    return reconstruction_grid(
-        images,
-        detector.counterpart(images),
-        detector.anomaly_map(images),
-        test.types[chosen],
-        scores[chosen],
-        None if test.masks is None else test.masks[chosen],
-        title="Sample, most similar normal training sample, where the score comes from",
-        names=("sample", "counterpart", "attribution"),
-    )
-
-
-def pretraining_figure(category, detector, count=8):
-    """Validation samples, or training ones where there are none, beside what the pretrained autoencoder makes of them.
-
-    Parameters
-    ----------
-    category : SemiSupervisedCategory
-    detector : DeepSAD
-        Fitted on images, with pretraining.
-    count : int
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    images = (category.validation.images if len(category.validation) else category.train.images)[
-        :count
-    ]
+def _autoencoder_figure(detector: DeepSAD, images: Images) -> Figure:
+    """Images beside what the pretrained autoencoder makes of them."""
     again = detector.reconstruct(images)
     return reconstruction_grid(
         images,
@@ -490,17 +429,96 @@ def pretraining_figure(category, detector, count=8):
     )
 
 
-def write_run(folder, category, detector, judgement, *, data, split, seconds, tables):
-    """Leave what the published code leaves: ``results.json``, ``config.json`` and the model in ``model/``.
+def extremes(assessment: SampleAssessment, count: int = GRID) -> dict[str, Integers]:
+    """Which test samples have the lowest and the highest scores, over all and among normal ones.
+
+    Parameters
+    ----------
+    assessment : SampleAssessment
+    count : int
+
+    Returns
+    -------
+    dict of str to ndarray of int
+        ``all_low``, ``all_high``, ``normals_low``, ``normals_high``: indices of at most ``count``
+        test samples, the lowest or the highest first.
+    """
+    order = np.argsort(assessment.scores, kind="stable")
+    normal = order[assessment.category.test.labels[order] == 0]
+    return {
+        "all_low": order[:count],
+        "all_high": order[::-1][:count],
+        "normals_low": normal[:count],
+        "normals_high": normal[::-1][:count],
+    }
+
+
+def extreme_grids(assessment: SampleAssessment, count: int = GRID) -> dict[str, Figure]:
+    """The pictures of `extremes`, each with its class and score; none where samples are vectors."""
+    titles = {
+        "all_low": "Lowest scores",
+        "all_high": "Highest scores",
+        "normals_low": "Normal samples, lowest scores",
+        "normals_high": "Normal samples, highest scores",
+    }
+    test, scores = assessment.category.test, assessment.scores
+    if test.images.ndim != 4:
+        return {}
+    return {
+        name: image_grid(
+            test.images[chosen],
+            [f"{test.types[index]} {scores[index]:.2g}" for index in chosen],
+            columns=8,
+            title=titles[name],
+        )
+        for name, chosen in extremes(assessment, count).items()
+    }
+
+
+def attribution_figure(assessment: SampleAssessment, count: int = 4) -> Figure:
+    """Where the score comes from: the anomalies and the normal samples with the highest scores.
+
+    Parameters
+    ----------
+    assessment : SampleAssessment
+        Of images.
+    count : int
+        Of each.
+    """
+    test, scores, detector = assessment.category.test, assessment.scores, assessment.detector
+    order = np.argsort(-scores, kind="stable")
+    chosen = np.concatenate([order[test.labels[order] == label][:count] for label in (1, 0)])
+    images = test.images[chosen]
+    with stage("attributions"):
+        counterparts, maps = detector.counterpart(images), detector.anomaly_map(images)
+    return reconstruction_grid(
+        images,
+        counterparts,
+        maps,
+        test.types[chosen],
+        scores[chosen],
+        None if test.masks is None else test.masks[chosen],
+        title="Sample, most similar normal training sample, where the score comes from",
+        names=("sample", "counterpart", "attribution"),
+    )
+
+
+def write_run(
+    folder: str | Path,
+    assessment: SampleAssessment,
+    settings: DeepSADSettings,
+    *,
+    seconds: Mapping[str, float],
+    tables: Mapping[str, pd.DataFrame],
+) -> dict[str, Any]:
+    """Leave what the published code leaves: ``results.json``, ``config.json`` and ``model/``.
 
     Parameters
     ----------
     folder : str or Path
-    category : SemiSupervisedCategory
-    detector : DeepSAD
-    judgement : Assessment
-    data, split : dict
-        As from `settings`.
+    assessment : SampleAssessment
+    settings : DeepSADSettings
+        Of data and split; those of the detector are its own.
     seconds : dict of str to float
         By stage.
     tables : dict of str to pandas.DataFrame
@@ -513,38 +531,32 @@ def write_run(folder, category, detector, judgement, *, data, split, seconds, ta
         in this or an earlier run), ``test_seconds``, ``test_auc``, ``counts``, ``stages``,
         ``test_scores`` (index, label, score).
     """
-    folder = Path(folder)
-    scores = [
-        [index, int(label), float(score)]
-        for index, (label, score) in enumerate(
-            zip(category.test.labels, judgement.scores, strict=True)
-        )
-    ]
-
-    def epochs(history):
-        return round(float(history["seconds"].sum()), 3) if len(history) else 0.0
-
+    folder, detector, category = Path(folder), assessment.detector, assessment.category
+    labelled_scores = zip(category.test.labels, assessment.scores, strict=True)
     results = {
-        "train_seconds": epochs(detector.history),
-        "pretrain_seconds": epochs(detector.pretraining_history),
-        "test_seconds": round(judgement.seconds, 4),
-        "test_auc": judgement.detection.auroc.value,
+        "train_seconds": _epoch_seconds(detector.history),
+        "pretrain_seconds": _epoch_seconds(detector.pretraining_history),
+        "test_seconds": round(assessment.seconds, 4),
+        "test_auc": assessment.detection.auroc.value,
         "counts": asdict(category.counts),
         "stages": {name: round(value, 3) for name, value in seconds.items()},
-        "test_scores": scores,
+        "test_scores": [
+            [index, int(label), float(score)]
+            for index, (label, score) in enumerate(labelled_scores)
+        ],
     }
     write_json(folder / "results.json", results)
-    write_json(
-        folder / "config.json",
-        {
-            "data": data,
-            "split": split,
-            "detector": {name: detector.parameters[name] for name in _DETECTOR},
-        },
-    )
+    config = asdict(settings) | {"detector": _detector_settings(detector)}
+    write_json(folder / "config.json", config)
+    # The copy must not become the place where the detector is looked for.
     stored = detector.folder
     detector.save(folder / "model")
     detector.folder = stored
     for name, table in tables.items():
         write_text(folder / f"{name}.csv", table.to_csv(index=False))
     return results
+
+
+def _epoch_seconds(history: pd.DataFrame) -> float:
+    """Seconds of all epochs of a training; 0 where there was none."""
+    return round(float(history["seconds"].sum()), 3) if len(history) else 0.0

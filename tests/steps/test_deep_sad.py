@@ -1,17 +1,19 @@
 """The steps of notebook 07: settings, decisions, baselines, grids, and the files of a run."""
 
 import json
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from adhelpers.data import load_labelled, semi_supervised
+from adhelpers.data import semi_supervised
 from adhelpers.detectors import DeepSAD
 from adhelpers.metrics import image_auroc
 from adhelpers.metrics.intervals import Estimate
-from adhelpers.steps import deep_sad as deep_sad_study
+from adhelpers.steps import deep_sad
+from adhelpers.steps.deep_sad import read_settings
 
 VARIABLES = {
     "dataset": "digits",
@@ -57,25 +59,23 @@ VARIABLES = {
 
 @pytest.fixture(scope="module")
 def made():
-    """Data, detector and judgement of a short training on digits."""
-    data, split, settings = deep_sad_study.settings(VARIABLES)
-    labelled = load_labelled(**data)
-    category = semi_supervised(labelled, **split)
-    detector = DeepSAD(**settings).fit(
+    """Data, detector and decisions of a short training on digits."""
+    settings = read_settings(VARIABLES)
+    labelled = settings.load_samples()
+    category = settings.split_samples(labelled)
+    detector = settings.make_detector().fit(
         category.train.images, category.validation.images, category.known, show_progress=False
     )
     return SimpleNamespace(
-        data=data,
-        split=split,
         settings=settings,
         labelled=labelled,
         category=category,
         detector=detector,
-        judged=deep_sad_study.judge(category, detector),
+        judged=deep_sad.assess_deep_sad(detector, category),
     )
 
 
-def test_a_judgement_holds_the_scores_and_a_threshold_without_test_labels(made):
+def test_an_assessment_holds_the_scores_and_a_threshold_without_test_labels(made):
     test, judged = made.category.test, made.judged
     np.testing.assert_allclose(judged.scores, made.detector.score(test.images), rtol=1e-5)
     assert (
@@ -88,13 +88,13 @@ def test_a_judgement_holds_the_scores_and_a_threshold_without_test_labels(made):
         and judged.pixels is None
         and judged.seconds > 0
     )
-    table = deep_sad_study.judgement_table(made.category, judged)["Deep SAD"]
+    table = judged.table()["Deep SAD"]
     known = made.category.settings["known_outlier_class"]
     assert (
         f"recall, {known} (known)" in table
         and len([name for name in table.index if name.startswith("recall")]) == 9
     )
-    first, second = deep_sad_study.judgement_findings(made.category, judged)
+    first, second = judged.findings()
     assert (
         f"{made.category.counts.known_outlier} known anomalies among {len(made.category.train)}"
         in first
@@ -106,9 +106,27 @@ def test_a_judgement_holds_the_scores_and_a_threshold_without_test_labels(made):
     )
 
 
+def test_facts_on_a_split_and_a_model_without_training(made, tmp_path):
+    first, second = deep_sad.split_facts(made.category)
+    assert first.endswith(f"validation {len(made.category.validation)}, test 719")
+    assert second == "labels of known samples agree with their classes: True"
+    wrong = replace(made.category, known=-made.category.known)
+    assert deep_sad.split_facts(wrong)[1].endswith("False")
+    stored = made.detector.folder
+    made.detector.save(tmp_path / "model")
+    made.detector.folder = stored
+    loaded = deep_sad.train_deep_sad(
+        made.settings, made.category, tmp_path / "none", load_model=tmp_path / "model"
+    )
+    np.testing.assert_allclose(
+        loaded.score(made.category.test.images[:5]), made.judged.scores[:5], rtol=1e-5
+    )
+    assert not (tmp_path / "none").exists()
+
+
 def test_without_validation_samples_the_threshold_comes_from_the_unlabelled_ones(made):
-    category = semi_supervised(made.labelled, **made.split | {"validation_fraction": 0})
-    judged = deep_sad_study.judge(category, made.detector, quantile=0.9)
+    category = semi_supervised(made.labelled, **made.settings.split | {"validation_fraction": 0})
+    judged = deep_sad.assess_deep_sad(made.detector, category, quantile=0.9)
     unlabelled = made.detector.score(category.train.images[category.known == 0])
     assert judged.threshold.rule == f"0.9 quantile of {len(unlabelled)} unlabelled training scores"
     assert 0.08 < (unlabelled > judged.threshold.value).mean() < 0.12
@@ -116,7 +134,7 @@ def test_without_validation_samples_the_threshold_comes_from_the_unlabelled_ones
 
 def test_the_extremes_are_the_ends_of_the_order(made):
     scores, labels = made.judged.scores, made.category.test.labels
-    found = deep_sad_study.extremes(made.category, scores)
+    found = deep_sad.extremes(made.judged)
     assert list(found) == ["all_low", "all_high", "normals_low", "normals_high"] and all(
         len(chosen) == 32 for chosen in found.values()
     )
@@ -125,7 +143,7 @@ def test_the_extremes_are_the_ends_of_the_order(made):
     np.testing.assert_array_equal(scores[found["all_high"]], ordered[:-33:-1])
     np.testing.assert_array_equal(scores[found["normals_low"]], normal[:32])
     np.testing.assert_array_equal(scores[found["normals_high"]], normal[:-33:-1])
-    grids = deep_sad_study.extreme_grids(made.category, scores, count=4)
+    grids = deep_sad.extreme_grids(made.judged, count=4)
     first = grids["normals_high"].axes[0]
     assert first.get_title("left") == f"good {normal[-1]:.2g}"
     np.testing.assert_allclose(
@@ -134,7 +152,8 @@ def test_the_extremes_are_the_ends_of_the_order(made):
 
 
 def test_baselines_stand_beside_deep_sad_on_both_inputs(made):
-    table = deep_sad_study.compare_baselines(made.category, made.detector, made.judged)
+    baselines = deep_sad.compare_baselines(made.judged)
+    table = baselines.results
     assert (
         len(table) == 9
         and table["method"][0] == "Deep SAD"
@@ -143,14 +162,11 @@ def test_baselines_stand_beside_deep_sad_on_both_inputs(made):
     assert all(
         row["AUROC"].low <= row["AUROC"].value <= row["AUROC"].high for _, row in table.iterrows()
     )
-    shown = deep_sad_study.baseline_table(table)
+    shown = baselines.table()
     assert shown["AUROC"].str[:5].astype(float).is_monotonic_decreasing
-    category = semi_supervised(made.labelled, **made.split | {"ratio_known_outlier": 0.0})
-    assert (
-        not deep_sad_study.compare_baselines(category, made.detector, made.judged)["method"]
-        .str.contains("known anomalies")
-        .any()
-    )
+    category = semi_supervised(made.labelled, **made.settings.split | {"ratio_known_outlier": 0.0})
+    without = deep_sad.compare_baselines(replace(made.judged, category=category)).results
+    assert not without["method"].str.contains("known anomalies").any()
 
 
 @pytest.mark.parametrize(
@@ -168,7 +184,7 @@ def test_the_sentence_on_baselines_follows_from_the_numbers(deep, other, said):
             "AUROC": [Estimate(*deep), Estimate(*other)],
         }
     )
-    [sentence] = deep_sad_study.baseline_findings(table)
+    [sentence] = deep_sad.Baselines(table).findings()
     assert (
         pd.Series([sentence]).str.contains(said).all()
         and "kernel density on the samples" in sentence
@@ -177,16 +193,18 @@ def test_the_sentence_on_baselines_follows_from_the_numbers(deep, other, said):
 
 def test_pictures_show_samples_reconstructions_and_counterparts(made):
     category, detector = made.category, made.detector
-    shown = deep_sad_study.overview(category, count=3)
+    shown = deep_sad.sample_figure(category, count=3)
     titles = [ax.get_title("left") for ax in shown.axes]
     assert titles == ["unlabelled"] * 3 + ["known normal"] * 3 + ["known anomaly"] * 3
-    first = deep_sad_study.pretraining_figure(category, detector, count=2).axes
+    figures = deep_sad.deep_sad_figures(detector, category)
+    assert list(figures) == ["training-autoencoder", "training", "autoencoder"]
+    first = figures["autoencoder"].axes
     np.testing.assert_allclose(
         first[1].images[0].get_array(),
         detector.reconstruct(category.validation.images[:1])[0, ..., 0],
         atol=1e-5,
     )
-    figure = deep_sad_study.explained(category, detector, made.judged.scores, count=1)
+    figure = deep_sad.attribution_figure(made.judged, count=1)
     worst = np.argmax(np.where(category.test.labels == 1, made.judged.scores, -1))
     np.testing.assert_allclose(
         figure.axes[1].images[0].get_array(),
@@ -196,13 +214,10 @@ def test_pictures_show_samples_reconstructions_and_counterparts(made):
 
 
 def test_a_run_leaves_results_configuration_and_a_model_that_can_be_loaded(made, tmp_path):
-    results = deep_sad_study.write_run(
+    results = deep_sad.write_run(
         tmp_path,
-        made.category,
-        made.detector,
         made.judged,
-        data=made.data,
-        split=made.split,
+        made.settings,
         seconds={"training": 1.23456},
         tables={"labels": pd.DataFrame({"ratio": [0.1]})},
     )
@@ -226,7 +241,7 @@ def test_a_run_leaves_results_configuration_and_a_model_that_can_be_loaded(made,
     )
     assert (tmp_path / "labels.csv").read_text() == "ratio\n0.1\n" and made.detector.folder is None
 
-    other = deep_sad_study.settings(
+    other = read_settings(
         VARIABLES
         | {
             "normal_class": "8",
@@ -235,14 +250,12 @@ def test_a_run_leaves_results_configuration_and_a_model_that_can_be_loaded(made,
             "load_config": str(tmp_path / "config.json"),
         }
     )
-    assert json.loads(json.dumps(other)) == json.loads(
-        json.dumps([made.data, made.split, made.settings])
-    )
+    assert json.loads(json.dumps(asdict(other))) == json.loads(json.dumps(asdict(made.settings)))
 
 
 def test_a_configuration_that_is_none_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="load_config: there is no file"):
-        deep_sad_study.settings(VARIABLES | {"load_config": str(tmp_path / "config.json")})
+        read_settings(VARIABLES | {"load_config": str(tmp_path / "config.json")})
     for content, message in (
         ("{", "is not a config.json"),
         ("{}", "is not a config.json"),
@@ -250,7 +263,7 @@ def test_a_configuration_that_is_none_is_refused(tmp_path):
     ):
         (tmp_path / "config.json").write_text(content)
         with pytest.raises(ValueError, match=message):
-            deep_sad_study.settings(VARIABLES | {"load_config": str(tmp_path / "config.json")})
+            read_settings(VARIABLES | {"load_config": str(tmp_path / "config.json")})
 
 
 def test_a_row_for_each_test_sample(made):

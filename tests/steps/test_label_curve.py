@@ -1,23 +1,22 @@
-"""The curve over the share of known anomalies: every training once, found again, and told in words that follow from the numbers."""
+"""The curve over the share of known anomalies: every training once, stored, and told in words."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from adhelpers.data import load_labelled
-from adhelpers.steps import label_curve as label_study
+from adhelpers.steps.deep_sad import DeepSADSettings
+from adhelpers.steps.label_curve import PUBLISHED_MNIST, LabelCurve, run_label_curve
 
 
 def test_the_curve_trains_every_ratio_class_and_seed_once(tmp_path):
     options = {"ratios": (0.0, 0.1), "classes": "3", "seeds": 2, "show_progress": False}
-    settings = {"network": "mlp", "epochs": 2, "pretrain": False, "milestones": ()}
-    labelled, split = (
-        load_labelled(),
-        {"normal_class": "7", "validation_fraction": 0.1, "ratio_known_outlier": 0.5},
-    )
-    runs = label_study.run_curve(labelled, tmp_path, settings, split, **options)
+    detector = {"network": "mlp", "epochs": 2, "pretrain": False, "milestones": ()}
+    split = {"normal_class": "7", "validation_fraction": 0.1, "ratio_known_outlier": 0.5, "seed": 0}
+    labelled, settings = load_labelled(), DeepSADSettings({}, split, detector)
+    runs = run_label_curve(labelled, settings, tmp_path, **options).runs
     assert runs[["normal_class", "seed", "ratio"]].to_numpy().tolist() == [
         ["3", 0, 0.0],
         ["3", 0, 0.1],
@@ -28,7 +27,7 @@ def test_the_curve_trains_every_ratio_class_and_seed_once(tmp_path):
         runs["known_outlier_class"] != ""
     ).tolist() == [False, True] * 2
     stored = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("manifest.json")}
-    again = label_study.run_curve(labelled, tmp_path, settings, split, **options)
+    again = run_label_curve(labelled, settings, tmp_path, **options).runs
     assert (
         len(stored) == 4
         and {path: path.stat().st_mtime_ns for path in tmp_path.rglob("manifest.json")} == stored
@@ -45,7 +44,7 @@ def test_the_curve_in_words_and_numbers():
             "auroc": [0.8, 0.9, 0.9, 0.88],
         }
     )
-    table = label_study.curve_table(runs, label_study.PUBLISHED_MNIST)
+    table = LabelCurve(runs, PUBLISHED_MNIST).table()
     assert (
         table.index.tolist() == ["0 % known", "10 % known"]
         and table["mean AUROC"].tolist() == [0.85, 0.89]
@@ -57,16 +56,21 @@ def test_the_curve_in_words_and_numbers():
     assert table["deviation"].tolist() == pytest.approx(
         [np.std([0.8, 0.9], ddof=1), np.std([0.9, 0.88], ddof=1)], abs=1e-4
     )
-    [sentence] = label_study.curve_findings(runs)
+    [sentence] = LabelCurve(runs).findings()
     assert (
         "from 0.850 to 0.890; it is higher in 1 of 2 pairs" in sentence
         and "0.890, is that of 10 %" in sentence
     )
     assert (
-        label_study.curve_findings(runs[:0]) == []
-        and "mean AUROC is 0.850" in label_study.curve_findings(runs[runs["ratio"] == 0])[0]
+        LabelCurve(runs[:0]).findings() == []
+        and "mean AUROC is 0.850" in LabelCurve(runs[runs["ratio"] == 0]).findings()[0]
     )
-    assert (
-        label_study.published_curve(SimpleNamespace(name="mnist")) is not None
-        and label_study.published_curve(SimpleNamespace(name="digits")) is None
-    )
+    assert len(LabelCurve(runs, PUBLISHED_MNIST).figure().axes[0].lines) > 0
+
+
+def test_the_published_curve_is_that_of_mnist(tmp_path):
+    split = {"normal_class": "3", "seed": 0, "ratio_known_outlier": 0.0}
+    settings, digits = DeepSADSettings({}, split, {}), load_labelled()
+    for name, published in (("mnist", True), ("digits", False)):
+        curve = run_label_curve(replace(digits, name=name), settings, tmp_path, ratios=())
+        assert (curve.published is not None) == published and curve.runs.empty
