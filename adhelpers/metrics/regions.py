@@ -250,83 +250,124 @@ def pixel_report(maps, masks, limit=0.3, resamples=1000, confidence=0.95, seed=0
     }
 
 
-@njit(cache=True)
-def _largest_components(rising, flat, height, width, corners, clear_border):
-    """Add pixels from the highest to the lowest (union-find, union by size): after which ones the largest component has another size.
+# Unsigned indices spare Numba's test for negative ones, which would cost half of the time.
+_INDEX = np.uint64
+# For what is called once a pixel and allocates nothing: to count the references to its arrays at
+# every call would cost a third of the time.
+_part = njit(cache=True, forceinline=True, _nrt=False)
 
-    ``link`` is padded by a frame of one pixel: 0 for pixels that are not added yet, the parent for
-    others, minus its size for a root. Unsigned indices spare Numba's test for negative ones, which
-    would cost half of the time.
-    """
-    index = np.uint64
-    stride = width + 2
-    link = np.zeros((height + 2) * stride, np.int32)
+
+@njit(cache=True)
+def _framed_places(height, width):
+    """Where each pixel lies in an image that is padded by a frame of one pixel."""
     place = np.empty(height * width, np.int32)
-    touches = np.zeros((height + 2) * stride if clear_border else 1, np.bool_)
     for row in range(height):
         for column in range(width):
-            here = (row + 1) * stride + column + 1
-            place[row * width + column] = here
-            if clear_border:
-                touches[here] = row == 0 or column == 0 or row == height - 1 or column == width - 1
+            place[row * width + column] = (row + 1) * (width + 2) + column + 1
+    return place
+
+
+@njit(cache=True)
+def _on_border(height, width):
+    """Which pixels of the padded image lie on the border of the image itself."""
+    stride = width + 2
+    touches = np.zeros((height + 2) * stride, np.bool_)
+    touches[stride : 2 * stride] = touches[height * stride : (height + 1) * stride] = True
+    for row in range(height):
+        touches[(row + 1) * stride + 1] = touches[(row + 1) * stride + width] = True
+    return touches
+
+
+@_part
+def _added_neighbours(link, here, stride, corners, joined):
+    """Write the neighbours that have been added already into ``joined``; returns their number.
+
+    Each neighbour is written, and kept where it has been added: no branch that the processor would
+    guess wrong.
+    """
+    north, south = link[_INDEX(here - stride)] != 0, link[_INDEX(here + stride)] != 0
+    west, east = link[_INDEX(here - 1)] != 0, link[_INDEX(here + 1)] != 0
+    count = 0
+    joined[_INDEX(count)] = here - stride
+    count += north
+    joined[_INDEX(count)] = here + 1
+    count += east
+    joined[_INDEX(count)] = here + stride
+    count += south
+    joined[_INDEX(count)] = here - 1
+    count += west
+    if corners and count < 3:
+        # A corner beside a neighbour that is there hangs together with it already.
+        joined[_INDEX(count)] = here - stride + 1
+        count += (not north) & (not east) & (link[_INDEX(here - stride + 1)] != 0)
+        joined[_INDEX(count)] = here + stride + 1
+        count += (not south) & (not east) & (link[_INDEX(here + stride + 1)] != 0)
+        joined[_INDEX(count)] = here + stride - 1
+        count += (not south) & (not west) & (link[_INDEX(here + stride - 1)] != 0)
+        joined[_INDEX(count)] = here - stride - 1
+        count += (not north) & (not west) & (link[_INDEX(here - stride - 1)] != 0)
+    return count
+
+
+@_part
+def _root_of(link, pixel):
+    """The root of a pixel's component and its link; the way there is made shorter."""
+    up = link[_INDEX(pixel)]
+    while up > 0:
+        upper = link[_INDEX(up)]
+        if upper > 0:
+            link[_INDEX(pixel)] = upper
+            pixel = upper
+            up = link[_INDEX(upper)]
+        else:
+            pixel = up
+            up = upper
+    return pixel, up
+
+
+@_part
+def _join(link, here, joined, count, touches, inner, clear_border):
+    """Make one component of a new pixel and its ``count`` neighbours: its root and minus its size."""
+    root, size = here, np.int32(-1)
+    for number in range(count):
+        other, up = _root_of(link, joined[_INDEX(number)])
+        if other == root:
+            continue
+        if clear_border:
+            if not touches[other]:
+                inner[-up] -= 1
+            touches[root] = touches[other] = touches[root] or touches[other]
+        if up < size:
+            link[_INDEX(root)] = other
+            root = other
+        else:
+            link[_INDEX(other)] = root
+        size += up
+        link[_INDEX(root)] = size
+    link[_INDEX(root)] = size
+    return root, size
+
+
+@njit(cache=True)
+def _largest_components(rising, flat, height, width, corners, clear_border):
+    """Add pixels from the highest to the lowest: after which the largest component has another size.
+
+    Union-find, union by size. ``link`` is padded by a frame of one pixel: 0 for pixels that are not
+    added yet, the parent for others, minus its size for a root.
+    """
+    stride = width + 2
+    link, place = np.zeros((height + 2) * stride, np.int32), _framed_places(height, width)
+    touches = _on_border(height, width) if clear_border else np.zeros(1, np.bool_)
     # How many components of each size do not touch the border: the largest of them can vanish.
     inner = np.zeros(height * width + 1 if clear_border else 1, np.int32)
     joined = np.empty(8, np.int32)
     largest, told, changes = np.int32(0), np.int32(0), 0
     pixels, areas = np.empty(rising.size, np.int32), np.empty(rising.size, np.int32)
     for position in range(rising.size - 1, -1, -1):
-        pixel = rising[index(position)]
-        here = place[index(pixel)]
-        north, south = link[index(here - stride)] != 0, link[index(here + stride)] != 0
-        west, east = link[index(here - 1)] != 0, link[index(here + 1)] != 0
-        # Each neighbour is written, and kept where it has been added already: no branch that the
-        # processor would guess wrong.
-        count = 0
-        joined[index(count)] = here - stride
-        count += north
-        joined[index(count)] = here + 1
-        count += east
-        joined[index(count)] = here + stride
-        count += south
-        joined[index(count)] = here - 1
-        count += west
-        if corners and count < 3:
-            # A corner beside a neighbour that is there hangs together with it already.
-            joined[index(count)] = here - stride + 1
-            count += (not north) & (not east) & (link[index(here - stride + 1)] != 0)
-            joined[index(count)] = here + stride + 1
-            count += (not south) & (not east) & (link[index(here + stride + 1)] != 0)
-            joined[index(count)] = here + stride - 1
-            count += (not south) & (not west) & (link[index(here + stride - 1)] != 0)
-            joined[index(count)] = here - stride - 1
-            count += (not north) & (not west) & (link[index(here - stride - 1)] != 0)
-        root, size = here, np.int32(-1)
-        for number in range(count):
-            other = joined[index(number)]
-            up = link[index(other)]
-            while up > 0:
-                upper = link[index(up)]
-                if upper > 0:
-                    link[index(other)] = upper
-                    other = upper
-                    up = link[index(upper)]
-                else:
-                    other = up
-                    up = upper
-            if other == root:
-                continue
-            if clear_border:
-                if not touches[other]:
-                    inner[-up] -= 1
-                touches[root] = touches[other] = touches[root] or touches[other]
-            if up < size:
-                link[index(root)] = other
-                root = other
-            else:
-                link[index(other)] = root
-            size += up
-            link[index(root)] = size
-        link[index(root)] = size
+        pixel = rising[_INDEX(position)]
+        here = np.int64(place[_INDEX(pixel)])
+        count = _added_neighbours(link, here, stride, corners, joined)
+        root, size = _join(link, here, joined, count, touches, inner, clear_border)
         if clear_border:
             if not touches[root]:
                 inner[-size] += 1
