@@ -1,6 +1,13 @@
 """Figures on scores, decisions and heatmaps, each held against an independent slow version or a closed form."""
 
-from .area_tuning import PUBLISHED_STEPS, AreaTuning, eight_bit, tune_area
+from .area_tuning import (
+    PUBLISHED_STEPS,
+    AreaChoice,
+    AreaGrid,
+    AreaTuning,
+    eight_bit,
+    tune_area,
+)
 from .chance import ChanceLevel, chance_level, chance_levels, paired_difference, shift_distribution
 from .comparison import AurocComparison, compare_aurocs, holm
 from .detection import (
@@ -45,6 +52,8 @@ from .thresholds import Threshold, gmean_threshold, midpoint_threshold, normal_q
 
 __all__ = [
     "PUBLISHED_STEPS",
+    "AreaChoice",
+    "AreaGrid",
     "AreaTuning",
     "AurocComparison",
     "ChanceLevel",

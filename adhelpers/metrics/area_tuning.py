@@ -1,15 +1,19 @@
-"""Area and threshold together: an image is flagged where a large enough region of its map lies above the threshold."""
+"""Area and threshold together: a large enough region above the threshold flags an image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from skimage.measure import label as label_components
 from skimage.segmentation import clear_border as without_border
 
-from adhelpers._shared.checks import checked_labels, checked_map, checked_types
+from adhelpers._shared.arrays import Flags, Floats, Integers, Masks, Names
+from adhelpers._shared.checks import check_choice, checked_labels, checked_map, checked_types
 
-from .regions import area_levels
+from .regions import area_levels, check_connectivity
 from .thresholds import Threshold
 
 SELECTIONS = ("balanced", "normal-only")
@@ -22,16 +26,16 @@ PUBLISHED_STEPS = {
 }
 
 
-def eight_bit(maps):
+def eight_bit(maps: ArrayLike) -> NDArray[np.uint8]:
     """Residual maps as 8 bit: values clipped to [0, 1] and rounded to 0 ... 255.
 
     Parameters
     ----------
-    maps : array of float
+    maps : ndarray of float
 
     Returns
     -------
-    array of uint8, of the same shape
+    ndarray of uint8, of the same shape
 
     Examples
     --------
@@ -39,6 +43,116 @@ def eight_bit(maps):
     [0, 0, 128, 255, 255]
     """
     return np.round(np.clip(checked_map(maps, "maps"), 0, 1) * 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class AreaGrid:
+    """Which areas and thresholds are tried, and what a region is.
+
+    Parameters
+    ----------
+    areas : sequence of int
+        In pixels; those larger than a map are left out.
+    step : float, optional
+        Thresholds are the multiples of it from the lowest value of the validation maps on (see
+        `PUBLISHED_STEPS`); None takes the exact value.
+    connectivity : {4, 8}
+        Whether pixels hang together across edges only, or across corners too.
+    clear_border : bool
+        Regions that touch the border do not count.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> AreaGrid(range(5, 30, 5), step=0.002).connectivity
+    8
+    """
+
+    areas: Sequence[int] = range(5, 1001, 5)
+    step: float | None = None
+    connectivity: int = 8
+    clear_border: bool = False
+
+    def __post_init__(self) -> None:
+        if self.step is not None and not self.step > 0:
+            raise ValueError(
+                "step must be above 0, such as 0.002, or None for exact thresholds; got "
+                f"{self.step}"
+            )
+        check_connectivity(self.connectivity)
+
+    def within(self, pixels: int) -> Integers:
+        """The areas that a map of so many pixels can hold, rising."""
+        areas = np.unique(np.asarray(list(self.areas), dtype=int))
+        if areas.size == 0 or areas[0] < 1 or areas[0] > pixels:
+            raise ValueError(
+                f"areas must hold numbers of pixels from 1 to {pixels}, the size of a map; got "
+                f"{areas.tolist()}"
+            )
+        return areas[areas <= pixels]
+
+    def levels(self, maps: Floats | Integers, areas: ArrayLike) -> NDArray[np.float64]:
+        """`area_levels` of the maps with this grid's regions."""
+        return area_levels(maps, areas, self.connectivity, self.clear_border)
+
+
+@dataclass(frozen=True)
+class AreaChoice:
+    """Which images say what area is best.
+
+    Parameters
+    ----------
+    selection : {"balanced", "normal-only"}
+        ``"balanced"``: a share of the test images, the published way; it looks at their labels, and
+        the `Threshold` says so. ``"normal-only"``: good images with planted patches.
+    share : float
+        Share of the test images of each type that ``"balanced"`` chooses with; at least one of
+        each.
+    strict : bool
+        Take these images out of the test set; the published method left them in. At least one of
+        each type remains.
+    seed : int
+        Of the share.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> AreaChoice("normal-only").share
+    0.2
+    """
+
+    selection: str = "balanced"
+    share: float = 0.2
+    strict: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice("selection", self.selection, SELECTIONS)
+        if not 0 < self.share < 1:
+            raise ValueError(f"share must lie between 0 and 1, such as 0.2; got {self.share}")
+
+    def images(self, types: Names) -> Flags:
+        """A seeded choice of test images, the share of each type: ndarray of bool, shape (n,)."""
+        random, chosen = np.random.default_rng(self.seed), np.zeros(len(types), dtype=bool)
+        for kind in np.unique(types):
+            members = np.flatnonzero(types == kind)
+            wanted = max(1, round(self.share * len(members)))
+            if self.strict and wanted >= len(members):
+                raise ValueError(
+                    f"type '{kind}' has {len(members)} test images, but a share of {self.share:g} "
+                    f"takes {wanted} of them for the choice of the area and none would be left to "
+                    "test on: use selection='normal-only', or strict=False and say so"
+                )
+            chosen[random.permutation(members)[:wanted]] = True
+        return chosen
 
 
 @dataclass(frozen=True)
@@ -52,134 +166,154 @@ class AreaTuning:
     threshold : Threshold
         Of the level at which a connected region has the minimal area; a pixel belongs to a
         segmented region where its value is greater (strictly).
-    table : pandas.DataFrame
-        A row for each area that was tried: ``area``, ``threshold`` (NaN where no threshold keeps
-        the validation images free of so large a region and yet lets any image be flagged),
-        ``true_positive_rate``, ``true_negative_rate``, ``balanced`` (their mean), on the images
-        that chose.
-    selection : {"balanced", "normal-only"}
-    strict : bool
-        Whether the images that chose leave the test set.
-    chosen_with : (n,) array of bool
+    areas : pandas.DataFrame
+        See `table`.
+    grid : AreaGrid
+    choice : AreaChoice
+    chosen_with : ndarray of bool, shape (n,)
         The test images whose labels chose; none for ``"normal-only"``.
-    step : float or None
-    connectivity : {4, 8}
-    clear_border : bool
     """
 
     minimal_area: int
     threshold: Threshold
-    table: pd.DataFrame
-    selection: str
-    strict: bool
-    chosen_with: np.ndarray
-    step: float | None
-    connectivity: int
-    clear_border: bool
+    areas: pd.DataFrame
+    grid: AreaGrid
+    choice: AreaChoice
+    chosen_with: Flags
+
+    def table(self) -> pd.DataFrame:
+        """Every area that was tried.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each: ``area``, ``threshold`` (NaN where no threshold keeps the validation
+            images free of so large a region and yet lets any image be flagged),
+            ``true_positive_rate``, ``true_negative_rate``, ``balanced`` (their mean), on the images
+            that chose.
+        """
+        return self.areas.copy()
+
+    def findings(self) -> list[str]:
+        """What was chosen, and for how many areas there was nothing to choose, as sentences."""
+        best = self.areas.set_index("area").loc[self.minimal_area]
+        found = [
+            f"A region of {self.minimal_area} pixels above {self.threshold.value:.4g} flags "
+            f"{best['true_positive_rate']:.0%} of the defective and passes "
+            f"{best['true_negative_rate']:.0%} of the good images that it was chosen with."
+        ]
+        missing = int(self.areas["threshold"].isna().sum())
+        if missing:
+            found.append(
+                f"For {missing} of {len(self.areas)} areas there is no threshold: a good "
+                "validation image reaches the highest value there."
+            )
+        return found
 
     @property
-    def tested_on(self):
-        """The test images that figures are to be given for: bool (n,)."""
-        return ~self.chosen_with if self.strict else np.ones_like(self.chosen_with)
+    def tested_on(self) -> Flags:
+        """The test images that figures are to be given for: ndarray of bool, shape (n,)."""
+        return ~self.chosen_with if self.choice.strict else np.ones_like(self.chosen_with)
 
-    def levels(self, maps):
-        """The score that the threshold is about: (n,), the highest level at which a region has the minimal area."""
-        maps = np.asarray(maps)
-        levels = area_levels(maps, [self.minimal_area], self.connectivity, self.clear_border)[:, 0]
+    def levels(self, maps: Floats | Integers) -> NDArray[np.float64]:
+        """The score that the threshold is about.
+
+        Parameters
+        ----------
+        maps : ndarray, shape (n, h, w)
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            The highest level at which a region of each map has the minimal area.
+        """
+        levels = self.grid.levels(maps, [self.minimal_area])[:, 0]
         # An image in which no region is ever that large is not flagged; minus infinity would be no
         # score.
-        return np.where(
-            np.isfinite(levels), levels, np.minimum(maps.min(axis=(1, 2)), self.threshold.value)
-        )
+        lowest = np.asarray(maps).min(axis=(1, 2))
+        return np.where(np.isfinite(levels), levels, np.minimum(lowest, self.threshold.value))
 
-    def segment(self, maps):
-        """The regions that raise a flag: bool (n, h, w).
+    def segment(self, maps: Floats | Integers) -> Masks:
+        """The regions that raise a flag.
 
         With ``clear_border`` an image can be flagged and have no region left, where the region that
         flagged it reaches the border at the threshold.
+
+        Parameters
+        ----------
+        maps : ndarray, shape (n, h, w)
+
+        Returns
+        -------
+        ndarray of bool, shape (n, h, w)
         """
         segmented = np.zeros(np.shape(maps), dtype=bool)
+        corners = self.grid.connectivity // 4
         for region, heatmap in zip(segmented, np.asarray(maps), strict=True):
             above = heatmap > self.threshold.value
-            if self.clear_border:
-                above = (
-                    without_border(label_components(above, connectivity=self.connectivity // 4)) > 0
-                )
-            components = label_components(above, connectivity=self.connectivity // 4)
+            if self.grid.clear_border:
+                above = without_border(label_components(above, connectivity=corners)) > 0
+            components = label_components(above, connectivity=corners)
             large = np.bincount(components.ravel()) >= self.minimal_area
             large[0] = False
             region[:] = large[components]
         return segmented
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; a missing threshold is None."""
         rows = [
-            {name: None if np.isnan(value) else float(value) for name, value in row.items()}
-            for row in self.table.to_dict("records")
+            {
+                name: int(value) if name == "area" else None if np.isnan(value) else float(value)
+                for name, value in row.items()
+            }
+            for row in self.areas.to_dict("records")
         ]
         return {
             "minimal_area": self.minimal_area,
             "threshold": self.threshold.as_dict(),
-            "selection": self.selection,
-            "strict": self.strict,
+            "selection": self.choice.selection,
+            "strict": self.choice.strict,
             "chosen_with": np.flatnonzero(self.chosen_with).tolist(),
-            "step": self.step,
-            "connectivity": self.connectivity,
-            "clear_border": self.clear_border,
-            "areas": [{**row, "area": int(row["area"])} for row in rows],
+            "step": self.grid.step,
+            "connectivity": self.grid.connectivity,
+            "clear_border": self.grid.clear_border,
+            "areas": rows,
         }
 
 
+_GRID, _CHOICE = AreaGrid(), AreaChoice()
+
+
 def tune_area(
-    validation_maps,
-    test_maps=None,
-    labels=None,
-    types=None,
+    validation_maps: Floats | Integers,
+    test_maps: Floats | Integers | None = None,
+    labels: ArrayLike | None = None,
+    types: ArrayLike | None = None,
     *,
-    planted_maps=None,
-    areas=range(5, 1001, 5),
-    step=None,
-    selection="balanced",
-    share=0.2,
-    strict=True,
-    connectivity=8,
-    clear_border=False,
-    seed=0,
-):
+    planted_maps: Floats | Integers | None = None,
+    grid: AreaGrid = _GRID,
+    choice: AreaChoice = _CHOICE,
+) -> AreaTuning:
     """Choose a minimal area and a threshold together.
 
     For each area the threshold is the smallest at which no validation image has a connected region
-    as large above it. Which area is best is then asked of some test images (``"balanced"``, the
-    published way) or of good images with planted patches (``"normal-only"``): the one with the
-    highest mean of true positive and true negative rate, the smallest of equals.
+    as large above it. The best area is the one with the highest mean of true positive and true
+    negative rate on some test images or on good images with planted patches (see `AreaChoice`), the
+    smallest of equals.
 
     Parameters
     ----------
-    validation_maps : (n, h, w) array of float or uint8
+    validation_maps : ndarray of float or uint8, shape (n, h, w)
         Residual maps of good images.
-    test_maps, labels, types : arrays, (n, h, w), (n,) and (n,), optional
+    test_maps, labels, types : ndarray, shapes (n, h, w), (n,) and (n,), optional
         Residual maps of test images, 0 or 1, and the name of each image's type. Needed for
         ``"balanced"``; for ``"normal-only"`` only their number matters.
-    planted_maps : (m, h, w) array, optional
+    planted_maps : ndarray, shape (m, h, w), optional
         For ``"normal-only"``: residual maps of good images into which something was planted.
-    areas : sequence of int
-        Areas to try, in pixels; those larger than a map are left out.
-    step : float, optional
-        Thresholds are the multiples of it from the lowest value of the validation maps on (see
-        `PUBLISHED_STEPS`); None takes the exact value.
-    selection : {"balanced", "normal-only"}
-        ``"balanced"`` looks at labels of test images, and its `Threshold` says so.
-    share : float
-        Share of the test images of each type that ``"balanced"`` chooses with; at least one of
-        each.
-    strict : bool
-        Take these images out of the test set; the published method left them in. At least one of
-        each type remains.
-    connectivity : {4, 8}
-    clear_border : bool
-        Regions that touch the border do not count.
-    seed : int
-        Of the share.
+    grid : AreaGrid
+        Areas and thresholds to try.
+    choice : AreaChoice
+        Which images say what area is best.
 
     Returns
     -------
@@ -188,8 +322,8 @@ def tune_area(
     Raises
     ------
     ValueError
-        If the validation maps are all equal, no area has a threshold, a type has too few images for
-        the share, or a parameter is out of range.
+        If the validation maps are all equal, no area has a threshold, or a type has too few images
+        for the share.
 
     References
     ----------
@@ -201,94 +335,84 @@ def tune_area(
     >>> maps = np.random.default_rng(0).uniform(0, 0.2, size=(8, 16, 16))
     >>> test = maps[4:].copy()
     >>> test[2:, 4:8, 4:8] += 0.5
-    >>> tuning = tune_area(maps[:4], test, [0, 0, 1, 1], ["good", "good", "cut", "cut"], areas=[4, 8, 16], share=0.5)
-    >>> tuning.minimal_area, tuning.threshold.flag(tuning.levels(test)).tolist(), tuning.tested_on.sum()
-    (4, [False, False, True, True], np.int64(2))
+    >>> tuning = tune_area(maps[:4], test, [0, 0, 1, 1], ["good", "good", "cut", "cut"],
+    ...                    grid=AreaGrid([4, 8, 16]), choice=AreaChoice(share=0.5))
+    >>> tuning.minimal_area, tuning.threshold.flag(tuning.levels(test)).tolist()
+    (4, [False, False, True, True])
     """
     validation_maps = _checked_stack(validation_maps, "validation_maps")
-    if selection not in SELECTIONS:
-        raise ValueError(f"selection must be one of {', '.join(SELECTIONS)}; got {selection!r}")
-    if step is not None and not step > 0:
-        raise ValueError(
-            f"step must be above 0, such as 0.002, or None for exact thresholds; got {step}"
-        )
-    areas = np.unique(np.asarray(list(areas), dtype=int))
-    pixels = validation_maps[0].size
-    if areas.size == 0 or areas[0] < 1 or areas[0] > pixels:
-        raise ValueError(
-            f"areas must hold numbers of pixels from 1 to {pixels}, the size of a map; got {areas.tolist()}"
-        )
-    areas = areas[areas <= pixels]
+    areas = grid.within(validation_maps[0].size)
     if validation_maps.min() == validation_maps.max():
         raise ValueError(
-            f"validation_maps are all equal ({validation_maps.flat[0]:g} everywhere): no threshold can be learned from them; "
-            "look at the detector's reconstructions"
+            f"validation_maps are all equal ({validation_maps.flat[0]:g} everywhere): no threshold "
+            "can be learned from them; look at the detector's reconstructions"
         )
-    settings = {"connectivity": connectivity, "clear_border": clear_border}
-    thresholds = _thresholds(validation_maps, area_levels(validation_maps, areas, **settings), step)
-    if np.isnan(thresholds).all():
-        raise ValueError(
-            f"no area from {areas[0]} to {areas[-1]} has a threshold: some validation map holds the highest possible value, "
-            f"{_ceiling(validation_maps):g}, in a region of {areas[-1]} pixels or more; try larger areas, or float maps"
-        )
-
-    count = 0 if test_maps is None else len(test_maps)
-    if selection == "balanced":
-        if test_maps is None or labels is None or types is None:
-            raise ValueError(
-                "selection='balanced' needs test_maps, labels and types; without defective images use "
-                "selection='normal-only' with planted_maps"
-            )
-        test_maps = _checked_stack(test_maps, "test_maps", like=validation_maps)
-        anomalous = checked_labels(labels, count, both_classes=True)
-        chosen = _stratified_share(checked_types(types, count), share, strict, seed)
-        levels = area_levels(test_maps[chosen], areas, **settings)
+    validation_levels = grid.levels(validation_maps, areas)
+    thresholds = _thresholds(validation_maps, validation_levels, areas, grid.step)
+    rule = "no good validation image has a region of so many pixels above it; "
+    if choice.selection == "balanced":
+        test_maps, anomalous, types = _checked_test(test_maps, labels, types, validation_maps)
+        chosen = choice.images(types)
+        levels = grid.levels(test_maps[chosen], areas)
         positive, negative = levels[anomalous[chosen]], levels[~anomalous[chosen]]
-        rule = f"no good validation image has a region of so many pixels above it; area chosen on {int(chosen.sum())} test images"
+        rule += f"area chosen on {int(chosen.sum())} test images"
     else:
         if planted_maps is None:
             raise ValueError(
-                "selection='normal-only' needs planted_maps: residual maps of good images with planted patches"
+                "selection='normal-only' needs planted_maps: residual maps of good images with "
+                "planted patches"
             )
         planted_maps = _checked_stack(planted_maps, "planted_maps", like=validation_maps)
-        chosen = np.zeros(count, dtype=bool)
-        positive, negative = (
-            area_levels(planted_maps, areas, **settings),
-            area_levels(validation_maps, areas, **settings),
-        )
-        rule = "no good validation image has a region of so many pixels above it; area chosen with planted patches"
+        chosen = np.zeros(0 if test_maps is None else len(test_maps), dtype=bool)
+        positive, negative = grid.levels(planted_maps, areas), validation_levels
+        rule += "area chosen with planted patches"
+    table = _rates(areas, thresholds, positive, negative)
+    best = int(np.nanargmax(table["balanced"]))
+    return AreaTuning(
+        int(areas[best]),
+        Threshold(thresholds[best], rule, uses_test_labels=choice.selection == "balanced"),
+        table,
+        grid,
+        choice,
+        chosen,
+    )
+
+
+def _rates(areas: Integers, thresholds: Floats, positive: Floats, negative: Floats) -> pd.DataFrame:
+    """The table of `AreaTuning` from the levels (n, areas) of defective and good images."""
+    known = ~np.isnan(thresholds)
     with np.errstate(invalid="ignore"):
-        true_positive_rate = np.where(
-            np.isnan(thresholds), np.nan, (positive > thresholds).mean(axis=0)
-        )
-        true_negative_rate = np.where(
-            np.isnan(thresholds), np.nan, (negative <= thresholds).mean(axis=0)
-        )
-    balanced = (true_positive_rate + true_negative_rate) / 2
-    best = int(np.nanargmax(balanced))
-    table = pd.DataFrame(
+        true_positive_rate = np.where(known, (positive > thresholds).mean(axis=0), np.nan)
+        true_negative_rate = np.where(known, (negative <= thresholds).mean(axis=0), np.nan)
+    return pd.DataFrame(
         {
             "area": areas,
             "threshold": thresholds,
             "true_positive_rate": true_positive_rate,
             "true_negative_rate": true_negative_rate,
-            "balanced": balanced,
+            "balanced": (true_positive_rate + true_negative_rate) / 2,
         }
     )
-    return AreaTuning(
-        int(areas[best]),
-        Threshold(thresholds[best], rule, uses_test_labels=selection == "balanced"),
-        table,
-        selection,
-        strict,
-        chosen,
-        step,
-        connectivity,
-        clear_border,
-    )
 
 
-def _checked_stack(maps, name, like=None):
+def _checked_test(
+    maps: Any, labels: Any, types: Any, like: Floats | Integers
+) -> tuple[Floats | Integers, Flags, Names]:
+    """Maps, whether they are anomalous and types of the test images, all of which are needed."""
+    if maps is None or labels is None or types is None:
+        raise ValueError(
+            "selection='balanced' needs test_maps, labels and types; without defective images use "
+            "selection='normal-only' with planted_maps"
+        )
+    maps = _checked_stack(maps, "test_maps", like=like)
+    anomalous = checked_labels(labels, len(maps), both_classes=True)
+    return maps, anomalous, checked_types(types, len(maps))
+
+
+def _checked_stack(
+    maps: Any, name: str, like: Floats | Integers | None = None
+) -> Floats | Integers:
+    """Maps (n, h, w), finite, of the size and kind of ``like``."""
     maps = np.asarray(maps)
     if maps.dtype != np.uint8:
         maps = checked_map(maps, name)
@@ -298,18 +422,17 @@ def _checked_stack(maps, name, like=None):
         maps.shape[1:] != like.shape[1:] or (maps.dtype == np.uint8) != (like.dtype == np.uint8)
     ):
         raise ValueError(
-            f"{name} must be of the same size and kind as validation_maps, {like.shape[1:]} {like.dtype}; "
-            f"got {maps.shape[1:]} {maps.dtype}"
+            f"{name} must be of the same size and kind as validation_maps, {like.shape[1:]} "
+            f"{like.dtype}; got {maps.shape[1:]} {maps.dtype}"
         )
     return maps
 
 
-def _ceiling(maps):
-    return 255.0 if maps.dtype == np.uint8 else np.inf
-
-
-def _thresholds(maps, levels, step):
-    """For each area the smallest threshold with no so large a region strictly above it in any map; NaN where nothing can lie above."""
+def _thresholds(
+    maps: Floats | Integers, levels: Floats, areas: Integers, step: float | None
+) -> NDArray[np.float64]:
+    """For each area the smallest threshold that no map exceeds in so large a region, or NaN."""
+    ceiling = 255.0 if maps.dtype == np.uint8 else np.inf
     lowest = float(maps.min())
     highest_level = np.maximum(levels.max(axis=0), lowest)
     thresholds = highest_level
@@ -319,21 +442,12 @@ def _thresholds(maps, levels, step):
         # it is.
         thresholds = start + np.ceil(np.round((highest_level - start) / step, 6)) * step
         thresholds = np.maximum(thresholds, highest_level)
-    return np.where(thresholds >= _ceiling(maps), np.nan, thresholds)
-
-
-def _stratified_share(types, share, strict, seed):
-    """A seeded choice of images, so many of each type: bool (n,)."""
-    if not 0 < share < 1:
-        raise ValueError(f"share must lie between 0 and 1, such as 0.2; got {share}")
-    random, chosen = np.random.default_rng(seed), np.zeros(len(types), dtype=bool)
-    for kind in np.unique(types):
-        members = np.flatnonzero(types == kind)
-        wanted = max(1, round(share * len(members)))
-        if strict and wanted >= len(members):
-            raise ValueError(
-                f"type '{kind}' has {len(members)} test images, but a share of {share:g} takes {wanted} of them for the choice "
-                "of the area and none would be left to test on: use selection='normal-only', or strict=False and say so"
-            )
-        chosen[random.permutation(members)[:wanted]] = True
-    return chosen
+    # Nothing can lie above the highest possible value.
+    thresholds = np.where(thresholds >= ceiling, np.nan, thresholds)
+    if np.isnan(thresholds).all():
+        raise ValueError(
+            f"no area from {areas[0]} to {areas[-1]} has a threshold: some validation map holds "
+            f"the highest possible value, {ceiling:g}, in a region of {areas[-1]} pixels or more; "
+            "try larger areas, or float maps"
+        )
+    return thresholds

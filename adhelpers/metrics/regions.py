@@ -254,7 +254,7 @@ def pixel_report(maps, masks, limit=0.3, resamples=1000, confidence=0.95, seed=0
 _INDEX = np.uint64
 # For what is called once a pixel and allocates nothing: to count the references to its arrays at
 # every call would cost a third of the time.
-_part = njit(cache=True, forceinline=True, _nrt=False)
+_part = njit(cache=True, forceinline=True, _nrt=False)  # type: ignore[call-overload]  # no hint
 
 
 @njit(cache=True)
@@ -383,7 +383,8 @@ def _largest_components(rising, flat, height, width, corners, clear_border):
     return pixels[:changes], areas[:changes]
 
 
-def _checked_connectivity(connectivity):
+def check_connectivity(connectivity: int) -> None:
+    """Refuse a connectivity that is neither 4 nor 8."""
     if connectivity not in (4, 8):
         raise ValueError(
             f"connectivity must be 4 (edges) or 8 (edges and corners); got {connectivity!r}"
@@ -427,7 +428,7 @@ def component_curve(heatmap, connectivity=8, clear_border=False):
     >>> levels.tolist(), areas.tolist()
     ([9, 8, 1], [1, 2, 9])
     """
-    _checked_connectivity(connectivity)
+    check_connectivity(connectivity)
     heatmap = np.asarray(heatmap)
     if heatmap.ndim != 2:
         raise ValueError(f"heatmap must have shape (h, w); got {heatmap.shape}")

@@ -11,6 +11,8 @@ from adhelpers._shared.files import replacing, replacing_folder
 from adhelpers.detectors import copied_share, plant_patches
 from adhelpers.metrics import (
     PUBLISHED_STEPS,
+    AreaChoice,
+    AreaGrid,
     AreaTuning,
     DetectionReport,
     detection_report,
@@ -124,14 +126,13 @@ def decide_by_area(
         test.labels,
         test.types,
         planted_maps=planted,
-        areas=areas,
-        step=PUBLISHED_STEPS.get((detector.scoring.residual, map_type == "uint8")),
-        selection=selection,
-        share=share,
-        strict=strict,
-        connectivity=connectivity,
-        clear_border=clear_border,
-        seed=seed,
+        grid=AreaGrid(
+            areas,
+            PUBLISHED_STEPS.get((detector.scoring.residual, map_type == "uint8")),
+            connectivity,
+            clear_border,
+        ),
+        choice=AreaChoice(selection, share, strict, seed),
     )
     tested, levels, segmentations = tuning.tested_on, tuning.levels(maps), tuning.segment(maps)
     detection = detection_report(
@@ -165,7 +166,7 @@ def area_table(decision):
     chosen = int(tuning.chosen_with.sum())
     used = f"{chosen} test images, " + (
         "taken out of the test set"
-        if tuning.strict
+        if tuning.choice.strict
         else "tested on as well: the figures are optimistic"
     )
     rows = {
@@ -219,7 +220,7 @@ def area_findings(category, decision, assessment):
     if tuning.threshold.uses_test_labels:
         source += (
             ", which the figures leave out"
-            if tuning.strict
+            if tuning.choice.strict
             else ", which the figures include, so they are optimistic"
         )
     found = [
@@ -237,10 +238,10 @@ def area_findings(category, decision, assessment):
             f"The segmented regions cover {decision.regions['per_region_overlap']:.0%} of each true defect on average; intersection over "
             f"union is {decision.regions['iou']:.2f}."
         )
-    if tuning.table["threshold"].isna().any():
-        missing = int(tuning.table["threshold"].isna().sum())
+    if tuning.areas["threshold"].isna().any():
+        missing = int(tuning.areas["threshold"].isna().sum())
         found.append(
-            f"For {missing} of {len(tuning.table)} areas there is no threshold: a good validation image reaches the highest value there."
+            f"For {missing} of {len(tuning.areas)} areas there is no threshold: a good validation image reaches the highest value there."
         )
     return found
 

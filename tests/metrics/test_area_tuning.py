@@ -1,6 +1,7 @@
-"""Area and threshold together, against a loop that labels for each area and threshold, and by hand."""
+"""Area and threshold together, against a loop that labels for each of them, and by hand."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.measure import label
 
-from adhelpers.metrics import PUBLISHED_STEPS, eight_bit, tune_area
+from adhelpers.metrics import PUBLISHED_STEPS, AreaChoice, AreaGrid, eight_bit, tune_area
 
 
 def has_region(heatmap, threshold, area, connectivity):
@@ -44,14 +45,12 @@ def test_every_threshold_and_choice_equal_the_plain_loops(bits, connectivity):
         maps,
         labels,
         types,
-        areas=areas,
-        step=step,
-        share=0.5,
-        connectivity=connectivity,
+        grid=AreaGrid(areas, step, connectivity),
+        choice=AreaChoice(share=0.5),
     )
     used = tuning.chosen_with
     start = int(np.floor(validation.min() / step))
-    for row in tuning.table.itertuples():
+    for row in tuning.table().itertuples():
         grid = (start + np.arange(400)) * step
         plain = next(
             t
@@ -62,10 +61,10 @@ def test_every_threshold_and_choice_equal_the_plain_loops(bits, connectivity):
         flags = np.array([has_region(one, row.threshold, row.area, connectivity) for one in maps])
         assert row.true_positive_rate == pytest.approx(flags[used & (labels == 1)].mean())
         assert row.true_negative_rate == pytest.approx(1 - flags[used & (labels == 0)].mean())
-    best = tuning.table["balanced"].idxmax()
+    best = tuning.table()["balanced"].idxmax()
     assert (
         tuning.minimal_area == areas[best]
-        and tuning.threshold.value == tuning.table["threshold"][best]
+        and tuning.threshold.value == tuning.table()["threshold"][best]
     )
     # Score, decision and segmentation say the same.
     flags = tuning.threshold.flag(tuning.levels(maps))
@@ -81,7 +80,9 @@ def test_every_threshold_and_choice_equal_the_plain_loops(bits, connectivity):
 
 def test_segmentation_keeps_whole_large_regions_and_nothing_else():
     validation, maps, labels, types = cohort()
-    tuning = tune_area(validation, maps, labels, types, areas=[6], share=0.5)
+    tuning = tune_area(
+        validation, maps, labels, types, grid=AreaGrid([6]), choice=AreaChoice(share=0.5)
+    )
     for heatmap, segmented in zip(maps, tuning.segment(maps), strict=True):
         labels_of = label(heatmap > tuning.threshold.value, connectivity=2)
         expected = np.isin(labels_of, 1 + np.flatnonzero(np.bincount(labels_of.ravel())[1:] >= 6))
@@ -90,23 +91,25 @@ def test_segmentation_keeps_whole_large_regions_and_nothing_else():
 
 def test_strict_takes_the_choosing_images_out_of_the_test_set():
     validation, maps, labels, types = cohort()
-    strict = tune_area(validation, maps, labels, types, areas=[4, 9], share=0.4)
+    tune = partial(tune_area, validation, maps, labels, types, grid=AreaGrid([4, 9]))
+    strict = tune(choice=AreaChoice(share=0.4))
     assert strict.threshold.uses_test_labels and (strict.tested_on == ~strict.chosen_with).all()
     assert {
         kind: int(strict.chosen_with[types == kind].sum()) for kind in ("good", "cut", "hole")
     } == {"good": 4, "cut": 2, "hole": 2}
-    loose = tune_area(validation, maps, labels, types, areas=[4, 9], share=0.4, strict=False)
+    loose = tune(choice=AreaChoice(share=0.4, strict=False))
     assert loose.tested_on.all() and (loose.chosen_with == strict.chosen_with).all()
-    other = tune_area(validation, maps, labels, types, areas=[4, 9], share=0.4, seed=1)
+    other = tune(choice=AreaChoice(share=0.4, seed=1))
     assert (other.chosen_with != strict.chosen_with).any()
 
 
 def test_labels_of_images_that_are_tested_on_do_not_matter():
     validation, maps, labels, types = cohort()
-    tuning = tune_area(validation, maps, labels, types, areas=range(1, 60, 3), share=0.4)
+    settings = {"grid": AreaGrid(range(1, 60, 3)), "choice": AreaChoice(share=0.4)}
+    tuning = tune_area(validation, maps, labels, types, **settings)
     changed = np.where(tuning.chosen_with, labels, 1 - labels)
-    again = tune_area(validation, maps, changed, types, areas=range(1, 60, 3), share=0.4)
-    assert again.table.equals(tuning.table) and again.minimal_area == tuning.minimal_area
+    again = tune_area(validation, maps, changed, types, **settings)
+    assert again.table().equals(tuning.table()) and again.minimal_area == tuning.minimal_area
 
 
 def test_normal_only_never_sees_a_test_image():
@@ -114,36 +117,34 @@ def test_normal_only_never_sees_a_test_image():
     planted = validation.copy()
     planted[:, 4:10, 4:10] += 0.2
     validation[0, 15, 15] = 0.9
-    tuning = tune_area(
-        validation, planted_maps=planted, selection="normal-only", areas=[1, 4, 9, 30]
-    )
+    settings = {"grid": AreaGrid([1, 4, 9, 30]), "choice": AreaChoice("normal-only")}
+    tuning = tune_area(validation, planted_maps=planted, **settings)
     assert (
         not tuning.threshold.uses_test_labels
         and "planted" in tuning.threshold.rule
         and not tuning.chosen_with.size
     )
-    beside = tune_area(
-        validation, maps, planted_maps=planted, selection="normal-only", areas=[1, 4, 9, 30]
-    )
+    beside = tune_area(validation, maps, planted_maps=planted, **settings)
     assert (
-        beside.table.equals(tuning.table)
+        beside.table().equals(tuning.table())
         and beside.tested_on.all()
         and len(beside.tested_on) == len(maps)
     )
     # A single pixel is noise; a region of the planted size is not.
     assert (
         tuning.minimal_area > 1
-        and tuning.table["balanced"].iloc[0] < tuning.table["balanced"].max() == 1.0
+        and tuning.table()["balanced"].iloc[0] < tuning.table()["balanced"].max() == 1.0
     )
 
 
 def test_an_area_without_a_threshold_is_none_and_never_the_last():
     validation, maps, labels, types = (eight_bit(one) if one.ndim == 3 else one for one in cohort())
     validation[0, 2:5, 2:5] = 255  # nine pixels at the ceiling: nothing can lie above
-    tuning = tune_area(validation, maps, labels, types, areas=[4, 9, 10, 16], share=0.5, step=1)
-    assert np.isnan(tuning.table["threshold"]).tolist() == [True, True, False, False]
+    tune = partial(tune_area, validation, maps, labels, types, choice=AreaChoice(share=0.5))
+    tuning = tune(grid=AreaGrid([4, 9, 10, 16], step=1))
+    assert np.isnan(tuning.table()["threshold"]).tolist() == [True, True, False, False]
     assert (
-        np.isnan(tuning.table["balanced"]).tolist() == [True, True, False, False]
+        np.isnan(tuning.table()["balanced"]).tolist() == [True, True, False, False]
         and tuning.minimal_area >= 10
     )
     written = json.loads(json.dumps(tuning.as_dict(), allow_nan=False))
@@ -153,14 +154,15 @@ def test_an_area_without_a_threshold_is_none_and_never_the_last():
         and written["threshold"]["uses_test_labels"] is True
     )
     with pytest.raises(ValueError, match="no area from 4 to 9 has a threshold.*255"):
-        tune_area(validation, maps, labels, types, areas=[4, 9], share=0.5, step=1)
+        tune(grid=AreaGrid([4, 9], step=1))
 
 
 def test_clear_border_ignores_what_touches_the_border():
     validation, maps, labels, types = cohort(good=4, defective=4)
     validation[:, 0, :10] = 0.9
-    plain = tune_area(validation, maps, labels, types, areas=[5], share=0.5)
-    clear = tune_area(validation, maps, labels, types, areas=[5], share=0.5, clear_border=True)
+    tune = partial(tune_area, validation, maps, labels, types, choice=AreaChoice(share=0.5))
+    plain = tune(grid=AreaGrid([5]))
+    clear = tune(grid=AreaGrid([5], clear_border=True))
     assert plain.threshold.value == pytest.approx(0.9) and clear.threshold.value < 0.5
     assert not clear.threshold.flag(clear.levels(validation)).any()
     assert not clear.segment(validation).any()
@@ -170,9 +172,12 @@ def test_clear_border_ignores_what_touches_the_border():
 def test_thresholds_never_rise_with_the_area(seed):
     validation = np.random.default_rng(seed).uniform(size=(3, 9, 9))
     tuning = tune_area(
-        validation, planted_maps=validation, selection="normal-only", areas=range(1, 82)
+        validation,
+        planted_maps=validation,
+        grid=AreaGrid(range(1, 82)),
+        choice=AreaChoice("normal-only"),
     )
-    assert (np.diff(tuning.table["threshold"]) <= 0).all()
+    assert (np.diff(tuning.table()["threshold"]) <= 0).all()
 
 
 def test_the_published_steps():
@@ -189,17 +194,14 @@ def test_the_published_steps():
     [
         ({"validation_maps": np.full((2, 20, 20), 0.5)}, "all equal.*0.5 everywhere"),
         ({"validation_maps": np.zeros((20, 20))}, r"\(n, h, w\)"),
-        ({"selection": "best"}, "selection must be one of"),
-        ({"step": 0}, "step"),
-        ({"areas": [0]}, "areas"),
-        ({"areas": [401]}, "from 1 to 400"),
-        ({"share": 1.5}, "share"),
+        ({"grid": AreaGrid([0])}, "areas"),
+        ({"grid": AreaGrid([])}, "areas"),
+        ({"grid": AreaGrid([401])}, "from 1 to 400"),
         ({"labels": None}, "needs test_maps, labels and types"),
-        ({"selection": "normal-only"}, "planted_maps"),
+        ({"choice": AreaChoice("normal-only")}, "planted_maps"),
         ({"labels": np.zeros(20, int)}, "no anomalous image"),
         ({"test_maps": np.zeros((20, 8, 8))}, r"same size and kind.*\(20, 20\)"),
         ({"test_maps": np.zeros((20, 20, 20), np.uint8)}, "same size and kind"),
-        ({"connectivity": 6}, "connectivity"),
         (
             {"types": np.array(["good"] * 10 + ["cut"] * 9 + ["hole"])},
             "type 'hole' has 1 test images",
@@ -213,8 +215,44 @@ def test_bad_input_is_named(changes, message):
         "test_maps": maps,
         "labels": labels,
         "types": types,
-        "areas": [4, 9],
+        "grid": AreaGrid([4, 9]),
         **changes,
     }
     with pytest.raises(ValueError, match=message):
         tune_area(**arguments)
+
+
+@pytest.mark.parametrize(
+    "part, changes, message",
+    [
+        (AreaChoice, {"selection": "best"}, "selection must be one of"),
+        (AreaChoice, {"share": 1.5}, "share"),
+        (AreaGrid, {"step": 0}, "step"),
+        (AreaGrid, {"connectivity": 6}, "connectivity"),
+    ],
+)
+def test_bad_parts_are_named(part, changes, message):
+    with pytest.raises(ValueError, match=message):
+        part(**changes)
+
+
+def test_findings_say_what_was_chosen_and_what_has_no_threshold():
+    validation, maps, labels, types = (eight_bit(one) if one.ndim == 3 else one for one in cohort())
+    validation[0, 2:5, 2:5] = 255
+    tuning = tune_area(
+        validation,
+        maps,
+        labels,
+        types,
+        grid=AreaGrid([4, 9, 10, 16], step=1),
+        choice=AreaChoice(share=0.5),
+    )
+    best = tuning.table()["balanced"].idxmax()
+    rates = tuning.table().loc[best]
+    chosen, missing = tuning.findings()
+    assert chosen == (
+        f"A region of {tuning.minimal_area} pixels above {tuning.threshold.value:.4g} flags "
+        f"{rates['true_positive_rate']:.0%} of the defective and passes "
+        f"{rates['true_negative_rate']:.0%} of the good images that it was chosen with."
+    )
+    assert missing.startswith("For 2 of 4 areas there is no threshold")

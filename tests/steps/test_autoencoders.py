@@ -40,7 +40,7 @@ def test_decisions_tables_and_findings_agree(screws, subspace, map_type, selecti
     )
     tuning, test = decision.tuning, screws.test
     assert decision.maps.dtype == (np.uint8 if map_type == "uint8" else np.float32)
-    assert tuning.step == (1 if map_type == "uint8" else 0.0005)
+    assert tuning.grid.step == (1 if map_type == "uint8" else 0.0005)
     np.testing.assert_array_equal(decision.flags, decision.segmentations.any(axis=(1, 2)))
     tested = tuning.tested_on
     labels, flags = test.labels[tested] == 1, decision.flags[tested]
