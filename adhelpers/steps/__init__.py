@@ -23,8 +23,24 @@ from .deep_sad import (
     write_run,
 )
 from .explain import ExplainedImages, ExplainerSettings, explain_detector, superpixel_example
+from .features import (
+    Contest,
+    PublishedWay,
+    backbone_table,
+    published_way,
+    run_contest,
+    selection_table,
+)
 from .findings import as_markdown, sentences
-from .gallery import Strips, examples, on_photographs, overview, reconstructions, save_gallery
+from .gallery import (
+    Strips,
+    examples,
+    latent_figure,
+    on_photographs,
+    overview,
+    reconstructions,
+    save_gallery,
+)
 from .label_curve import LabelCurve, run_label_curve
 from .localization import LocalizationAudit, audit_localization
 from .objects import load_objects, object_facts
@@ -34,6 +50,7 @@ from .trust import Shortcuts, Trust, audit_trust, find_shortcuts, rules_page, sc
 __all__ = [
     "Assessment",
     "Audit",
+    "Contest",
     "DetectorComparison",
     "ExplainedImages",
     "ExplainerSettings",
@@ -42,6 +59,7 @@ __all__ = [
     "InsulatorSet",
     "LabelCurve",
     "LocalizationAudit",
+    "PublishedWay",
     "Shortcuts",
     "Strips",
     "Task",
@@ -54,6 +72,7 @@ __all__ = [
     "audit_detector",
     "audit_localization",
     "audit_trust",
+    "backbone_table",
     "compare_baselines",
     "compare_detectors",
     "decide_task",
@@ -62,6 +81,7 @@ __all__ = [
     "explain_detector",
     "extreme_grids",
     "find_shortcuts",
+    "latent_figure",
     "learn_explanations",
     "load_objects",
     "load_task",
@@ -69,13 +89,16 @@ __all__ = [
     "object_facts",
     "on_photographs",
     "overview",
+    "published_way",
     "read_settings",
     "reconstructions",
     "rules_page",
+    "run_contest",
     "run_label_curve",
     "sample_figure",
     "save_gallery",
     "score_dependence",
+    "selection_table",
     "sentences",
     "split_facts",
     "superpixel_example",

@@ -14,7 +14,7 @@ from adhelpers.audit import most_instructive
 from adhelpers.runner.run import Run
 
 from .assess import Assessment, ImageAssessment
-from .explain import ExplainedImages
+from .explain import ExplainedImages, superpixel_example
 from .findings import sentences
 from .gallery import Strips, examples, on_photographs, save_gallery
 from .localization import LocalizationAudit, audit_localization
@@ -83,13 +83,15 @@ class Audit:
         return self.localization.figure()
 
     def figures(self) -> dict[str, Figure]:
-        """All figures of the audit by file name: explainers compared, curves, photographs."""
-        shown = examples(self.assessment.category)[:_PHOTOGRAPHS]
+        """All figures of the audit by file name: superpixels, explainers, curves, photographs."""
+        one, explained = self.assessment, self.explanations
+        shown = examples(one.category)[:_PHOTOGRAPHS]
         return {
+            "superpixels": superpixel_example(one, explained.settings, seed=explained.seed),
             "lime-against-shap": self.localization.explainer_figure(),
             "score-against-jaccard": self.localization.figure(),
             "deletion-insertion": self.trust.figure(),
-            "photographs": on_photographs(self.assessment, shown),
+            "photographs": on_photographs(one, shown),
         }
 
     def instructive(self, count: int = 6) -> dict[str, Figure]:

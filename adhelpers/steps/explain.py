@@ -1,7 +1,7 @@
 """The standard explainers with their budgets, in one place for all notebooks."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
@@ -114,10 +114,14 @@ class ExplainedImages:
     ----------
     test, good : dict of str to Explanations
         By the explainer's name; ``good`` is empty where no good image was to be explained.
+    settings : ExplainerSettings
+    seed : int
     """
 
     test: dict[str, Explanations]
     good: dict[str, Explanations]
+    settings: ExplainerSettings = field(default_factory=ExplainerSettings)
+    seed: int = 0
 
     @property
     def heatmaps(self) -> dict[str, Maps]:
@@ -199,7 +203,7 @@ def explain_detector(
     # Detectors that were not stored, such as those of other packages, have no folder.
     folder = getattr(detector, "folder", None)
     store = None if folder is None else folder / "explanations"
-    explained = ExplainedImages({}, {})
+    explained = ExplainedImages({}, {}, settings, seed)
     for name in explainers:
         if name not in available:
             continue

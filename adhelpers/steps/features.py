@@ -1,40 +1,98 @@
-"""The steps of the notebook on pretrained features that no other has: the published way, and a contest of detectors."""
+"""Steps of the notebook on pretrained features: the published way, and a contest of detectors."""
 
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
-from adhelpers.detectors import FeatureSVM, fit_or_load
-from adhelpers.metrics import bootstrap, compare_aurocs, holm, image_auroc
+from adhelpers._shared.arrays import Labels, Names, Scores
+from adhelpers._shared.stages import stage
+from adhelpers.data import Category
+from adhelpers.detectors import Detector, FeatureSVM, fit_or_load
+from adhelpers.metrics import (
+    AurocComparison,
+    Estimate,
+    bootstrap,
+    compare_aurocs,
+    holm,
+    image_auroc,
+)
 from adhelpers.reports import contest_figure
 
-from .assess import estimate_text
-
 SIGNIFICANCE = 0.05
+_FOLLOWS = "follows brightness (rank correlation among good images)"
+
+
+@dataclass(frozen=True)
+class PublishedWay:
+    """A one-class SVM with default settings on pooled features, one layer at a time.
+
+    Attributes
+    ----------
+    aurocs : dict of str to Estimate
+        Of each layer.
+    brightness : dict of str to float
+        For each layer the rank correlation of the score with brightness among good images, where
+        no defect can explain one.
+    """
+
+    aurocs: dict[str, Estimate]
+    brightness: dict[str, float]
+
+    def table(self) -> pd.DataFrame:
+        """A row for each layer: image AUROC, and how much the score follows brightness."""
+        rows = {
+            layer: {"image AUROC": str(auroc), _FOLLOWS: self.brightness[layer]}
+            for layer, auroc in self.aurocs.items()
+        }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    def findings(self) -> list[str]:
+        """The best and the worst layer, and the one that follows brightness most."""
+        values = {layer: auroc.value for layer, auroc in self.aurocs.items()}
+        best, worst = (
+            max(values, key=lambda one: values[one]),
+            min(values, key=lambda one: values[one]),
+        )
+        strongest = max(self.brightness, key=lambda layer: abs(self.brightness[layer]))
+        found = (
+            "With default settings on pooled features of uncorrected images, the one-class SVM "
+            f"ranks best on {best} (AUROC {values[best]:.2f}) and worst on {worst} "
+            f"({values[worst]:.2f})."
+        )
+        if values[worst] < 0.5:
+            found += " Below 0.5 it calls good images more anomalous than defective ones."
+        return [
+            found,
+            f"Among good images its score follows their brightness most on {strongest}: rank "
+            f"correlation {self.brightness[strongest]:+.2f}.",
+        ]
 
 
 def published_way(
-    category,
-    layers,
+    category: Category,
+    layers: Sequence[str],
     *,
-    weights="hed",
-    backbone="vgg16",
-    precision="float32",
-    seed=0,
-    show_progress=True,
-):
-    """A one-class SVM with scikit-learn's defaults on pooled features, one layer at a time: how well it ranks, and what it follows.
+    weights: str = "hed",
+    backbone: str = "vgg16",
+    precision: str = "float32",
+    seed: int = 0,
+    show_progress: bool = True,
+) -> PublishedWay:
+    """Rank images by a one-class SVM with scikit-learn's defaults on pooled features.
 
     Parameters
     ----------
     category : Category
         As it is on disk; correct nothing.
     layers : sequence of str
-        Of the backbone.
+        Of the backbone, one at a time.
     weights, backbone, precision : str
         As in `adhelpers.detectors.Backbone`.
     seed : int
@@ -43,11 +101,9 @@ def published_way(
 
     Returns
     -------
-    pandas.DataFrame
-        A row for each layer: image AUROC, and the rank correlation of the score with brightness
-        among good images, where no defect can explain one.
+    PublishedWay
     """
-    test, rows = category.test, {}
+    test, aurocs, follows = category.test, {}, {}
     good = np.concatenate([category.validation.images, test.images[test.labels == 0]])
     brightness = good.mean(axis=(1, 2, 3))
     for layer in layers:
@@ -65,44 +121,14 @@ def published_way(
             precision=precision,
             seed=seed,
         )
-        detector.fit(category.train.images, category.validation.images, show_progress=show_progress)
-        auroc = bootstrap(
-            image_auroc, detector.score(test.images), test.labels, stratify=test.types, seed=seed
-        )
-        rows[layer] = {
-            "image AUROC": estimate_text(auroc),
-            "auroc": auroc.value,
-            "follows brightness (rank correlation among good images)": float(
-                spearmanr(detector.score(good), brightness).statistic
-            ),
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def published_sentences(table):
-    """What `published_way` shows, in sentences that are true for the data it ran on.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-
-    Returns
-    -------
-    list of str
-    """
-    best, worst = table["auroc"].idxmax(), table["auroc"].idxmin()
-    follows = table.filter(like="follows").iloc[:, 0]
-    strongest = follows.abs().idxmax()
-    found = [
-        f"With default settings on pooled features of images as they are, the one-class SVM ranks best on {best} (AUROC "
-        f"{table.loc[best, 'auroc']:.2f}) and worst on {worst} ({table.loc[worst, 'auroc']:.2f})."
-    ]
-    if table.loc[worst, "auroc"] < 0.5:
-        found[0] += " Below 0.5 it calls good images more anomalous than defective ones."
-    found.append(
-        f"Among good images its score follows their brightness most on {strongest}: rank correlation {follows[strongest]:+.2f}."
-    )
-    return found
+        with stage("published way"):
+            detector.fit(
+                category.train.images, category.validation.images, show_progress=show_progress
+            )
+            scores, of_good = detector.score(test.images), detector.score(good)
+        aurocs[layer] = bootstrap(image_auroc, scores, test.labels, stratify=test.types, seed=seed)
+        follows[layer] = float(spearmanr(of_good, brightness).statistic)
+    return PublishedWay(aurocs, follows)
 
 
 @dataclass(frozen=True)
@@ -113,31 +139,34 @@ class Contest:
     ----------
     scores : dict of str to ndarray of float32, shape (seeds, n)
     labels, types : ndarray, shape (n,)
+    claims : sequence of (str, str)
+        Pairs of detectors, the first said to be the better one.
     seed : int
         For the bootstrap.
     """
 
-    scores: dict
-    labels: np.ndarray
-    types: np.ndarray
-    seed: int
+    scores: Mapping[str, Scores]
+    labels: Labels
+    types: Names
+    claims: Sequence[tuple[str, str]] = ()
+    seed: int = 0
 
     @cached_property
-    def aurocs(self):
-        """The AUROC of each detector and seed: dict of str to list of float."""
+    def aurocs(self) -> dict[str, list[float]]:
+        """The AUROC of each detector and seed."""
         return {
             title: [image_auroc(one, self.labels) for one in scores]
             for title, scores in self.scores.items()
         }
 
     @cached_property
-    def ranked(self):
-        """The detectors by their mean AUROC, the winner first: list of str."""
+    def ranked(self) -> list[str]:
+        """The detectors by their mean AUROC, the winner first."""
         return sorted(self.scores, key=lambda title: -np.mean(self.aurocs[title]))
 
     @cached_property
-    def estimates(self):
-        """The mean AUROC over the seeds with the interval that other test images would give: dict of str to Estimate."""
+    def estimates(self) -> dict[str, Estimate]:
+        """The mean AUROC over the seeds with the interval that other test images would give."""
         return {
             title: bootstrap(
                 lambda *arrays: np.mean([image_auroc(one, arrays[-1]) for one in arrays[:-1]]),
@@ -150,8 +179,8 @@ class Contest:
         }
 
     @cached_property
-    def against_winner(self):
-        """For each other detector its difference to the winner and the p-value, corrected for their number: dict of str to (Estimate, float)."""
+    def against_winner(self) -> dict[str, tuple[Estimate, float]]:
+        """Of each other detector the difference to the winner and the corrected p-value."""
         tests = {title: self.compare(title, self.ranked[0]) for title in self.ranked[1:]}
         corrected = holm([one.p_value for one in tests.values()])
         return {
@@ -159,93 +188,70 @@ class Contest:
             for (title, test), p_value in zip(tests.items(), corrected, strict=True)
         }
 
-    def compare(self, first, second):
+    def compare(self, first: str, second: str) -> AurocComparison:
         """The paired test of two detectors, see `adhelpers.metrics.compare_aurocs`."""
         return compare_aurocs(self.scores[first], self.scores[second], self.labels)
 
-    def table(self):
-        """A row for each detector, the best first: AUROC, its spread over the seeds, and the paired test against the winner.
-
-        Returns
-        -------
-        pandas.DataFrame
-        """
+    def table(self) -> pd.DataFrame:
+        """A row for each detector, the best first: AUROC by seed, test against the winner."""
         rows = {}
         for title in self.ranked:
             row = rows[title] = {
-                "image AUROC, mean over seeds": estimate_text(self.estimates[title]),
+                "image AUROC, mean over seeds": str(self.estimates[title]),
                 "by seed": " ".join(f"{value:.3f}" for value in self.aurocs[title]),
                 "against the winner": "",
                 "p, paired and corrected": "",
             }
             if title in self.against_winner:
                 difference, p_value = self.against_winner[title]
-                row |= {
-                    "against the winner": f"{difference.value:+.3f}",
-                    "p, paired and corrected": f"{p_value:.3g}",
-                }
+                row["against the winner"] = f"{difference.value:+.3f}"
+                row["p, paired and corrected"] = f"{p_value:.3g}"
         return pd.DataFrame.from_dict(rows, orient="index")
 
-    def sentences(self, claims=()):
-        """Who won, and what becomes of some claims that one detector is better than another.
-
-        Parameters
-        ----------
-        claims : sequence of (str, str)
-            Pairs of detectors, the first said to be the better one.
-
-        Returns
-        -------
-        list of str
-        """
+    def findings(self) -> list[str]:
+        """Who won, and what these images say of the claims."""
         winner = self.ranked[0]
         beaten = [
             title for title, (_, p_value) in self.against_winner.items() if p_value <= SIGNIFICANCE
         ]
         said = (
-            "none of the others is shown to be worse"
-            if not beaten
-            else f"shown to be worse (p at most 0.05, corrected): {', '.join(beaten)}"
+            f"shown to be worse (p at most 0.05, corrected): {', '.join(beaten)}"
+            if beaten
+            else "none of the others is shown to be worse"
         )
-        found = [f"Highest AUROC: {winner}, {estimate_text(self.estimates[winner])}; {said}."]
-        for first, second in claims:
-            difference, p_value = self.compare(first, second)
-            shown = p_value <= SIGNIFICANCE
-            verdict = (
-                "neither show nor refute it"
-                if not shown
-                else "confirm it"
-                if difference.value > 0
-                else "refute it"
-            )
-            first_mean, second_mean = (np.mean(self.aurocs[title]) for title in (first, second))
-            found.append(
-                f"Claim: {first} better than {second}. These images {verdict}: AUROC {first_mean:.3f} against {second_mean:.3f}, "
-                f"difference {difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}], p = {p_value:.2g}."
-            )
-        return found
+        first = f"Highest AUROC: {winner}, {self.estimates[winner]}; {said}."
+        return [first, *(self._judged(*claim) for claim in self.claims)]
 
-    def figure(self, title="Who ranks defective above good?"):
-        """Every AUROC with its interval and its seeds, the best on top.
-
-        Parameters
-        ----------
-        title : str
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-        """
-        return contest_figure(
-            *(
-                {name: values[name] for name in self.ranked}
-                for values in (self.estimates, self.aurocs)
-            ),
-            title,
+    def _judged(self, first: str, second: str) -> str:
+        """What these images say of the claim that the first detector is better than the second."""
+        difference, p_value = self.compare(first, second)
+        verdict = "confirm it" if difference.value > 0 else "refute it"
+        if p_value > SIGNIFICANCE:
+            verdict = "neither show nor refute it"
+        means = [np.mean(self.aurocs[title]) for title in (first, second)]
+        return (
+            f"Claim: {first} better than {second}. These images {verdict}: AUROC {means[0]:.3f} "
+            f"against {means[1]:.3f}, difference {difference.value:+.3f} [{difference.low:+.3f}, "
+            f"{difference.high:+.3f}], p = {p_value:.2g}."
         )
 
+    def figure(self, title: str = "Which ranks defective above good best?") -> Figure:
+        """Every AUROC with its interval and its seeds, the best on top."""
+        estimates = {name: self.estimates[name] for name in self.ranked}
+        aurocs = {name: self.aurocs[name] for name in self.ranked}
+        return contest_figure(estimates, aurocs, title)
 
-def run_contest(entries, models, seeds, *, seed=0, cache=nullcontext, show_progress=True):
+
+def run_contest(
+    entries: Mapping[str, tuple[Callable[[int], Detector], Category]],
+    models: str | Path,
+    seeds: Sequence[int],
+    *,
+    claims: Sequence[tuple[str, str]] = (),
+    seed: int = 0,
+    cache: Callable[[], AbstractContextManager] = nullcontext,
+    show_progress: bool = True,
+) -> Contest:
     """Fit or find every detector for every seed and score the same test images.
 
     Parameters
@@ -256,6 +262,8 @@ def run_contest(entries, models, seeds, *, seed=0, cache=nullcontext, show_progr
     models : str or Path
         As in `adhelpers.detectors.fit_or_load`.
     seeds : sequence of int
+    claims : sequence of (str, str)
+        Pairs of titles, the first said to be the better one.
     seed : int
         For the bootstrap.
     cache : callable
@@ -273,27 +281,25 @@ def run_contest(entries, models, seeds, *, seed=0, cache=nullcontext, show_progr
     """
     tests = [category.test for _, category in entries.values()]
     if not len(seeds):
-        raise ValueError("seeds must hold at least one number.")
+        raise ValueError("seeds must hold at least one number")
     if any(list(one.names) != list(tests[0].names) for one in tests):
         raise ValueError(
-            "entries: all categories must hold the same test images, in the same order."
+            "entries: all categories must hold the same test images, in the same order"
         )
-    with cache():
-        scores = {
-            title: np.stack(
-                [
-                    fit_or_load(
-                        make(int(one)), category, models, show_progress=show_progress
-                    ).score(category.test.images)
-                    for one in seeds
-                ]
-            )
-            for title, (make, category) in entries.items()
-        }
-    return Contest(scores, tests[0].labels, tests[0].types, seed)
+
+    def scores(make: Callable[[int], Detector], category: Category) -> Scores:
+        fitted = (
+            fit_or_load(make(int(one)), category, models, show_progress=show_progress)
+            for one in seeds
+        )
+        return np.stack([detector.score(category.test.images) for detector in fitted])
+
+    with cache(), stage("contest"):
+        found = {title: scores(make, category) for title, (make, category) in entries.items()}
+    return Contest(found, tests[0].labels, tests[0].types, claims, seed)
 
 
-def selection_table(detector):
+def selection_table(detector: FeatureSVM) -> pd.DataFrame:
     """What the choice of nu and gamma tried on good images alone, the most stable first.
 
     Parameters
@@ -312,18 +318,8 @@ def selection_table(detector):
     return table.sort_values(["consistent", "stability"], ascending=False, ignore_index=True)
 
 
-def backbone_table(detector):
-    """Which network looked, with which weights.
-
-    Parameters
-    ----------
-    detector : FeatureDetector
-        Fitted.
-
-    Returns
-    -------
-    pandas.DataFrame
-    """
+def backbone_table(detector: FeatureSVM) -> pd.DataFrame:
+    """The pretrained network that a fitted detector uses, with its weights."""
     described = {
         name.replace("_", " "): ", ".join(value) if isinstance(value, (list, tuple)) else str(value)
         for name, value in detector.backbone.describe().items()

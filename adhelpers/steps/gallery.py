@@ -22,6 +22,7 @@ from adhelpers.reports import (
     figure_png,
     ground_truth_grid,
     image_grid,
+    latent_pca,
     reconstruction_grid,
     sample_strip,
     write_gallery,
@@ -60,6 +61,26 @@ def reconstructions(assessment: ImageAssessment, indices: Sequence[int] | Intege
         title=assessment.heading,
         names=("image", assessment.counterpart_name, "anomaly map"),
     )
+
+
+def latent_figure(detector: Any, category: Category) -> Figure:
+    """The first two principal components of the latent codes of training and test images.
+
+    Parameters
+    ----------
+    detector : Detector
+        With ``encode(images)``.
+    category : Category
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    train, test = category.train, category.test
+    codes = np.concatenate([detector.encode(train.images), detector.encode(test.images)])
+    splits = ["train"] * len(train) + ["test"] * len(test)
+    types = np.concatenate([train.types, test.types])
+    return latent_pca(codes, types, splits, title="Latent codes")
 
 
 def on_photographs(

@@ -3,14 +3,13 @@
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.svm import OneClassSVM
 
 from adhelpers.data import Corrections, load_category, render_category
 from adhelpers.detectors import Backbone, pooled_features
-from adhelpers.metrics import compare_aurocs, image_auroc
-from adhelpers.steps.features import Contest, published_sentences, published_way, run_contest
+from adhelpers.metrics import Estimate, compare_aurocs, image_auroc
+from adhelpers.steps.features import Contest, PublishedWay, published_way, run_contest
 
 LABELS = np.repeat([0, 1], 20)
 TYPES = np.where(LABELS == 1, "spot", "good")
@@ -24,7 +23,7 @@ def contest():
         {"blind": blind, "sharp": np.stack([LABELS + 0.01 * random.normal(size=40)] * 2)},
         LABELS,
         TYPES,
-        0,
+        [("sharp", "blind"), ("blind", "sharp")],
     )
 
 
@@ -37,11 +36,13 @@ def test_the_best_is_on_top_and_the_others_are_tested_against_it(contest):
 
 
 def test_claims_are_judged_by_the_paired_test(contest):
-    won, held, refuted = contest.sentences([("sharp", "blind"), ("blind", "sharp")])
+    won, held, refuted = contest.findings()
     assert won.startswith("Highest AUROC: sharp") and "blind" in won
     assert "These images confirm it: AUROC 1.000" in held and "These images refute it" in refuted
-    same = Contest({"a": contest.scores["blind"], "b": contest.scores["blind"]}, LABELS, TYPES, 0)
-    assert "neither show nor refute it" in same.sentences([("a", "b")])[1]
+    same = Contest(
+        {"a": contest.scores["blind"], "b": contest.scores["blind"]}, LABELS, TYPES, [("a", "b")]
+    )
+    assert "neither show nor refute it" in same.findings()[1]
 
 
 def test_the_published_way_is_scikit_learns_default_on_pooled_features(tmp_path):
@@ -55,24 +56,22 @@ def test_the_published_way_is_scikit_learns_default_on_pooled_features(tmp_path)
         corrections=Corrections(illumination="none", pose="none", crop="none"),
         validation_fraction=0.25,
     )
-    table = published_way(metal, ["block2_conv2"], show_progress=False)
+    published = published_way(metal, ["block2_conv2"], show_progress=False)
     backbone = Backbone(weights="hed", layers=["block2_conv2"], image_shape=(48, 48, 1))
     train, test = (
         pooled_features(backbone, part.images).astype(float) for part in (metal.train, metal.test)
     )
     scores = -OneClassSVM().fit(train).decision_function(test)
-    assert table.loc["block2_conv2", "auroc"] == pytest.approx(
+    assert published.aurocs["block2_conv2"].value == pytest.approx(
         image_auroc(scores, metal.test.labels)
     )
-    follows = table.filter(like="follows").iloc[0, 0]
-    assert -1 <= follows <= 1
+    assert -1 <= published.brightness["block2_conv2"] <= 1
+    assert list(published.table().index) == ["block2_conv2"]
 
 
 def test_worse_than_chance_is_said():
-    table = pd.DataFrame(
-        {"auroc": [0.2, 0.6], "follows brightness": [-0.9, 0.1]}, index=["low", "high"]
-    )
-    best, follows = published_sentences(table)
+    aurocs = {"low": Estimate(0.2, 0.1, 0.3), "high": Estimate(0.6, 0.5, 0.7)}
+    best, follows = PublishedWay(aurocs, {"low": -0.9, "high": 0.1}).findings()
     assert "best on high" in best and "Below 0.5" in best and "-0.90" in follows
 
 

@@ -8,6 +8,7 @@ from adhelpers.steps import (
     assess_detector,
     audit_localization,
     examples,
+    latent_figure,
     on_photographs,
     overview,
     reconstructions,
@@ -99,3 +100,11 @@ def test_the_photograph_shows_where_the_map_is_low_and_the_map_where_it_reaches_
 def test_the_browser_has_the_explainers_that_there_are(assessed, explained, located):
     box = Strips(assessed, explained, located).explore()
     assert list(box.children[0].children[1].options) == ["LIME", "SHAP"]
+
+
+def test_the_latent_codes_are_those_of_training_and_test(hazelnuts):
+    class Means:
+        def encode(self, images):
+            return images.mean(axis=(1, 2))
+
+    assert latent_figure(Means(), hazelnuts).axes
