@@ -278,12 +278,12 @@ class Trust:
         """
         if self.curves is None:
             return deletion_insertion_curves([0, 1], {}, {})
+        deletion, insertion = self.curves.deletion, self.curves.insertion
+        shown = [name for name in names if name in deletion]
         return deletion_insertion_curves(
             self.curves.shares,
-            *(
-                {name: curve[name] for name in names if name in curve}
-                for curve in (self.curves.deletion, self.curves.insertion)
-            ),
+            {name: deletion[name] for name in shown},
+            {name: insertion[name] for name in shown},
         )
 
     def repaired_defects(self) -> dict[int, tuple[Images, float]]:
