@@ -32,7 +32,7 @@ import adhelpers  # noqa: E402, F401  (after the number of threads)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
-    """Two processes for the whole suite; one file, or what has ``-n`` on its command line, runs as it says."""
+    """Two processes for the whole suite; one file, or what has ``-n``, runs as it says."""
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.usepdb
     if whole and config.option.numprocesses is None and "PYTEST_XDIST_WORKER" not in os.environ:
         config.option.numprocesses = 2
@@ -50,12 +50,13 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def real_data():
-    """Folder with real images (``mvtec_ad/<category>``): ADHELPERS_REAL_DATA, or ``shared/data`` beside the project."""
+    """Folder with real images: ADHELPERS_REAL_DATA, or ``shared/data`` beside the project."""
     folder = Path(
         os.environ.get("ADHELPERS_REAL_DATA", Path(__file__).parents[2] / "shared" / "data")
     )
     if not (folder / "mvtec_ad").is_dir():
         pytest.skip(
-            f"no real images in {folder}; set ADHELPERS_REAL_DATA to a folder that holds mvtec_ad/<category>"
+            f"no real images in {folder}; set ADHELPERS_REAL_DATA to a folder that holds "
+            "mvtec_ad/<category>"
         )
     return folder

@@ -1,9 +1,12 @@
-"""What every metric asks of its input, with errors that name the parameter and what would be right."""
+"""What is asked of input, with errors that name the parameter and say what would be right."""
 
 from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .arrays import Flags, Images, Masks, Names
 
 _NAMED_INDICES = 10
 
@@ -14,7 +17,7 @@ def check_choice(name: str, value: Any, allowed: Collection[str]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
 
 
-def _listed(indices):
+def _listed(indices: NDArray[np.intp]) -> str:
     shown = ", ".join(str(int(index)) for index in indices[:_NAMED_INDICES])
     return (
         shown
@@ -23,8 +26,8 @@ def _listed(indices):
     )
 
 
-def checked_scores(scores, name="scores"):
-    """One finite number for each image, as float64 (n,).
+def checked_scores(scores: ArrayLike, name: str = "scores") -> NDArray[np.float64]:
+    """One finite number for each image: ndarray of float64, shape (n,).
 
     Raises
     ------
@@ -35,18 +38,22 @@ def checked_scores(scores, name="scores"):
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 1 or scores.size == 0:
         raise ValueError(
-            f"{name} must hold one number for each image, shape (n,) with n >= 1; got shape {scores.shape}"
+            f"{name} must hold one number for each image, shape (n,) with n >= 1; got shape "
+            f"{scores.shape}"
         )
     finite = np.isfinite(scores)
     if not finite.all():
         raise ValueError(
-            f"{name} must be finite numbers; NaN or infinite at index {_listed(np.flatnonzero(~finite))}"
+            f"{name} must be finite numbers; NaN or infinite at index "
+            f"{_listed(np.flatnonzero(~finite))}"
         )
     return scores
 
 
-def checked_labels(labels, length, name="labels", both_classes=False):
-    """Labels 0 (good) or 1 (anomalous) as bool (n,), True for anomalous.
+def checked_labels(
+    labels: ArrayLike, length: int, name: str = "labels", both_classes: bool = False
+) -> Flags:
+    """Labels 0 (good) or 1 (anomalous): ndarray of bool, shape (n,), True for anomalous.
 
     Raises
     ------
@@ -63,18 +70,20 @@ def checked_labels(labels, length, name="labels", both_classes=False):
     strange = np.flatnonzero(~(anomalous | (labels == 0)))
     if strange.size:
         raise ValueError(
-            f"{name} must be 0 (good) or 1 (anomalous); got {labels[strange[0]]!r} at index {_listed(strange)}"
+            f"{name} must be 0 (good) or 1 (anomalous); got {labels[strange[0]]!r} at index "
+            f"{_listed(strange)}"
         )
     if both_classes and (anomalous.all() or not anomalous.any()):
         missing = "good image (label 0)" if anomalous.all() else "anomalous image (label 1)"
         raise ValueError(
-            f"{name} has no {missing} among {length}: telling two classes apart needs both in the test set"
+            f"{name} has no {missing} among {length}: telling two classes apart needs both in the "
+            "test set"
         )
     return anomalous
 
 
-def checked_flags(flags, length=None, name="flags"):
-    """Decisions as bool (n,), True for flagged.
+def checked_flags(flags: ArrayLike, length: int | None = None, name: str = "flags") -> Flags:
+    """Decisions: ndarray of bool, shape (n,), True for flagged.
 
     Raises
     ------
@@ -95,8 +104,8 @@ def checked_flags(flags, length=None, name="flags"):
     return flags.astype(bool)
 
 
-def checked_types(types, length, name="types"):
-    """Names of the defect types as a string array (n,).
+def checked_types(types: ArrayLike, length: int, name: str = "types") -> Names:
+    """Names of the defect types: ndarray of str, shape (n,).
 
     Raises
     ------
@@ -111,7 +120,7 @@ def checked_types(types, length, name="types"):
     return types.astype(str)
 
 
-def checked_map(heatmap, name="heatmap"):
+def checked_map(heatmap: ArrayLike, name: str = "heatmap") -> NDArray[Any]:
     """A finite map as float32 or float64, of any shape.
 
     Raises
@@ -136,7 +145,7 @@ def checked_map(heatmap, name="heatmap"):
     return heatmap
 
 
-def checked_mask(mask, shape, name="mask"):
+def checked_mask(mask: ArrayLike | None, shape: tuple[int, ...], name: str = "mask") -> Masks:
     """A mask (or a stack of them) as bool, of the given shape.
 
     Raises
@@ -147,39 +156,35 @@ def checked_mask(mask, shape, name="mask"):
     """
     if mask is None:
         raise ValueError(
-            f"{name} is None: the data set has no ground_truth folder, and this metric needs the true defect"
+            f"{name} is None: the data set has no ground_truth folder, and this metric needs the "
+            "true defect"
         )
     mask = np.asarray(mask)
     if mask.shape != tuple(shape):
         raise ValueError(f"{name} must have the shape of the map, {tuple(shape)}; got {mask.shape}")
     if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
         raise ValueError(
-            f"{name} must be False/True or 0/1; got values up to {mask.max()} (compare with 0 first)"
+            f"{name} must be False/True or 0/1; got values up to {mask.max()} (compare with 0 "
+            "first)"
         )
     return mask.astype(bool)
 
 
-def refuse_equal_scores(scores):
-    """Refuse scores that are all the same, because no threshold can split them.
-
-    Parameters
-    ----------
-    scores : (n,) array of float
-
-    Raises
-    ------
-    ValueError
-        If no two scores differ.
-    """
+def refuse_equal_scores(scores: NDArray[np.float64]) -> None:
+    """Raise a ValueError if no two scores (n,) differ: no threshold can split them."""
     if scores.min() == scores.max():
         raise ValueError(
-            f"the detector gives every image the same score ({scores[0]:g}): there is nothing to threshold; "
-            "check that it was trained and that the images differ"
+            f"the detector gives every image the same score ({scores[0]:g}): there is nothing to "
+            "threshold; check that it was trained and that the images differ"
         )
 
 
-def checked_images(images, shape=None, name="images"):
-    """Images as float32 (n, h, w, c) in [0, 1], c 1 or 3, of the (h, w, c) that a model was fitted on where ``shape`` says it.
+def checked_images(
+    images: ArrayLike, shape: tuple[int, ...] | None = None, name: str = "images"
+) -> Images:
+    """Images in [0, 1]: ndarray of float32, shape (n, h, w, c) with c 1 or 3.
+
+    ``shape`` is the (h, w, c) that a model was fitted on, where there is one.
 
     Raises
     ------

@@ -2,6 +2,9 @@
 
 import os
 import time
+from collections.abc import Iterable, Iterator, Sized
+from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 from tqdm.notebook import tqdm as notebook_tqdm
@@ -12,63 +15,64 @@ _STATUS_VARIABLE = "ADHELPERS_STATUS_FILE"
 
 
 class _StatusFile:
-    """The part of tqdm's interface that is used here, written as one line to the runner's status file."""
+    """The part of tqdm's interface that is used here, as one line in the runner's status file."""
 
-    def __init__(self, iterable, description, total, path):
-        self._iterable, self._description, self._path = iterable, description, path
-        self._total = (
-            total
-            if total is not None
-            else (len(iterable) if hasattr(iterable, "__len__") else None)
-        )
+    def __init__(
+        self, iterable: Iterable[Any] | None, description: str, total: int | None, path: str
+    ) -> None:
+        self._iterable, self._description, self._path = iterable, description, Path(path)
+        self._total = len(iterable) if total is None and isinstance(iterable, Sized) else total
         self._count, self._note, self._written = 0, "", 0.0
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         with self:
-            for item in self._iterable:
+            for item in () if self._iterable is None else self._iterable:
                 yield item
                 self.update(1)
 
-    def __enter__(self):
+    def __enter__(self) -> "_StatusFile":
         self._write(force=True)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._write(force=True)
 
-    def update(self, count=1):
+    def update(self, count: int = 1) -> None:
         self._count += count
         self._write()
 
-    def set_postfix_str(self, note):
+    def set_postfix_str(self, note: str) -> None:
         self._note = note
         self._write()
 
-    def _write(self, force=False):
+    def _write(self, force: bool = False) -> None:
         now = time.monotonic()
         if force or now - self._written > 0.5:
             self._written = now
             of = "" if self._total is None else f"/{self._total}"
             try:
-                with open(self._path, "w", encoding="utf-8") as file:
-                    file.write(f"{self._description} {self._count}{of} {self._note}".rstrip())
+                line = f"{self._description} {self._count}{of} {self._note}".rstrip()
+                self._path.write_text(line, encoding="utf-8")
             except OSError:
                 # A lost status line must never stop a training.
                 self._written = float("inf")
 
 
 class _NotebookBar(notebook_tqdm):
-    """A bar whose widget leaves an empty output: a saved one would read "Error displaying widget" when the notebook is opened again."""
+    """A bar whose widget leaves an empty output.
 
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, display=False, **options)
-        self._shown = None
+    A saved one would read "Error displaying widget" when the notebook is opened again.
+    """
+
+    def __init__(self, iterable: Iterable[Any] | None = None, **options: Any) -> None:
+        super().__init__(iterable, display=False, **options)
+        self._shown: Any = None
         if not self.disable:
             from IPython.display import display
 
             self._shown, self.displayed = display(self.container, display_id=True), True
 
-    def close(self):
+    def close(self) -> None:
         super().close()
         if getattr(self, "_shown", None) is not None:
             from IPython.display import HTML
@@ -76,8 +80,13 @@ class _NotebookBar(notebook_tqdm):
             self._shown.update(HTML(""))
 
 
-def progress(iterable=None, description="", total=None, enabled=True):
-    """A progress bar over ``iterable`` (or, without one, a context manager with ``update`` and ``set_postfix_str``).
+def progress(
+    iterable: Iterable[Any] | None = None,
+    description: str = "",
+    total: int | None = None,
+    enabled: bool = True,
+) -> Any:
+    """A progress bar, for a loop or as a context manager with ``update`` and ``set_postfix_str``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Keeps TensorFlow's start-up lines out of notebooks, reports and terminals without hiding an error.
+"""Keeps TensorFlow's start-up lines out of notebooks, reports and terminals but hides no error.
 
 TensorFlow's C++ side writes to file descriptor 2 before its own log level applies, so
 ``TF_CPP_MIN_LOG_LEVEL`` alone does not silence it. The first ``import tensorflow`` after ``import
@@ -12,37 +12,34 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 _START_UP_LINE = re.compile(
-    r"All log messages before absl::InitializeLog|oneDNN custom operations are on|Could not find cuda drivers|"
-    r"TensorFlow binary is optimized to use|To enable the following instructions|"
-    r"Unable to register cu\w+ factory|computation_placer already registered|TF-TRT Warning|Could not find TensorRT|"
+    r"All log messages before absl::InitializeLog|oneDNN custom operations are on|"
+    r"Could not find cuda drivers|TensorFlow binary is optimized to use|"
+    r"To enable the following instructions|Unable to register cu\w+ factory|"
+    r"computation_placer already registered|TF-TRT Warning|Could not find TensorRT|"
     r"Cannot dlopen some GPU libraries|Skipping registering GPU devices"
 )
 # On a machine that has a GPU this line is a real error.
 _NO_GPU_LINE = re.compile(r"failed call to cuInit|Failed call to cuInit")
 
 
-def _has_gpu_device():
-    return any(os.path.exists(path) for path in ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg"))
+def _has_gpu_device() -> bool:
+    return any(Path(path).exists() for path in ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg"))
 
 
-def is_start_up_line(line):
+def is_start_up_line(line: str) -> bool:
     """Whether a line of standard error is one of TensorFlow's harmless start-up lines.
-
-    Parameters
-    ----------
-    line : str
-        One line.
-
-    Returns
-    -------
-    bool
 
     Examples
     --------
-    >>> is_start_up_line("I0000 port.cc:153] oneDNN custom operations are on. You may see slightly different results")
+    >>> is_start_up_line("I0000 port.cc:153] oneDNN custom operations are on.")
     True
     >>> is_start_up_line("E0000 out of memory")
     False
@@ -53,17 +50,16 @@ def is_start_up_line(line):
 
 
 @contextmanager
-def quiet_standard_error():
-    """Hold back what is written to file descriptor 2; on exit write out all that is not a start-up line.
+def quiet_standard_error() -> Iterator[None]:
+    """Hold back what is written to file descriptor 2; on exit write all but start-up lines.
 
     If the body raises, everything is written out: the lines may explain the error.
     """
     sys.stderr.flush()
     try:
         original = os.dup(2)
-    except (
-        OSError
-    ):  # started without a standard error (pythonw, some services): nothing to keep quiet
+    except OSError:
+        # Started without a standard error (pythonw, some services): nothing to keep quiet.
         yield
         return
     with tempfile.TemporaryFile() as held:
@@ -85,13 +81,13 @@ def quiet_standard_error():
 
 
 class _QuietLoader(importlib.abc.Loader):
-    def __init__(self, loader):
+    def __init__(self, loader: importlib.abc.Loader) -> None:
         self._loader = loader
 
-    def create_module(self, spec):
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)
 
-    def exec_module(self, module):
+    def exec_module(self, module: ModuleType) -> None:
         with quiet_standard_error():
             self._loader.exec_module(module)
             # The search for a GPU complains at its first use, which would otherwise be somewhere in
@@ -103,7 +99,9 @@ class _QuietLoader(importlib.abc.Loader):
 
 
 class _QuietFinder(importlib.abc.MetaPathFinder):
-    def find_spec(self, fullname, path=None, target=None):
+    def find_spec(
+        self, fullname: str, path: Any = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if fullname != "tensorflow":
             return None
         sys.meta_path.remove(self)
@@ -113,8 +111,8 @@ class _QuietFinder(importlib.abc.MetaPathFinder):
         return spec
 
 
-def install_quiet_tensorflow():
-    """Make the first ``import tensorflow`` of this process quiet. Does nothing where TensorFlow is imported already."""
+def install_quiet_tensorflow() -> None:
+    """Make the first ``import tensorflow`` of this process quiet, if it is still to come."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if "tensorflow" not in sys.modules and not any(
         isinstance(finder, _QuietFinder) for finder in sys.meta_path

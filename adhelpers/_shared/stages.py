@@ -1,4 +1,4 @@
-"""Seconds by stage of the work that this process does: what a run's summary says under ``seconds``."""
+"""Seconds by stage of this process's work: what a run's summary says under ``seconds``."""
 
 import time
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ _SECONDS: dict[str, float] = {}
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Measure the seconds that the body takes as stage ``name``; the times of several bodies add up.
+    """Measure the seconds that the body takes as stage ``name``; those of several bodies add up.
 
     Examples
     --------
@@ -27,7 +27,7 @@ def stage(name: str) -> Iterator[None]:
 
 
 def stage_seconds() -> dict[str, float]:
-    """Seconds by stage since the start of the process or `forget_stages`, in the order of their first end."""
+    """Seconds by stage since the start or `forget_stages`, in the order of their first end."""
     return dict(_SECONDS)
 
 

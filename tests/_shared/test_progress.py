@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from adhelpers._shared.progress import progress
@@ -14,6 +15,11 @@ def test_batch_runs_write_one_status_line_and_no_bar(status, capfd):
     assert list(progress([1, 2, 3], "LIME")) == [1, 2, 3]
     assert status.read_text() == "LIME 3/3"
     assert capfd.readouterr().err == ""
+
+
+def test_arrays_are_counted_too(status):
+    assert [int(item) for item in progress(np.arange(3), "images")] == [0, 1, 2]
+    assert status.read_text() == "images 3/3"
 
 
 def test_a_manual_bar_shows_its_note(status):

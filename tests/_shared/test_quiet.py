@@ -28,7 +28,8 @@ def test_importing_adhelpers_alone_does_not_load_tensorflow():
 
 def test_a_failing_import_shows_everything(tmp_path):
     (tmp_path / "tensorflow.py").write_text(
-        "import os\nos.write(2, b'I0000 oneDNN custom operations are on\\n')\nraise ImportError('libbroken.so is missing')\n"
+        "import os\nos.write(2, b'I0000 oneDNN custom operations are on\\n')\n"
+        "raise ImportError('libbroken.so is missing')\n"
     )
     result = run("import adhelpers, tensorflow", PYTHONPATH=str(tmp_path))
     assert result.returncode != 0
@@ -45,11 +46,13 @@ def test_other_lines_come_through(capfd):
     "line, expected",
     [
         (
-            "I0000 cudart_stub.cc:31] Could not find cuda drivers on your machine, GPU will not be used.",
+            "I0000 cudart_stub.cc:31] Could not find cuda drivers on your machine, GPU will not be "
+            "used.",
             True,
         ),
         (
-            "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
+            "WARNING: All log messages before absl::InitializeLog() is called are written to "
+            "STDERR",
             True,
         ),
         ("Traceback (most recent call last):", False),
