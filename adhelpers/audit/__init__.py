@@ -1,5 +1,6 @@
 """Can a detection be trusted? Decisions beside where the explanations point."""
 
+from .deletion import DeletionInsertion, deletion_insertion
 from .explanations import (
     REASONS,
     Agreement,
@@ -11,7 +12,7 @@ from .explanations import (
     review_labels,
     unfaithfulness,
 )
-from .repair import DeletionInsertion, RepairResult, deletion_insertion, repair_test, repaired
+from .repair import RepairResult, RepairSettings, repair_test, repaired
 from .shortcuts import ShortcutProbe, image_statistics, probe_shortcuts, shortcut_dependence
 from .verdicts import (
     VERDICTS,
@@ -32,6 +33,7 @@ __all__ = [
     "DeletionInsertion",
     "ExplainerComparison",
     "RepairResult",
+    "RepairSettings",
     "ReviewCurve",
     "ShortcutProbe",
     "VerdictSummary",

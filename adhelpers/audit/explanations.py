@@ -16,7 +16,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from adhelpers._shared.checks import checked_flags, checked_scores
 
-from .repair import deletion_insertion
+from .deletion import deletion_insertion
 
 WRONG, OTHER_REASON, RIGHT = REASONS = (
     "wrong class",

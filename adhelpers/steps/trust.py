@@ -14,6 +14,7 @@ from adhelpers._shared.text import or_dash
 from adhelpers.audit import (
     DeletionInsertion,
     RepairResult,
+    RepairSettings,
     ShortcutProbe,
     VerdictSummary,
     deletion_insertion,
@@ -243,12 +244,10 @@ class Trust:
                 f"Recall is {first.recall:.2f}. Without masks no flag can be verified: whether it "
                 "is about the defect stays unknown."
             ]
-        table = self.repair.table
-        if table.empty:
-            return ["No defective image is flagged, so there is no flag to verify."]
+        if self.repair.per_image.empty:
+            return self.repair.findings()
         return [
-            f"Repairing the true defect lowers the score to the threshold or below in "
-            f"{int(table['cleared'].sum())} of {len(table)} flagged defective images.",
+            *self.repair.findings(),
             f"Recall is {first.recall:.2f}; counting only flags raised by the defect it is "
             f"{first.trust_adjusted_recall:.2f}.",
             *(
@@ -298,14 +297,14 @@ class Trust:
         if self.repair is None or test.masks is None:
             return {}
         settings, mended = self.repair.settings, {}
-        scores = self.repair.table["repaired_score"]
+        scores = self.repair.per_image["repaired_score"]
         for index, score in zip(scores.index.to_numpy(dtype=int), scores, strict=True):
             image = repaired(
                 test.images[index],
                 self.assessment.counterparts[index],
                 test.masks[index],
-                settings["margin"],
-                settings["feather"],
+                settings.margin,
+                settings.feather,
             )
             mended[int(index)] = (image, float(score))
         return mended
@@ -379,7 +378,7 @@ def audit_trust(
             {name: heatmaps[name] for name in explainers},
             assessment.threshold,
             object_regions=regions,
-            seed=seed,
+            settings=RepairSettings(seed=seed),
             show_progress=show_progress,
         )
         chance = {name: chance_levels(maps, test.masks, regions) for name, maps in heatmaps.items()}
@@ -390,10 +389,9 @@ def audit_trust(
     }
     localization = _localization(test, heatmaps, chance, thresholds, reference, seed)
     if curves is not None:
-        areas = curves.areas.groupby("explainer")[["deletion", "insertion"]].mean()
-        localization[["deletion area, low is good", "insertion area, high is good"]] = areas.loc[
-            localization.index
-        ].to_numpy()
+        areas = curves.table().loc[localization.index]
+        localization["deletion area, low is good"] = areas["deletion"]
+        localization["insertion area, high is good"] = areas["insertion"]
     given = {
         name: verdicts(
             test.labels,
@@ -420,7 +418,7 @@ def _curves(
     show_progress: bool,
 ) -> DeletionInsertion | None:
     """Deletion and insertion curves of the flagged defective images; None where there are none."""
-    found = repair.table.index.to_numpy()
+    found = repair.per_image.index.to_numpy()
     if not len(found):
         return None
     return deletion_insertion(

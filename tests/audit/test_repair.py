@@ -1,4 +1,4 @@
-"""Repairs, and curves of deletion and insertion: numbers by hand, closed forms of additive scores, slow versions."""
+"""Repairs: numbers by hand, a slow version, and every place that a control may take."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from adhelpers.audit import deletion_insertion, repair_test, repaired
+from adhelpers.audit import RepairSettings, repair_test, repaired
 from adhelpers.metrics import Threshold
 
 
@@ -20,8 +20,25 @@ def square(size, row, column, side=3):
     return mask
 
 
+def repair(*arguments, object_regions=None, batch_size=32, show_progress=False, **options):
+    """The repair test with settings among its keywords."""
+    settings = {
+        name: options.pop(name)
+        for name in ("margin", "feather", "control_draws", "seed")
+        if name in options
+    }
+    return repair_test(
+        *arguments,
+        object_regions=object_regions,
+        settings=RepairSettings(**settings),
+        batch_size=batch_size,
+        show_progress=show_progress,
+        **options,
+    )
+
+
 class Recorder:
-    """A score that keeps what it was asked; with batches of one image nothing is asked twice to fill a batch."""
+    """A score that keeps what it was asked; with batches of one nothing is asked twice."""
 
     def __init__(self, score=total):
         self.score, self.images, self.sizes = score, [], []
@@ -131,7 +148,7 @@ def test_repairs_by_hand():
     half[1, 10:14, 12:16] = 1
     failed = np.where(np.arange(4)[:, None, None] == 0, np.nan, masks)
     threshold = 400 * BACKGROUND + 4
-    result = repair_test(
+    result = repair(
         total,
         images,
         counterparts,
@@ -141,9 +158,8 @@ def test_repairs_by_hand():
         margin=0,
         feather=0,
         control_draws=5,
-        show_progress=False,
     )
-    table = result.table
+    table = result.per_image
     assert table.index.tolist() == [0, 1] and table.index.name == "index"
     # 9 and 16 pixels, each 1 instead of 0.125: excess 7.875 - 4 = 3.875 and 14 - 4 = 10.
     assert table["area"].tolist() == [9, 16]
@@ -171,7 +187,7 @@ def test_repairs_by_hand():
 
     assert result.left_out.to_dict() == {2: "not flagged", 3: "no defect in its mask"}
     assert result.threshold == threshold
-    assert result.settings == {"margin": 0, "feather": 0, "control_draws": 5, "seed": 0}
+    assert result.settings == RepairSettings(margin=0, feather=0, control_draws=5, seed=0)
     np.testing.assert_array_equal(result.values("cleared"), [1, 1, np.nan, np.nan])
     np.testing.assert_array_equal(
         result.values("explained_cleared", "failed"), [np.nan, 1, np.nan, np.nan]
@@ -186,18 +202,10 @@ def test_repairs_by_hand():
 def test_cleared_is_at_or_below_the_threshold():
     images, counterparts, masks = four_images()
     for threshold, cleared in ((50 - 9 * 0.125, True), (np.nextafter(50 - 9 * 0.125, 0), False)):
-        result = repair_test(
-            total,
-            images[:1],
-            counterparts[:1],
-            masks[:1],
-            {},
-            threshold,
-            margin=0,
-            feather=0,
-            show_progress=False,
+        result = repair(
+            total, images[:1], counterparts[:1], masks[:1], {}, threshold, margin=0, feather=0
         )
-        assert result.table["cleared"].tolist() == [cleared]
+        assert result.per_image["cleared"].tolist() == [cleared]
 
 
 @pytest.mark.parametrize("feather", [0, 1.0, 2.0])
@@ -205,7 +213,7 @@ def test_the_explained_region_is_not_larger_than_the_repair_of_the_defect(feathe
     # Where all is 1 and the counterpart 0, the score falls by just what is replaced.
     mask = square(32, 8, 9, side=6)
     noise = np.random.default_rng(0).normal(size=(1, 32, 32))
-    result = repair_test(
+    result = repair(
         total,
         np.ones((1, 32, 32, 1)),
         np.zeros((1, 32, 32, 1)),
@@ -213,7 +221,6 @@ def test_the_explained_region_is_not_larger_than_the_repair_of_the_defect(feathe
         {"noise": noise, "exact": mask[None], "flat": np.zeros((1, 32, 32))},
         10,
         feather=feather,
-        show_progress=False,
     )
     replaced = {
         name: 1024 - float(result.values(*name)[0])
@@ -229,13 +236,13 @@ def test_the_explained_region_is_not_larger_than_the_repair_of_the_defect(feathe
         # Short of it by less than what one more isolated pixel with its edge would replace.
         assert defect - 2 * np.pi * feather**2 - 1 <= area <= defect + 1e-3
     if feather == 0:
-        assert set(replaced.values()) == {defect} and defect == result.table["area"][0]
+        assert set(replaced.values()) == {defect} and defect == result.per_image["area"][0]
 
 
 def test_a_heatmap_that_is_flat_beside_the_defect_is_widened_on_all_sides():
     mask = square(32, 12, 12, side=6)
     seen = Recorder()
-    repair_test(
+    repair(
         seen,
         np.ones((1, 32, 32, 1)),
         np.zeros((1, 32, 32, 1)),
@@ -246,7 +253,6 @@ def test_a_heatmap_that_is_flat_beside_the_defect_is_widened_on_all_sides():
         feather=0,
         control_draws=1,
         batch_size=1,
-        show_progress=False,
     )
     _, defect, _, explained = seen.images
     assert ((defect == 0) & (explained == 0)).sum() >= 0.85 * (defect == 0).sum()
@@ -262,7 +268,7 @@ def test_controls_are_the_defects_shape_clear_of_its_repair(seed, feather, margi
     mask[row : row + 4, column : column + 4] = random.uniform(size=(4, 4)) < 0.6
     mask[row, column] = True
     seen = Recorder()
-    result = repair_test(
+    result = repair(
         seen,
         np.ones((1, 24, 30, 1)),
         np.zeros((1, 24, 30, 1)),
@@ -273,10 +279,9 @@ def test_controls_are_the_defects_shape_clear_of_its_repair(seed, feather, margi
         feather=feather,
         control_draws=4,
         batch_size=1,
-        show_progress=False,
     )
     (_, defect, *controls) = (image[..., 0] for image in seen.images)
-    assert len(controls) == result.table["control_draws"][0] == 4
+    assert len(controls) == result.per_image["control_draws"][0] == 4
     assert len({control.tobytes() for control in controls}) == 4
     core = np.argwhere(defect == 0)
     for control in controls:
@@ -314,7 +319,7 @@ def test_every_allowed_place_and_no_other_can_be_drawn(seed):
     on_object[1:6, 1:10] = True
     one = np.ones((1, 9, 11, 1))
     for objects in (None, on_object):
-        result = repair_test(
+        result = repair(
             total,
             one,
             0 * one,
@@ -325,16 +330,15 @@ def test_every_allowed_place_and_no_other_can_be_drawn(seed):
             feather=0,
             control_draws=1000,
             object_regions=None if objects is None else objects[None],
-            show_progress=False,
         )
-        assert result.table["control_draws"][0] == count_places(core, objects) > 0
+        assert result.per_image["control_draws"][0] == count_places(core, objects) > 0
 
 
 def test_controls_stay_on_the_object_as_fully_as_the_defect():
     on_object = np.zeros((40, 40), dtype=bool)
     on_object[14:26] = True
     seen = Recorder()
-    repair_test(
+    repair(
         seen,
         np.ones((1, 40, 40, 1)),
         np.zeros((1, 40, 40, 1)),
@@ -344,7 +348,6 @@ def test_controls_stay_on_the_object_as_fully_as_the_defect():
         control_draws=30,
         batch_size=1,
         object_regions=on_object[None],
-        show_progress=False,
     )
     for control in seen.images[2:]:
         assert on_object[control[..., 0] == 0].mean() >= 0.9
@@ -352,9 +355,7 @@ def test_controls_stay_on_the_object_as_fully_as_the_defect():
 
 def test_without_a_place_there_is_no_control():
     mask = np.ones((1, 8, 8), dtype=bool)
-    table = repair_test(
-        total, np.ones((1, 8, 8, 1)), np.zeros((1, 8, 8, 1)), mask, {}, 1, show_progress=False
-    ).table
+    table = repair(total, np.ones((1, 8, 8, 1)), np.zeros((1, 8, 8, 1)), mask, {}, 1).per_image
     assert table["control_draws"].tolist() == [0] and table["removed"].tolist() == [64 / 63]
     assert (
         table[["control_cleared", "control_mean", "control_sd", "control_max"]]
@@ -376,18 +377,10 @@ def test_calls_are_batched_and_batches_change_nothing():
     tables = []
     for batch_size in (1, 8, 32):
         seen = Recorder(weighted)
-        result = repair_test(
-            seen,
-            images,
-            counterparts,
-            masks,
-            heatmaps,
-            1.0,
-            control_draws=4,
-            batch_size=batch_size,
-            show_progress=False,
+        result = repair(
+            seen, images, counterparts, masks, heatmaps, 1.0, control_draws=4, batch_size=batch_size
         )
-        tables.append(result.table)
+        tables.append(result.per_image)
         assert max(seen.sizes) <= batch_size and len(seen.sizes) == -(-6 // batch_size) + -(
             -6 * 6 // batch_size
         )
@@ -396,21 +389,11 @@ def test_calls_are_batched_and_batches_change_nothing():
     # The places of an image do not depend on how many others are tested before it.
     faint = images.copy()
     faint[0] = 0
-    alone = repair_test(
-        weighted, faint, counterparts, masks, heatmaps, 1.0, control_draws=4, show_progress=False
-    ).table
+    alone = repair(weighted, faint, counterparts, masks, heatmaps, 1.0, control_draws=4).per_image
     pd.testing.assert_frame_equal(alone, tables[0].loc[1:])
-    other = repair_test(
-        weighted,
-        images,
-        counterparts,
-        masks,
-        heatmaps,
-        1.0,
-        control_draws=4,
-        seed=1,
-        show_progress=False,
-    ).table
+    other = repair(
+        weighted, images, counterparts, masks, heatmaps, 1.0, control_draws=4, seed=1
+    ).per_image
     assert (other["control_mean"] != tables[0]["control_mean"]).all() and (
         other["removed"] == tables[0]["removed"]
     ).all()
@@ -418,12 +401,10 @@ def test_calls_are_batched_and_batches_change_nothing():
 
 def test_nothing_flagged_gives_an_empty_table_with_all_columns():
     images, counterparts, masks = four_images()
-    result = repair_test(
-        total, images, counterparts, masks, {"LIME": masks}, 1000, show_progress=False
-    )
+    result = repair(total, images, counterparts, masks, {"LIME": masks}, 1000)
     assert (
-        result.table.empty
-        and "explained_removed_lime" in result.table
+        result.per_image.empty
+        and "explained_removed_lime" in result.per_image
         and len(result.left_out) == 4
     )
     assert np.isnan(result.values("removed")).all() and len(result.values("removed")) == 4
@@ -464,119 +445,30 @@ def test_repair_refuses_bad_input(change, message):
         "threshold": 54,
     }
     with pytest.raises(ValueError, match=message):
-        repair_test(**arguments | change, show_progress=False)
+        repair(**arguments | change)
 
 
-def test_curves_of_an_additive_score_are_cumulative_sums():
-    # 0.4, 0.3, 0.2, 0.1 of a score of 1; areas by hand: trapezia of 1, 0.6, 0.3, 0.1, 0 a quarter
-    # wide.
-    image = np.array([0.2, 0.4, 0.1, 0.3]).reshape(1, 2, 2, 1)
-    result = deletion_insertion(
-        total,
-        image,
-        0 * image,
-        {"exact": image[..., 0], "inverted": -image[..., 0]},
-        steps=4,
-        show_progress=False,
-    )
-    assert result.shares.tolist() == [0, 0.25, 0.5, 0.75, 1]
-    np.testing.assert_allclose(result.deletion["exact"], [[1, 0.6, 0.3, 0.1, 0]], atol=1e-6)
-    np.testing.assert_allclose(result.insertion["exact"], [[0, 0.4, 0.7, 0.9, 1]], atol=1e-6)
-    areas = result.areas.set_index("explainer")
-    np.testing.assert_allclose(
-        areas.loc["exact", ["deletion", "insertion"]].astype(float), [0.375, 0.625], atol=1e-6
-    )
-    np.testing.assert_allclose(
-        areas.loc["inverted", ["deletion", "insertion"]].astype(float), [0.625, 0.375], atol=1e-6
-    )
-
-
-def test_areas_in_closed_form():
-    # All of the score in k of n pixels, equally: deletion falls to 0 at k / n, so its area is k /
-    # 2n.
-    image = square(16, 4, 4, side=4)[None, ..., None].astype(float)
-    flat = np.zeros((1, 16, 16))
-    result = deletion_insertion(
-        total, image, 0 * image, {"exact": image[..., 0]}, steps=16, show_progress=False
-    )
-    np.testing.assert_allclose(
-        result.areas[["deletion", "insertion"]], [[1 / 32, 31 / 32]], atol=1e-6
-    )
-    # Whatever the order, equal pixels give a straight line; an offset and a scale of the score
-    # change nothing.
-    result = deletion_insertion(
-        lambda images: 3 * total(images) - 7,
-        np.ones((1, 16, 16, 1)),
-        np.full((1, 16, 16, 1), 0.25),
-        {"flat": flat},
-        steps=32,
-        show_progress=False,
-    )
-    np.testing.assert_allclose(result.areas[["deletion", "insertion"]], [[0.5, 0.5]], atol=1e-6)
-
-
-@settings(deadline=None, max_examples=25)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.booleans())
-def test_curves_are_those_of_a_slow_version(seed, steps, additive):
-    random = np.random.default_rng(seed)
-    images, counterparts = random.uniform(size=(2, 2, 5, 6, 3)).astype(np.float32)
-    heatmaps = random.normal(size=(2, 5, 6))
-
-    def score(batch):
-        return total(batch) if additive else batch.max(axis=(1, 2, 3)) - batch.min(axis=(1, 2, 3))
-
-    result = deletion_insertion(
-        score, images, counterparts, {"any": heatmaps}, steps, batch_size=7, show_progress=False
-    )
-    for image, counterpart, heatmap, deletion, insertion in zip(
-        images, counterparts, heatmaps, result.deletion["any"], result.insertion["any"], strict=True
-    ):
-        order = sorted(np.ndindex(5, 6), key=lambda place: -heatmap[place])
-        for step in range(steps + 1):
-            deleted, inserted = image.copy(), counterpart.copy()
-            for place in order[: round(30 * step / steps)]:
-                deleted[place], inserted[place] = counterpart[place], image[place]
-            np.testing.assert_allclose(
-                [deletion[step], insertion[step]], score(np.stack([deleted, inserted])), rtol=1e-6
-            )
-    areas = result.areas
-    rises = score(images) > score(counterparts)
-    assert (areas["deletion"].notna() == rises).all() and (
-        areas["insertion"].notna() == rises
-    ).all()
-    if additive:
-        np.testing.assert_allclose((areas["deletion"] + areas["insertion"])[rises], 1, atol=1e-3)
-
-
-def test_failed_explanations_cost_no_call_and_have_no_curve():
-    images = np.stack([np.full((4, 4, 1), 0.5), np.full((4, 4, 1), 0.75)])
-    heatmaps = np.stack([np.full((4, 4), np.nan), np.arange(16.0).reshape(4, 4)])
-    seen = Recorder()
-    result = deletion_insertion(
-        seen, images, 0 * images, {"LIME": heatmaps}, steps=5, batch_size=8, show_progress=False
-    )
-    assert (
-        np.isnan(result.deletion["LIME"][0]).all() and np.isfinite(result.deletion["LIME"][1]).all()
-    )
-    assert result.areas["deletion"].isna().tolist() == [True, False]
-    assert seen.sizes == [2, 2, 8]
-
-
-def test_curves_refuse_bad_input():
-    image = np.ones((1, 4, 4, 1))
-    for change, message in [
-        ({"steps": 0}, "steps"),
-        ({"steps": 17}, "number of pixels, 16"),
-        ({"heatmaps": {}}, "at least one explainer"),
-        ({"counterparts": image[:, :2]}, "images and counterparts"),
-        ({"score": lambda images: np.full(len(images), np.nan)}, "NaN"),
-    ]:
-        arguments = {
-            "score": total,
-            "images": image,
-            "counterparts": 0 * image,
-            "heatmaps": {"LIME": image[..., 0]},
-            "steps": 4,
-        }
-        with pytest.raises(ValueError, match=message):
-            deletion_insertion(**arguments | change, show_progress=False)
+def test_table_and_findings_count_flags_that_clear():
+    images, counterparts, masks = four_images()
+    half = np.zeros((4, 20, 20))
+    half[0, 2:5, 4:7] = 1
+    half[1, 10:14, 12:16] = 1
+    result = repair(total, images, counterparts, masks, {"half": half}, 54, margin=0, feather=0)
+    table = result.table()
+    assert table["flag cleared"].to_dict() == {
+        "true defect": "2 of 2",
+        "what half points at": "1 of 2",
+        "good surface": "0 % of the draws",
+    }
+    shares = table["median share of the excess removed"]
+    assert shares["true defect"] == np.median([9 / 3.875, 16 / 10])
+    assert result.findings() == [
+        "Repairing the true defect lowers the score to the threshold or below in 2 of 2 flagged "
+        "defective images.",
+        "Repairing good surface of the same shape does so in 0 % of the draws.",
+    ]
+    nothing = repair(total, images, counterparts, masks, {}, 1000)
+    assert nothing.findings() == ["No defective image is flagged, so there is no flag to verify."]
+    assert nothing.table().loc["good surface", "flag cleared"] == "–"
+    everywhere = repair(total, images[:1], counterparts[:1], np.ones((1, 20, 20), bool), {}, 54)
+    assert len(everywhere.findings()) == 1

@@ -101,7 +101,7 @@ def test_a_perfect_detector_is_right_and_an_explainer_of_noise_is_not(nuts):
         explainers=("residual map", "noise"),
         show_progress=False,
     )
-    assert audit.repair.table["cleared"].all()
+    assert audit.repair.per_image["cleared"].all()
     right, badly = (audit.summaries[name].counts["all"] for name in ("residual map", "noise"))
     assert right["right reason"] >= 7 and badly["right reason, badly explained"] >= 7
     assert audit.summaries["noise"].trust_adjusted_recall == audit.summaries["noise"].recall == 1
