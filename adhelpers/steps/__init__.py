@@ -1,12 +1,6 @@
 """The steps from images to a report: what notebooks and commands call."""
 
-from .assess import (
-    Assessment,
-    DetectorComparison,
-    ImageAssessment,
-    assess_detector,
-    compare_detectors,
-)
+from .assess import assess_detector, compare_detectors
 from .audit import Audit, audit_detector
 from .classifier_audit import ExplanationAudit, audit_decisions, decide_task, learn_explanations
 from .classifier_data import InsulatorSet, Task, load_task
@@ -22,48 +16,23 @@ from .deep_sad import (
     train_deep_sad,
     write_run,
 )
-from .explain import ExplainedImages, ExplainerSettings, explain_detector, superpixel_example
-from .features import (
-    Contest,
-    PublishedWay,
-    backbone_table,
-    published_way,
-    run_contest,
-    selection_table,
-)
+from .explain import ExplainerSettings, explain_detector, superpixel_example
+from .features import backbone_table, published_way, run_contest, selection_table
 from .findings import as_markdown, sentences
-from .gallery import (
-    Strips,
-    examples,
-    latent_figure,
-    on_photographs,
-    overview,
-    reconstructions,
-    save_gallery,
-)
+from .gallery import examples, latent_figure, on_photographs, overview, reconstructions
 from .label_curve import LabelCurve, run_label_curve
-from .localization import LocalizationAudit, audit_localization
+from .localization import audit_localization
 from .objects import load_objects, object_facts
 from .training_figures import loss_figure
-from .trust import Shortcuts, Trust, audit_trust, find_shortcuts, rules_page, score_dependence
+from .trust import audit_trust, find_shortcuts, rules_page, score_dependence
 
 __all__ = [
-    "Assessment",
     "Audit",
-    "Contest",
-    "DetectorComparison",
-    "ExplainedImages",
     "ExplainerSettings",
     "ExplanationAudit",
-    "ImageAssessment",
     "InsulatorSet",
     "LabelCurve",
-    "LocalizationAudit",
-    "PublishedWay",
-    "Shortcuts",
-    "Strips",
     "Task",
-    "Trust",
     "as_markdown",
     "assess_deep_sad",
     "assess_detector",
@@ -96,7 +65,6 @@ __all__ = [
     "run_contest",
     "run_label_curve",
     "sample_figure",
-    "save_gallery",
     "score_dependence",
     "selection_table",
     "sentences",

@@ -68,11 +68,6 @@ class Assessment:
         return self.threshold.flag(self.scores)
 
     @property
-    def false_alarms(self) -> int:
-        """Number of good test samples that are flagged."""
-        return self.detection.confusion["fp"]
-
-    @property
     def heading(self) -> str:
         """The title with a capital letter."""
         return self.title[:1].upper() + self.title[1:]

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from adhelpers.steps import (
-    Strips,
     assess_detector,
     audit_localization,
     examples,
@@ -12,8 +11,8 @@ from adhelpers.steps import (
     on_photographs,
     overview,
     reconstructions,
-    save_gallery,
 )
+from adhelpers.steps.gallery import Strips, save_gallery
 
 
 def test_a_category_without_masks_has_a_gallery_too(bare, detector, explained, tmp_path):
