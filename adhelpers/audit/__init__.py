@@ -13,7 +13,8 @@ from .explanations import (
     unfaithfulness,
 )
 from .repair import RepairResult, RepairSettings, repair_test, repaired
-from .shortcuts import ShortcutProbe, image_statistics, probe_shortcuts, shortcut_dependence
+from .shortcuts import ShortcutDependence, ShortcutProbe, probe_shortcuts, shortcut_dependence
+from .statistics import image_statistics
 from .verdicts import (
     VERDICTS,
     ExplainerComparison,
@@ -35,6 +36,7 @@ __all__ = [
     "RepairResult",
     "RepairSettings",
     "ReviewCurve",
+    "ShortcutDependence",
     "ShortcutProbe",
     "VerdictSummary",
     "audit_agreement",

@@ -1,150 +1,28 @@
-"""Can a trivial statistic tell good from defective images? Asked before any model: where it can, a high AUROC proves nothing."""
+"""Can a trivial statistic tell good from defective images? Then a high AUROC proves nothing."""
 
-import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
-from scipy import ndimage, stats
-from skimage.filters import threshold_otsu
+from numpy.typing import ArrayLike
+from scipy import stats
 
+from adhelpers._shared.arrays import Flags, Floats
+from adhelpers._shared.checks import checked_labels, checked_scores
+from adhelpers._shared.text import or_dash
+from adhelpers.metrics import Estimate
 from adhelpers.metrics.comparison import holm
 from adhelpers.metrics.intervals import checked_resampling, percentile_interval, resample_counts
 
-SIGNIFICANCE = 0.05
-"""A statistic counts as a shortcut where its corrected p-value is below this."""
+from .statistics import FILE_STATISTICS
 
-NOTABLE = 0.7
-"""From this AUROC on, a statistic that is not significant is still worth a word, and strata count as not alike."""
-
-_FILE_STATISTICS = ("file_size", "file_height", "file_width")
-_RING_SHARE = 0.04
-# float32 holds grey levels with errors that grow with the level and would rank equal statistics by
-# brightness. As whole multiples of 1 / 65535, which 8-bit and 16-bit levels are, their sums and
-# differences are exact.
-_LEVELS = 65535
-# An 8-bit value that was resized may miss the end of the range by rounding.
-_END_OF_RANGE = 0.5 / 255 * _LEVELS
-
-
-def image_statistics(images, paths=None):
-    """Trivial statistics of each image, none of which knows what a defect is.
-
-    Parameters
-    ----------
-    images : (n, h, w, c) array of float
-        In [0, 1], c = 1 or 3, h and w at least 3.
-    paths : sequence of n paths, optional
-        The images' files. Only their headers are read.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row for each image, in order. Grey is the mean over channels. Columns:
-
-        - ``mean_brightness``, ``standard_deviation`` of the grey values.
-        - ``median_background``: median of a ring along the border, 4 % of the shorter side wide, averaged over channels.
-        - ``noise``: median absolute Laplacian of the grey values; ``sharpness``: variance of the Laplacian.
-        - ``clipped_share``: share of pixels with a channel at an end of the range.
-        - ``object_area`` (share of the image), ``object_row`` and ``object_column`` (centroid as a share of height and width
-          from the top left; 0.5 without an object): pixels whose distance from the background
-          colour is above Otsu's threshold.
-        - RGB only: ``colour_saturation`` (mean saturation in HSV), ``mean_red``, ``mean_green``, ``mean_blue``.
-        - With ``paths``: ``file_size`` (bytes), ``file_height``, ``file_width`` (pixels).
-
-    Raises
-    ------
-    ValueError
-        If images have another shape, are not finite or not in [0, 1], the number of paths differs,
-        or a file is no image.
-    FileNotFoundError
-        If a file is missing.
-
-    References
-    ----------
-    N. Otsu, "A threshold selection method from gray-level histograms", IEEE Trans. Systems, Man,
-    and Cybernetics, 1979.
-
-    Examples
-    --------
-    >>> images = np.zeros((2, 8, 8, 1))
-    >>> images[1] = 0.2
-    >>> image_statistics(images)["mean_brightness"].tolist()
-    [0.0, 0.2]
-    """
-    images = np.asarray(images)
-    if (
-        images.ndim != 4
-        or not len(images)
-        or images.shape[3] not in (1, 3)
-        or min(images.shape[1:3]) < 3
-    ):
-        raise ValueError(
-            "images must have shape (n, h, w, c) with n at least 1, h and w at least 3, c 1 or 3; "
-            f"got {images.shape}"
-        )
-    if paths is not None and len(paths) != len(images):
-        raise ValueError(
-            f"paths must have one file for each of the {len(images)} images; got {len(paths)}"
-        )
-    rows = []
-    for index, image in enumerate(images):
-        if not (image.min() >= 0 and image.max() <= 1):
-            raise ValueError(
-                f"images must be finite and lie in [0, 1]; image {index} does not (divide 8-bit images by 255)"
-            )
-        rows.append(_pixel_statistics(image.astype(np.float64)))
-        if paths is not None:
-            rows[-1].update(_file_statistics(paths[index]))
-    return pd.DataFrame(rows)
-
-
-def _pixel_statistics(image):
-    height, width, channels = image.shape
-    image = np.round(image * _LEVELS)
-    grey, white = image.sum(axis=2), _LEVELS * channels
-    laplacian = ndimage.laplace(grey)[1:-1, 1:-1]
-    thickness = max(1, round(_RING_SHARE * min(height, width)))
-    ring = np.ones((height, width), bool)
-    ring[thickness:-thickness, thickness:-thickness] = False
-    background = np.median(image[ring], axis=0)
-    distance = np.sqrt(((image - background) ** 2).mean(axis=2))
-    row, column = np.nonzero(distance > threshold_otsu(distance))
-    at_an_end = (image <= _END_OF_RANGE) | (image >= _LEVELS - _END_OF_RANGE)
-    statistics = {
-        "mean_brightness": grey.mean() / white,
-        "standard_deviation": grey.std() / white,
-        "median_background": background.sum() / white,
-        "noise": np.median(np.abs(laplacian)) / white,
-        "sharpness": laplacian.var() / white**2,
-        "clipped_share": at_an_end.any(axis=2).mean(),
-        "object_area": len(row) / grey.size,
-        "object_row": (row.mean() + 0.5) / height if len(row) else 0.5,
-        "object_column": (column.mean() + 0.5) / width if len(row) else 0.5,
-    }
-    if channels == 3:
-        brightest = image.max(axis=2)
-        saturation = np.divide(
-            np.ptp(image, axis=2), brightest, out=np.zeros_like(brightest), where=brightest > 0
-        )
-        statistics["colour_saturation"] = saturation.mean()
-        statistics.update(
-            zip(("mean_red", "mean_green", "mean_blue"), image.mean(axis=(0, 1)) / _LEVELS)
-        )
-    return statistics
-
-
-def _file_statistics(path):
-    try:
-        size = os.path.getsize(path)
-        with Image.open(path) as file:
-            width, height = file.size
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"paths: there is no file {path}") from error
-    except UnidentifiedImageError as error:
-        raise ValueError(f"paths: {path} is not an image that can be read") from error
-    return dict(zip(_FILE_STATISTICS, (size, height, width)))
+# A statistic counts as a shortcut where its corrected p-value is below this.
+_SIGNIFICANCE = 0.05
+# From this AUROC on, a statistic that is not significant is still worth a word, and strata count as
+# not alike.
+_NOTABLE = 0.7
 
 
 @dataclass(frozen=True)
@@ -153,7 +31,7 @@ class ShortcutProbe:
 
     Attributes
     ----------
-    table : pandas.DataFrame
+    statistics : pandas.DataFrame
         A row for each statistic, the most separating first. Columns: ``statistic``; ``auroc`` with
         "higher is anomalous"; ``direction`` in the anomalous images (``"higher"``, ``"lower"`` or
         ``"none"``); ``separability``, the AUROC in that direction; ``low``, ``high``, its 95 %
@@ -163,20 +41,97 @@ class ShortcutProbe:
     strongest : str or None
         The statistic that separates most, significantly or not; None where the test set has a
         single class.
-    sentence : str
-        What it means.
+    good, anomalous : int
+        Number of images of each class.
+    tested : int
+        Number of statistics that differ between images; p-values are corrected for it.
     """
 
-    table: pd.DataFrame
+    statistics: pd.DataFrame
     strongest: str | None
-    sentence: str
+    good: int
+    anomalous: int
+    tested: int
 
-    def as_dict(self):
-        """The strongest statistic as plain values for JSON: ``name``, ``auroc``, ``separability``, ``direction``,
-        ``significant``; None where the test set has a single class."""
+    def table(self, count: int | None = None) -> pd.DataFrame:
+        """The statistics as people read them, the best first; by default all.
+
+        Parameters
+        ----------
+        count
+            Maximum number of rows.
+
+        Returns
+        -------
+        pandas.DataFrame
+        """
+        table = self.statistics.head(len(self.statistics) if count is None else count)
+        numbers = table[["separability", "low", "high"]].to_numpy(dtype=float)
+        return pd.DataFrame(
+            {
+                "statistic": table["statistic"].str.replace("_", " "),
+                "in defective images": table["direction"],
+                "AUROC": [str(Estimate(*row)) for row in numbers],
+                "p, corrected": table["p_value"].map("{:.3g}".format),
+                "shortcut": np.where(table["significant"], "yes", "no"),
+            }
+        )
+
+    def findings(self) -> list[str]:
+        """Whether a statistic alone tells good from defective test images, and what follows."""
+        if self.strongest is None:
+            return [
+                f"The test set has only {'good' if self.good else 'anomalous'} images: whether a "
+                "trivial statistic tells good from defective cannot be known."
+            ]
+        first = self.statistics.iloc[0]
+        if first.significant:
+            return [self._shortcut(first)]
+        none = "No trivial statistic tells good from defective test images"
+        if not self.tested:
+            return [f"{none}: each is the same in all of them."]
+        found = (
+            f"{none}: the best single one, {_words(first.statistic)}, has an AUROC of "
+            f"{first.separability:.3f}, which may be chance (p = {first.p_value:.2f}, corrected "
+            f"for {self.tested} statistics)."
+        )
+        if first.separability >= _NOTABLE:
+            found += (
+                f" With {self.good} good and {self.anomalous} defective images a shortcut cannot "
+                "be ruled out either."
+            )
+        return [found]
+
+    @staticmethod
+    def _shortcut(first: Any) -> str:
+        """What follows where the best statistic, a row of the table, is significant."""
+        name = _words(first.statistic)
+        found = (
+            f"{name[0].upper()}{name[1:]} alone tells good from defective test images "
+            f"({first.direction} in the defective ones) with an AUROC of {first.separability:.3f}: "
+        )
+        if first.statistic in FILE_STATISTICS:
+            return (
+                f"{found}the files were not made alike, and what differs may reach a detector "
+                "through the pixels."
+            )
+        reach = f"an AUROC of up to {first.separability:.3f}"
+        if first.separability >= 0.9995:
+            reach = "a high AUROC"
+        return f"{found}{reach} of a detector on this test set proves nothing."
+
+    def as_dict(self) -> dict[str, Any] | None:
+        """The best statistic as plain values for JSON.
+
+        Returns
+        -------
+        dict or None
+            ``name``, ``auroc``, ``separability``, ``direction``, ``significant``; None where the
+            test set has a single class.
+        """
         if self.strongest is None:
             return None
-        first = self.table.iloc[0]
+        first = self.statistics.iloc[0]
         return {
             "name": self.strongest,
             "auroc": float(first.auroc),
@@ -186,19 +141,21 @@ class ShortcutProbe:
         }
 
 
-def probe_shortcuts(statistics, labels, resamples=1000, seed=0):
+def probe_shortcuts(
+    statistics: pd.DataFrame, labels: ArrayLike, resamples: int = 1000, seed: int = 0
+) -> ShortcutProbe:
     """Hold each trivial statistic against the labels of the test set.
 
     Parameters
     ----------
-    statistics : pandas.DataFrame
+    statistics
         A row for each test image, a numeric column for each statistic: those of
         :func:`image_statistics`, or others.
-    labels : (n,) array of int
+    labels : array-like of int, shape (n,)
         0 good, 1 anomalous.
-    resamples : int
+    resamples
         Of the bootstrap, stratified by label.
-    seed : int
+    seed
 
     Returns
     -------
@@ -226,44 +183,57 @@ def probe_shortcuts(statistics, labels, resamples=1000, seed=0):
     --------
     >>> statistics = pd.DataFrame({"mean_brightness": np.arange(20), "noise": [1, 2] * 10})
     >>> probe = probe_shortcuts(statistics, [0] * 10 + [1] * 10)
-    >>> probe.strongest, probe.table["separability"].tolist(), probe.table["significant"].tolist()
-    ('mean_brightness', [1.0, 0.5], [True, False])
+    >>> probe.strongest, probe.statistics["separability"].tolist()
+    ('mean_brightness', [1.0, 0.5])
+    >>> probe.findings()[0][:62]
+    'Mean brightness alone tells good from defective test images (h'
     """
     checked_resampling(resamples, 0.95)
     statistics = _checked_statistics(statistics)
-    anomalous = _checked_labels(labels, len(statistics))
-    if anomalous.all() or not anomalous.any():
-        return _unknown(statistics, "anomalous" if anomalous.all() else "good")
+    anomalous = checked_labels(labels, len(statistics))
+    bad = int(anomalous.sum())
+    good = len(anomalous) - bad
+    if not good or not bad:
+        return ShortcutProbe(_unknown(statistics), None, good, bad, 0)
     blocks = list(resample_counts(anomalous, resamples, seed))
-    rows = []
-    for name, values in statistics.items():
-        wins = _wins(values.to_numpy(), anomalous)
-        auroc, draws = float(wins.mean()), _resampled_means(wins, anomalous, blocks)
-        direction = "none" if auroc == 0.5 else "higher" if auroc > 0.5 else "lower"
-        interval = percentile_interval(
-            max(auroc, 1 - auroc), 1 - draws if direction == "lower" else draws
-        )
-        p_value = np.nan
-        if values.nunique() > 1:
-            p_value = stats.mannwhitneyu(values[anomalous], values[~anomalous]).pvalue
-        rows.append((name, auroc, direction, *interval, p_value))
+    rows = [
+        _separation(name, column.to_numpy(), anomalous, blocks)
+        for name, column in statistics.items()
+    ]
     table = pd.DataFrame(
         rows, columns=["statistic", "auroc", "direction", "separability", "low", "high", "p_value"]
     )
     raw = table["p_value"].to_numpy(copy=True)
     table["p_value"] = holm(raw)
-    table["significant"] = table["p_value"] < SIGNIFICANCE
+    table["significant"] = table["p_value"] < _SIGNIFICANCE
     table = table.sort_values("separability", ascending=False, kind="stable", ignore_index=True)
-    return ShortcutProbe(
-        table, table["statistic"].iloc[0], _meaning(table, anomalous, np.isfinite(raw).sum())
+    tested = int(np.isfinite(raw).sum())
+    return ShortcutProbe(table, str(table["statistic"].iloc[0]), good, bad, tested)
+
+
+def _separation(
+    name: object, values: Floats, anomalous: Flags, blocks: Sequence[Floats]
+) -> tuple[object, ...]:
+    """How well one statistic separates the classes, with interval and uncorrected p-value."""
+    wins = _wins(values, anomalous)
+    auroc, draws = float(wins.mean()), _resampled_means(wins, anomalous, blocks)
+    direction = "none" if auroc == 0.5 else "higher" if auroc > 0.5 else "lower"
+    interval = percentile_interval(
+        max(auroc, 1 - auroc), 1 - draws if direction == "lower" else draws
     )
+    p_value = np.nan
+    if np.ptp(values) > 0:
+        p_value = stats.mannwhitneyu(values[anomalous], values[~anomalous]).pvalue
+    return name, auroc, direction, *interval, p_value
 
 
-def _checked_statistics(statistics):
+def _checked_statistics(statistics: pd.DataFrame) -> pd.DataFrame:
+    """The statistics as finite floats."""
     statistics = pd.DataFrame(statistics)
     if statistics.empty or not statistics.columns.is_unique:
         raise ValueError(
-            "statistics must have a row for each image and at least one column, each of another name"
+            "statistics must have a row for each image and at least one column, "
+            "each of another name"
         )
     strange = [
         str(name)
@@ -276,31 +246,19 @@ def _checked_statistics(statistics):
     return statistics.astype(float).rename(columns=str).reset_index(drop=True)
 
 
-def _checked_labels(labels, length):
-    labels = np.asarray(labels)
-    if labels.shape != (length,):
+def _checked_values(values: ArrayLike, name: str, length: int | None = None) -> Floats:
+    """One finite number for each image."""
+    checked = checked_scores(values, name)
+    if length is not None and len(checked) != length:
         raise ValueError(
-            f"labels must have one value for each of the {length} images; got shape {labels.shape}"
+            f"{name} must hold one number for each of the {length} images; got {len(checked)}"
         )
-    if not np.isin(labels, (0, 1)).all():
-        raise ValueError("labels must be 0 (good) or 1 (anomalous)")
-    return labels == 1
+    return checked
 
 
-def _checked_values(values, name, length=None):
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or not len(values) or (length is not None and len(values) != length):
-        wanted = "each image" if length is None else f"each of the {length} images"
-        raise ValueError(f"{name} must hold one number for {wanted}; got shape {values.shape}")
-    if not np.isfinite(values).all():
-        raise ValueError(
-            f"{name} must be finite; NaN or infinite at index {np.flatnonzero(~np.isfinite(values))[0]}"
-        )
-    return values
-
-
-def _unknown(statistics, only):
-    table = pd.DataFrame(
+def _unknown(statistics: pd.DataFrame) -> pd.DataFrame:
+    """The table where a test set with a single class leaves nothing to measure."""
+    return pd.DataFrame(
         {
             "statistic": statistics.columns,
             "auroc": np.nan,
@@ -312,91 +270,147 @@ def _unknown(statistics, only):
             "significant": False,
         }
     )
-    sentence = f"The test set has only {only} images: whether a trivial statistic tells good from defective cannot be known."
-    return ShortcutProbe(table, None, sentence)
 
 
-def _wins(values, anomalous):
-    """For each pair of a good (row) and an anomalous image (column) 1 where the anomalous value is higher, ties half."""
+def _wins(values: Floats, anomalous: Flags) -> Floats:
+    """1 for each pair of a good (row) and a higher anomalous image (column), ties half."""
     good, bad = values[~anomalous][:, None], values[anomalous]
     return (bad > good) + 0.5 * (bad == good)
 
 
-def _resampled_means(wins, anomalous, blocks):
-    """The mean over pairs in each bootstrap resample: pairs count as often as both their images were drawn."""
+def _resampled_means(wins: Floats, anomalous: Flags, blocks: Sequence[Floats]) -> Floats:
+    """The mean over pairs in each resample: a pair counts as often as both images were drawn."""
     sums = [((block[:, ~anomalous] @ wins) * block[:, anomalous]).sum(axis=1) for block in blocks]
     return np.concatenate(sums) / wins.size
 
 
-def _words(name):
+def _words(name: object) -> str:
+    """A statistic's name as people read it."""
     return str(name).replace("_", " ")
 
 
-def _meaning(table, anomalous, tested):
-    first, good, bad = table.iloc[0], np.count_nonzero(~anomalous), np.count_nonzero(anomalous)
-    name = _words(first.statistic)
-    if first.significant:
-        found = (
-            f"{name[0].upper()}{name[1:]} alone tells good from defective test images "
-            f"({first.direction} in the defective ones) with an AUROC of {first.separability:.3f}: "
+@dataclass(frozen=True)
+class ShortcutDependence:
+    """Whether a detector's score follows a trivial statistic, and what it finds beside it.
+
+    Attributes
+    ----------
+    statistic : str
+        Its name as people read it.
+    spearman_validation, spearman_test : float or None
+        Rank correlation in [-1, 1]; None where not given or constant.
+    auroc : Estimate or None
+        Of the detector over all pairs; None where the test set has a single class.
+    auroc_within_strata : Estimate or None
+        Over the pairs of a good and an anomalous image of the same stratum, which weights strata by
+        their pairs. None where no stratum holds both classes, or where the statistic separates the
+        classes completely within all that do: the test set cannot prove skill.
+    statistic_auroc_within_strata : float or None
+        What the statistic itself still reaches on those pairs, near 0.5 where the strata are fine
+        enough; None without such pairs.
+    strata : int
+        Number of strata with both classes.
+    pairs : int
+        Number of pairs compared in them.
+    """
+
+    statistic: str
+    spearman_validation: float | None
+    spearman_test: float | None
+    auroc: Estimate | None = None
+    auroc_within_strata: Estimate | None = None
+    statistic_auroc_within_strata: float | None = None
+    strata: int = 0
+    pairs: int = 0
+
+    def table(self) -> pd.DataFrame:
+        """One row as people read it."""
+        row = {
+            "statistic": self.statistic,
+            "rank correlation, good validation": _signed(self.spearman_validation),
+            "rank correlation, test": _signed(self.spearman_test),
+            "image AUROC": or_dash(self.auroc),
+            "AUROC among images alike in it": or_dash(self.auroc_within_strata),
+        }
+        return pd.DataFrame([row])
+
+    def findings(self) -> list[str]:
+        """How far the score follows the statistic, and the AUROC among images alike in it."""
+        name, within, own = (
+            self.statistic,
+            self.auroc_within_strata,
+            self.statistic_auroc_within_strata,
         )
-        if first.statistic in _FILE_STATISTICS:
-            return f"{found}the files were not made alike, and what differs may reach a detector through the pixels."
-        reach = (
-            "a high AUROC"
-            if first.separability >= 0.9995
-            else f"an AUROC of up to {first.separability:.3f}"
+        follows = self._correlations()
+        if self.auroc is None:
+            return [
+                f"{follows}The test set has a single class: what the detector can do cannot be "
+                "known."
+            ]
+        if within is None or own is None:
+            return [
+                f"{follows}No good and defective test images are alike in {name}, so the AUROC of "
+                f"{self.auroc.value:.3f} may come from it alone: the test set cannot prove skill."
+            ]
+        alike = (
+            f"{follows}Among test images alike in {name} the AUROC is {within} "
+            f"({self.auroc} over all; {self.pairs} pairs in {self.strata} strata)."
         )
-        return f"{found}{reach} of a detector on this test set proves nothing."
-    if not tested:
-        return "No trivial statistic tells good from defective test images: each is the same in all of them."
-    sentence = (
-        f"No trivial statistic tells good from defective test images: the strongest, {name}, has an AUROC of "
-        f"{first.separability:.3f}, which may be chance (p = {first.p_value:.2f}, corrected for {tested} statistics)"
-    )
-    if first.separability >= NOTABLE:
-        return f"{sentence}. With {good} good and {bad} defective images a shortcut cannot be ruled out either."
-    return f"{sentence}."
+        if max(own, 1 - own) >= _NOTABLE:
+            alike += (
+                f" Even there {name} reaches {max(own, 1 - own):.3f}, so the test set proves "
+                "little skill."
+            )
+        return [alike]
+
+    def _correlations(self) -> str:
+        """A sentence on those that are known."""
+        known = [
+            f"{value:+.2f} among the {where}"
+            for value, where in (
+                (self.spearman_validation, "good validation images"),
+                (self.spearman_test, "test images"),
+            )
+            if value is not None
+        ]
+        if not known:
+            return ""
+        return f"Rank correlation of the score with {self.statistic}: {', '.join(known)}. "
+
+
+def _signed(value: float | None) -> str:
+    return or_dash(None if value is None else f"{value:+.2f}")
 
 
 def shortcut_dependence(
-    scores,
-    statistic,
-    labels,
-    validation_scores=None,
-    validation_statistic=None,
-    strata=5,
-    resamples=1000,
-    seed=0,
-):
-    """Does a detector's score follow a trivial statistic, and does it still find defects among images alike in that statistic?
+    scores: ArrayLike,
+    statistic: ArrayLike,
+    labels: ArrayLike,
+    validation_scores: ArrayLike | None = None,
+    validation_statistic: ArrayLike | None = None,
+    strata: int = 5,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> ShortcutDependence:
+    """Whether a detector's score follows a trivial statistic, and what it finds beside it.
 
     Parameters
     ----------
-    scores, statistic : (n,) arrays of float
-        The detector's score and the strongest statistic of each test image. A pandas Series gives
-        its name to the sentence.
-    labels : (n,) array of int
+    scores, statistic : array-like of float, shape (n,)
+        The detector's score and the best statistic of each test image. A pandas Series gives its
+        name to the findings.
+    labels : array-like of int, shape (n,)
         0 good, 1 anomalous.
-    validation_scores, validation_statistic : (m,) arrays of float, optional
+    validation_scores, validation_statistic : array-like of float, shape (m,), optional
         The same for good validation images: there no defect explains a correlation.
-    strata : int
+    strata
         Number of quantile strata of the statistic among the test images, at least 1.
-    resamples, seed : int
+    resamples, seed
         Of the bootstrap, within class and stratum.
 
     Returns
     -------
-    dict
-        - ``spearman_validation``, ``spearman_test``: rank correlation in [-1, 1]; None where not given or constant.
-        - ``auroc``: Estimate of the detector over all pairs; None where the test set has a single class.
-        - ``auroc_within_strata``: Estimate over the pairs of a good and an anomalous image of the same stratum, which weights
-          strata by their pairs. None where no stratum holds both classes, or where the statistic
-          separates the classes completely within all that do: the test set cannot prove skill.
-        - ``statistic_auroc_within_strata``: what the statistic itself still reaches on those pairs, near 0.5 where the strata
-          are fine enough; None without such pairs.
-        - ``strata``: number of strata with both classes; ``pairs``: number of pairs compared in them.
-        - ``sentence``: what it means.
+    ShortcutDependence
 
     Raises
     ------
@@ -407,9 +421,10 @@ def shortcut_dependence(
     --------
     >>> labels = np.array([0] * 10 + [1] * 10)
     >>> result = shortcut_dependence(np.arange(20.0), np.arange(20.0), labels)
-    >>> result["spearman_test"], result["auroc_within_strata"]
+    >>> result.spearman_test, result.auroc_within_strata
     (1.0, None)
-    >>> shortcut_dependence(np.arange(20.0), np.tile(np.arange(10.0), 2), labels)["auroc_within_strata"].value
+    >>> alike = shortcut_dependence(np.arange(20.0), np.tile(np.arange(10.0), 2), labels)
+    >>> alike.auroc_within_strata.value
     1.0
     """
     checked_resampling(resamples, 0.95)
@@ -418,42 +433,37 @@ def shortcut_dependence(
     name = _words(getattr(statistic, "name", None) or "the statistic")
     scores = _checked_values(scores, "scores")
     statistic = _checked_values(statistic, "statistic", len(scores))
-    anomalous = _checked_labels(labels, len(scores))
+    anomalous = checked_labels(labels, len(scores))
     if (validation_scores is None) != (validation_statistic is None):
         raise ValueError("validation_scores and validation_statistic must be given together")
     validation = None
-    if validation_scores is not None:
-        validation_scores = _checked_values(validation_scores, "validation_scores")
-        validation_statistic = _checked_values(
-            validation_statistic, "validation_statistic", len(validation_scores)
+    if validation_scores is not None and validation_statistic is not None:
+        of_scores = _checked_values(validation_scores, "validation_scores")
+        validation = _spearman(
+            of_scores,
+            _checked_values(validation_statistic, "validation_statistic", len(of_scores)),
         )
-        validation = _spearman(validation_scores, validation_statistic)
-    result = {
-        "spearman_validation": validation,
-        "spearman_test": _spearman(scores, statistic),
-        "auroc": None,
-        "auroc_within_strata": None,
-        "statistic_auroc_within_strata": None,
-        "strata": 0,
-        "pairs": 0,
-    }
-    if anomalous.any() and not anomalous.all():
-        wins = _wins(scores, anomalous)
-        result["auroc"] = percentile_interval(
-            wins.mean(),
-            _resampled_means(wins, anomalous, list(resample_counts(anomalous, resamples, seed))),
-        )
-        result.update(_within_strata(wins, statistic, anomalous, strata, resamples, seed))
-    return {**result, "sentence": _dependence(name, result)}
+    correlations = (validation, _spearman(scores, statistic))
+    if anomalous.all() or not anomalous.any():
+        return ShortcutDependence(name, *correlations)
+    wins = _wins(scores, anomalous)
+    blocks = list(resample_counts(anomalous, resamples, seed))
+    auroc = percentile_interval(wins.mean(), _resampled_means(wins, anomalous, blocks))
+    within = _within_strata(wins, statistic, anomalous, strata, resamples, seed)
+    return ShortcutDependence(name, *correlations, auroc, **within)
 
 
-def _spearman(first, second):
+def _spearman(first: Floats, second: Floats) -> float | None:
+    """The rank correlation; None where there is none."""
     if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
     return float(stats.spearmanr(first, second).statistic)
 
 
-def _within_strata(wins, statistic, anomalous, strata, resamples, seed):
+def _within_strata(
+    wins: Floats, statistic: Floats, anomalous: Flags, strata: int, resamples: int, seed: int
+) -> dict[str, Any]:
+    """What is known of the pairs within strata, as fields of `ShortcutDependence`."""
     inner_edges = np.quantile(statistic, np.arange(1, strata) / strata)
     stratum = np.searchsorted(inner_edges, statistic, side="right")
     together = stratum[~anomalous][:, None] == stratum[anomalous]
@@ -469,39 +479,3 @@ def _within_strata(wins, statistic, anomalous, strata, resamples, seed):
         draws = _resampled_means(wins * together, anomalous, blocks) * wins.size / pairs
         result["auroc_within_strata"] = percentile_interval(wins[together].mean(), draws)
     return result
-
-
-def _dependence(name, result):
-    parts = []
-    for key, where in (
-        ("spearman_validation", "good validation images"),
-        ("spearman_test", "test images"),
-    ):
-        if result[key] is not None:
-            parts.append(f"{result[key]:+.2f} among the {where}")
-    follows = f"Rank correlation of the score with {name}: {', '.join(parts)}. " if parts else ""
-    overall, within, own = (
-        result["auroc"],
-        result["auroc_within_strata"],
-        result["statistic_auroc_within_strata"],
-    )
-    if overall is None:
-        return (
-            f"{follows}The test set has a single class: what the detector can do cannot be known."
-        )
-    if within is None:
-        return (
-            f"{follows}No good and defective test images are alike in {name}, so the AUROC of {overall.value:.3f} may come "
-            "from it alone: the test set cannot prove skill."
-        )
-    alike = (
-        f"{follows}Among test images alike in {name} the AUROC is {_text(within)} "
-        f"({_text(overall)} over all; {result['pairs']} pairs in {result['strata']} strata)."
-    )
-    if max(own, 1 - own) >= NOTABLE:
-        alike += f" Even there {name} reaches {max(own, 1 - own):.3f}, so the test set proves little skill."
-    return alike
-
-
-def _text(estimate):
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"

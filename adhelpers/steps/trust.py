@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from adhelpers._shared.arrays import Images, Labels, Maps, Masks, Names
 from adhelpers._shared.stages import stage
-from adhelpers._shared.text import or_dash
 from adhelpers.audit import (
     DeletionInsertion,
     RepairResult,
@@ -66,23 +65,11 @@ class Shortcuts:
 
     def table(self, count: int = 8) -> pd.DataFrame:
         """The statistics that separate good from defective best, at most ``count``."""
-        table = self.probe.table.head(count)
-        return pd.DataFrame(
-            {
-                "statistic": table["statistic"].str.replace("_", " "),
-                "in defective images": table["direction"],
-                "AUROC": [
-                    f"{row.separability:.3f} [{row.low:.3f}, {row.high:.3f}]"
-                    for row in table.itertuples()
-                ],
-                "p, corrected": table["p_value"].map("{:.3g}".format),
-                "shortcut": np.where(table["significant"], "yes", "no"),
-            }
-        )
+        return self.probe.table(count)
 
     def findings(self) -> list[str]:
         """Whether a trivial statistic separates good from defective."""
-        return [self.probe.sentence]
+        return self.probe.findings()
 
     def figure(self) -> Figure:
         """The AUROC of each statistic, and the values of the best one."""
@@ -113,7 +100,7 @@ def find_shortcuts(category: Category, *, seed: int = 0) -> Shortcuts:
         statistics = image_statistics(test.images, files)
         probe = probe_shortcuts(statistics, test.labels, seed=seed)
         of_validation = image_statistics(category.validation.images)
-    pixels = [name for name in probe.table["statistic"] if not name.startswith("file_")]
+    pixels = [name for name in probe.statistics["statistic"] if not name.startswith("file_")]
     strongest = pixels[0] if probe.strongest else None
     return Shortcuts(statistics, of_validation, test.labels, probe, strongest)
 
@@ -159,7 +146,7 @@ def score_dependence(
     """
     if shortcuts.strongest is None:
         return ScoreDependence(pd.DataFrame(), shortcuts.findings())
-    rows, sentences = {}, []
+    rows, sentences = [], []
     for one in assessments:
         result = shortcut_dependence(
             one.scores,
@@ -169,19 +156,9 @@ def score_dependence(
             shortcuts.validation_statistics[shortcuts.strongest],
             seed=seed,
         )
-        rows[one.title] = {
-            "statistic": shortcuts.strongest.replace("_", " "),
-            "rank correlation, good validation": _signed(result["spearman_validation"]),
-            "rank correlation, test": _signed(result["spearman_test"]),
-            "image AUROC": or_dash(result["auroc"]),
-            "AUROC among images alike in it": or_dash(result["auroc_within_strata"]),
-        }
-        sentences.append(f"{one.heading}: {result['sentence']}")
-    return ScoreDependence(pd.DataFrame.from_dict(rows, orient="index"), sentences)
-
-
-def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.2f}"
+        rows.append(result.table().set_axis([one.title]))
+        sentences += [f"{one.heading}: {sentence}" for sentence in result.findings()]
+    return ScoreDependence(pd.concat(rows), sentences)
 
 
 def object_regions(category: Category) -> Masks:

@@ -1,4 +1,4 @@
-"""Trivial statistics against slow versions and painted pictures; the probe against other implementations and plants."""
+"""The shortcut probe against other implementations, slow versions and planted shortcuts."""
 
 import json
 import time
@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from adhelpers.audit import image_statistics, probe_shortcuts, shortcut_dependence
@@ -19,130 +18,7 @@ LIGHT = ["mean_brightness", "median_background"]
 
 
 def _found(probe, name):
-    return probe.table.set_index("statistic").loc[name]
-
-
-def _slow_statistics(image):
-    """The statistics of one image, pixel by pixel."""
-    height, width, channels = image.shape
-    grey = [[sum(image[r, c]) / channels for c in range(width)] for r in range(height)]
-    laplacian = [
-        grey[r - 1][c] + grey[r + 1][c] + grey[r][c - 1] + grey[r][c + 1] - 4 * grey[r][c]
-        for r in range(1, height - 1)
-        for c in range(1, width - 1)
-    ]
-    border = max(1, round(0.04 * min(height, width)))
-    ring = [
-        image[r, c]
-        for r in range(height)
-        for c in range(width)
-        if min(r, c, height - 1 - r, width - 1 - c) < border
-    ]
-    flat = [value for line in grey for value in line]
-    mean = sum(flat) / len(flat)
-    slow = {
-        "mean_brightness": mean,
-        "standard_deviation": (sum((value - mean) ** 2 for value in flat) / len(flat)) ** 0.5,
-        "median_background": sum(np.median([pixel[k] for pixel in ring]) for k in range(channels))
-        / channels,
-        "noise": np.median([abs(value) for value in laplacian]),
-        "sharpness": sum((value - sum(laplacian) / len(laplacian)) ** 2 for value in laplacian)
-        / len(laplacian),
-    }
-    if channels == 3:
-        pixels = [tuple(image[r, c]) for r in range(height) for c in range(width)]
-        slow["colour_saturation"] = sum((max(p) - min(p)) / max(p) for p in pixels) / len(pixels)
-        slow.update(
-            {
-                f"mean_{name}": sum(p[k] for p in pixels) / len(pixels)
-                for k, name in enumerate(("red", "green", "blue"))
-            }
-        )
-    return slow
-
-
-@pytest.mark.parametrize("shape", [(30, 26, 1), (26, 30, 3)])
-def test_statistics_equal_slow_ones(shape):
-    images = np.random.default_rng(0).integers(1, 255, (3, *shape)).astype(np.float32) / np.float32(
-        255
-    )
-    table = image_statistics(images)
-    assert len(table) == 3 and ("colour_saturation" in table) == (shape[2] == 3)
-    for index, image in enumerate(images):
-        for name, value in _slow_statistics(image.astype(float)).items():
-            assert table.loc[index, name] == pytest.approx(value, abs=1e-6), name
-
-
-def test_object_and_clipping_of_a_painted_picture():
-    images = np.full((2, 40, 80, 3), 0.5, np.float32)
-    images[0, 10:20, 40:60] = 0.1
-    images[0, 30, 30:40, 2] = 1.0
-    images[0, 31, 30:40] = 0.0
-    table = image_statistics(images)
-    # 200 pixels of rectangle, 10 black ones and 10 with a bright blue; all stand out from the
-    # background.
-    rows = np.concatenate([np.repeat(np.arange(10, 20), 20), [30] * 10, [31] * 10]) + 0.5
-    columns = (
-        np.concatenate([np.tile(np.arange(40, 60), 10), np.arange(30, 40), np.arange(30, 40)]) + 0.5
-    )
-    assert table.loc[0, "object_area"] == pytest.approx(220 / 3200)
-    assert table.loc[0, "object_row"] == pytest.approx(rows.mean() / 40)
-    assert table.loc[0, "object_column"] == pytest.approx(columns.mean() / 80)
-    assert table.loc[0, "clipped_share"] == pytest.approx(20 / 3200)
-    assert table.loc[1, ["object_area", "object_row", "object_column"]].tolist() == [0, 0.5, 0.5]
-    assert (
-        table.loc[
-            1, ["noise", "sharpness", "standard_deviation", "colour_saturation", "clipped_share"]
-        ].tolist()
-        == [0] * 5
-    )
-
-
-def test_black_pixels_have_no_saturation():
-    assert image_statistics(np.zeros((1, 5, 5, 3)))["colour_saturation"].tolist() == [0]
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_equal_grey_steps_tie_whatever_the_level(channels):
-    # The same steps of one grey level on darker and brighter grounds differ in float32 by rounding
-    # only.
-    steps = np.random.default_rng(0).integers(0, 2, (20, 20, channels))
-    images = np.stack(
-        [(steps + level).astype(np.float32) / np.float32(255) for level in range(40, 240, 7)]
-    )
-    table = image_statistics(images)
-    assert (table[["noise", "sharpness"]].nunique() == 1).all() and table["noise"].iloc[0] > 0
-    assert table["mean_brightness"].is_monotonic_increasing
-
-
-def test_file_statistics_come_from_the_files(tmp_path):
-    paths = [tmp_path / "a.png", tmp_path / "<b> $.png"]
-    for path, size in zip(paths, ((30, 20), (7, 9))):
-        Image.new("L", size).save(path)
-    table = image_statistics(np.zeros((2, 5, 5, 1)), paths)
-    assert table["file_size"].tolist() == [path.stat().st_size for path in paths]
-    assert table[["file_height", "file_width"]].values.tolist() == [[20, 30], [9, 7]]
-
-
-def test_bad_images_and_files_are_refused(tmp_path):
-    good = np.zeros((2, 5, 5, 1))
-    for images, message in (
-        (good[..., 0], "shape"),
-        (good[:0], "n at least 1"),
-        (good[:, :2], "at least 3"),
-        (np.zeros((1, 5, 5, 4)), "c 1 or 3"),
-        (good + 200, "divide 8-bit images"),
-        (np.stack([good[0], good[0] * np.nan]), "image 1"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            image_statistics(images)
-    (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(ValueError, match="one file for each of the 2"):
-        image_statistics(good, [tmp_path / "text.png"])
-    with pytest.raises(ValueError, match="text.png is not an image"):
-        image_statistics(good, [tmp_path / "text.png"] * 2)
-    with pytest.raises(FileNotFoundError, match="missing.png"):
-        image_statistics(good, [tmp_path / "missing.png"] * 2)
+    return probe.statistics.set_index("statistic").loc[name]
 
 
 def test_table_equals_other_implementations():
@@ -157,8 +33,8 @@ def test_table_equals_other_implementations():
     )
     probe = probe_shortcuts(statistics, labels, resamples=60, seed=3)
     assert (
-        list(probe.table["statistic"])[0] == probe.strongest == "shifted"
-        and list(probe.table["statistic"])[-1] == "flat"
+        list(probe.statistics["statistic"])[0] == probe.strongest == "shifted"
+        and list(probe.statistics["statistic"])[-1] == "flat"
     )
     for name, values in statistics.items():
         row = _found(probe, name)
@@ -174,7 +50,8 @@ def test_table_equals_other_implementations():
         )
         assert (row.low, row.high) == pytest.approx((low, high))
     assert (
-        _found(probe, "shifted").direction == "lower" and "lower in the defective" in probe.sentence
+        _found(probe, "shifted").direction == "lower"
+        and "lower in the defective" in probe.findings()[0]
     )
     flat = _found(probe, "flat")
     assert (flat.auroc, flat.direction, flat.p_value, flat.significant) == (0.5, "none", 1.0, False)
@@ -190,10 +67,10 @@ def test_table_equals_other_implementations():
 def test_p_values_are_exact_for_few_images():
     # All 3 good below all 3 anomalous: 1 of the 20 orders, on either side.
     probe = probe_shortcuts(pd.DataFrame({"noise": np.arange(6)}), [0, 0, 0, 1, 1, 1], resamples=2)
-    assert probe.table["p_value"].tolist() == pytest.approx([0.1])
+    assert probe.statistics["p_value"].tolist() == pytest.approx([0.1])
     assert (
-        probe.sentence.startswith("No trivial statistic")
-        and "3 good and 3 defective" in probe.sentence
+        probe.findings()[0].startswith("No trivial statistic")
+        and "3 good and 3 defective" in probe.findings()[0]
     )
 
 
@@ -202,7 +79,7 @@ def test_looking_at_many_finds_something_in_at_most_one_of_twenty():
     labels = np.repeat([0, 1], 20)
     found = [
         probe_shortcuts(pd.DataFrame(random.normal(size=(40, 12))), labels, resamples=2)
-        .table["significant"]
+        .statistics["significant"]
         .any()
         for _ in range(100)
     ]
@@ -219,15 +96,15 @@ def test_classes_and_scales_may_be_swapped(seed, good, anomalous):
     statistics = pd.DataFrame(
         {"a": random.integers(0, 6, len(labels)), "b": random.normal(size=len(labels))}
     )
-    plain = probe_shortcuts(statistics, labels, resamples=2).table.set_index("statistic")
+    plain = probe_shortcuts(statistics, labels, resamples=2).statistics.set_index("statistic")
     swapped = (
         probe_shortcuts(statistics, 1 - labels, resamples=2)
-        .table.set_index("statistic")
+        .statistics.set_index("statistic")
         .loc[plain.index]
     )
     scaled = (
         probe_shortcuts(np.exp(statistics / 3), labels, resamples=2)
-        .table.set_index("statistic")
+        .statistics.set_index("statistic")
         .loc[plain.index]
     )
     np.testing.assert_allclose(swapped["auroc"], 1 - plain["auroc"])
@@ -242,11 +119,11 @@ def test_sentences_say_what_is_known():
     ramp, random = np.arange(24.0), np.random.default_rng(0)
 
     def sentence(**columns):
-        return probe_shortcuts(pd.DataFrame(columns), labels, resamples=2).sentence
+        return probe_shortcuts(pd.DataFrame(columns), labels, resamples=2).findings()[0]
 
     assert sentence(mean_brightness=ramp) == (
-        "Mean brightness alone tells good from defective test images (higher in the defective ones) with an AUROC of 1.000: "
-        "a high AUROC of a detector on this test set proves nothing."
+        "Mean brightness alone tells good from defective test images (higher in the defective "
+        "ones) with an AUROC of 1.000: a high AUROC of a detector on this test set proves nothing."
     )
     mixed = ramp.copy()
     mixed[[2, 20]] = mixed[[20, 2]]
@@ -254,9 +131,31 @@ def test_sentences_say_what_is_known():
     assert "the files were not made alike" in sentence(file_size=ramp)
     none = "No trivial statistic tells good from defective test images: "
     assert sentence(noise=random.permutation(ramp)).startswith(
-        none + "the strongest, noise, has an AUROC of 0."
+        none + "the best single one, noise, has an AUROC of 0."
     )
     assert sentence(noise=ramp * 0) == none + "each is the same in all of them."
+
+
+def test_tables_are_for_people():
+    labels, ramp = np.repeat([0, 1], 12), np.arange(24.0)
+    statistics = pd.DataFrame({"flat": ramp * 0, "mean_brightness": -ramp})
+    probe = probe_shortcuts(statistics, labels, resamples=2)
+    assert probe.table().to_dict("list") == {
+        "statistic": ["mean brightness", "flat"],
+        "in defective images": ["lower", "none"],
+        "AUROC": ["1.000 [1.000, 1.000]", "0.500 [0.500, 0.500]"],
+        "p, corrected": [f"{_found(probe, 'mean_brightness').p_value:.3g}", "1"],
+        "shortcut": ["yes", "no"],
+    }
+    assert probe.table(1)["statistic"].tolist() == ["mean brightness"]
+    result = shortcut_dependence(-ramp, statistics["mean_brightness"], labels, resamples=2)
+    assert result.table().to_dict("list") == {
+        "statistic": ["mean brightness"],
+        "rank correlation, good validation": ["–"],
+        "rank correlation, test": ["+1.00"],
+        "image AUROC": [str(result.auroc)],
+        "AUROC among images alike in it": ["–"],
+    }
 
 
 @pytest.mark.parametrize("label, only", [(0, "good"), (1, "anomalous")])
@@ -265,10 +164,10 @@ def test_a_single_class_is_no_test(label, only):
     assert (
         probe.strongest is None
         and probe.as_dict() is None
-        and f"only {only} images" in probe.sentence
+        and f"only {only} images" in probe.findings()[0]
     )
-    assert "cannot be known" in probe.sentence
-    assert probe.table["auroc"].isna().all() and not probe.table["significant"].any()
+    assert "cannot be known" in probe.findings()[0]
+    assert probe.statistics["auroc"].isna().all() and not probe.statistics["significant"].any()
 
 
 def test_bad_statistics_and_labels_are_refused():
@@ -304,24 +203,24 @@ def test_within_strata_equals_loops_over_pairs():
     result = shortcut_dependence(scores, statistic, labels, strata=4, resamples=200)
     stratum = pd.qcut(statistic, 4, labels=False).to_numpy()
     value, pairs = _slow_within(scores, stratum, labels)
-    within = result["auroc_within_strata"]
+    within = result.auroc_within_strata
     assert (
         within.value == pytest.approx(value)
-        and result["pairs"] == pairs
+        and result.pairs == pairs
         and within.low < value < within.high
     )
-    assert result["statistic_auroc_within_strata"] == pytest.approx(
+    assert result.statistic_auroc_within_strata == pytest.approx(
         _slow_within(statistic.to_numpy(), stratum, labels)[0]
     )
-    assert result["strata"] == sum(len(set(labels[stratum == s])) == 2 for s in range(4))
+    assert result.strata == sum(len(set(labels[stratum == s])) == 2 for s in range(4))
     assert (
-        result["auroc"].value == pytest.approx(roc_auc_score(labels, scores))
-        and result["spearman_validation"] is None
+        result.auroc.value == pytest.approx(roc_auc_score(labels, scores))
+        and result.spearman_validation is None
     )
-    assert result["spearman_test"] == pytest.approx(
+    assert result.spearman_test == pytest.approx(
         pd.Series(scores).corr(statistic, method="spearman")
     )
-    assert "alike in mean brightness" in result["sentence"]
+    assert "alike in mean brightness" in result.findings()[0]
     # The interval's resamples stay within class and stratum.
     draws = bootstrap(
         lambda s, t, y: _slow_within(s, t, y)[0],
@@ -345,13 +244,11 @@ def test_strata_separate_skill_from_brightness():
         labels + 0.3 * random.normal(size=600), brightness, labels, strata=20
     )
     assert (
-        fooled["auroc"].value > 0.7
-        and fooled["auroc_within_strata"].value < 0.6
-        and fooled["spearman_test"] > 0.95
+        fooled.auroc.value > 0.7
+        and fooled.auroc_within_strata.value < 0.6
+        and fooled.spearman_test > 0.95
     )
-    assert (
-        skilled["auroc_within_strata"].value > 0.95 and "proves little" not in skilled["sentence"]
-    )
+    assert skilled.auroc_within_strata.value > 0.95 and "proves little" not in skilled.findings()[0]
 
 
 def test_complete_separation_cannot_prove_skill():
@@ -360,18 +257,16 @@ def test_complete_separation_cannot_prove_skill():
     brightness = np.linspace(0, 1, 80)
     for statistic in (brightness, -brightness):
         result = shortcut_dependence(labels + 0.01 * brightness, statistic, labels, strata=3)
-        assert result["auroc_within_strata"] is None and result[
-            "statistic_auroc_within_strata"
-        ] in (0, 1)
+        assert result.auroc_within_strata is None and result.statistic_auroc_within_strata in (0, 1)
         assert (
-            "the test set cannot prove skill" in result["sentence"]
-            and "AUROC of 1.000" in result["sentence"]
+            "the test set cannot prove skill" in result.findings()[0]
+            and "AUROC of 1.000" in result.findings()[0]
         )
     result = shortcut_dependence(labels + 0.01 * brightness, labels, labels, strata=4)
     assert (
-        result["auroc_within_strata"] is None
-        and result["pairs"] == 0
-        and "cannot prove skill" in result["sentence"]
+        result.auroc_within_strata is None
+        and result.pairs == 0
+        and "cannot prove skill" in result.findings()[0]
     )
 
 
@@ -381,28 +276,26 @@ def test_coarse_strata_are_told():
     brightness[[45, 55]] = brightness[[55, 45]]
     result = shortcut_dependence(brightness, brightness, labels, strata=3)
     assert (
-        0.7 < result["statistic_auroc_within_strata"] < 1
-        and "proves little skill" in result["sentence"]
+        0.7 < result.statistic_auroc_within_strata < 1
+        and "proves little skill" in result.findings()[0]
     )
 
 
 def test_validation_correlation_and_constants():
     scores, labels = np.arange(8.0), np.repeat([0, 1], 4)
     result = shortcut_dependence(scores, np.ones(8), labels, [1, 2, 3, 4], [9, 7, 8, 1])
-    assert result["spearman_validation"] == pytest.approx(-0.8) and result["spearman_test"] is None
-    assert "-0.80 among the good validation images" in result["sentence"]
+    assert result.spearman_validation == pytest.approx(-0.8) and result.spearman_test is None
+    assert "-0.80 among the good validation images" in result.findings()[0]
     # All images are alike in a constant, so the one stratum gives the AUROC over all.
-    assert (
-        result["auroc_within_strata"].value == result["auroc"].value == 1 and result["strata"] == 1
-    )
+    assert result.auroc_within_strata.value == result.auroc.value == 1 and result.strata == 1
 
 
 def test_single_class_has_no_dependence_but_a_correlation():
     result = shortcut_dependence([1.0, 2, 3], [3.0, 2, 1], [0, 0, 0])
     assert (
-        result["spearman_test"] == -1
-        and result["auroc"] is None
-        and "cannot be known" in result["sentence"]
+        result.spearman_test == -1
+        and result.auroc is None
+        and "cannot be known" in result.findings()[0]
     )
 
 
@@ -436,14 +329,14 @@ def test_rendered_data_are_free_of_shortcuts_unless_planted(category, color):
         test = load_category(root, category, color=color).test
         statistics = image_statistics(test.images, [root / category / name for name in test.names])
         probes.append(probe_shortcuts(statistics, test.labels))
-    assert not probes[0].table["significant"].any() and probes[0].sentence.startswith(
+    assert not probes[0].statistics["significant"].any() and probes[0].findings()[0].startswith(
         "No trivial statistic"
     )
     assert (
         probes[1].strongest == "mean_brightness"
         and _found(probes[1], "mean_brightness").separability > 0.99
     )
-    assert "proves nothing" in probes[1].sentence
+    assert "proves nothing" in probes[1].findings()[0]
 
 
 def test_real_screw_is_told_apart_by_brightness_alone(real_data):
@@ -453,7 +346,7 @@ def test_real_screw_is_told_apart_by_brightness_alone(real_data):
     statistics = image_statistics(test.images, [root / "screw" / name for name in test.names])
     probe = probe_shortcuts(statistics, test.labels)
     assert (time.perf_counter() - start) * 160 / len(test) < 10
-    assert probe.strongest == "mean_brightness" and probe.table["auroc"].iloc[0] == 1
+    assert probe.strongest == "mean_brightness" and probe.statistics["auroc"].iloc[0] == 1
     brightness = 255 * statistics["mean_brightness"]
     assert (
         brightness[test.labels == 0].between(168, 174).all()
@@ -462,7 +355,7 @@ def test_real_screw_is_told_apart_by_brightness_alone(real_data):
     result = shortcut_dependence(
         statistics["mean_brightness"], statistics["mean_brightness"], test.labels
     )
-    assert "the test set cannot prove skill" in result["sentence"]
+    assert "the test set cannot prove skill" in result.findings()[0]
 
 
 @pytest.mark.parametrize("pose, crop", [("none", "none"), ("axis", "object")])

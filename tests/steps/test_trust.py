@@ -75,7 +75,7 @@ def test_a_planted_shortcut_is_found_and_none_is_made_up(nuts):
     dependence = score_dependence(found, [assess_detector("subspace", detector, nuts)])
     assert list(dependence.table().index) == ["subspace"]
     assert dependence.findings()[0].startswith("Subspace: ")
-    assert found.findings() == [found.probe.sentence] and found.figure().axes
+    assert found.findings() == found.probe.findings() and found.figure().axes
 
 
 def test_a_perfect_detector_is_right_and_an_explainer_of_noise_is_not(nuts):

@@ -61,7 +61,7 @@ def shortcut_figure(probe: "ShortcutProbe", statistics: pd.DataFrame, labels: Ar
     >>> [ax.get_xlabel() for ax in figure.axes]
     ['noise', 'AUROC, in the direction that separates']
     """
-    labels, table = np.asarray(labels), probe.table
+    labels, table = np.asarray(labels), probe.statistics
     check_batch(len(labels), statistics=statistics)
     if probe.strongest is not None and probe.strongest not in statistics:
         raise ValueError(
@@ -70,7 +70,7 @@ def shortcut_figure(probe: "ShortcutProbe", statistics: pd.DataFrame, labels: Ar
         )
     height = 2.0 if probe.strongest is None else max(2.9, 0.23 * len(table) + 1.5)
     figure = new_figure(10.0, height, layout="constrained")
-    chart_title(figure, wrapped(probe.sentence, 125), fontsize=9)
+    chart_title(figure, wrapped(" ".join(probe.findings()), 125), fontsize=9)
     strip, bars = figure.subplots(1, 2, width_ratios=(1, 1.25))
     if probe.strongest is None:
         for ax in (strip, bars):
@@ -97,7 +97,7 @@ def _draw_strip(ax: Axes, values: Floats, labels: Integers, name: str) -> None:
         xlabel=name.replace("_", " "),
         yticklabels=[f"{text} ({np.count_nonzero(labels == label)})" for label, text, _ in groups],
     )
-    ax.set_title("strongest statistic, a point for each test image", fontweight="normal")
+    ax.set_title("best single statistic, a point for each test image", fontweight="normal")
     ax.grid(axis="y", visible=False)
 
 

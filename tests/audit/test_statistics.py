@@ -1,0 +1,130 @@
+"""Trivial statistics of images: slow versions, painted pictures, files."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adhelpers.audit import image_statistics
+
+
+def _slow_statistics(image):
+    """The statistics of one image, pixel by pixel."""
+    height, width, channels = image.shape
+    grey = [[sum(image[r, c]) / channels for c in range(width)] for r in range(height)]
+    laplacian = [
+        grey[r - 1][c] + grey[r + 1][c] + grey[r][c - 1] + grey[r][c + 1] - 4 * grey[r][c]
+        for r in range(1, height - 1)
+        for c in range(1, width - 1)
+    ]
+    border = max(1, round(0.04 * min(height, width)))
+    ring = [
+        image[r, c]
+        for r in range(height)
+        for c in range(width)
+        if min(r, c, height - 1 - r, width - 1 - c) < border
+    ]
+    flat = [value for line in grey for value in line]
+    mean = sum(flat) / len(flat)
+    slow = {
+        "mean_brightness": mean,
+        "standard_deviation": (sum((value - mean) ** 2 for value in flat) / len(flat)) ** 0.5,
+        "median_background": sum(np.median([pixel[k] for pixel in ring]) for k in range(channels))
+        / channels,
+        "noise": np.median([abs(value) for value in laplacian]),
+        "sharpness": sum((value - sum(laplacian) / len(laplacian)) ** 2 for value in laplacian)
+        / len(laplacian),
+    }
+    if channels == 3:
+        pixels = [tuple(image[r, c]) for r in range(height) for c in range(width)]
+        slow["colour_saturation"] = sum((max(p) - min(p)) / max(p) for p in pixels) / len(pixels)
+        slow.update(
+            {
+                f"mean_{name}": sum(p[k] for p in pixels) / len(pixels)
+                for k, name in enumerate(("red", "green", "blue"))
+            }
+        )
+    return slow
+
+
+@pytest.mark.parametrize("shape", [(30, 26, 1), (26, 30, 3)])
+def test_statistics_equal_slow_ones(shape):
+    images = np.random.default_rng(0).integers(1, 255, (3, *shape)).astype(np.float32) / np.float32(
+        255
+    )
+    table = image_statistics(images)
+    assert len(table) == 3 and ("colour_saturation" in table) == (shape[2] == 3)
+    for index, image in enumerate(images):
+        for name, value in _slow_statistics(image.astype(float)).items():
+            assert table.loc[index, name] == pytest.approx(value, abs=1e-6), name
+
+
+def test_object_and_clipping_of_a_painted_picture():
+    images = np.full((2, 40, 80, 3), 0.5, np.float32)
+    images[0, 10:20, 40:60] = 0.1
+    images[0, 30, 30:40, 2] = 1.0
+    images[0, 31, 30:40] = 0.0
+    table = image_statistics(images)
+    # 200 pixels of rectangle, 10 black ones and 10 with a bright blue; all stand out from the
+    # background.
+    rows = np.concatenate([np.repeat(np.arange(10, 20), 20), [30] * 10, [31] * 10]) + 0.5
+    columns = (
+        np.concatenate([np.tile(np.arange(40, 60), 10), np.arange(30, 40), np.arange(30, 40)]) + 0.5
+    )
+    assert table.loc[0, "object_area"] == pytest.approx(220 / 3200)
+    assert table.loc[0, "object_row"] == pytest.approx(rows.mean() / 40)
+    assert table.loc[0, "object_column"] == pytest.approx(columns.mean() / 80)
+    assert table.loc[0, "clipped_share"] == pytest.approx(20 / 3200)
+    assert table.loc[1, ["object_area", "object_row", "object_column"]].tolist() == [0, 0.5, 0.5]
+    assert (
+        table.loc[
+            1, ["noise", "sharpness", "standard_deviation", "colour_saturation", "clipped_share"]
+        ].tolist()
+        == [0] * 5
+    )
+
+
+def test_black_pixels_have_no_saturation():
+    assert image_statistics(np.zeros((1, 5, 5, 3)))["colour_saturation"].tolist() == [0]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_equal_grey_steps_tie_whatever_the_level(channels):
+    # The same steps of one grey level on darker and brighter grounds differ in float32 by rounding
+    # only.
+    steps = np.random.default_rng(0).integers(0, 2, (20, 20, channels))
+    images = np.stack(
+        [(steps + level).astype(np.float32) / np.float32(255) for level in range(40, 240, 7)]
+    )
+    table = image_statistics(images)
+    assert (table[["noise", "sharpness"]].nunique() == 1).all() and table["noise"].iloc[0] > 0
+    assert table["mean_brightness"].is_monotonic_increasing
+
+
+def test_file_statistics_come_from_the_files(tmp_path):
+    paths = [tmp_path / "a.png", tmp_path / "<b> $.png"]
+    for path, size in zip(paths, ((30, 20), (7, 9)), strict=True):
+        Image.new("L", size).save(path)
+    table = image_statistics(np.zeros((2, 5, 5, 1)), paths)
+    assert table["file_size"].tolist() == [path.stat().st_size for path in paths]
+    assert table[["file_height", "file_width"]].values.tolist() == [[20, 30], [9, 7]]
+
+
+def test_bad_images_and_files_are_refused(tmp_path):
+    good = np.zeros((2, 5, 5, 1))
+    for images, message in (
+        (good[..., 0], "shape"),
+        (good[:0], "n at least 1"),
+        (good[:, :2], "at least 3"),
+        (np.zeros((1, 5, 5, 4)), "c 1 or 3"),
+        (good + 200, "divide 8-bit images"),
+        (np.stack([good[0], good[0] * np.nan]), "image 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            image_statistics(images)
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(ValueError, match="one file for each of the 2"):
+        image_statistics(good, [tmp_path / "text.png"])
+    with pytest.raises(ValueError, match="text.png is not an image"):
+        image_statistics(good, [tmp_path / "text.png"] * 2)
+    with pytest.raises(FileNotFoundError, match="missing.png"):
+        image_statistics(good, [tmp_path / "missing.png"] * 2)
