@@ -154,7 +154,7 @@ class Audit:
                 "Verdicts": self.verdict_table(),
                 **(tables or {}),
                 "Explainers": self.table(),
-                "Flagged, but in the wrong place": self.wrong_place_table(),
+                "Flagged, but the explanation misses the defect": self.wrong_place_table(),
             },
             notes=notes,
         )

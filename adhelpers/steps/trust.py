@@ -44,7 +44,7 @@ _CURVE_STEPS = 16
 
 @dataclass(frozen=True)
 class Shortcuts:
-    """Trivial statistics of the images of a category and what they tell.
+    """Simple statistics of the images of a category and what they tell.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Shortcuts:
         return self.probe.table(count)
 
     def findings(self) -> list[str]:
-        """Whether a trivial statistic separates good from defective."""
+        """Whether a single statistic separates good from defective."""
         return self.probe.findings()
 
     def figure(self) -> Figure:
@@ -81,7 +81,7 @@ class Shortcuts:
 
 
 def find_shortcuts(category: Category, *, seed: int = 0) -> Shortcuts:
-    """Ask before any model whether a trivial statistic tells good from defective test images.
+    """Ask before any model whether a single statistic tells good from defective test images.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def find_shortcuts(category: Category, *, seed: int = 0) -> Shortcuts:
 
 @dataclass(frozen=True)
 class ScoreDependence:
-    """Whether detectors' scores follow the strongest trivial statistic.
+    """Whether detectors' scores follow the best single statistic.
 
     Attributes
     ----------
@@ -131,7 +131,7 @@ class ScoreDependence:
 def score_dependence(
     shortcuts: Shortcuts, assessments: Sequence[Assessment], *, seed: int = 0
 ) -> ScoreDependence:
-    """Test whether the detectors' scores follow the strongest trivial statistic.
+    """Test whether the detectors' scores follow the best single statistic.
 
     Parameters
     ----------
