@@ -1,8 +1,8 @@
-"""Can I trust my visual anomaly detector, and why does it flag what it flags?
+"""Says whether a visual anomaly detector can be trusted, and why it flags what it flags.
 
-The rooms: :mod:`adhelpers.data`, :mod:`adhelpers.detectors`, :mod:`adhelpers.explainers`,
-:mod:`adhelpers.metrics`,
-:mod:`adhelpers.audit`, :mod:`adhelpers.reports`; :mod:`adhelpers.runner.suite` runs the notebooks.
+`adhelpers.data` loads images, `adhelpers.detectors` find anomalies, `adhelpers.explainers` say why,
+`adhelpers.metrics` and `adhelpers.audit` measure it, `adhelpers.reports` draw it; `adhelpers.steps`
+are what notebooks call, and `adhelpers.runner` runs them.
 """
 
 from adhelpers._shared.quiet import install_quiet_tensorflow as _install_quiet_tensorflow

@@ -3,10 +3,13 @@
 import argparse
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from adhelpers import __version__
-from adhelpers.runner import suite
+import adhelpers
+from adhelpers.runner import UsageError, find_notebooks, project_root, run_notebooks
+
+_Function = Callable[[argparse.Namespace], int]
 
 _EPILOG = """examples:
   python -m adhelpers run                                    all notebooks on rendered images
@@ -24,8 +27,8 @@ _RENDERING = {
 }
 
 
-def _run(arguments):
-    outcomes = suite.run_notebooks(
+def _run(arguments: argparse.Namespace) -> int:
+    outcomes = run_notebooks(
         arguments.notebooks,
         preset=arguments.preset,
         given=[tuple(pair) for pair in arguments.parameter],
@@ -48,8 +51,8 @@ def _run(arguments):
     return int(any(outcome.problem is not None for outcome in outcomes))
 
 
-def _list(arguments):
-    for notebook in suite.find_notebooks(arguments.notebooks, arguments.folder):
+def _list(arguments: argparse.Namespace) -> int:
+    for notebook in find_notebooks(arguments.notebooks, arguments.folder):
         print(f"{notebook.name}: {notebook.title}")
         rows = [
             (parameter.name, repr(parameter.default), parameter.help)
@@ -64,17 +67,17 @@ def _list(arguments):
     return 0
 
 
-def _index(arguments):
+def _index(arguments: argparse.Namespace) -> int:
     from adhelpers.reports.index import write_index
 
-    results = Path(arguments.results or suite.project_root() / "results")
+    results = arguments.results or project_root() / "results"
     if not results.is_dir():
-        raise suite.UsageError(f"results: there is no folder {results}")
+        raise UsageError(f"results: there is no folder {results}")
     print(write_index(results))
     return 0
 
 
-def _check(arguments):
+def _check(arguments: argparse.Namespace) -> int:
     from adhelpers.data import check_category
 
     # resolve() gives "." and "screw/" a name too.
@@ -84,63 +87,66 @@ def _check(arguments):
     return int(bool(check.problems))
 
 
-def _fetch(arguments):
+def _fetch(arguments: argparse.Namespace) -> int:
     from adhelpers.data import fetch_category
 
     print(fetch_category(arguments.category, arguments.to, accept_license=arguments.accept_license))
     return 0
 
 
-def _render(arguments):
+def _render(arguments: argparse.Namespace) -> int:
     from adhelpers.data import render_category
 
-    given = {
-        name: value
-        for name, value in vars(arguments).items()
-        if name in _RENDERING or name == "shortcut"
-    }
-    print(
-        render_category(
-            arguments.to, arguments.category, show_progress=sys.stderr.isatty(), **given
-        )
-    )
+    # What was not given is not in the namespace: the defaults are those of the function.
+    names = (*_RENDERING, "shortcut")
+    given = {name: value for name, value in vars(arguments).items() if name in names}
+    shown = sys.stderr.isatty()
+    print(render_category(arguments.to, arguments.category, show_progress=shown, **given))
     return 0
 
 
-def _parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m adhelpers",
-        description="Can I trust my visual anomaly detector, and why does it flag what it flags?",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    function: _Function,
+    text: str,
+) -> argparse.ArgumentParser:
+    """Add a command that calls ``function`` with what was parsed."""
+    added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    added.set_defaults(function=function)
+    return added
+
+
+def _add_notebooks(parser: argparse.ArgumentParser) -> None:
+    """Which notebooks, and where they are."""
+    parser.add_argument(
+        "notebooks", nargs="*", metavar="NOTEBOOK", help="01_screw, 01, or a path; none means all"
     )
-    parser.add_argument("--version", action="version", version=f"adhelpers {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    def command(parent, name, function, text):
-        added = parent.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        added.set_defaults(function=function)
-        return added
-
-    def notebooks(added):
-        added.add_argument(
-            "notebooks",
-            nargs="*",
-            metavar="NOTEBOOK",
-            help="01_screw, 01, or a path; none means all",
-        )
-        added.add_argument(
-            "--notebooks",
-            dest="folder",
-            type=Path,
-            metavar="FOLDER",
-            help="where the notebooks are",
-        )
-
-    run = command(
-        commands, "run", _run, "run notebooks; write a report for each and results/index.html"
+    parser.add_argument(
+        "--notebooks", dest="folder", type=Path, metavar="FOLDER", help="where the notebooks are"
     )
-    notebooks(run)
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--results", type=Path, metavar="DIR", help="default: results/ of the project"
+    )
+
+
+def _add_destination(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--to",
+        type=Path,
+        default=Path("data"),
+        metavar="FOLDER",
+        help="default: data/ in the current folder",
+    )
+
+
+def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "run notebooks; write a report for each and results/index.html"
+    run = _command(commands, "run", _run, text)
+    _add_notebooks(run)
     run.add_argument(
         "--preset",
         default="quick",
@@ -162,57 +168,38 @@ def _parser():
         metavar="ROOT",
         help="folder that holds the image categories; default: rendered images",
     )
-    run.add_argument("--results", type=Path, metavar="DIR", help="default: results/ of the project")
+    _add_results(run)
     run.add_argument("--models", type=Path, metavar="DIR", help="default: models/ of the project")
     run.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="notebooks at once; default: 1"
     )
 
-    notebooks(
-        command(commands, "list", _list, "show the notebooks with their parameters and defaults")
-    )
 
-    index = command(commands, "index", _index, "rebuild results/index.html")
-    index.add_argument(
-        "--results", type=Path, metavar="DIR", help="default: results/ of the project"
-    )
-
+def _add_data(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The commands on images."""
     data = commands.add_parser(
         "data", help="check, fetch or render images", description="Check, fetch or render images."
     )
     actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)
-    check = command(
-        actions, "check", _check, "print a category's inventory and every problem in its files"
-    )
-    check.add_argument(
+    text = "print a category's inventory and every problem in its files"
+    _command(actions, "check", _check, text).add_argument(
         "folder",
         type=Path,
         metavar="ROOT/CATEGORY",
         help="a folder with train/good and test/<type>",
     )
-    fetch = command(actions, "fetch", _fetch, "download a category of MVTec AD from its publisher")
+    text = "download a category of MVTec AD from its publisher"
+    fetch = _command(actions, "fetch", _fetch, text)
     fetch.add_argument("category", metavar="CATEGORY", help="such as screw or hazelnut")
-    fetch.add_argument(
-        "--to",
-        type=Path,
-        default=Path("data"),
-        metavar="FOLDER",
-        help="default: data/ in the current folder",
-    )
+    _add_destination(fetch)
     fetch.add_argument(
         "--accept-license",
         action="store_true",
         help="accept CC BY-NC-SA 4.0 (not for commercial use)",
     )
-    render = command(actions, "render", _render, "render a category with exact masks")
+    render = _command(actions, "render", _render, "render a category with exact masks")
     render.add_argument("category", metavar="CATEGORY", help="hazelnut, metal or screw")
-    render.add_argument(
-        "--to",
-        type=Path,
-        default=Path("data"),
-        metavar="FOLDER",
-        help="default: data/ in the current folder",
-    )
+    _add_destination(render)
     for name, text in _RENDERING.items():
         render.add_argument(
             f"--{name.replace('_', '-')}",
@@ -226,16 +213,27 @@ def _parser():
         default=argparse.SUPPRESS,
         help="none, or brightness: plants a shortcut on purpose",
     )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m adhelpers",
+        description=adhelpers.__doc__.splitlines()[0],
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"adhelpers {adhelpers.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_run(commands)
+    text = "show the notebooks with their parameters and defaults"
+    _add_notebooks(_command(commands, "list", _list, text))
+    _add_results(_command(commands, "index", _index, "rebuild results/index.html"))
+    _add_data(commands)
     return parser
 
 
-def main(arguments=None):
-    """Run a command line.
-
-    Parameters
-    ----------
-    arguments : list of str, optional
-        By default those of the process.
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line, by default that of the process.
 
     Returns
     -------
@@ -244,13 +242,13 @@ def main(arguments=None):
     """
     parsed = _parser().parse_args(arguments)
     try:
-        code = parsed.function(parsed)
+        code: int = parsed.function(parsed)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
         print("adhelpers: interrupted", file=sys.stderr)
         return 130
-    except suite.UsageError as error:
+    except UsageError as error:
         print(f"adhelpers: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:

@@ -8,6 +8,7 @@ from .labelled import DATASETS, LabelledSamples, load_labelled, read_idx
 from .normalize import Corrections, ObjectPose, divide_background, find_object, object_mask
 from .reading import CategoryError, read_image
 from .rendered.catalogue import render_category, rendered_root
+from .rendered.folders import root_name, root_path
 from .rendered.insulators import insulators_root, render_insulators
 from .semi_supervised import SemiSupervisedCategory, SplitCounts, semi_supervised, split_counts
 
@@ -38,6 +39,8 @@ __all__ = [
     "render_category",
     "render_insulators",
     "rendered_root",
+    "root_name",
+    "root_path",
     "semi_supervised",
     "split_counts",
 ]

@@ -1,7 +1,6 @@
 """Fetches a category of MVTec AD from its publisher."""
 
 import difflib
-import os
 import tarfile
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
@@ -13,10 +12,14 @@ import requests
 from adhelpers._shared.files import replacing_folder
 from adhelpers._shared.progress import progress
 
+from .layouts import TRAIN, missing_folder
+from .reading import GOOD
+
 LICENSE_NOTE = (
-    "MVTec AD is (c) MVTec Software GmbH, licensed CC BY-NC-SA 4.0 (https://creativecommons.org/licenses/by-nc-sa/4.0/): "
-    "for non-commercial use, to be shared under the same licence, with reference to Bergmann, Fauser, Sattlegger, Steger, "
-    '"A Comprehensive Real-World Dataset for Unsupervised Anomaly Detection", CVPR 2019.'
+    "MVTec AD is (c) MVTec Software GmbH, licensed CC BY-NC-SA 4.0 "
+    "(https://creativecommons.org/licenses/by-nc-sa/4.0/): for non-commercial use, to be shared "
+    "under the same licence, with reference to Bergmann, Fauser, Sattlegger, Steger, "
+    '"A Comprehensive Real-World Dataset for Unsupervised Anomaly Detection", CVPR 2019'
 )
 DOWNLOAD_PAGE = "https://www.mvtec.com/company/research/datasets/mvtec-ad/downloads"
 WHOLE_ARCHIVE = "mvtec_anomaly_detection"
@@ -87,7 +90,8 @@ _ARCHIVES = {
         "7ab46e0e195da145db30052baea3d3a5d14c5f0e710137c968e0423f02cb942d",
     ),
     WHOLE_ARCHIVE: (
-        "150996/b52ecdcbf521176e9db9c731f2304b27/download/420938113-1629960298/mvtec_anomaly_detection.tar.xz",
+        "150996/b52ecdcbf521176e9db9c731f2304b27/download/420938113-1629960298/"
+        "mvtec_anomaly_detection.tar.xz",
         "cf4313b13603bec67abb49ca959488f7eedce2a9f7795ec54446c649ac98cd3d",
     ),
 }
@@ -100,10 +104,10 @@ _SECONDS_TO_CONNECT, _SECONDS_WITHOUT_DATA = 10, 60
 class _ResumingDownloader:
     """A pooch downloader that keeps what has arrived and asks the server for the rest."""
 
-    def __init__(self, description, show_progress):
+    def __init__(self, description: str, show_progress: bool) -> None:
         self._description, self._show_progress = description, show_progress
 
-    def __call__(self, url, output_file, _caller):
+    def __call__(self, url: str, output_file: str, _caller: pooch.Pooch) -> None:
         # The temporary file that pooch gives disappears with an error; what has arrived must not.
         partial = Path(output_file).parent / f"{PurePosixPath(urlsplit(url).path).name}.partial"
         for attempt in range(1, _ATTEMPTS + 1):
@@ -121,9 +125,10 @@ class _ResumingDownloader:
                 arrived = partial.stat().st_size if partial.exists() else 0
                 if attempt == _ATTEMPTS or arrived <= before:
                     raise
-        os.replace(partial, output_file)
+        partial.replace(output_file)
 
-    def _receive(self, url, partial, start):
+    def _receive(self, url: str, partial: Path, start: int) -> None:
+        """Append what the server has from byte ``start`` on."""
         headers = {"Range": f"bytes={start}-"} if start else {}
         timeout = (_SECONDS_TO_CONNECT, _SECONDS_WITHOUT_DATA)
         with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
@@ -143,7 +148,7 @@ class _ResumingDownloader:
                 total=total // 10**6 or None,
                 enabled=self._show_progress,
             )
-            with open(partial, "ab" if start else "wb") as file, megabytes as bar:
+            with partial.open("ab" if start else "wb") as file, megabytes as bar:
                 received, shown = start, 0
                 for chunk in response.iter_content(_CHUNK):
                     file.write(chunk)
@@ -153,11 +158,16 @@ class _ResumingDownloader:
 
 
 def fetch_category(
-    category, folder, accept_license=False, url=None, known_hash=None, show_progress=True
-):
+    category: str,
+    folder: str | Path,
+    accept_license: bool = False,
+    url: str | None = None,
+    known_hash: str | None = None,
+    show_progress: bool = True,
+) -> Path:
     """Download a category of MVTec AD and unpack it to ``folder/category``.
 
-    An interrupted download goes on where it stopped. The archive's SHA-256 is checked before it is
+    An interrupted download resumes where it stopped. The archive's SHA-256 is checked before it is
     opened, and nothing but the category asked for is unpacked, at once or not at all. A category
     that is there already is not fetched again.
 
@@ -166,7 +176,7 @@ def fetch_category(
     category : str
         One of the 15 categories, such as ``"screw"``.
     folder : str or Path
-        Where the category's folder is put: the ``root`` of :func:`load_category`.
+        Where the category's folder is put: the ``root`` of `load_category`.
     accept_license : bool
         True says that you accept CC BY-NC-SA 4.0 (non-commercial, share alike).
     url : str, optional
@@ -210,24 +220,16 @@ def fetch_category(
             f"MVTec AD has no category {category!r}; did you mean {' or '.join(near)}?"
         )
     target = Path(folder) / category
-    if (target / "train" / "good").is_dir() and (target / "test").is_dir():
+    if missing_folder(target) is None:
         return target
     if not accept_license:
         raise PermissionError(
-            f"{LICENSE_NOTE} Accept it with accept_license=True (on the command line: --accept-license) to download {category!r}."
+            f"{LICENSE_NOTE}. Accept it with accept_license=True (on the command line: "
+            f"--accept-license) to download {category!r}"
         )
-    link, checksum = _ARCHIVES[category]
-    url = url or _SHARES + link
+    url = url or _SHARES + _ARCHIVES[category][0]
     name = PurePosixPath(urlsplit(url).path).name
-    if known_hash is None:
-        recorded = _ARCHIVES.get(name.removesuffix(".tar.xz"))
-        if recorded is None:
-            raise ValueError(
-                f"known_hash: give the SHA-256 of {name}, for no archive of this name is known"
-            )
-        checksum = recorded[1]
-    else:
-        checksum = known_hash.removeprefix("sha256:")
+    checksum = _checksum(name) if known_hash is None else known_hash.removeprefix("sha256:")
     archive = _download(url, name, checksum, category, Path(folder), show_progress)
     with replacing_folder(target) as temporary:
         _unpack(archive, category, temporary)
@@ -239,13 +241,26 @@ def fetch_category(
     return target
 
 
-def _download(url, name, checksum, category, folder, show_progress):
+def _checksum(archive: str) -> str:
+    """The recorded SHA-256 of the publisher's archive of this name."""
+    recorded = _ARCHIVES.get(archive.removesuffix(".tar.xz"))
+    if recorded is None:
+        raise ValueError(
+            f"known_hash: give the SHA-256 of {archive}, for no archive of this name is known"
+        )
+    return recorded[1]
+
+
+def _download(
+    url: str, name: str, checksum: str, category: str, folder: Path, show_progress: bool
+) -> Path:
+    """The archive in ``folder/.downloads``, with the right checksum."""
     kept_in = folder / ".downloads"
     downloader = _ResumingDownloader(f"Downloading {name} (MB)", show_progress)
     by_hand = (
         f"To place the data by hand: get {category}.tar.xz from {DOWNLOAD_PAGE} and unpack it with "
-        f"`tar -xf {category}.tar.xz -C {folder}`, so that {folder / category / 'train' / 'good'} exists. "
-        "Running the same command again goes on with what has arrived."
+        f"`tar -xf {category}.tar.xz -C {folder}`, so that {folder / category / TRAIN / GOOD} "
+        "exists. Running the same command again resumes the download"
     )
     try:
         return Path(
@@ -259,27 +274,23 @@ def _download(url, name, checksum, category, folder, show_progress):
         if "hash" not in str(error):
             raise
         raise ValueError(
-            f"the SHA-256 of {name} from {url} is not {checksum}: the download was damaged or the file is another one; "
-            f"it was deleted. {by_hand}"
+            f"the SHA-256 of {name} from {url} is not {checksum}: the download was damaged or the "
+            f"file is another one; it was deleted. {by_hand}"
         ) from error
 
 
-def _unpack(archive, category, destination):
-    """Unpack the members of ``category/`` to ``destination``; every member of the archive must be harmless."""
+def _unpack(archive: Path, category: str, destination: Path) -> None:
+    """Unpack the members of ``category/``; every member of the archive must be harmless."""
     found = False
     try:
         # Read as a stream: the archive of all categories is too large to be read twice.
         with tarfile.open(archive, "r|*") as tar:
             for member in tar:
                 path = PurePosixPath(member.name)
-                if (
-                    path.is_absolute()
-                    or ".." in path.parts
-                    or "\\" in member.name
-                    or not (member.isfile() or member.isdir())
-                ):
+                if not _is_harmless(member):
                     raise ValueError(
-                        f"{archive.name} holds the member {member.name!r}, which does not belong in a data set"
+                        f"{archive.name} holds the member {member.name!r}, which does not belong "
+                        "in a data set"
                     )
                 if path.parts[:1] == (category,) and len(path.parts) > 1:
                     tar.extract(
@@ -290,3 +301,10 @@ def _unpack(archive, category, destination):
         raise ValueError(f"{archive.name} cannot be unpacked ({error})") from error
     if not found:
         raise ValueError(f"{archive.name} holds no folder {category!r}")
+
+
+def _is_harmless(member: tarfile.TarInfo) -> bool:
+    """Whether it is a file or folder that stays within the folder it is unpacked to."""
+    path = PurePosixPath(member.name)
+    inside = not path.is_absolute() and ".." not in path.parts and "\\" not in member.name
+    return inside and (member.isfile() or member.isdir())

@@ -20,6 +20,7 @@ SUMMARY_KEYS = (
     "parameters",
     "seed",
     "data",
+    "models",
     "image_auroc",
     "pixel_auroc",
     "aupro",

@@ -1,4 +1,4 @@
-"""One notebook's execution by papermill in a thread of its own, watched and stopped from outside."""
+"""Executes one notebook with papermill; progress is read, and it is stopped, from other threads."""
 
 import logging
 import os
@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import papermill
@@ -20,6 +21,7 @@ from nbconvert.filters import strip_ansi
 from adhelpers._shared.files import replacing_folder
 from adhelpers.reports.notebook_html import notebook_to_html
 
+from .notebooks import NotebookFile
 from .run import FOLDER_VARIABLE
 
 _KERNEL = "python3"
@@ -29,7 +31,19 @@ logging.getLogger("papermill").setLevel(logging.CRITICAL)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: its folder, seconds, and for a failed one what went wrong and the partly executed notebook."""
+    """How a run ended.
+
+    Attributes
+    ----------
+    notebook, category : str
+    folder : Path
+        Of its results.
+    seconds : float
+    problem : str or None
+        What went wrong.
+    partial : Path or None
+        The notebook as far as it was executed, where it failed.
+    """
 
     notebook: str
     category: str
@@ -40,58 +54,62 @@ class Outcome:
 
 
 class _ThisPython(KernelSpecManager):
-    """Starts kernels with the interpreter that runs now: an installed "python3" may belong to another environment."""
+    """Starts kernels with this interpreter; an installed "python3" may be of another one."""
 
-    def get_kernel_spec(self, kernel_name):
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         return KernelSpec(**get_kernel_dict())
 
 
 class Execution:
-    """A notebook to be run once with :meth:`run`, usually in a thread.
+    """A notebook to be run once with `run`, usually in a thread.
 
-    Parameters
+    Attributes
     ----------
     notebook : NotebookFile
-    values : dict
-        Parameters to pass.
     category : str
-    results : Path
+    results, folder : Path
+        All results, and those of this run.
+    cell, cells : int
+        Number of the cell that runs, and of all cells.
+    started, finished : bool
     """
 
-    def __init__(self, notebook, values, category, results):
-        self.notebook, self.category = notebook, category
-        self.folder = Path(results) / notebook.name / category
+    def __init__(
+        self, notebook: NotebookFile, values: dict[str, Any], category: str, results: Path
+    ) -> None:
+        self.notebook, self.category, self.results = notebook, category, results
+        self.folder = results / notebook.name / category
         self.cell, self.cells, self.started, self.finished = 0, 0, False, False
-        self._values, self._current, self._heading = values, None, notebook.title
-        self._manager, self._stopped, self._lock = None, False, threading.Lock()
-        self._status_file = None
+        self._values, self._heading = values, notebook.title
+        self._current: nbformat.NotebookNode | None = None
+        self._manager: KernelManager | None = None
+        self._stopped, self._lock = False, threading.Lock()
+        self._status_file: Path | None = None
 
     @property
-    def status(self):
+    def status(self) -> str:
         """The line that the notebook's innermost progress shows, or an empty text."""
+        if self._status_file is None:
+            return ""
         try:
-            return (
-                self._status_file.read_text(encoding="utf-8").strip() if self._status_file else ""
-            )
+            return self._status_file.read_text(encoding="utf-8").strip()
         except OSError:
             return ""
 
-    def stop(self):
-        """End the kernel at once; :meth:`run` then returns. Does nothing where it has ended."""
+    def stop(self) -> None:
+        """End the kernel at once; `run` then returns. Does nothing where it has ended."""
         with self._lock:
             self._stopped = True
             if self._manager is not None and self._manager.has_kernel:
                 self._manager.shutdown_kernel(now=True)
 
-    def run(self):
-        """Execute, export, move into place; an earlier good result is replaced only when all of it has succeeded.
+    def run(self) -> Outcome:
+        """Execute, export, move into place.
 
-        Returns
-        -------
-        Outcome
+        An earlier good result is replaced only when all of it has succeeded.
         """
         self.started, start = True, time.perf_counter()
-        partial = None
+        problem = partial = None
         try:
             with tempfile.TemporaryDirectory() as scratch, replacing_folder(self.folder) as staged:
                 self._status_file = Path(scratch) / "status"
@@ -102,28 +120,26 @@ class Execution:
                 except Exception:
                     partial = self._keep(executed)
                     raise
-            problem = None
-        except papermill.PapermillExecutionError as error:
-            problem = self._describe_cell(f"{error.ename}: {error.evalue}")
-        except DeadKernelError:
-            problem = self._describe_cell(
-                "the kernel died; the system may have ended it for want of memory. The next run "
-                "goes on from what is stored under models/."
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            problem = f"{type(error).__name__}: {error}"
+        except (papermill.PapermillExecutionError, OSError, ValueError, RuntimeError) as error:
+            problem = self._problem(error)
         finally:
             self.finished = True
-        return Outcome(
-            self.notebook.name,
-            self.category,
-            self.folder,
-            time.perf_counter() - start,
-            problem,
-            partial,
-        )
+        seconds = time.perf_counter() - start
+        return Outcome(self.notebook.name, self.category, self.folder, seconds, problem, partial)
 
-    def _execute(self, executed, staged):
+    def _problem(self, error: Exception) -> str:
+        """What went wrong, with the cell where it is the notebook's fault."""
+        if isinstance(error, papermill.PapermillExecutionError):
+            return self._describe_cell(f"{error.ename}: {error.evalue}")
+        if isinstance(error, DeadKernelError):
+            return self._describe_cell(
+                "the kernel died; the system may have ended it for want of memory. The next run "
+                "resumes from what is stored under models/"
+            )
+        return f"{type(error).__name__}: {error}"
+
+    def _execute(self, executed: Path, staged: Path) -> None:
+        """Run all cells in a kernel of their own."""
         node = nbformat.read(self.notebook.path, as_version=4)
         environment = os.environ | {
             "ADHELPERS_STATUS_FILE": str(self._status_file),
@@ -166,13 +182,14 @@ class Execution:
                 if manager.has_kernel:
                     manager.shutdown_kernel(now=True)
 
-    def _begin_notebook(self, notebook):
+    def _begin_notebook(self, notebook: nbformat.NotebookNode) -> None:
         self.cells = len(notebook.cells)
 
-    def _begin_cell(self, cell, cell_index):
+    def _begin_cell(self, cell: nbformat.NotebookNode, cell_index: int) -> None:
         self.cell, self._current = cell_index + 1, cell
         # Otherwise the last line of an earlier cell's progress would stay.
-        self._status_file.write_text("", encoding="utf-8")
+        if self._status_file is not None:
+            self._status_file.write_text("", encoding="utf-8")
         if cell.cell_type == "markdown":
             headings = [
                 line.lstrip("# ").strip()
@@ -181,8 +198,8 @@ class Execution:
             ]
             self._heading = headings[-1] if headings else self._heading
 
-    def _keep(self, executed):
-        """Move the partly executed notebook to the run's folder, beside an earlier good one; nothing for a stopped run."""
+    def _keep(self, executed: Path) -> Path | None:
+        """Move the partly executed notebook to the run's folder, unless the run was stopped."""
         if self._stopped or not executed.exists():
             return None
         kept = self.folder / f"{self.notebook.name}.failed.ipynb"
@@ -190,13 +207,14 @@ class Execution:
             nbformat.read(executed, as_version=4)
             kept.parent.mkdir(parents=True, exist_ok=True)
             # Moved, not copied: this works on a full disk too.
-            os.replace(executed, kept)
+            executed.replace(kept)
         except (OSError, ValueError):
             # The disk was full, so it is cut off; what went wrong first is what has to be told.
             return None
         return kept
 
-    def _describe_cell(self, what):
+    def _describe_cell(self, what: str) -> str:
+        """``what`` with the cell in which it happened."""
         if self._current is None:
             return f"before its first cell: {what}"
         count = self._current.get("execution_count")

@@ -1,22 +1,39 @@
-"""The in-notebook side of a run: its folder, stage times, figures and summary."""
+"""A run from inside its notebook: its folder, figures, summary and seconds.
+
+The tools that write files are imported where they are used: the command line imports this room for
+its list of notebooks, and must not wait for pandas and Matplotlib.
+"""
 
 import os
 import re
-import time
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-from adhelpers.reports.summary import SUMMARY_KEYS, versions, write_samples, write_summary
+from adhelpers._shared.stages import forget_stages, stage, stage_seconds
 
 from .notebooks import project_root, read_notebook, run_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from adhelpers.data import Category
 
 # In a batch run the folder is a temporary one, moved into place when the whole notebook has
 # succeeded.
 FOLDER_VARIABLE = "ADHELPERS_RUN_FOLDER"
 
 
+class _Stored(Protocol):
+    """A detector that `fit_or_load` has returned."""
+
+    folder: Path | None
+
+
 class Run:
-    """One run of a notebook on one category; made by :func:`start_run`.
+    """One run of a notebook on one category; made by `start_run`.
 
     Attributes
     ----------
@@ -26,9 +43,9 @@ class Run:
     seed : int or None
     folder : Path
         Where this run leaves its files: ``<results>/<notebook>/<category>/``. In a batch run
-        (``python -m adhelpers run``) a temporary folder stands in, which is moved there when the
-        notebook has succeeded and thrown away when it has failed: what an interrupted run is to
-        find again (weights, explanations so far) belongs under ``models``.
+        (``python -m adhelpers run``) it is a temporary folder, which is moved there when the
+        notebook has succeeded and deleted when it has failed: what an interrupted run needs again
+        (weights, finished explanations) belongs under ``models``.
     destination : Path
         Where the files are found after the run: ``folder`` itself, or in a batch run the place that
         it is moved to.
@@ -36,44 +53,41 @@ class Run:
         The folder of all runs' results, to read those of other notebooks.
     models : Path
         The folder of all models: ``<models>/<category>/<detector>/<hash>/``.
-    seconds : dict of str to float
-        Seconds by stage so far.
     """
 
-    def __init__(self, notebook, category, parameters, seed, results, models, folder=None):
-        self.notebook, self.category, self.parameters, self.seed = (
-            notebook,
-            category,
-            parameters,
-            seed,
-        )
+    def __init__(
+        self,
+        notebook: str,
+        category: str,
+        parameters: dict[str, Any],
+        seed: int | None,
+        results: str | Path,
+        models: str | Path,
+        folder: str | Path | None = None,
+    ) -> None:
+        self.notebook, self.category = notebook, category
+        self.parameters, self.seed = parameters, seed
         self.results, self.models = Path(results), Path(models)
         self.destination = self.results / notebook / category
         self.folder = Path(folder or self.destination)
-        self.seconds = {}
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    @contextmanager
-    def stage(self, name):
-        """Measure the seconds that the body takes as stage ``name``; the times of several bodies add up."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds by stage since the run began (`adhelpers._shared.stages`)."""
+        return stage_seconds()
 
-    def figure(self, figure, name):
-        """Save a figure as ``figures/<name>.png`` and return it, so that a cell that ends with this call shows it once.
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """Measure the seconds that the body takes as stage ``name``."""
+        return stage(name)
 
-        Parameters
-        ----------
-        figure : matplotlib.figure.Figure
-        name : str
-            Letters, digits, ``_``, ``-``, ``.`` and spaces.
+    def figure(self, figure: "Figure", name: str) -> "Figure":
+        """Save a figure as ``figures/<name>.png`` and return it, so that a cell shows it once.
 
-        Returns
-        -------
-        matplotlib.figure.Figure
+        Raises
+        ------
+        ValueError
+            Where ``name`` holds more than letters, digits, ``_``, ``-``, ``.`` and spaces.
         """
         from matplotlib import pyplot
 
@@ -87,12 +101,21 @@ class Run:
         pyplot.close(figure)
         return figure
 
-    def samples(self, frame):
+    def samples(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         """Write ``samples.csv``, a row for each test image, and return the table."""
+        from adhelpers.reports.summary import write_samples
+
         write_samples(self.folder / "samples.csv", frame)
         return frame
 
-    def summary(self, file="summary.json", **parts):
+    def summary(
+        self,
+        file: str = "summary.json",
+        *,
+        data: "Category | Mapping[str, Any] | None" = None,
+        models: Sequence[_Stored | str | Path] | None = None,
+        **parts: Any,
+    ) -> dict[str, Any]:
         """Write the run's summary and return it.
 
         Parameters
@@ -100,11 +123,15 @@ class Run:
         file : str
             ``summary.json`` for the run's main detector; ``summary_<detector>.json`` for another
             one in the same run, which the index lists in a row of its own.
+        data : Category or dict, optional
+            Of a category the counts, the fingerprint and the root folder are written.
+        models : sequence of Detector, str or Path, optional
+            Stored detectors that this run has used, or their folders. They are written relative to
+            the folder of all models where they lie in it.
         **parts
-            Values for the keys of ``SUMMARY_KEYS`` other than those that the run knows itself
+            Values for the other keys of ``SUMMARY_KEYS`` that the run does not know itself
             (``notebook``, ``category``, ``parameters``, ``seed``, ``seconds``, ``versions``).
-            Estimates and thresholds are taken as they are. What is not given is null. ``data`` may
-            be a :class:`adhelpers.data.Category`: its counts and fingerprint are written.
+            Estimates and thresholds are taken as they are. What is not given is null.
 
         Returns
         -------
@@ -113,8 +140,11 @@ class Run:
         Raises
         ------
         ValueError
-            For a key that no summary has, or a part that lacks what its key promises.
+            For a key that no summary has, a part that lacks what its key promises, or a detector
+            that is not stored.
         """
+        from adhelpers.reports.summary import SUMMARY_KEYS, versions, write_summary
+
         if not re.fullmatch(r"summary[\w-]*\.json", file):
             raise ValueError(
                 f"summary: file must be summary.json or summary_<detector>.json, got {file!r}"
@@ -127,64 +157,72 @@ class Run:
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "versions": versions(),
         }
+        if data is not None:
+            data = {"root": None} | dict(data) if isinstance(data, Mapping) else _described(data)
+        given = {
+            "data": data,
+            "models": None if models is None else [self._model(one) for one in models],
+        }
         wrong = [key for key in parts if key not in SUMMARY_KEYS or key in own]
         if wrong:
             fitting = [key for key in SUMMARY_KEYS if key not in own]
             raise ValueError(
                 f"summary: {', '.join(wrong)} cannot be given; what can is {', '.join(fitting)}"
             )
-        if hasattr(parts.get("data"), "fingerprint"):
-            parts["data"] = _counts(parts["data"])
-        return write_summary(self.folder / file, dict.fromkeys(SUMMARY_KEYS) | parts | own)
+        return write_summary(self.folder / file, dict.fromkeys(SUMMARY_KEYS) | parts | given | own)
 
-    def seconds_table(self):
-        """Seconds by stage of this run so far as a table.
+    def _model(self, model: _Stored | str | Path) -> str:
+        """The folder of a stored detector as it stands in the summary."""
+        folder = model if isinstance(model, (str, Path)) else model.folder
+        if folder is None:
+            raise ValueError(
+                "summary: models must be stored detectors, as fit_or_load returns them, or folders"
+            )
+        folder, root = Path(folder).resolve(), self.models.resolve()
+        return (folder.relative_to(root) if folder.is_relative_to(root) else folder).as_posix()
 
-        Returns
-        -------
-        pandas.DataFrame
-        """
-        import pandas
+    def seconds_table(self) -> "pd.DataFrame":
+        """Seconds by stage of this run so far as a table."""
+        import pandas as pd
 
-        return pandas.DataFrame({"seconds": pandas.Series(self.seconds, dtype=float).round(1)})
+        return pd.DataFrame({"seconds": pd.Series(self.seconds, dtype=float).round(1)})
 
-    def versions_table(self):
-        """Versions, seed and parameters of this run as a two-column table.
+    def versions_table(self) -> "pd.DataFrame":
+        """Versions, seed and parameters of this run as a two-column table."""
+        import pandas as pd
 
-        Returns
-        -------
-        pandas.DataFrame
-        """
-        import pandas
+        from adhelpers.reports.summary import versions
 
         rows = [*versions().items(), ("seed", self.seed)]
         rows += [(f"parameter {name}", repr(value)) for name, value in self.parameters.items()]
-        return pandas.DataFrame(rows, columns=["what", "value"]).set_index("what").rename_axis(None)
+        return pd.DataFrame(rows, columns=["what", "value"]).set_index("what").rename_axis(None)
 
 
-def _counts(category):
-    """The ``data`` part of a summary: number of images by split and type, and the fingerprint."""
+def _described(category: "Category") -> dict[str, Any]:
+    """The ``data`` part of a summary: images by split and type, fingerprint, and where they lie."""
+    from adhelpers.data import root_name
+
     counts = {}
     for split in ("train", "validation", "test"):
         types = [str(one) for one in getattr(category, split).types]
         counts[split] = {one: types.count(one) for one in sorted(set(types))}
-    return {"counts": counts, "fingerprint": category.fingerprint}
+    root = None if category.root is None else root_name(category.root)
+    return {"counts": counts, "fingerprint": category.fingerprint, "root": root}
 
 
-def _parameter_names(notebook, variables):
-    """Names of the notebook's parameters from its file; where it is not found (a renamed copy), of all plain public values."""
+def _parameter_names(notebook: str, variables: Mapping[str, Any]) -> Iterator[str]:
+    """Names of the notebook's parameters; in a renamed copy, of all plain public values."""
     for folder in (Path.cwd(), Path.cwd() / "notebooks", project_root() / "notebooks"):
         if (folder / f"{notebook}.ipynb").is_file():
-            return list(read_notebook(folder / f"{notebook}.ipynb").parameters)
+            yield from read_notebook(folder / f"{notebook}.ipynb").parameters
+            return
     plain = (str, int, float, bool, type(None))
-    return [
-        name
-        for name, value in variables.items()
-        if isinstance(value, plain) and not name.startswith("_")
-    ]
+    for name, value in variables.items():
+        if isinstance(value, plain) and not name.startswith("_"):
+            yield name
 
 
-def start_run(notebook, variables):
+def start_run(notebook: str, variables: Mapping[str, Any]) -> Run:
     """Begin a run inside a notebook, right after the cell with the parameters.
 
     Parameters
@@ -213,18 +251,14 @@ def start_run(notebook, variables):
     >>> run.folder.relative_to(results).as_posix()
     'my_notebook/screw'
     """
-    parameters = {
-        name: variables[name] for name in _parameter_names(notebook, variables) if name in variables
-    }
-    category = run_name(variables)
-    results = Path(variables.get("results") or project_root() / "results")
-    models = Path(variables.get("models") or project_root() / "models")
+    forget_stages()
+    names = [name for name in _parameter_names(notebook, variables) if name in variables]
     return Run(
         notebook,
-        category,
-        parameters,
+        run_name(variables),
+        {name: variables[name] for name in names},
         variables.get("seed"),
-        results,
-        models,
+        variables.get("results") or project_root() / "results",
+        variables.get("models") or project_root() / "models",
         os.environ.get(FOLDER_VARIABLE),
     )

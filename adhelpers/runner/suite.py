@@ -1,66 +1,44 @@
-"""Runs the notebooks: which ones, with which parameters, in the background with progress, their results in one place.
-
-Inside a notebook :func:`start_run` gives the :class:`Run` that knows the folder, measures the
-stages and writes the summary.
-"""
+"""Runs notebooks in the background with progress, their results in one place."""
 
 import sys
 import tempfile
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tqdm import tqdm
 
 from .notebooks import (
     NotebookFile,
-    Parameter,
-    UsageError,
     find_notebooks,
+    notebook_folder,
     project_root,
     read_notebook,
-    read_preset,
     run_name,
-    values_for,
 )
+from .parameters import UsageError
+from .presets import read_preset, values_for
 
-__all__ = [
-    "NotebookFile",
-    "Parameter",
-    "Run",
-    "UsageError",
-    "find_notebooks",
-    "project_root",
-    "read_notebook",
-    "read_preset",
-    "run_notebooks",
-    "start_run",
-    "values_for",
-]
-
-
-def __getattr__(name):
-    # Run and start_run bring pandas, NumPy and nbconvert; "python -m adhelpers list" must not wait
-    # for these.
-    if name in ("Run", "start_run"):
-        from . import run as _run
-
-        return getattr(_run, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if TYPE_CHECKING:
+    from .execution import Execution, Outcome
 
 
 class _Watcher:
-    """Tells the person who waits: a bar for each running notebook on a terminal, plain lines elsewhere."""
+    """Shows progress: a bar for each running notebook on a terminal, plain lines elsewhere."""
 
-    def __init__(self, stream):
-        self._stream, self._bars, self._told = stream, {}, set()
-        self._interactive = stream.isatty()
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._interactive = stream, stream.isatty()
+        self._bars: dict[str, tqdm] = {}
+        self._told: set[str] = set()
 
-    def look(self, executions):
+    def look(self, executions: "Iterable[Execution]") -> None:
+        """Show how far each notebook has come."""
         for execution in executions:
             if execution.started and not execution.finished:
                 self._show(execution)
 
-    def _show(self, execution):
+    def _show(self, execution: "Execution") -> None:
         name = execution.notebook.name
         if not self._interactive:
             if name not in self._told:
@@ -78,13 +56,14 @@ class _Watcher:
         bar.set_postfix_str(execution.status, refresh=False)
         bar.refresh()
 
-    def close(self):
+    def close(self) -> None:
+        """Take all bars away."""
         for bar in self._bars.values():
             bar.close()
         self._bars.clear()
 
-    def tell(self, outcome):
-        """The end of one notebook as text; bars of others stay below it."""
+    def tell(self, outcome: "Outcome") -> None:
+        """Write how one notebook ended; bars of others stay below it."""
         bar = self._bars.pop(outcome.notebook, None)
         if bar is not None:
             bar.close()
@@ -100,17 +79,17 @@ class _Watcher:
 
 
 def run_notebooks(
-    names=(),
-    preset="quick",
-    given=(),
-    data=None,
-    results=None,
-    models=None,
-    jobs=1,
-    folder=None,
-    stream=None,
-):
-    """Run notebooks with papermill and write each one's results to ``<results>/<notebook>/<category>/``.
+    names: Sequence[str] = (),
+    preset: str = "quick",
+    given: Sequence[tuple[str, str]] = (),
+    data: str | Path | None = None,
+    results: str | Path | None = None,
+    models: str | Path | None = None,
+    jobs: int = 1,
+    folder: str | Path | None = None,
+    stream: TextIO | None = None,
+) -> "list[Outcome]":
+    """Run notebooks with papermill and write their results to ``<results>/<notebook>/<category>/``.
 
     All names and values are checked before anything runs. A kernel of the current interpreter runs
     in the notebook's own folder, as JupyterLab does it. Results are built in a temporary folder,
@@ -120,9 +99,9 @@ def run_notebooks(
     Parameters
     ----------
     names : sequence of str
-        See :func:`find_notebooks`; none means all.
+        See `find_notebooks`; none means all.
     preset : str
-        See :func:`read_preset`.
+        See `read_preset`.
     given : sequence of (str, str)
         Parameter names and their values as texts; they win over the preset and ``data``.
     data : str or Path, optional
@@ -153,30 +132,41 @@ def run_notebooks(
         raise UsageError(f"jobs must be at least 1, got {jobs}")
     if data is not None and not Path(data).is_dir():
         raise UsageError(f"data: there is no folder {data}")
-    notebooks = find_notebooks(names, folder)
     results = Path(results or project_root() / "results").resolve()
-    models = Path(models or project_root() / "models").resolve()
-    chosen = read_preset(preset, folder)
-    notebook_folder = Path(folder) if folder else project_root() / "notebooks"
+    folders = {
+        "data_root": data,
+        "results": results,
+        "models": models or project_root() / "models",
+    }
+    notebooks, chosen = find_notebooks(names, folder), read_preset(preset, folder)
     # What a preset holds for all need not concern those that run now.
-    others = (
-        find_notebooks(folder=folder)
-        if chosen.get("all") and any(notebook_folder.glob("*.ipynb"))
-        else []
-    )
-    values = values_for(notebooks, chosen, data, given, results, models, others)
-    categories = [_category(notebook, passed) for notebook, passed in zip(notebooks, values)]
-
+    others = sorted(notebook_folder(folder).glob("*.ipynb")) if chosen.get("all") else []
+    values = values_for(notebooks, chosen, given, folders, [read_notebook(path) for path in others])
+    categories = [_category(*one) for one in zip(notebooks, values, strict=True)]
     _check_writable("results", results)
-    for place in {passed["models"] for passed in values if passed.get("models")}:
+    for place in {one["models"] for one in values if one.get("models")}:
         _check_writable("models", Path(place))
 
-    from adhelpers.reports.index import write_index
-
+    # Papermill takes a second to import.
     from .execution import Execution
 
-    executions = [Execution(*one, results) for one in zip(notebooks, values, categories)]
-    watcher = _Watcher(stream or sys.stderr)
+    plans = zip(notebooks, values, categories, strict=True)
+    return _run_all([Execution(*plan, results) for plan in plans], jobs, stream or sys.stderr)
+
+
+def _category(notebook: NotebookFile, values: dict[str, Any]) -> str:
+    """The name of the folder of a run's results."""
+    try:
+        return run_name(notebook.defaults() | values)
+    except ValueError as error:
+        raise UsageError(f"{notebook.name}: {error}") from error
+
+
+def _run_all(executions: "Sequence[Execution]", jobs: int, stream: TextIO) -> "list[Outcome]":
+    """Run them in threads and show the progress; an interruption ends all kernels."""
+    from adhelpers.reports.index import write_index
+
+    watcher = _Watcher(stream)
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         # The notebooks run in threads, so that Ctrl-C arrives here, where the kernels can be ended.
         futures = [pool.submit(execution.run) for execution in executions]
@@ -187,7 +177,7 @@ def run_notebooks(
                 watcher.look(executions)
                 for future in done:
                     watcher.tell(future.result())
-                    write_index(results)
+                    write_index(executions[0].results)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for execution in executions:
@@ -198,21 +188,13 @@ def run_notebooks(
     return [future.result() for future in futures]
 
 
-def _check_writable(name, folder):
+def _check_writable(name: str, folder: Path) -> None:
     """Make the folder and try it: better to know now than after the training."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.NamedTemporaryFile(dir=folder).close()
     except OSError as error:
         raise UsageError(
-            f"{name}: {folder} is no folder to write in ({error.strerror}); give another with --{name}"
+            f"{name}: {folder} is no folder to write in ({error.strerror}); give another with "
+            f"--{name}"
         ) from error
-
-
-def _category(notebook, passed):
-    try:
-        return run_name(
-            {name: parameter.default for name, parameter in notebook.parameters.items()} | passed
-        )
-    except ValueError as error:
-        raise UsageError(f"{notebook.name}: {error}") from error

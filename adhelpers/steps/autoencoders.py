@@ -271,7 +271,7 @@ def save_segmentations(folder, category, decision):
 
 
 def area_summary(category, decision):
-    """The parts of a ``summary_<detector>.json`` that follow from a decision by area, as keywords for `adhelpers.runner.suite.Run.summary`.
+    """The parts of a ``summary_<detector>.json`` that follow from a decision by area, as keywords for `adhelpers.runner.Run.summary`.
 
     Parameters
     ----------

@@ -1,59 +1,114 @@
-"""The embedded data: rendered hazelnuts, screws and brushed metal in the MVTec AD layout, exact masks, no shortcut.
+"""The embedded data: rendered hazelnuts, screws and brushed metal in the layout of MVTec AD.
 
-A rendered category comes through the same loader as a real one. What varies among real images
-varies here too: shape, pose, surface texture, light, focus, sensor noise, dust. The strongest of
-these are spread evenly by a low-discrepancy sequence, over the good images as over the defective
-ones, so that even a small test set shows no difference in brightness, contrast, noise, sharpness or
-file size that a detector could use instead of the defect. ``shortcut="brightness"`` plants such a
-difference.
+A rendered category has exact masks and comes through the same loader as a real one. What varies
+among real images varies here too: shape, pose, surface texture, light, focus, sensor noise, dust.
+The strongest of these are spread evenly, over the good images as over the defective ones, so that
+even a small test set shows no difference in brightness, contrast, noise, sharpness or file size
+that a detector could use instead of the defect. ``shortcut="brightness"`` plants such a difference.
 """
 
 import difflib
-import hashlib
-import json
-import os
-import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
-import platformdirs
-from PIL import Image
+from numpy.typing import NDArray
 from scipy import ndimage
 
-from adhelpers._shared.files import replacing_folder
+from adhelpers._shared.arrays import Floats, Images, Masks
+from adhelpers._shared.checks import check_choice
 from adhelpers._shared.progress import progress
+from adhelpers.data.layouts import TEST, TRAIN, image_name, mask_name
+from adhelpers.data.reading import GOOD
 
-from . import hazelnut as _render_hazelnut
-from . import metal as _render_metal
-from . import screw as _render_screw
+from . import hazelnut, metal, screw
+from .folders import check_whole_number, found_or_rendered, rendering, save_picture
 from .surface import on_sensor, through_lens
+from .variation import evenly
 
 # Raise it when the pictures change: cached renderings of older versions are then left alone.
 _RENDERER_VERSION = 1
+# Cached renderings are known by this line: it stays as it is.
 _FIRST_LINE = "Images rendered by adhelpers (adhelpers.data.synthetic). Licence: MIT."
 _SMALLEST = 64
 _SHORTCUTS = ("none", "brightness")
+# Numbers of natural variation that are drawn for each image; an object uses as many as it names.
+_VARIATIONS = 8
+
+
+class _Drawing(NamedTuple):
+    """How the images of a category are drawn."""
+
+    module: ModuleType
+    make_object: Callable[..., Any]
+    make_defect: Callable[..., Any]
+
+
 _CATEGORIES = {
-    "hazelnut": (_render_hazelnut, _render_hazelnut.Hazelnut, _render_hazelnut.HazelnutDefect),
-    "metal": (_render_metal, _render_metal.Metal, _render_metal.MetalDefect),
-    "screw": (_render_screw, _render_screw.Screw, _render_screw.ScrewDefect),
+    "hazelnut": _Drawing(hazelnut, hazelnut.Hazelnut, hazelnut.HazelnutDefect),
+    "metal": _Drawing(metal, metal.Metal, metal.MetalDefect),
+    "screw": _Drawing(screw, screw.Screw, screw.ScrewDefect),
 }
-# Multiples of these, modulo one, are spread evenly in each dimension (their continued fractions are
-# periodic).
-_SPREAD = np.sqrt([2.0, 3.0, 5.0, 7.0, 11.0, 13.0, 17.0, 19.0])
+
+
+@dataclass(frozen=True)
+class _Parameters:
+    """Checked parameters of a rendering, in the order in which its note lists them."""
+
+    category: str = "hazelnut"
+    shortcut: str = "none"
+    renderer: int = _RENDERER_VERSION
+    image_size: int = 128
+    train_count: int = 80
+    test_good_count: int = 20
+    defect_count: int = 6
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.category not in _CATEGORIES:
+            near = difflib.get_close_matches(str(self.category), _CATEGORIES, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(
+                f"category: {self.category!r} cannot be rendered; {hint}use one of "
+                f"{', '.join(_CATEGORIES)}"
+            )
+        check_choice("shortcut", self.shortcut, _SHORTCUTS)
+        check_whole_number("image_size", self.image_size, _SMALLEST)
+        for name in ("train_count", "test_good_count", "defect_count"):
+            check_whole_number(name, getattr(self, name), 1)
+        check_whole_number("seed", self.seed, 0)
+
+    @property
+    def drawing(self) -> _Drawing:
+        return _CATEGORIES[self.category]
+
+    @property
+    def places(self) -> list[tuple[str, str, int]]:
+        """Split, type and index of every image."""
+        counts = {(TRAIN, GOOD): self.train_count, (TEST, GOOD): self.test_good_count}
+        counts |= {(TEST, kind): self.defect_count for kind in self.drawing.module.DEFECTS}
+        return [(*place, index) for place, count in counts.items() for index in range(count)]
+
+    def generator(self, *stream: int) -> np.random.Generator:
+        """A random generator that only this seed, this category and this stream have."""
+        words = [self.seed, sum(self.category.encode()), *stream]
+        return np.random.default_rng(np.random.SeedSequence(words))
 
 
 def render_category(
-    folder,
-    category="hazelnut",
-    image_size=128,
-    train_count=80,
-    test_good_count=20,
-    defect_count=6,
-    seed=0,
-    shortcut="none",
-    show_progress=False,
-):
+    folder: str | Path,
+    category: str = "hazelnut",
+    image_size: int = 128,
+    train_count: int = 80,
+    test_good_count: int = 20,
+    defect_count: int = 6,
+    seed: int = 0,
+    shortcut: str = "none",
+    show_progress: bool = False,
+) -> Path:
     """Render a category into ``folder/<category>``, in the layout of MVTec AD.
 
     Each image has its own random generator, so that an image depends on ``seed``, its place and its
@@ -66,9 +121,9 @@ def render_category(
         before.
     category : {"hazelnut", "metal", "screw"}
         Hazelnuts are RGB; they stand within 16 degrees of upright, so that a small autoencoder can
-        cope (real ones lie as they fall). Screws are grey and lie in any direction, 0.65 to 0.75 of
-        the image long. Metal is a grey brushed sheet that fills the image, the brushing within 4
-        degrees of horizontal.
+        learn them (real ones lie as they fall). Screws are grey and lie in any direction, 0.65 to
+        0.75 of the image long. Metal is a grey brushed sheet that fills the image, the brushing
+        within 4 degrees of horizontal.
     image_size : int
         Side of the square images in pixels, at least 64.
     train_count, test_good_count : int
@@ -101,49 +156,48 @@ def render_category(
     Examples
     --------
     >>> import tempfile
-    >>> rendered = render_category(tempfile.mkdtemp(), image_size=64, train_count=2, test_good_count=1, defect_count=1)
+    >>> counts = {"image_size": 64, "train_count": 2, "test_good_count": 1, "defect_count": 1}
+    >>> rendered = render_category(tempfile.mkdtemp(), **counts)
     >>> sorted(path.name for path in (rendered / "test").iterdir())
     ['crack', 'cut', 'good', 'hole', 'print']
     """
-    parameters = _checked(
-        category, image_size, train_count, test_good_count, defect_count, seed, shortcut
+    parameters = _Parameters(
+        category,
+        shortcut,
+        image_size=image_size,
+        train_count=train_count,
+        test_good_count=test_good_count,
+        defect_count=defect_count,
+        seed=seed,
     )
     folder = Path(folder) / category
-    _refuse_foreign(folder)
-    places = _places(parameters)
-    with replacing_folder(folder) as temporary:
-        for split, kind, index in progress(places, f"rendering {category}", enabled=show_progress):
+    with rendering(folder, _FIRST_LINE, asdict(parameters)) as temporary:
+        places = progress(parameters.places, f"rendering {category}", enabled=show_progress)
+        for split, kind, index in places:
             image, mask = _image_and_mask(parameters, split, kind, index)
-            _save(temporary / split / kind / f"{index:03d}.png", image)
-            if kind != "good":
-                _save(
-                    temporary / "ground_truth" / kind / f"{index:03d}_mask.png",
-                    mask.astype(np.uint8) * 255,
-                )
-        readme = f"{_FIRST_LINE}\n\nParameters:\n{json.dumps(parameters, indent=2)}\n"
-        (temporary / "readme.txt").write_text(readme, encoding="utf-8")
+            save_picture(temporary / image_name(split, kind, f"{index:03d}"), image)
+            if kind != GOOD:
+                pixels = mask.astype(np.uint8) * 255
+                save_picture(temporary / mask_name(kind, f"{index:03d}"), pixels)
     return folder
 
 
 def rendered_root(
-    category="hazelnut",
-    cache=None,
-    image_size=128,
-    train_count=80,
-    test_good_count=20,
-    defect_count=6,
-    seed=0,
-    shortcut="none",
-    show_progress=False,
-):
+    category: str = "hazelnut",
+    cache: str | Path | None = None,
+    show_progress: bool = False,
+    **parameters: Any,
+) -> Path:
     """Root folder of a rendered category; it is rendered at the first call and found again later.
 
     Parameters
     ----------
-    category, image_size, train_count, test_good_count, defect_count, seed, shortcut, show_progress
-        As in `render_category`.
+    category : {"hazelnut", "metal", "screw"}
     cache : str or Path, optional
         Where renderings are kept. By default the user's cache folder for adhelpers.
+    show_progress : bool
+    **parameters
+        Others of `render_category`.
 
     Returns
     -------
@@ -154,44 +208,21 @@ def rendered_root(
     Examples
     --------
     >>> import tempfile
-    >>> root = rendered_root("screw", tempfile.mkdtemp(), image_size=64, train_count=1, test_good_count=1, defect_count=1)
+    >>> counts = {"image_size": 64, "train_count": 1, "test_good_count": 1, "defect_count": 1}
+    >>> root = rendered_root("screw", tempfile.mkdtemp(), **counts)
     >>> (root / "screw" / "train" / "good" / "000.png").is_file()
     True
     """
-    parameters = _checked(
-        category, image_size, train_count, test_good_count, defect_count, seed, shortcut
-    )
-    cache = Path(platformdirs.user_cache_dir("adhelpers")) if cache is None else Path(cache)
-    name = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:16]
-    root = cache / "rendered" / name
-    # The folder appears in one move when all is written: where the note is, the images are.
-    note = root / category / "readme.txt"
-    if not note.is_file():
-        _refuse_foreign(root / category)
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root, prefix=".partial-") as own:
-            rendered = render_category(
-                own,
-                category,
-                image_size,
-                train_count,
-                test_good_count,
-                defect_count,
-                seed,
-                shortcut,
-                show_progress,
-            )
-            try:
-                os.replace(rendered, root / category)
-            except OSError:
-                # Two notebooks at once: the other's images are the same ones, and it may be reading
-                # them already.
-                if not note.is_file():
-                    raise
-    return root
+
+    def render(folder: Path) -> Path:
+        return render_category(folder, category, show_progress=show_progress, **parameters)
+
+    return found_or_rendered(asdict(_Parameters(category, **parameters)), category, render, cache)
 
 
-def render_sample(category="hazelnut", defect=None, image_size=128, seed=0):
+def render_sample(
+    category: str = "hazelnut", defect: str | None = None, image_size: int = 128, seed: int = 0
+) -> tuple[Images, Masks]:
     """One image and its mask, without files.
 
     Parameters
@@ -207,9 +238,9 @@ def render_sample(category="hazelnut", defect=None, image_size=128, seed=0):
 
     Returns
     -------
-    image : (h, w, c) float32
-        In [0, 1]; c is 3 for hazelnuts, 1 for metal and screws.
-    mask : (h, w) bool
+    image : ndarray of float32, shape (h, w, c), in [0, 1]
+        c is 3 for hazelnuts, 1 for metal and screws.
+    mask : ndarray of bool, shape (h, w)
         Where the defect changed the picture; all False without one.
 
     Raises
@@ -223,95 +254,47 @@ def render_sample(category="hazelnut", defect=None, image_size=128, seed=0):
     >>> image.shape, bool(mask.any())
     ((64, 64, 1), True)
     """
-    parameters = _checked(category, image_size, 1, 1, 1, seed, "none")
-    defects = _CATEGORIES[category][0].DEFECTS
+    parameters = _Parameters(category, image_size=image_size, seed=seed)
+    defects = parameters.drawing.module.DEFECTS
     if defect is not None and defect not in defects:
         raise ValueError(
             f"defect: no {defect!r} on {category}; use None or one of {', '.join(defects)}"
         )
-    generator = np.random.default_rng(np.random.SeedSequence([seed, sum(category.encode())]))
-    variation, severity = generator.uniform(size=len(_SPREAD)), generator.uniform()
-    image, mask = _render(parameters, generator, variation, defect, severity, shortcut=False)
-    return image.astype(np.float32).reshape(image_size, image_size, -1) / 255, mask
+    generator = parameters.generator()
+    variation, severity = generator.uniform(size=_VARIATIONS), generator.uniform()
+    image, mask = _render(parameters, generator, variation, defect, severity)
+    return image.astype(np.float32).reshape(image_size, image_size, -1) / np.float32(255), mask
 
 
-def _checked(category, image_size, train_count, test_good_count, defect_count, seed, shortcut):
-    if category not in _CATEGORIES:
-        near = difflib.get_close_matches(str(category), _CATEGORIES, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(
-            f"category: {category!r} cannot be rendered; {hint}use one of {', '.join(_CATEGORIES)}"
-        )
-    if shortcut not in _SHORTCUTS:
-        raise ValueError(f"shortcut: {shortcut!r} is unknown; use one of {', '.join(_SHORTCUTS)}")
-    smallest = {
-        "image_size": (image_size, _SMALLEST),
-        "train_count": (train_count, 1),
-        "test_good_count": (test_good_count, 1),
-        "defect_count": (defect_count, 1),
-        "seed": (seed, 0),
-    }
-    for name, (value, least) in smallest.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{name}: {value!r} must be a whole number of at least {least}")
-    return {
-        "category": category,
-        "shortcut": shortcut,
-        "renderer": _RENDERER_VERSION,
-        **{name: int(value) for name, (value, _) in smallest.items()},
-    }
-
-
-def _refuse_foreign(folder):
-    if not folder.exists():
-        return
-    note = folder / "readme.txt"
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    if note.is_file() and note.read_text(encoding="utf-8", errors="replace").startswith(
-        _FIRST_LINE
-    ):
-        return
-    raise FileExistsError(
-        f"folder: {folder} exists and was not rendered by adhelpers; choose another folder or move it away"
-    )
-
-
-def _places(parameters):
-    """(split, type, index) of every image."""
-    places = [("train", "good", index) for index in range(parameters["train_count"])]
-    places += [("test", "good", index) for index in range(parameters["test_good_count"])]
-    for kind in _CATEGORIES[parameters["category"]][0].DEFECTS:
-        places += [("test", kind, index) for index in range(parameters["defect_count"])]
-    return places
-
-
-def _image_and_mask(parameters, split, kind, index):
-    category, seed = parameters["category"], parameters["seed"]
-    kinds = ("good", *_CATEGORIES[category][0].DEFECTS)
-    stream = kinds.index(kind) + len(kinds) * (split == "test")
-    generator = np.random.default_rng(
-        np.random.SeedSequence([seed, sum(category.encode()), stream, index])
-    )
+def _image_and_mask(
+    parameters: _Parameters, split: str, kind: str, index: int
+) -> tuple[NDArray[np.uint8], Masks]:
+    """The image at one place, which does not depend on how many there are."""
+    kinds, good = (GOOD, *parameters.drawing.module.DEFECTS), kind == GOOD
+    generator = parameters.generator(kinds.index(kind) + len(kinds) * (split == TEST), index)
     # Good images walk along the sequence one by one; the types of defect take turns, so that
     # together they walk alike.
-    good = kind == "good"
     step = index if good else index * (len(kinds) - 1) + kinds.index(kind) - 1
-    start = np.random.default_rng(
-        np.random.SeedSequence([seed, sum(category.encode()), 99, split == "test"])
-    )
-    variation = (start.uniform(size=len(_SPREAD)) + (step + 1) * _SPREAD) % 1
+    start = parameters.generator(99, split == TEST).uniform(size=_VARIATIONS)
     # A type's images go through the severities evenly too, each type from a start of its own.
     severity = 0.0 if good else ((index + 1) * (np.sqrt(5) - 1) / 2 + kinds.index(kind) * 0.37) % 1
-    shortcut = parameters["shortcut"] == "brightness" and split == "test" and good
-    return _render(parameters, generator, variation, None if good else kind, severity, shortcut)
+    darker = parameters.shortcut == "brightness" and split == TEST and good
+    light = parameters.drawing.module.SHORTCUT_LIGHT if darker else 1.0
+    defect = None if good else kind
+    return _render(parameters, generator, evenly(start, step + 1), defect, severity, light)
 
 
-def _render(parameters, generator, variation, kind, severity, shortcut):
-    """Image (uint8) and mask (bool) of one object."""
-    module, make_object, make_defect = _CATEGORIES[parameters["category"]]
-    image_size = parameters["image_size"]
-    thing = make_object(generator, dict(zip(module.VARIATION, variation)))
+def _render(
+    parameters: _Parameters,
+    generator: np.random.Generator,
+    variation: Sequence[float] | Floats,
+    kind: str | None,
+    severity: float,
+    light: float = 1.0,
+) -> tuple[NDArray[np.uint8], Masks]:
+    """Image and mask of one object."""
+    (module, make_object, make_defect), image_size = parameters.drawing, parameters.image_size
+    thing = make_object(generator, dict(zip(module.VARIATION, variation, strict=False)))
     # The defect draws from a generator of its own: the object and the noise stay those of the good
     # picture.
     defect_seed, noise_seed = generator.integers(2**63, size=2)
@@ -321,12 +304,11 @@ def _render(parameters, generator, variation, kind, severity, shortcut):
     focus = thing.focus * image_size / 128
     clean, picture = (through_lens(view, focus) for view in thing.render(image_size, defect))
     mask = np.zeros((image_size, image_size), bool) if defect is None else _changed(clean, picture)
-    light = module.SHORTCUT_LIGHT if shortcut else 1.0
     image = on_sensor(light * picture, np.random.default_rng(noise_seed), thing.noise)
     return (image[..., 0] if module.CHANNELS == 1 else image), mask
 
 
-def _changed(clean, picture):
+def _changed(clean: Floats, picture: Floats) -> Masks:
     """The compact region in which two pictures differ visibly."""
     change = np.abs(picture - clean).max(axis=-1)
     visible = change > min(0.03, 0.3 * change.max())
@@ -337,8 +319,3 @@ def _changed(clean, picture):
     weights = ndimage.sum_labels(change, regions, np.arange(1, count + 1))
     # A soft shadow's fringe leaves crumbs around the defect itself.
     return np.isin(regions, 1 + np.flatnonzero(weights >= 0.08 * weights.max())) & mask
-
-
-def _save(path, picture):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path)

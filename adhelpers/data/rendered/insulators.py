@@ -1,42 +1,97 @@
-"""Rendered insulator strings in three classes, with a planted shortcut: a printed tag that goes with one class in training only."""
+"""Rendered insulator strings in three classes, with a planted shortcut.
 
-import hashlib
-import json
+The shortcut is a printed tag that goes with one class in training only.
+"""
+
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import platformdirs
-from PIL import Image
+from numpy.typing import NDArray
 
-from adhelpers._shared.files import replacing_folder
+from adhelpers._shared.checks import check_choice
 from adhelpers._shared.progress import progress
 
+from .folders import check_whole_number, found_or_rendered, rendering, save_picture
 from .insulator import CLASSES, FAULTS, VARIATION, Insulator, InsulatorFault, Tag
 from .surface import on_sensor, through_lens
+from .variation import evenly
 
 SPLITS = ("train", "review", "test")
 # Raise it when the pictures change: cached renderings of older versions are then left alone.
 _RENDERER_VERSION = 1
+# Cached renderings are known by this line: it stays as it is.
 _FIRST_LINE = "Insulators rendered by adhelpers (adhelpers.data.insulators). Licence: MIT."
 _SMALLEST = 48
-# Multiples of these, modulo one, are spread evenly in each dimension; the last two are for the
-# severity and for who gets a tag.
-_SPREAD = np.sqrt([2.0, 3.0, 5.0, 7.0, 11.0, 13.0, 17.0, 19.0, 23.0])
+
+
+@dataclass(frozen=True)
+class _Parameters:
+    """Checked parameters of a rendering."""
+
+    image_size: int = 64
+    train_count: int = 120
+    review_count: int = 80
+    test_count: int = 80
+    tag_class: str = "broken"
+    tied: float = 0.7
+    loose: float = 0.25
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice("tag_class", self.tag_class, CLASSES)
+        check_whole_number("image_size", self.image_size, _SMALLEST)
+        for name in ("train_count", "review_count", "test_count"):
+            check_whole_number(name, getattr(self, name), 1)
+        check_whole_number("seed", self.seed, 0)
+        for name in ("tied", "loose"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], not {getattr(self, name)!r}")
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images of each class by split."""
+        return dict(
+            zip(SPLITS, (self.train_count, self.review_count, self.test_count), strict=True)
+        )
+
+    @property
+    def places(self) -> list[tuple[str, str, int]]:
+        """Split, class and index of every image."""
+        return [
+            (split, kind, index)
+            for split, count in self.counts.items()
+            for kind in CLASSES
+            for index in range(count)
+        ]
+
+    def note(self) -> dict[str, Any]:
+        """What the rendered folder says about itself."""
+        return {
+            "image_size": self.image_size,
+            "counts": self.counts,
+            "tag_class": self.tag_class,
+            "tied": float(self.tied),
+            "loose": float(self.loose),
+            "seed": self.seed,
+            "renderer": _RENDERER_VERSION,
+        }
 
 
 def render_insulators(
-    folder,
+    folder: str | Path,
     *,
-    image_size=64,
-    train_count=120,
-    review_count=80,
-    test_count=80,
-    tag_class="broken",
-    tied=0.7,
-    loose=0.25,
-    seed=0,
-    show_progress=False,
-):
+    image_size: int = 64,
+    train_count: int = 120,
+    review_count: int = 80,
+    test_count: int = 80,
+    tag_class: str = "broken",
+    tied: float = 0.7,
+    loose: float = 0.25,
+    seed: int = 0,
+    show_progress: bool = False,
+) -> Path:
     """Render insulator strings into ``folder/insulators``, in folders named after their classes.
 
     The classes are ``good``, ``broken`` (a piece is out of a shell's rim) and ``flashover`` (burnt
@@ -54,7 +109,7 @@ def render_insulators(
         Side of the square RGB images in pixels, at least 48.
     train_count, review_count, test_count : int
         Images of each class in each split. ``review`` is for explanations to learn from, ``test``
-        for the last word.
+        for the final test.
     tag_class : {"good", "broken", "flashover"}
         The class that the tag goes with in training.
     tied : float
@@ -85,49 +140,27 @@ def render_insulators(
     Examples
     --------
     >>> import tempfile
-    >>> rendered = render_insulators(tempfile.mkdtemp(), train_count=2, review_count=1, test_count=1)
+    >>> counts = {"train_count": 2, "review_count": 1, "test_count": 1}
+    >>> rendered = render_insulators(tempfile.mkdtemp(), **counts)
     >>> sorted(path.name for path in (rendered / "train").iterdir())
     ['broken', 'flashover', 'good']
     """
-    parameters = _checked(
-        image_size,
-        {"train": train_count, "review": review_count, "test": test_count},
-        tag_class,
-        tied,
-        loose,
-        seed,
-    )
+    counts = train_count, review_count, test_count
+    parameters = _Parameters(image_size, *counts, tag_class, tied, loose, seed)
     folder = Path(folder) / "insulators"
-    note = folder / "readme.txt"
-    if (
-        folder.exists()
-        and any(folder.iterdir())
-        and not (note.is_file() and note.read_text(encoding="utf-8").startswith(_FIRST_LINE))
-    ):
-        raise FileExistsError(
-            f"folder: {folder} exists and was not rendered by adhelpers; choose another folder or move it away"
-        )
-    places = [
-        (split, kind, index)
-        for split in SPLITS
-        for kind in CLASSES
-        for index in range(parameters["counts"][split])
-    ]
-    with replacing_folder(folder) as temporary:
-        for split, kind, index in progress(places, "rendering insulators", enabled=show_progress):
-            for place, picture in _pictures(parameters, split, kind, index).items():
-                path = temporary / place.format(split=split, kind=kind, index=f"{index:03d}")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(picture).save(path)
+    with rendering(folder, _FIRST_LINE, parameters.note()) as temporary:
+        places = progress(parameters.places, "rendering insulators", enabled=show_progress)
+        for split, kind, index in places:
+            for name, picture in _pictures(parameters, split, kind, index).items():
+                save_picture(temporary / name, picture)
         (temporary / "ground_truth").mkdir(exist_ok=True)
         (temporary / "classes.txt").write_text("\n".join(CLASSES) + "\n", encoding="utf-8")
-        (temporary / "readme.txt").write_text(
-            f"{_FIRST_LINE}\n\nParameters:\n{json.dumps(parameters, indent=2)}\n", encoding="utf-8"
-        )
     return folder
 
 
-def insulators_root(cache=None, show_progress=False, **parameters):
+def insulators_root(
+    cache: str | Path | None = None, show_progress: bool = False, **parameters: Any
+) -> Path:
     """The folder of rendered insulators; they are rendered at the first call and found again later.
 
     Parameters
@@ -149,53 +182,26 @@ def insulators_root(cache=None, show_progress=False, **parameters):
     >>> (root / "train" / "good" / "000.png").is_file()
     True
     """
-    cache = Path(platformdirs.user_cache_dir("adhelpers")) if cache is None else Path(cache)
-    defaults = {
-        name: value
-        for name, value in render_insulators.__kwdefaults__.items()
-        if name != "show_progress"
-    }
-    identity = json.dumps([_RENDERER_VERSION, defaults | parameters], sort_keys=True)
-    root = cache / "rendered" / hashlib.sha256(identity.encode()).hexdigest()[:16]
-    # The folder appears in one move when all is written: where the note is, the images are.
-    if not (root / "insulators" / "readme.txt").is_file():
-        render_insulators(root, show_progress=show_progress, **parameters)
-    return root / "insulators"
+
+    def render(folder: Path) -> Path:
+        return render_insulators(folder, show_progress=show_progress, **parameters)
+
+    identity = [_RENDERER_VERSION, asdict(_Parameters(**parameters))]
+    return found_or_rendered(identity, "insulators", render, cache) / "insulators"
 
 
-def _checked(image_size, counts, tag_class, tied, loose, seed):
-    if tag_class not in CLASSES:
-        raise ValueError(f"tag_class must be one of {', '.join(CLASSES)}, not {tag_class!r}")
-    whole = {
-        "image_size": (image_size, _SMALLEST),
-        "seed": (seed, 0),
-        **{f"{split}_count": (count, 1) for split, count in counts.items()},
-    }
-    for name, (value, least) in whole.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
-    for name, value in (("tied", tied), ("loose", loose)):
-        if not 0 <= value <= 1:
-            raise ValueError(f"{name} must lie in [0, 1], not {value!r}")
-    return {
-        "image_size": int(image_size),
-        "counts": {split: int(count) for split, count in counts.items()},
-        "tag_class": tag_class,
-        "tied": float(tied),
-        "loose": float(loose),
-        "seed": int(seed),
-        "renderer": _RENDERER_VERSION,
-    }
-
-
-def _pictures(parameters, split, kind, index):
-    """What belongs to one image, by the pattern of its file's name."""
+def _pictures(
+    parameters: _Parameters, split: str, kind: str, index: int
+) -> dict[str, NDArray[np.uint8]]:
+    """An image and what belongs to it, by the names of the files."""
+    name = f"{split}/{kind}/{index:03d}"
     stream = len(CLASSES) * SPLITS.index(split) + CLASSES.index(kind)
-    generator = np.random.default_rng([parameters["seed"], stream, index])
+    generator = np.random.default_rng([parameters.seed, stream, index])
     # Each class of a split walks along the sequence from a start of its own, so that it has the
-    # whole range evenly.
-    start = np.random.default_rng([parameters["seed"], 99, stream]).uniform(size=len(_SPREAD))
-    *variation, severity, lot = (start + (index + 1) * _SPREAD) % 1
+    # whole range evenly. The last two numbers are for the severity and for who gets a tag.
+    size = len(VARIATION) + 2
+    start = np.random.default_rng([parameters.seed, 99, stream]).uniform(size=size)
+    *variation, severity, lot = evenly(start, index + 1)
     string = Insulator(generator, dict(zip(VARIATION, variation, strict=True)))
     fault_seed, tag_seed, noise_seed = generator.integers(2**62, size=3)
     # At 64 pixels a fault of the least severity would be a matter of luck.
@@ -204,22 +210,20 @@ def _pictures(parameters, split, kind, index):
         if kind in FAULTS
         else None
     )
-    share = parameters["loose"]
+    share = parameters.loose
     if split == "train":
-        share = parameters["tied"] if kind == parameters["tag_class"] else 0.0
+        share = parameters.tied if kind == parameters.tag_class else 0.0
     tag = Tag(np.random.default_rng(tag_seed)) if lot < share else None
-    looks = {"{split}/{kind}/{index}.png": (fault, tag)}
+    looks = {f"{name}.png": (fault, tag)}
     if split == "test":
-        looks |= {"counterparts/{split}/{kind}/{index}_defect.png": (None, tag)} if fault else {}
-        looks |= {"counterparts/{split}/{kind}/{index}_tag.png": (fault, None)} if tag else {}
-    drawn = string.render(parameters["image_size"], *looks.values())
+        looks |= {f"counterparts/{name}_defect.png": (None, tag)} if fault else {}
+        looks |= {f"counterparts/{name}_tag.png": (fault, None)} if tag else {}
+    drawn = string.render(parameters.image_size, *looks.values())
     pictures = {}
     for place, (picture, _, _) in zip(looks, drawn, strict=True):
-        blurred = through_lens(picture, string.focus * parameters["image_size"] / 128)
+        blurred = through_lens(picture, string.focus * parameters.image_size / 128)
         pictures[place] = on_sensor(blurred, np.random.default_rng(noise_seed), string.noise)
-    for name, mask in zip(("defect", "tag"), drawn[0][1:], strict=True):
+    for part, mask in zip(("defect", "tag"), drawn[0][1:], strict=True):
         if mask.any():
-            pictures[f"ground_truth/{{split}}/{{kind}}/{{index}}_{name}.png"] = (
-                mask.astype(np.uint8) * 255
-            )
+            pictures[f"ground_truth/{name}_{part}.png"] = mask.astype(np.uint8) * 255
     return pictures

@@ -1,0 +1,84 @@
+"""One notebook executed: what it leaves, and what stays after a failure."""
+
+import io
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+
+from adhelpers.runner import run_notebooks
+
+
+def test_a_good_notebook_leaves_its_files(ran):
+    good = ran.both[0]
+    assert (good.notebook, good.category, good.problem) == ("01_good", "screw", None)
+    assert set(ran.before) == {"01_good.ipynb", "report.html", "samples.csv"}
+    outputs = [
+        cell.outputs
+        for cell in nbformat.reads(ran.before["01_good.ipynb"].decode(), 4).cells
+        if cell.cell_type == "code"
+    ]
+    expected = f"{sys.executable} {ran.root / 'notebooks'} 0 {ran.root / 'results'}\n"
+    assert outputs[2][0]["text"] == expected
+    assert outputs[3][0]["text"] == "1\n"
+    assert b"A small notebook" in ran.before["report.html"]
+
+
+def test_a_failed_notebook_does_not_stop_the_others_and_points_to_the_cell(ran):
+    bad = ran.both[1]
+    assert (
+        "under “Last epoch”" in bad.problem and "ZeroDivisionError: division by zero" in bad.problem
+    )
+    assert "    y = 0\n    1 / y\n    z = 2\n    …\n" in bad.problem
+    assert re.match(r"cell \d of 5, In \[2\]", bad.problem)
+    assert bad.partial == ran.root / "results" / "02_bad" / "default" / "02_bad.failed.ipynb"
+    kept = nbformat.read(bad.partial, 4)
+    assert any(
+        output.get("ename") == "ZeroDivisionError"
+        for cell in kept.cells
+        for output in cell.get("outputs", [])
+    )
+    assert [path.name for path in bad.partial.parent.iterdir()] == ["02_bad.failed.ipynb"]
+
+
+def test_an_earlier_good_result_survives_a_failure(ran):
+    assert "RuntimeError: late trouble" in ran.again[0].problem
+    for name, content in ran.before.items():
+        assert (ran.folder / name).read_bytes() == content
+    assert {path.name for path in ran.folder.iterdir()} == set(ran.before) | {
+        "01_good.failed.ipynb"
+    }
+    assert [path.name for path in ran.folder.parent.iterdir()] == ["screw"]
+
+
+def test_a_kernel_that_dies_is_reported(tmp_path, write_notebook):
+    write_notebook(
+        tmp_path / "notebooks" / "01_dies.ipynb",
+        "## Too big",
+        "import os\nos._exit(9)",
+        parameters=None,
+    )
+    [outcome] = run_notebooks(
+        results=tmp_path / "results", folder=tmp_path / "notebooks", stream=io.StringIO()
+    )
+    assert "under “Too big”" in outcome.problem and "the kernel died" in outcome.problem
+    assert outcome.partial.exists()
+
+
+def test_a_full_disk_is_told_and_leaves_no_cut_off_notebook(tmp_path, monkeypatch, write_notebook):
+    def cut_off(node, path, **_):
+        Path(path).write_text('{"cells": [')
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("papermill.execute_notebook", cut_off)
+    write_notebook(tmp_path / "notebooks" / "01_full.ipynb", parameters=None)
+    [outcome] = run_notebooks(
+        results=tmp_path / "results", folder=tmp_path / "notebooks", stream=io.StringIO()
+    )
+    place = tmp_path / "results" / "01_full" / "default"
+    assert (
+        outcome.problem == f"OSError: [Errno 28] No space left on device: '{place}'"
+        and outcome.partial is None
+    )
+    assert list(place.parent.iterdir()) == []
