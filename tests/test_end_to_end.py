@@ -16,7 +16,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
-from adhelpers.runner.suite import run_notebooks
+from adhelpers.runner import run_notebooks
 
 
 def write_notebook(path, parameters, *sources):
@@ -54,7 +54,7 @@ def save(path, pixels):
 LOAD = (
     "from adhelpers.data import load_category\n"
     "from adhelpers.metrics import detection_report, midpoint_threshold, optimal_jaccards\n"
-    "from adhelpers.runner.suite import start_run\n"
+    "from adhelpers.runner import start_run\n"
     "run = start_run(name, globals())\ntile = load_category(data_root, category, image_size=32)\n"
     "scores = tile.test.images.std(axis=(1, 2, 3))"
 )
@@ -170,7 +170,7 @@ from adhelpers.data import load_category
 from adhelpers.detectors import VAEGAN, fit_or_load
 from adhelpers.training import TrainingPlan
 from adhelpers.training import loop as training
-from adhelpers.suite import start_run
+from adhelpers.runner import start_run
 
 run = start_run("chain", globals())
 Path(pid_file).write_text(str(os.getpid()))
@@ -183,7 +183,8 @@ def write_and_wait(*arguments):
     time.sleep(wait_training)
 
 training.write_checkpoint = write_and_wait
-detector = fit_or_load(VAEGAN(width=0.1, latent_dim=4, plan=TrainingPlan(epochs=6, schedule="cosine", checkpoint_every=3)), tile, run.models)
+plan = TrainingPlan(epochs=6, schedule="cosine", checkpoint_every=3)
+detector = fit_or_load(VAEGAN(width=0.1, latent_dim=4, plan=plan), tile, run.models)
 """
 EXPLAIN = """
 from adhelpers.explainers import explain_images, residual_map
@@ -199,8 +200,11 @@ def explain(score, image, counterpart, *, seed=0):
         values["time"].sleep(values["wait_explaining"])
     return values["residual_map"](score, image, counterpart)
 
-explanations = explain_images(explain, detector.score, tile.test.images, detector.counterpart(tile.test.images),
-                              store=detector.folder / "explanations")
+counterparts = detector.counterpart(tile.test.images)
+store = detector.folder / "explanations"
+explanations = explain_images(
+    explain, detector.score, tile.test.images, counterparts, store=store
+)
 (run.folder / "computed.txt").write_text(f"{len(computed)} {len(explanations.errors)}")
 """
 
@@ -268,7 +272,7 @@ class Chain:
 def epochs(checkpoint):
     """The history so far that a checkpoint holds."""
     with np.load(checkpoint) as stored:
-        return json.loads(stored["state"].tobytes())["history"]
+        return json.loads(stored["state"].tobytes())["state"]["history"]
 
 
 def assert_ends(pid, seconds=20):
