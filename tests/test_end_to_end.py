@@ -1,4 +1,4 @@
-"""Bad input, full disks and killed processes through the command line: one clear error, nothing lost."""
+"""Bad input, full disks and killed processes: one clear error each, nothing lost."""
 
 import io
 import json
@@ -49,7 +49,6 @@ def save(path, pixels):
 
 
 # ---- bad images
-# ---------------------------------------------------------------------------------------------------------------
 
 LOAD = (
     "from adhelpers.data import load_category\n"
@@ -65,7 +64,8 @@ REPORT = (
 # A limit on the size of a file fails in the same place and way as a full disk.
 FULL_DISK = (
     "import resource, signal\nimport pandas as pd\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-    "soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)\nresource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))\n"
+    "soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))\n"
     "try:\n    run.samples(pd.DataFrame({'name': ['long' * 1000]}))\n"
     "finally:\n    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))"
 )
@@ -127,7 +127,8 @@ def broken(tmp_path_factory):
     root = tmp_path_factory.mktemp("broken")
     for name, (damage, source, _) in CASES.items():
         damage(write_images(root / name / "data") / "tile")
-        parameters = f"category = 'tile'\nname = {name!r}\ndata_root = {str(root / name / 'data')!r}\nresults = ''"
+        data_root = str(root / name / "data")
+        parameters = f"category = 'tile'\nname = {name!r}\ndata_root = {data_root!r}\nresults = ''"
         write_notebook(
             root / "notebooks" / f"{name}.ipynb", parameters, *dict.fromkeys([LOAD, source])
         )
@@ -161,7 +162,6 @@ def test_bad_input_is_one_clear_error_and_nothing_is_lost(broken, name):
 
 
 # ---- killed processes
-# ---------------------------------------------------------------------------------------------------------
 
 DETECT = """
 import os, time
@@ -187,10 +187,11 @@ plan = TrainingPlan(epochs=6, schedule="cosine", checkpoint_every=3)
 detector = fit_or_load(VAEGAN(width=0.1, latent_dim=4, plan=plan), tile, run.models)
 """
 EXPLAIN = """
-from adhelpers.explainers import explain_images, residual_map
+from adhelpers.explainers import explain_images, residual_map, versioned
 
 computed = []
 
+@versioned(1)
 def explain(score, image, counterpart, *, seed=0):
     from IPython import get_ipython
 
@@ -216,8 +217,8 @@ class Chain:
         self.root = root
         write_images(root / "data")
         parameters = (
-            'category = "tile"\ndata_root = ""\nimage_height = 32\nresults = ""\nmodels = ""\nwait_training = 0\n'
-            f"wait_explaining = 0\npid_file = {str(root / 'pid')!r}"
+            'category = "tile"\ndata_root = ""\nimage_height = 32\nresults = ""\nmodels = ""\n'
+            f"wait_training = 0\nwait_explaining = 0\npid_file = {str(root / 'pid')!r}"
         )
         write_notebook(root / "notebooks" / "chain.ipynb", parameters, DETECT, EXPLAIN)
         self.earlier = root / "results" / "chain" / "tile" / "summary.json"
@@ -325,7 +326,7 @@ def test_a_run_that_is_killed_again_and_again_goes_on_where_it_was(tmp_path):
         runner.kill()
     assert runner.returncode == 1 and "chain  FAILED" in out
     assert (
-        "the kernel died" in err and "goes on from what is stored" in err and "Traceback" not in err
+        "the kernel died" in err and "resumes from what is stored" in err and "Traceback" not in err
     )
     history = pd.read_csv(chain.find("*/history.csv")[0])
     # Seconds never come out the same twice: these epochs were not trained again.
