@@ -1,13 +1,12 @@
-"""Anomaly detectors that are trained on good images, and one that takes a few labelled anomalies too."""
+"""Anomaly detectors trained on good images; one takes a few labelled anomalies as well."""
 
 from .anogan.detector import AnoGAN
-from .anogan.latent_search import LatentSearch
-from .anogan.networks import build_dcgan_discriminator, build_dcgan_generator, build_latent_encoder
-from .anogan.training import gan_losses, gradient_penalty, spread
+from .anogan.latent_search import Search
+from .anogan.settings import EncoderPlan, GanScore, GanSettings
 from .base import Detector, Model
 from .cae import ARCHITECTURES, CAE, COPYING_ARCHITECTURES, build_autoencoder, copied_share
-from .deep_sad import DeepSAD, deep_sad_centre, deep_sad_losses
-from .deep_sad_networks import NETWORKS, build_deep_sad_networks
+from .classifier import Classifier
+from .deep_sad import DeepSAD
 from .features.backbones import BACKBONES, Backbone, hed_weights_file
 from .features.detector import FeatureDetector, cells_to_map, feature_scale, random_projection
 from .features.memory_bank import MemoryBank, reweighted_score
@@ -36,7 +35,7 @@ from .manifest import read_manifest
 from .planted import plant_patches
 from .registry import detector_class, load_detector, register
 from .residuals import ReconstructionDetector, ResidualScore, smooth
-from .shallow import SHALLOW_METHODS, ShallowModel, fit_shallow
+from .shallow import SHALLOW_METHODS, fit_shallow
 from .stored import fit_or_load
 from .subspace import Subspace
 from .vae_gan import VAEGAN, VAELoss, build_decoder, build_discriminator, build_encoder
@@ -48,46 +47,40 @@ __all__ = [
     "Backbone",
     "CAE",
     "COPYING_ARCHITECTURES",
+    "Classifier",
     "DeepSAD",
     "Detector",
+    "EncoderPlan",
     "FeatureDetector",
     "FeatureSVM",
     "FeatureSettings",
     "Fusion",
-    "LatentSearch",
+    "GanScore",
+    "GanSettings",
     "LocalNeighbourSearch",
     "MemoryBank",
     "Model",
-    "NETWORKS",
     "NeighbourSearch",
     "ReconstructionDetector",
     "ResidualScore",
     "SHALLOW_METHODS",
-    "ShallowModel",
+    "Search",
     "Subspace",
     "VAEGAN",
     "VAELoss",
     "build_autoencoder",
-    "build_dcgan_discriminator",
-    "build_dcgan_generator",
     "build_decoder",
-    "build_deep_sad_networks",
     "build_discriminator",
     "build_encoder",
-    "build_latent_encoder",
     "cells_to_map",
     "choose_nu_and_gamma",
     "compute_features",
     "copied_share",
-    "deep_sad_centre",
-    "deep_sad_losses",
     "detector_class",
     "feature_cache",
     "feature_scale",
     "fit_or_load",
     "fit_shallow",
-    "gan_losses",
-    "gradient_penalty",
     "greedy_coreset",
     "hed_weights_file",
     "integrated_gradients",
@@ -105,5 +98,4 @@ __all__ = [
     "register",
     "reweighted_score",
     "smooth",
-    "spread",
 ]

@@ -1,7 +1,7 @@
 """The last word on all detectors: runs that were already made, found again, and their explanations audited with masks and without."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -428,12 +428,10 @@ def _audit_pool(
     detector = (
         DeepSAD(
             eta=10.0,
-            epochs=40,
-            pretrain_epochs=20,
-            batch_size=32,
-            pretrain_batch_size=32,
-            milestones=(30,),
-            pretrain_milestones=(15,),
+            plan=replace(DeepSAD.default_plan(), epochs=40, batch_size=32, milestones=(30,)),
+            pretraining=replace(
+                DeepSAD.default_pretraining(), epochs=20, batch_size=32, milestones=(15,)
+            ),
             seed=seed,
         )
         if detector is None

@@ -23,8 +23,7 @@ from adhelpers.audit import (
     unfaithfulness,
 )
 from adhelpers.data import ClassImages
-from adhelpers.detectors import DeepSAD, fit_or_load
-from adhelpers.detectors.classifier import Classifier
+from adhelpers.detectors import Classifier, DeepSAD, fit_or_load
 from adhelpers.explainers import class_maps
 from adhelpers.metrics import (
     Estimate,

@@ -31,6 +31,7 @@ from adhelpers.metrics import (
     pixel_report,
 )
 from adhelpers.reports import image_grid, reconstruction_grid
+from adhelpers.training import Augmentation
 
 from .assess import Assessment
 from .training_figures import loss_figure
@@ -90,7 +91,17 @@ class DeepSADSettings:
 
     def make_detector(self) -> DeepSAD:
         """A Deep SAD of these settings, not fitted yet."""
-        return DeepSAD(**self.detector)
+
+        def given(names: tuple[str, ...], prefix: str = "") -> dict[str, Any]:
+            flat = self.detector
+            return {name: flat[prefix + name] for name in names if prefix + name in flat}
+
+        return DeepSAD(
+            **given(_OWN),
+            plan=replace(DeepSAD.default_plan(), **given(_PLAN)),
+            pretraining=replace(DeepSAD.default_pretraining(), **given(_PLAN, "pretrain_")),
+            augmentation=Augmentation(**given(_AUGMENTATION)),
+        )
 
 
 def read_settings(parameters: Mapping[str, Any]) -> DeepSADSettings:
@@ -140,7 +151,10 @@ def read_settings(parameters: Mapping[str, Any]) -> DeepSADSettings:
 
 def _detector_settings(detector: DeepSAD) -> dict[str, Any]:
     """The parameters of a detector under the names of the notebook's."""
-    return {name: detector.parameters[name] for name in _DETECTOR}
+    parts = detector.parameters
+    flat = parts | parts["plan"] | parts["augmentation"]
+    flat |= {f"pretrain_{name}": parts["pretraining"][name] for name in _PLAN}
+    return {name: flat[name] for name in _DETECTOR}
 
 
 def split_facts(category: SemiSupervisedCategory) -> list[str]:
@@ -345,7 +359,7 @@ def compare_baselines(assessment: SampleAssessment, *, seed: int = 0) -> Baselin
     category, detector = assessment.category, assessment.detector
     train, test = category.train.images, category.test
     inputs = {"samples": (train, test.images)}
-    if detector.parameters["pretrain"]:
+    if detector.pretrain:
         code = detector.autoencoder_features
         inputs["autoencoder's code"] = (code(train), code(test.images))
     first = {"method": "Deep SAD", "input": "samples", "AUROC": assessment.detection.auroc}
@@ -408,11 +422,11 @@ def deep_sad_figures(detector: DeepSAD, category: SemiSupervisedCategory) -> dic
         Its first validation samples are reconstructed, or training ones where there are none.
     """
     figures = {}
-    if detector.parameters["pretrain"]:
+    if detector.pretrain:
         figures["training-autoencoder"] = loss_figure(detector.pretraining_history, "Autoencoder")
     figures["training"] = loss_figure(detector.history, "Deep SAD")
     held_out = category.validation if len(category.validation) else category.train
-    if detector.parameters["pretrain"] and held_out.images.ndim == 4:
+    if detector.pretrain and held_out.images.ndim == 4:
         figures["autoencoder"] = _autoencoder_figure(detector, held_out.images[:8])
     return figures
 

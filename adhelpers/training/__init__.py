@@ -18,7 +18,7 @@ from .losses import (
     squared_error,
     structural_dissimilarity,
 )
-from .plan import TrainingPlan
+from .plan import TrainingPlan, WeightDecayPlan
 from .similarity import gaussian_kernel, multiscale_similarity, structural_similarity
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "PRECISIONS",
     "Trainable",
     "TrainingPlan",
+    "WeightDecayPlan",
     "adam",
     "adversarial_loss",
     "binary_cross_entropy",

@@ -73,3 +73,28 @@ class TrainingPlan:
             raise ValueError(
                 f"schedule must be one of {', '.join(SCHEDULES)}, not {self.schedule!r}"
             )
+
+
+@dataclass(frozen=True)
+class WeightDecayPlan(TrainingPlan):
+    """A training plan for a loss that includes weight decay.
+
+    Parameters
+    ----------
+    epochs, batch_size, learning_rate, ...
+        As in `TrainingPlan`.
+    weight_decay : float
+        Weight of half the sum of squared weights.
+
+    Examples
+    --------
+    >>> WeightDecayPlan(epochs=5, weight_decay=1e-4).batch_size
+    16
+    """
+
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay must be 0 or more, not {self.weight_decay}")

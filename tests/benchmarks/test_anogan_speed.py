@@ -1,4 +1,4 @@
-"""AnoGAN's batched search against a fit loop for each image, the encoder's start against a random one, bfloat16 against float32.
+"""AnoGAN's search: batched against a fit loop for each image, by start, and by number format.
 
 Run with ``python -m pytest tests/benchmarks/test_anogan_speed.py -s``.
 """
@@ -11,9 +11,10 @@ import pytest
 import tensorflow as tf
 
 from adhelpers.data import Corrections, load_category, rendered_root
-from adhelpers.detectors import AnoGAN, LatentSearch
-from adhelpers.detectors.anogan.latent_search import Search
+from adhelpers.detectors import AnoGAN, EncoderPlan, GanSettings, Search
+from adhelpers.detectors.anogan.latent_search import LatentSearch
 from adhelpers.detectors.anogan.networks import build_dcgan_discriminator, build_dcgan_generator
+from adhelpers.training import TrainingPlan
 
 STEPS = 500
 PUBLISHED = Search(learning_rate=0.05, schedule="constant", tolerance=0)
@@ -38,7 +39,9 @@ def nuts():
 @pytest.fixture(scope="module")
 def anogan(nuts):
     return AnoGAN(
-        width=0.25, epochs=20, encoder_epochs=20, learning_rate=8e-4, discriminator_rate=8e-4
+        gan=GanSettings(width=0.25),
+        plan=TrainingPlan(epochs=20, learning_rate=8e-4),
+        encoder=EncoderPlan(epochs=20),
     ).fit(nuts.train.images, nuts.validation.images, show_progress=False)
 
 
@@ -56,7 +59,7 @@ class Noise(keras.layers.Layer):
 
 
 def searched_with_fit(search, image, start, steps):
-    """The usual way: a model whose only weight is the noise, compiled anew for each image, one fit a step."""
+    """The usual way: a model of the noise alone, compiled for each image, and one fit a step."""
     generator, features = (
         search.generator,
         keras.Model(search.discriminator.input, search.discriminator.output[1]),
@@ -101,7 +104,8 @@ def test_batched_search_against_a_fit_loop_for_each_image(anogan, nuts):
         seconds.append(time.perf_counter() - started)
     ratio = min(seconds) / ours
     print(
-        f"\n{STEPS} steps: a fit loop {min(seconds):.1f} s an image, the batched search {ours:.2f} s, {ratio:.0f} times faster; final losses "
+        f"\n{STEPS} steps: a fit loop {min(seconds):.1f} s an image, the batched search "
+        f"{ours:.2f} s, {ratio:.0f} times faster; final losses "
         f"{np.round(theirs, 1)} and {np.round(losses[:2], 1)}"
     )
     assert ratio >= 15
@@ -130,19 +134,21 @@ def test_the_encoders_start_against_a_random_one(anogan, nuts):
     falling.find(images[:1], starts[:1], 1)
     random = falling.find(images, starts, 90)
     print(
-        f"\nrandom start, 90 steps at a falling rate: median loss {np.median(search.total(random.residual, random.feature)):.1f}",
+        "\nrandom start, 90 steps at a falling rate: median loss "
+        f"{np.median(search.total(random.residual, random.feature)):.1f}",
         end="",
     )
     for steps in (0, 10, 25, 50, 75, 90):
         started = time.perf_counter()
-        begin = anogan._in_blocks("encode", images)[:, None]
+        begin = anogan._in_batches(anogan._encoded, images)[:, None]
         refined = falling.find(images, begin, steps)
         short, reached = (
             time.perf_counter() - started,
             np.median(search.total(refined.residual, refined.feature)),
         )
         print(
-            f"\nencoder and {steps} steps: median loss {reached:.1f} in {short:.2f} s; random start and {STEPS}: {wanted:.1f} in "
+            f"\nencoder and {steps} steps: median loss {reached:.1f} in {short:.2f} s; "
+            f"random start and {STEPS}: {wanted:.1f} in "
             f"{long:.2f} s, {short / long:.2f} of the time",
             end="",
         )
@@ -170,6 +176,7 @@ def test_bfloat16_against_float32(anogan, nuts):
         losses[policy] = exact.total(*exact.evaluate(images, found.noise))
     change = np.median(losses["mixed_bfloat16"]) / np.median(losses["float32"]) - 1
     print(
-        f"\nbfloat16: {seconds['float32'] / seconds['mixed_bfloat16']:.2f} times as fast as float32, median loss {100 * change:+.2f} %"
+        f"\nbfloat16: {seconds['float32'] / seconds['mixed_bfloat16']:.2f} times as fast as "
+        f"float32, median loss {100 * change:+.2f} %"
     )
     assert change < 0.01

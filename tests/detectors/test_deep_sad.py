@@ -1,6 +1,7 @@
-"""Deep SAD: loss and centre by hand, pretraining that is really used, training, maps, storage, resuming, and the refusal of bad labels."""
+"""Deep SAD: loss and centre by hand, pretraining, training, maps, storage, resuming, bad labels."""
 
 import functools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import keras
@@ -10,13 +11,15 @@ import tensorflow as tf
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import roc_auc_score
 
-from adhelpers.detectors import DeepSAD, deep_sad_centre, deep_sad_losses, fit_or_load
+from adhelpers.detectors import DeepSAD, fit_or_load
 from adhelpers.detectors import deep_sad as module
+from adhelpers.detectors.deep_sad import deep_sad_centre, deep_sad_losses
+from adhelpers.training import Augmentation
 from adhelpers.training import loop as training
 
 
 def images(count=24, angle=0.0, seed=0):
-    """Bars of 12 x 12 pixels in one direction, shifted at random: what is normal and what is not differ in the angle."""
+    """Bars of 12 x 12 pixels, shifted at random; normal and anomalous ones differ in the angle."""
     random, (down, across) = np.random.default_rng(seed), np.indices((12, 12)) - 5.5
     distance = (
         down * np.cos(angle) + across * np.sin(angle) - random.uniform(-3, 3, count)[:, None, None]
@@ -26,20 +29,12 @@ def images(count=24, angle=0.0, seed=0):
     ].astype("float32")
 
 
-def small(**changes):
-    return DeepSAD(
-        **{
-            "latent_dim": 8,
-            "epochs": 3,
-            "pretrain_epochs": 3,
-            "batch_size": 8,
-            "pretrain_batch_size": 8,
-            "milestones": (),
-            "pretrain_milestones": (),
-            "checkpoint_every": 1,
-            **changes,
-        }
-    )
+SHORT = replace(DeepSAD.default_plan(), epochs=3, batch_size=8, milestones=(), checkpoint_every=1)
+SHORT_PRETRAINING = replace(SHORT, weight_decay=DeepSAD.default_pretraining().weight_decay)
+
+
+def small(plan=SHORT, pretraining=SHORT_PRETRAINING, latent_dim=8, **changes):
+    return DeepSAD(plan=plan, pretraining=pretraining, latent_dim=latent_dim, **changes)
 
 
 TRAIN = np.concatenate([images(24), images(4, np.pi / 2, seed=1)])
@@ -48,7 +43,7 @@ LABELS = np.repeat([0, 1, -1], [20, 4, 4])
 
 @functools.cache
 def fitted(**changes):
-    """Compiling the steps is most of a small training's time, so tests that change nothing share one."""
+    """One training for all tests that change nothing: compiling takes most of its time."""
     return small(**changes).fit(TRAIN, images(6, seed=2), LABELS, show_progress=False)
 
 
@@ -75,15 +70,13 @@ def test_the_centre_is_the_mean_kept_away_from_zero():
 
 
 def test_a_step_minimises_the_mean_loss_plus_half_the_squared_weights():
-    """One step of plain gradient descent on a network of one dense layer, against the gradient worked out by hand."""
+    """One step of gradient descent on one dense layer, against the gradient worked out by hand."""
     inputs = keras.Input((2,))
     encoder = keras.Model(inputs, keras.layers.Dense(1, use_bias=False)(inputs))
     encoder.set_weights([np.float32([[1.0], [2.0]])])
     optimizer = keras.optimizers.SGD(0.1)
     optimizer.build(encoder.trainable_variables)
-    step = module._Training(
-        encoder, np.float32([1.0]), 2.0, 0.5, training.Augmentation(), optimizer
-    )
+    step = module._Training(encoder, np.float32([1.0]), 2.0, 0.5, Augmentation(), optimizer)
     samples = tf.constant([[1.0, 1.0], [0.0, 1.0]])
     # Codes 3 and 2, distances 4 and 1; the second is a known anomaly. Loss: (4 + 2 / 1.000001) / 2
     # = 3.
@@ -97,7 +90,10 @@ def test_a_step_minimises_the_mean_loss_plus_half_the_squared_weights():
 
 
 def test_the_pretrained_encoder_is_where_the_training_starts(monkeypatch):
-    """The code published with the paper drops the pretrained weights silently; here they are compared, statistics of the normalisation too."""
+    """All weights are compared, the statistics of the normalisation as well.
+
+    The code published with the paper drops the pretrained weights silently.
+    """
     seen = {}
 
     def spy(trainable, *arguments, description, **options):
@@ -131,9 +127,10 @@ def test_the_pretrained_encoder_is_where_the_training_starts(monkeypatch):
 
 
 def test_the_autoencoder_learns_and_rebuilds():
-    detector = small(pretrain_epochs=40, pretrain_learning_rate=5e-3, epochs=1).fit(
-        TRAIN, images(6, seed=2), show_progress=False
-    )
+    detector = small(
+        plan=replace(SHORT, epochs=1),
+        pretraining=replace(SHORT_PRETRAINING, epochs=40, learning_rate=5e-3),
+    ).fit(TRAIN, images(6, seed=2), show_progress=False)
     history = detector.pretraining_history
     assert history["reconstruction"].iloc[-1] < 0.3 * history["reconstruction"].iloc[0]
     error = ((detector.reconstruct(images(6, seed=2)) - images(6, seed=2)) ** 2).mean()
@@ -145,9 +142,10 @@ def test_known_anomalies_are_pushed_off_and_with_them_others_of_their_kind():
     aurocs = {}
     for labels in (None, LABELS):
         training = TRAIN[LABELS >= 0] if labels is None else TRAIN
-        detector = small(epochs=30, pretrain_epochs=10, learning_rate=3e-3).fit(
-            training, None, labels, show_progress=False
-        )
+        detector = small(
+            plan=replace(SHORT, epochs=30, learning_rate=3e-3),
+            pretraining=replace(SHORT_PRETRAINING, epochs=10),
+        ).fit(training, None, labels, show_progress=False)
         scores = detector.score(np.concatenate([normal, anomalous]))
         aurocs[labels is None] = roc_auc_score(np.repeat([0, 1], 40), scores)
     assert aurocs[False] > 0.95 and aurocs[False] >= aurocs[True] - 0.02
@@ -199,9 +197,11 @@ def test_vectors_are_learned_from_too(tmp_path):
         random.normal(3, 1, size=(40, 5)).astype("float32"),
     )
     labels = np.repeat([0, -1], [60, 4])
-    detector = small(epochs=20, pretrain_epochs=10, latent_dim=None, learning_rate=5e-3).fit(
-        np.concatenate([train, other[:4]]), train[:5], labels, show_progress=False
-    )
+    detector = small(
+        plan=replace(SHORT, epochs=20, learning_rate=5e-3),
+        pretraining=replace(SHORT_PRETRAINING, epochs=10),
+        latent_dim=None,
+    ).fit(np.concatenate([train, other[:4]]), train[:5], labels, show_progress=False)
     assert detector.score(other[4:]).mean() > 2 * detector.score(train).mean()
     assert (
         detector.anomaly_map(other).shape == other.shape
@@ -261,19 +261,20 @@ def test_a_stored_detector_answers_alike_and_is_found_again(tmp_path):
 )
 def test_augmentation_changes_what_both_trainings_see(change, monkeypatch):
     seen = []
+    augmentation, once = Augmentation(**change), replace(SHORT, epochs=1)
     monkeypatch.setattr(
-        training.Augmentation, "apply", lambda self, samples, seed: seen.append(self) or samples
+        Augmentation, "apply", lambda self, samples, seed: seen.append(self) or samples
     )
-    small(epochs=1, pretrain_epochs=1, **change).fit(TRAIN, None, LABELS, show_progress=False)
+    small(once, once, augmentation=augmentation).fit(TRAIN, None, LABELS, show_progress=False)
     # Traced once for each of the two steps.
-    assert seen == [training.Augmentation(**change)] * 2
+    assert seen == [augmentation] * 2
     with pytest.raises(ValueError, match="are for images; vectors take none"):
-        small(**change).fit(np.zeros((9, 3)), None, show_progress=False)
+        small(augmentation=augmentation).fit(np.zeros((9, 3)), None, show_progress=False)
 
 
 def test_milestones_make_the_rate_a_tenth():
     rates = (
-        small(epochs=4, milestones=(2, 3), pretrain=False, learning_rate=1e-2)
+        small(replace(SHORT, epochs=4, milestones=(2, 3), learning_rate=1e-2), pretrain=False)
         .fit(TRAIN, None, show_progress=False)
         .history["learning_rate"]
     )
@@ -282,8 +283,10 @@ def test_milestones_make_the_rate_a_tenth():
 
 @pytest.mark.parametrize("stage", ["pretraining.npz", "state.npz"])
 def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(stage, tmp_path, monkeypatch):
-    """Cut short after the second checkpoint of either stage; another process is tried with the VAE-GAN, on the same loop."""
-    options = {"epochs": 5, "pretrain_epochs": 5, "milestones": (3,), "shift": 0.1}
+    """Cut short after the second checkpoint of either stage.
+
+    Another process is tried with the VAE-GAN, on the same loop.
+    """
     whole, write = resumable(), training.write_checkpoint
 
     def cut_short(path, trainable, best, state):
@@ -293,11 +296,11 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(stage, tmp_pat
 
     monkeypatch.setattr(training, "write_checkpoint", cut_short)
     with pytest.raises(KeyboardInterrupt):
-        small(**options).fit(
+        small(**RESUMABLE).fit(
             TRAIN, None, LABELS, checkpoint=tmp_path / "state.npz", show_progress=False
         )
     monkeypatch.setattr(training, "write_checkpoint", write)
-    resumed = small(**options).fit(
+    resumed = small(**RESUMABLE).fit(
         TRAIN, None, LABELS, checkpoint=tmp_path / "state.npz", show_progress=False
     )
     for network in ("encoder", "decoder", "pretrained_encoder"):
@@ -312,11 +315,16 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(stage, tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["state.csv", "state.npz"]
 
 
+RESUMABLE = {
+    "plan": replace(SHORT, epochs=5, milestones=(3,)),
+    "pretraining": replace(SHORT_PRETRAINING, epochs=5),
+    "augmentation": Augmentation(shift=0.1),
+}
+
+
 @functools.cache
 def resumable():
-    return small(epochs=5, pretrain_epochs=5, milestones=(3,), shift=0.1).fit(
-        TRAIN, None, LABELS, show_progress=False
-    )
+    return small(**RESUMABLE).fit(TRAIN, None, LABELS, show_progress=False)
 
 
 @pytest.mark.parametrize(
@@ -342,18 +350,28 @@ def test_labels_that_are_none_are_refused(labels, message):
     [
         ({"network": "vgg"}, "network must be one of auto"),
         ({"eta": 0}, "eta must be above 0"),
-        ({"weight_decay": -1}, "weight_decay must be 0 or more"),
-        ({"milestones": (3, 2)}, "milestones must be rising"),
-        ({"epochs": 0}, "epochs"),
         ({"integration_steps": 0}, "integration_steps"),
-        ({"pretrain_learning_rate": 0}, "pretrain_learning_rate"),
+        ({"smoothing": -1}, "smoothing must be 0 or more"),
         ({"latent_dim": 0}, "latent_dim"),
-        ({"shift": 2}, "shift"),
     ],
 )
 def test_wrong_parameters_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         small(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"weight_decay": -1}, "weight_decay must be 0 or more"),
+        ({"milestones": (3, 2)}, "milestones must be rising"),
+        ({"epochs": 0}, "epochs"),
+        ({"learning_rate": 0}, "learning_rate"),
+    ],
+)
+def test_wrong_plans_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(SHORT, **changes)
 
 
 def test_a_network_that_does_not_fit_leaves_the_detector_unfitted():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from adhelpers.detectors import build_deep_sad_networks
+from adhelpers.detectors.deep_sad_networks import build_deep_sad_networks
 
 
 def kinds(network, kind):

@@ -1,4 +1,4 @@
-"""Shallow methods: against direct use of scikit-learn and a slow sum, chosen without test labels, and refusals."""
+"""Shallow methods: against scikit-learn and a slow sum, chosen without test labels, refusals."""
 
 import numpy as np
 import pytest

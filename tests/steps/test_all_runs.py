@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +24,10 @@ LOADING = {
     "validation_fraction": 0.2,
     "seed": 0,
 }
-QUICK = DeepSAD(epochs=5, pretrain_epochs=2, batch_size=16, pretrain_batch_size=16)
+QUICK = DeepSAD(
+    plan=replace(DeepSAD.default_plan(), epochs=5, batch_size=16),
+    pretraining=replace(DeepSAD.default_pretraining(), epochs=2, batch_size=16),
+)
 
 
 @pytest.fixture(scope="module")

@@ -2,17 +2,18 @@
 
 import dataclasses
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from adhelpers.audit import REASONS
 from adhelpers.data import make_class_images
-from adhelpers.detectors import DeepSAD
-from adhelpers.detectors.classifier import Classifier
+from adhelpers.detectors import Classifier, DeepSAD
 from adhelpers.steps import classifier_audit as explanation_study
 from adhelpers.steps.classifier_audit import DISTANCE, UNCERTAIN, UNFAITHFUL, Decisions, map_inputs
 from adhelpers.steps.classifier_data import Task
+from adhelpers.training import Augmentation
 
 WRONG, OTHER, RIGHT = REASONS
 
@@ -61,13 +62,9 @@ def classified():
     """A classifier that has learned the tag, and what it decides where the tag is loose."""
     classifier = Classifier(
         filters=(6, 12),
-        epochs=8,
-        batch_size=16,
-        learning_rate=0.01,
         dropout=0.0,
-        flip="none",
-        shift=0.0,
-        brightness=0.0,
+        plan=replace(Classifier.default_plan(), epochs=8, batch_size=16, learning_rate=0.01),
+        augmentation=Augmentation(),
     )
     classifier.fit(task_with_a_shortcut(96, 0, (0.7, 0.0)), show_progress=False)
     train = task_with_a_shortcut(96, 0, (0.7, 0.0))
@@ -79,7 +76,9 @@ def classified():
 def audited(tmp):
     classifier, decisions = classified()
     deep_sad = DeepSAD(
-        epochs=20, pretrain_epochs=10, batch_size=32, pretrain_batch_size=32, eta=10.0
+        eta=10.0,
+        plan=replace(DeepSAD.default_plan(), epochs=20, batch_size=32),
+        pretraining=replace(DeepSAD.default_pretraining(), epochs=10, batch_size=32),
     )
     detector = explanation_study.learn_explanations(
         decisions, deep_sad, tmp, share=0.1, show_progress=False
@@ -171,7 +170,10 @@ def test_sentences_say_what_the_numbers_are(audit):
 def test_the_detector_is_found_again(audit, tmp_path):
     review = classified()[1].review
     labels = np.where(review.wrong, -1, 0)
-    quick = {"epochs": 1, "pretrain_epochs": 1}
+    quick = {
+        "plan": replace(DeepSAD.default_plan(), epochs=1),
+        "pretraining": replace(DeepSAD.default_pretraining(), epochs=1),
+    }
     fit = functools.partial(
         explanation_study.fit_explanation_detector, models=tmp_path, name="x", show_progress=False
     )

@@ -7,32 +7,38 @@ import sys
 import textwrap
 import time
 import warnings
+from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from adhelpers.detectors import AnoGAN, fit_or_load
-from adhelpers.detectors.anogan.detector import SCORES
-from adhelpers.training import gaussian_kernel
+from adhelpers.detectors import AnoGAN, EncoderPlan, GanScore, GanSettings, Search, fit_or_load
+from adhelpers.detectors.anogan.settings import SCORES
+from adhelpers.training import TrainingPlan, gaussian_kernel
+
+SEARCHED = {field.name for field in fields(Search)} - {"learning_rate", "schedule"}
 
 
 def images(count=8, shape=(32, 32, 1), seed=0):
     return np.random.default_rng(seed).uniform(size=(count, *shape)).astype("float32")
 
 
-def small(**changes):
+GAN = GanSettings(width=0.05, latent_dim=6)
+PLAN = TrainingPlan(epochs=2, batch_size=4, learning_rate=4e-4)
+ENCODER = EncoderPlan(epochs=1)
+
+
+def small(gan=GAN, plan=PLAN, encoder=ENCODER, score="anogan", **changes):
+    """A small AnoGAN; what is not one of its arguments is an option of its search."""
+    searched = {name: changes.pop(name) for name in list(changes) if name in SEARCHED}
     return AnoGAN(
-        **{
-            "width": 0.05,
-            "latent_dim": 6,
-            "epochs": 2,
-            "batch_size": 4,
-            "encoder_epochs": 1,
-            "steps": 20,
-            "smoothing": 1.0,
-            **changes,
-        }
+        gan=gan,
+        plan=plan,
+        encoder=encoder,
+        search=Search(**{"steps": 20, **searched}),
+        scoring=GanScore(score, smoothing=1.0),
+        **changes,
     )
 
 
@@ -45,13 +51,20 @@ def trained(detector, *arguments, **options):
 
 @functools.cache
 def fitted(**changes):
-    """Compiling the training step is most of a small training's time, so tests that change nothing share one."""
+    """One training for all tests that change nothing: compiling takes most of its time."""
     return trained(small(**changes), images()[:4], images()[4:])
 
 
-def changed(tmp_path, detector, **scoring):
+def changed(tmp_path, detector, **changes):
+    """The same detector with other options of its search or its score."""
     detector.save(tmp_path / "model")
-    return AnoGAN.load(tmp_path / "model", **scoring)
+    searched = {name: value for name, value in changes.items() if name in SEARCHED}
+    scored = {name: value for name, value in changes.items() if name not in SEARCHED}
+    return AnoGAN.load(
+        tmp_path / "model",
+        search=replace(detector.search, **searched),
+        scoring=replace(detector.scoring, **scored),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +169,7 @@ def test_the_encoder_learns_to_find_the_noise(tmp_path):
     good, options = images(), {"start": "encoder", "steps": 0}
     short, long = (
         changed(tmp_path, fitted(), **options),
-        trained(small(encoder_epochs=25, **options), good[:4], good[4:]),
+        trained(small(encoder=EncoderPlan(epochs=25), **options), good[:4], good[4:]),
     )
     # The same generator, because it is trained first and then frozen; on a busy machine threads may
     # add up in another order.
@@ -179,19 +192,10 @@ def stripes(count, seed=0):
 @functools.cache
 def striped():
     detector = AnoGAN(
-        width=0.1,
-        latent_dim=8,
-        epochs=30,
-        batch_size=8,
-        learning_rate=1e-3,
-        discriminator_rate=1e-3,
-        average=0.9,
-        normalization="none",
-        gradient_penalty=1.0,
-        encoder_epochs=15,
-        encoder_rate=2e-3,
-        steps=200,
-        search_rate=0.05,
+        gan=GanSettings(width=0.1, latent_dim=8, average=0.9, normalization="none"),
+        plan=TrainingPlan(epochs=30, batch_size=8, learning_rate=1e-3),
+        encoder=EncoderPlan(epochs=15, learning_rate=2e-3),
+        search=Search(steps=200, learning_rate=0.05),
     )
     return trained(detector, stripes(64), stripes(16, 1))
 
@@ -242,7 +246,7 @@ def test_a_collapsed_generator_is_told(stored):
 
 
 def test_the_film_shows_fixed_noise_from_the_first_epoch_to_the_last():
-    detector = fitted(epochs=5)
+    detector = fitted(plan=replace(PLAN, epochs=5))
     assert detector.film_epochs[0] == 1 and detector.film_epochs[-1] == 5
     assert detector.film.shape == (len(detector.film_epochs), 8, 32, 32, 1)
     last = detector._pictures(detector._noise(8, 1))
@@ -259,13 +263,13 @@ def test_the_film_shows_fixed_noise_from_the_first_epoch_to_the_last():
     } <= set(detector.history.columns)
 
 
-PLAIN = {"average": 0.0, "encoder_epochs": 0}
+PLAIN = {"gan": replace(GAN, average=0.0), "encoder": None}
 
 
 def test_averaging_and_penalty_are_options():
     plain = fitted(**PLAIN)
     assert set(plain.networks) == {"generator", "discriminator"} and plain.encoder_history.empty
-    penalised = fitted(gradient_penalty=1.0, normalization="none", encoder_epochs=0)
+    penalised = fitted(gan=replace(GAN, normalization="none"), encoder=None)
     assert "penalty" in penalised.history and (penalised.history["penalty"] > 0).all()
     weights = [penalised.networks[name].get_weights() for name in ("average", "generator")]
     assert any(not np.array_equal(first, second) for first, second in zip(*weights, strict=True))
@@ -282,22 +286,33 @@ def test_the_same_seed_gives_the_same_detector(stored):
 _KILLED = textwrap.dedent("""
     import sys, warnings
     import numpy as np
-    from adhelpers.detectors import AnoGAN
+    from adhelpers.detectors import AnoGAN, EncoderPlan, GanSettings
+    from adhelpers.training import Augmentation, TrainingPlan
     warnings.simplefilter("ignore")
     random = np.random.default_rng(0)
     train, validation = (random.uniform(size=(n, 32, 32, 1)).astype("float32") for n in (10, 4))
     for name in sys.argv[1].split():
-        detector = AnoGAN(width=0.05, latent_dim=4, epochs=6, encoder_epochs=4, batch_size=4, rotation=20.0, gradient_penalty=1.0,
-                          checkpoint_every=2, seed=3)
+        detector = AnoGAN(
+            gan=GanSettings(width=0.05, latent_dim=4),
+            plan=TrainingPlan(epochs=6, batch_size=4, learning_rate=4e-4, checkpoint_every=2),
+            encoder=EncoderPlan(epochs=4),
+            augmentation=Augmentation(rotation=20.0),
+            seed=3,
+        )
         detector.fit(train, validation, checkpoint=f"{name}.checkpoint.npz", show_progress=False)
         for history in (detector.history, detector.encoder_history):
             history.drop(columns="seconds").to_csv(f"{name}.csv", index=False, mode="a")
-        np.savez(name, detector.film, *[v.value.numpy() for network in detector.networks.values() for v in network.variables])
+        networks = detector.networks.values()
+        weights = [one.value.numpy() for network in networks for one in network.variables]
+        np.savez(name, detector.film, *weights)
 """)
 
 
 def test_killed_twice_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path):
-    """Generator, its average, discriminator with dropout, encoder, film and all optimisers; SIGKILL in both trainings, new processes."""
+    """Generator, its average, discriminator with dropout, encoder, film and all optimisers.
+
+    SIGKILL in both trainings, and new processes after it.
+    """
     slowed = textwrap.dedent("""
         import adhelpers.training.loop as training, time
         write = training.write_checkpoint
@@ -337,16 +352,11 @@ def test_killed_twice_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path):
 def test_diverging_training_stops_and_keeps_its_last_checkpoint(tmp_path):
     with pytest.raises(
         FloatingPointError,
-        match="GAN: .* is (nan|inf) in epoch .*diverged.*learning_rate.*last checkpoint is .*state.npz",
+        match="GAN: .* is (nan|inf) in epoch .*diverged.*learning_rate"
+        ".*last checkpoint is .*state.npz",
     ):
         trained(
-            small(
-                epochs=40,
-                learning_rate=1e30,
-                discriminator_rate=1e30,
-                checkpoint_every=1,
-                gradient_penalty=1.0,
-            ),
+            small(plan=TrainingPlan(40, 4, learning_rate=1e30, checkpoint_every=1)),
             images()[:4],
             images()[4:],
             checkpoint=tmp_path / "state.npz",
@@ -383,7 +393,7 @@ def test_scoring_parameters_need_no_other_training(stored):
         stored.folder,
         show_progress=False,
     )
-    assert stored.detector.folder == again.folder and again.parameters["steps"] == 0
+    assert stored.detector.folder == again.folder and again.search.steps == 0
     assert [path.name for path in again.folder.parent.iterdir()] == [again.folder.name]
 
 
@@ -404,7 +414,7 @@ def test_a_size_that_is_no_power_of_two_is_refused_with_the_nearest():
 def coloured():
     """Colour, another shape, and a batch larger than the data."""
     pictures = images(6, (64, 32, 3))
-    return trained(small(batch_size=50, epochs=1), pictures[:4], pictures[4:])
+    return trained(small(plan=TrainingPlan(1, batch_size=50)), pictures[:4], pictures[4:])
 
 
 def test_a_batch_larger_than_the_data_is_cut():
@@ -431,42 +441,15 @@ def test_colour_and_other_sides():
 
 
 def test_an_encoder_that_is_missing_is_told(tmp_path):
-    with pytest.raises(ValueError, match='start="encoder" needs an encoder.*encoder_epochs'):
-        small(start="encoder", encoder_epochs=0)
+    with pytest.raises(ValueError, match='start="encoder" needs an encoder.*EncoderPlan'):
+        small(start="encoder", encoder=None)
     fitted(**PLAIN).save(tmp_path / "model")
     with pytest.raises(ValueError, match='start="encoder" needs an encoder'):
-        AnoGAN.load(tmp_path / "model", start="encoder")
+        AnoGAN.load(tmp_path / "model", search=Search(start="encoder"))
     with pytest.raises(ValueError, match="steps=0 scores the start"):
         small(steps=0)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"latent_dim": 0},
-        {"width": 0},
-        {"learning_rate": 0},
-        {"discriminator_rate": -1},
-        {"dropout": 1},
-        {"average": 1},
-        {"gradient_penalty": -1},
-        {"normalization": "spectral"},
-        {"precision": "float16"},
-        {"score": "max"},
-        {"feature_weight": 2},
-        {"smoothing": -1},
-        {"start": "zero"},
-        {"restarts": 0},
-        {"search_rate": 0},
-        {"search_schedule": "linear"},
-        {"tolerance": -1},
-        {"steps": -1},
-        {"epochs": 0},
-        {"batch_size": 0},
-        {"rotation": 400},
-        {"encoder_epochs": -1},
-    ],
-)
-def test_wrong_parameters_are_named(wrong):
-    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
-        AnoGAN(**wrong)
+def test_an_unknown_precision_is_named():
+    with pytest.raises(ValueError, match="precision must be one of float32, bfloat16"):
+        small(precision="float16")

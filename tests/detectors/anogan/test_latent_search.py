@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adhelpers.detectors import LatentSearch, build_dcgan_discriminator, build_dcgan_generator
-from adhelpers.detectors.anogan.latent_search import Search
+from adhelpers.detectors import Search
+from adhelpers.detectors.anogan.latent_search import LatentSearch
+from adhelpers.detectors.anogan.networks import build_dcgan_discriminator, build_dcgan_generator
 
 LATENT = 6
 
@@ -138,9 +139,26 @@ def test_a_rate_that_falls_is_not_given_up_in_its_first_half(networks, pictures)
     assert (hasty.find(pictures, starts(20), 400).steps >= 200).all()
 
 
-def test_an_unknown_schedule_is_refused(networks):
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"start": "zero"},
+        {"steps": -1},
+        {"restarts": 0},
+        {"learning_rate": 0},
+        {"schedule": "linear"},
+        {"tolerance": -1},
+        {"feature_weight": 2},
+    ],
+)
+def test_wrong_settings_are_named(wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
+        Search(**wrong)
+
+
+def test_an_unknown_schedule_is_told_with_those_there_are():
     with pytest.raises(ValueError, match="cosine, constant, not 'linear'"):
-        LatentSearch(*networks, Search(schedule="linear"))
+        Search(schedule="linear")
 
 
 def test_no_steps_look_at_the_starts_only(search, pictures):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from adhelpers.detectors import (
+from adhelpers.detectors.anogan.networks import (
     build_dcgan_discriminator,
     build_dcgan_generator,
     build_latent_encoder,
@@ -85,7 +85,8 @@ def test_any_power_of_two_from_32_to_256(shape):
 def test_another_size_is_refused_with_the_nearest(build, shape, nearest):
     with pytest.raises(
         ValueError,
-        match=f"image_size must be a power of two .*{shape[0]} x {shape[1]}; the nearest is {nearest}",
+        match=f"image_size must be a power of two .*{shape[0]} x {shape[1]}; "
+        f"the nearest is {nearest}",
     ):
         build(shape)
 

@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adhelpers.detectors import (
-    build_dcgan_discriminator,
-    gan_losses,
-    gradient_penalty,
-    spread,
-)
-from adhelpers.detectors.anogan.training import Filmstrip
+from adhelpers.detectors.anogan.networks import build_dcgan_discriminator
+from adhelpers.detectors.anogan.training import Filmstrip, gan_losses, gradient_penalty, spread
 
 
 def images(count=4, shape=(32, 32, 3), seed=0):
