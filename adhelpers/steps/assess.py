@@ -139,9 +139,11 @@ class Assessment:
     def summary_parts(self) -> dict[str, Any]:
         """The parts of ``summary.json`` that follow, as keywords for `Run.summary`."""
         pixels = self.pixels or {}
+        stored = getattr(self.detector, "folder", None)
         return {
             "detector": self.title,
             "data": self.category,
+            "models": None if stored is None else [stored],
             "image_auroc": self.detection.auroc,
             "pixel_auroc": pixels.get("pixel_auroc"),
             "aupro": pixels.get("aupro"),

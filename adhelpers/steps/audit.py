@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from adhelpers._shared.arrays import Names
 from adhelpers.audit import most_instructive
-from adhelpers.runner.run import Run
+from adhelpers.runner import Run
 
 from .assess import Assessment, ImageAssessment
 from .explain import ExplainedImages, superpixel_example
@@ -189,11 +189,14 @@ class Audit:
         pandas.DataFrame
             The samples.
         """
-        tables = {"Shortcuts": shortcuts.table(), **(tables or {})}
+        others, tables = others or {}, {"Shortcuts": shortcuts.table(), **(tables or {})}
         self.save_gallery(run.folder / "gallery.html", tables, notes)
-        for name, one in (others or {}).items():
-            run.summary(f"summary_{name}.json", **one.summary_parts(), **shortcuts.summary_parts())
-        run.summary(**self.summary_parts(), **shortcuts.summary_parts())
+        shared = shortcuts.summary_parts()
+        for name, one in others.items():
+            run.summary(f"summary_{name}.json", **one.summary_parts(), **shared)
+        every = [self.summary_parts(), *(one.summary_parts() for one in others.values())]
+        folders = dict.fromkeys(folder for parts in every for folder in parts["models"] or [])
+        run.summary(**every[0] | shared | {"models": list(folders) or None})
         return run.samples(self.samples(**(columns or {})))
 
 

@@ -93,7 +93,7 @@ def test_a_row_for_each_sample(hazelnuts, assessed):
 
 
 def test_summary_parts_are_what_the_summary_takes(hazelnuts, assessed, located, tmp_path):
-    from adhelpers.runner.run import start_run
+    from adhelpers.runner import start_run
 
     run = start_run(
         "test",

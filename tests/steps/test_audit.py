@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from adhelpers.runner.run import start_run
+from adhelpers.runner import start_run
 from adhelpers.steps import (
     ExplainerSettings,
     assess_detector,
