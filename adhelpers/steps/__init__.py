@@ -1,7 +1,19 @@
 """The steps from images to a report: what notebooks and commands call."""
 
+from adhelpers._shared.text import listed
+
 from .assess import assess_detector, compare_detectors
 from .audit import Audit, audit_detector
+from .autoencoders import (
+    ArchitectureComparison,
+    AreaDecision,
+    autoencoder_facts,
+    autoencoder_figures,
+    compare_architectures,
+    decide_by_area,
+    inspection_figures,
+    train_autoencoder,
+)
 from .classifier_audit import ExplanationAudit, audit_decisions, decide_task, learn_explanations
 from .classifier_data import InsulatorSet, Task, load_task
 from .deep_sad import (
@@ -27,6 +39,8 @@ from .training_figures import loss_figure
 from .trust import audit_trust, find_shortcuts, rules_page, score_dependence
 
 __all__ = [
+    "ArchitectureComparison",
+    "AreaDecision",
     "Audit",
     "ExplainerSettings",
     "ExplanationAudit",
@@ -41,17 +55,23 @@ __all__ = [
     "audit_detector",
     "audit_localization",
     "audit_trust",
+    "autoencoder_facts",
+    "autoencoder_figures",
     "backbone_table",
+    "compare_architectures",
     "compare_baselines",
     "compare_detectors",
+    "decide_by_area",
     "decide_task",
     "deep_sad_figures",
     "examples",
     "explain_detector",
     "extreme_grids",
     "find_shortcuts",
+    "inspection_figures",
     "latent_figure",
     "learn_explanations",
+    "listed",
     "load_objects",
     "load_task",
     "loss_figure",
@@ -70,6 +90,7 @@ __all__ = [
     "sentences",
     "split_facts",
     "superpixel_example",
+    "train_autoencoder",
     "train_deep_sad",
     "write_run",
 ]

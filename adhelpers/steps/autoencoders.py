@@ -1,39 +1,126 @@
-"""The steps of an autoencoder's notebook: decisions by area and threshold, segmented regions, architectures side by side."""
+"""The steps of the autoencoders' notebook: decisions by area, regions, architectures compared."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
-from adhelpers._shared.files import replacing, replacing_folder
-from adhelpers.detectors import copied_share, plant_patches
+from adhelpers._shared.arrays import Flags, Floats, Images, Masks
+from adhelpers._shared.checks import check_choice
+from adhelpers._shared.files import replacing, replacing_folder, write_json
+from adhelpers._shared.stages import stage
+from adhelpers._shared.text import or_dash
+from adhelpers.data import Category
+from adhelpers.detectors import (
+    CAE,
+    ReconstructionDetector,
+    copied_share,
+    fit_or_load,
+    plant_patches,
+)
 from adhelpers.metrics import (
     PUBLISHED_STEPS,
     AreaChoice,
     AreaGrid,
     AreaTuning,
     DetectionReport,
+    Estimate,
     detection_report,
     eight_bit,
     pixel_report,
     segmentation_report,
     tune_area,
 )
-from adhelpers.reports import counterparts_grid, reconstruction_grid
+from adhelpers.reports import (
+    area_tuning_curves,
+    counterparts_grid,
+    learning_rate_curve,
+    reconstruction_grid,
+    score_separation,
+    segmentation_grid,
+    training_curves,
+)
 
-from .assess import assess_detector, estimate_text
+from .assess import ImageAssessment, assess_detector
+from .gallery import examples
 
 MAP_TYPES = ("float", "uint8")
+_REGION_ROWS = {
+    "iou": "intersection over union",
+    "mean_iou": "mean intersection over union of defective images",
+    "per_region_overlap": "per-region overlap",
+    "false_positive_rate": "good pixels segmented",
+}
+
+
+def train_autoencoder(
+    detector: CAE,
+    category: Category,
+    models: str | Path,
+    *,
+    load_model: str | Path = "",
+    tensorboard: str | Path | None = None,
+) -> CAE:
+    """Train an autoencoder, or load the one that was trained on the same images before.
+
+    Parameters
+    ----------
+    detector : CAE
+        Not fitted yet.
+    category : Category
+    models : str or Path
+        Folder for stored models.
+    load_model : str or Path
+        Folder of a stored autoencoder that is taken instead, whatever it was trained on; only its
+        score is that of ``detector``.
+    tensorboard : str or Path, optional
+        Where TensorBoard's event files are written.
+
+    Returns
+    -------
+    CAE
+    """
+    if load_model:
+        return CAE.load(load_model, scoring=detector.scoring)
+    return fit_or_load(detector, category, models, tensorboard=tensorboard)
+
+
+def autoencoder_facts(detector: CAE) -> str:
+    """Architecture, loss, size and training time in a line."""
+    history = detector.history
+    return (
+        f"{detector.architecture}, loss {detector.loss}: {detector.network.count_params():,} "
+        f"weights, {len(history)} epochs, {history['seconds'].sum():.0f} s"
+    )
+
+
+def autoencoder_figures(detector: CAE) -> dict[str, Figure]:
+    """The sweep of the learning rate, where there was one, and the losses, by name."""
+    figures = {}
+    if detector.learning_rate_sweep is not None and detector.found_learning_rate is not None:
+        figures["learning-rate"] = learning_rate_curve(
+            detector.learning_rate_sweep, detector.found_learning_rate
+        )
+    title = f"Autoencoder ({detector.architecture}, {detector.loss})"
+    figures["training"] = training_curves(detector.history, title=title, monitor="val_loss")
+    return figures
 
 
 @dataclass(frozen=True)
 class AreaDecision:
-    """What minimal area and threshold say about the test images of a category.
+    """What a minimal area and a threshold decide about the test images of a category.
 
     Attributes
     ----------
+    assessment : ImageAssessment
+        The decision by the detector's own score, to compare with.
     tuning : AreaTuning
     maps : ndarray of float32 or uint8, shape (n, h, w)
         Plain residual maps of the test images.
@@ -49,57 +136,201 @@ class AreaDecision:
         See `adhelpers.metrics.segmentation_report`; None without masks.
     """
 
+    assessment: ImageAssessment
     tuning: AreaTuning
-    maps: np.ndarray
-    levels: np.ndarray
-    segmentations: np.ndarray
+    maps: NDArray[Any]
+    levels: Floats
+    segmentations: Masks
     detection: DetectionReport
-    pixels: dict | None
-    regions: dict | None
-
-    def as_maps(self, residuals):
-        """Residuals (n, h, w) in the number format of ``maps``."""
-        return eight_bit(residuals) if self.maps.dtype == np.uint8 else np.asarray(residuals)
+    pixels: dict[str, Estimate] | None
+    regions: dict[str, float] | None
 
     @property
-    def flags(self):
-        """Which test images are flagged: bool (n,)."""
+    def flags(self) -> Flags:
+        """Which test images are flagged: ndarray of bool, shape (n,)."""
         return self.tuning.threshold.flag(self.levels)
 
     @property
-    def rates(self):
-        """True positive rate, true negative rate, and their mean, on the images that the figures are for."""
+    def rates(self) -> tuple[float, float, float]:
+        """True positive rate, true negative rate and their mean, on the images tested."""
         confusion = self.detection.confusion
         positive = confusion["tp"] / (confusion["tp"] + confusion["fn"])
         negative = confusion["tn"] / (confusion["tn"] + confusion["fp"])
         return positive, negative, (positive + negative) / 2
 
+    @cached_property
+    def validation_flags(self) -> Flags:
+        """Which good validation images are flagged: ndarray of bool, shape (m,)."""
+        images = self.assessment.category.validation.images
+        residuals = _with_residuals(self.assessment).residual_map(images)
+        maps = eight_bit(residuals) if self.maps.dtype == np.uint8 else np.asarray(residuals)
+        return self.tuning.threshold.flag(self.tuning.levels(maps))
+
+    def table(self) -> pd.DataFrame:
+        """One column: what was chosen, how, and how well it decides."""
+        tuning, detection, (positive, negative, balanced) = self.tuning, self.detection, self.rates
+        confusion, pixels, regions = detection.confusion, self.pixels or {}, self.regions or {}
+        rows = {
+            "minimal area": f"{tuning.minimal_area} pixels",
+            "threshold": f"{tuning.threshold.value:.4g}",
+            "area chosen with": self._chosen_with(),
+            "images tested on": int(tuning.tested_on.sum()),
+            "true positive rate": f"{positive:.3f}",
+            "true negative rate": f"{negative:.3f}",
+            "balanced accuracy": f"{balanced:.3f}",
+            "defects flagged": f"{confusion['tp']} of {confusion['tp'] + confusion['fn']}",
+            "false alarms": f"{confusion['fp']} of {confusion['fp'] + confusion['tn']}",
+            "image AUROC of the level": str(detection.auroc),
+        }
+        for kind, recall in detection.recall.items():
+            rows[f"recall, {kind}"] = str(recall)
+        rows["pixel AUROC, plain residual"] = or_dash(pixels.get("pixel_auroc"))
+        rows["AUPRO, plain residual"] = or_dash(pixels.get("aupro"))
+        for key, name in _REGION_ROWS.items():
+            if key in regions:
+                rows[f"segmentation: {name}"] = f"{regions[key]:.3f}"
+        return pd.DataFrame({"area and threshold": rows})
+
+    def _chosen_with(self) -> str:
+        """Which images chose the area, and whether they were tested on."""
+        count = int(self.tuning.chosen_with.sum())
+        if not count:
+            return "good validation images with planted patches"
+        if self.tuning.choice.strict:
+            return f"{count} test images, taken out of the test set"
+        return f"{count} test images, tested on as well: the figures are optimistic"
+
+    def findings(self) -> list[str]:
+        """How the decision by area compares with the one by the score, and what is segmented."""
+        found = [f"{self._decision_finding()} {self._score_finding()}"]
+        if self.regions:
+            found.append(
+                f"The segmented regions cover {self.regions['per_region_overlap']:.0%} of each "
+                "true defect on average; the intersection over union is "
+                f"{self.regions['iou']:.2f}."
+            )
+        thresholds = self.tuning.areas["threshold"]
+        if thresholds.isna().any():
+            found.append(
+                f"For {int(thresholds.isna().sum())} of {len(thresholds)} areas there is no "
+                "threshold: a good validation image reaches the highest value there."
+            )
+        return found
+
+    def _decision_finding(self) -> str:
+        tuning, (positive, negative, balanced) = self.tuning, self.rates
+        source = "chosen without any defective image"
+        if tuning.threshold.uses_test_labels:
+            source = f"chosen with the labels of {int(tuning.chosen_with.sum())} test images, which"
+            source += (
+                " the figures leave out"
+                if tuning.choice.strict
+                else " the figures include, so they are optimistic"
+            )
+        return (
+            f"A region of {tuning.minimal_area} pixels above {tuning.threshold.value:.4g} "
+            f"({source}) flags {positive:.0%} of the defective and passes {negative:.0%} of the "
+            f"good images tested: balanced accuracy {balanced:.3f}."
+        )
+
+    def _score_finding(self) -> str:
+        tested, assessment = self.tuning.tested_on, self.assessment
+        flags, labels = assessment.flags[tested], assessment.category.test.labels[tested] == 1
+        balanced = (flags[labels].mean() + (~flags[~labels]).mean()) / 2
+        return (
+            f"On the same images the threshold of the score ({assessment.threshold.rule}) reaches "
+            f"{balanced:.3f}."
+        )
+
+    def figure(self) -> Figure:
+        """The threshold and the rates over the minimal area."""
+        tuning = self.tuning
+        return area_tuning_curves(tuning.areas, tuning.minimal_area, tuning.threshold)
+
+    def level_figure(self) -> Figure:
+        """The levels of good and defective images on both sides of the threshold."""
+        tested, test = self.tuning.tested_on, self.assessment.category.test
+        return score_separation(
+            self.levels[tested],
+            test.labels[tested],
+            test.types[tested],
+            self.tuning.threshold,
+            title=f"Level of a region of {self.tuning.minimal_area} pixels",
+        )
+
+    def segmentation_figure(self, per_type: int = 2) -> Figure:
+        """Segmented regions against the true defects, for some images of each type."""
+        category = self.assessment.category
+        test, chosen = category.test, examples(category, per_type)
+        return segmentation_grid(
+            test.images[chosen],
+            self.segmentations[chosen],
+            None if test.masks is None else test.masks[chosen],
+            test.types[chosen],
+        )
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Columns of ``samples.csv``: the level, the decision, and which images chose the area."""
+        return {
+            "area_level": self.levels,
+            "flagged_by_area": self.flags,
+            "chose_the_area": self.tuning.chosen_with,
+        }
+
+    def summary_parts(self) -> dict[str, Any]:
+        """What ``summary_area.json`` says of it, as keywords for ``Run.summary``."""
+        pixels = self.pixels or {}
+        return {
+            "detector": f"region of {self.tuning.minimal_area} pixels above a threshold",
+            "data": self.assessment.category,
+            "image_auroc": self.detection.auroc,
+            "pixel_auroc": pixels.get("pixel_auroc"),
+            "aupro": pixels.get("aupro"),
+            "threshold": self.tuning.threshold,
+            "confusion": self.detection.confusion,
+        }
+
+    def save(self, folder: str | Path, *, segmentations: bool = False) -> None:
+        """Write ``finetuning.json``, every area that was tried, into a folder.
+
+        Parameters
+        ----------
+        folder : str or Path
+        segmentations : bool
+            Also each test image's regions as a black and white PNG, named like the image:
+            ``segmentation/<type>/<image>.png``. That folder is replaced when all are written.
+        """
+        write_json(Path(folder) / "finetuning.json", self.tuning.as_dict())
+        if not segmentations:
+            return
+        names = self.assessment.category.test.names
+        with replacing_folder(Path(folder) / "segmentation") as temporary:
+            for name, region in zip(names, self.segmentations, strict=True):
+                path = (temporary / Path(str(name)).relative_to("test")).with_suffix(".png")
+                with replacing(path) as file:
+                    picture = Image.fromarray(np.where(region, np.uint8(255), np.uint8(0)))
+                    picture.save(file, format="PNG")
+
 
 def decide_by_area(
-    category,
-    detector,
+    assessment: ImageAssessment,
     *,
-    map_type="float",
-    selection="balanced",
-    share=0.2,
-    strict=True,
-    areas=range(5, 1001, 5),
-    connectivity=8,
-    clear_border=False,
-    seed=0,
-):
-    """Choose a minimal area and a threshold for a detector's residual maps, and decide on the test images.
+    map_type: str = "float",
+    grid: AreaGrid | None = None,
+    choice: AreaChoice | None = None,
+) -> AreaDecision:
+    """Choose a minimal area and a threshold for plain residual maps; decide on the test images.
 
     Parameters
     ----------
-    category : Category
-    detector : ReconstructionDetector
-        Fitted; its ``residual`` says what the maps are.
+    assessment : ImageAssessment
+        Of a `ReconstructionDetector`; its ``residual`` says what the maps are.
     map_type : {"float", "uint8"}
         8-bit maps are clipped to [0, 1] and rounded to 256 levels.
-    selection, share, strict, areas, connectivity, clear_border, seed
-        As in `adhelpers.metrics.tune_area`. Thresholds go up in the published steps where the
-        residual has one.
+    grid : AreaGrid, optional
+        Which areas are tried. Thresholds go up in the published steps where the residual has one.
+    choice : AreaChoice, optional
+        Which images choose the area. Its seed also plants patches and is that of the bootstrap.
 
     Returns
     -------
@@ -110,334 +341,201 @@ def decide_by_area(
     ValueError
         If ``map_type`` is unknown, and as `tune_area`.
     """
-    if map_type not in MAP_TYPES:
-        raise ValueError(f"map_type must be one of {', '.join(MAP_TYPES)}, not {map_type!r}.")
-    as_maps = eight_bit if map_type == "uint8" else np.asarray
+    check_choice("map_type", map_type, MAP_TYPES)
+    choice, grid = choice or AreaChoice(), grid or AreaGrid()
+    category, detector = assessment.category, _with_residuals(assessment)
     validation, test = category.validation.images, category.test
-    maps = as_maps(detector.residual_map(test.images))
-    planted = (
-        as_maps(detector.residual_map(plant_patches(validation, seed)))
-        if selection == "normal-only"
-        else None
-    )
-    tuning = tune_area(
-        as_maps(detector.residual_map(validation)),
-        maps,
-        test.labels,
-        test.types,
-        planted_maps=planted,
-        grid=AreaGrid(
-            areas,
-            PUBLISHED_STEPS.get((detector.scoring.residual, map_type == "uint8")),
-            connectivity,
-            clear_border,
-        ),
-        choice=AreaChoice(selection, share, strict, seed),
-    )
+    step = PUBLISHED_STEPS.get((detector.scoring.residual, map_type == "uint8"))
+    with stage("area and threshold"):
+
+        def maps_of(images: Images) -> NDArray[Any]:
+            residuals = detector.residual_map(images)
+            return eight_bit(residuals) if map_type == "uint8" else np.asarray(residuals)
+
+        maps, planted = maps_of(test.images), None
+        if choice.selection == "normal-only":
+            planted = maps_of(plant_patches(validation, choice.seed))
+        tuning = tune_area(
+            maps_of(validation),
+            maps,
+            test.labels,
+            test.types,
+            planted_maps=planted,
+            grid=replace(grid, step=step),
+            choice=choice,
+        )
+        return _decided(assessment, tuning, maps, choice.seed)
+
+
+def _with_residuals(assessment: ImageAssessment) -> ReconstructionDetector:
+    """The detector that was assessed, which must have residual maps."""
+    detector = assessment.detector
+    if not isinstance(detector, ReconstructionDetector):
+        raise TypeError(
+            f"the {assessment.title} has no residual maps; areas are for reconstruction detectors"
+        )
+    return detector
+
+
+def _decided(
+    assessment: ImageAssessment, tuning: AreaTuning, maps: NDArray[Any], seed: int
+) -> AreaDecision:
+    """What a tuned area and threshold decide, and how well."""
+    test = assessment.category.test
     tested, levels, segmentations = tuning.tested_on, tuning.levels(maps), tuning.segment(maps)
+    pixels = regions = None
+    if test.masks is not None:
+        pixels = pixel_report(maps[tested], test.masks[tested], seed=seed)
+        regions = segmentation_report(segmentations[tested], test.masks[tested])
     detection = detection_report(
         levels[tested], test.labels[tested], test.types[tested], tuning.threshold, seed=seed
     )
-    pixels = regions = None
-    if category.has_masks:
-        pixels = pixel_report(maps[tested], test.masks[tested], seed=seed)
-        regions = segmentation_report(segmentations[tested], test.masks[tested])
-    return AreaDecision(tuning, maps, levels, segmentations, detection, pixels, regions)
+    return AreaDecision(assessment, tuning, maps, levels, segmentations, detection, pixels, regions)
 
 
-def area_table(decision):
-    """What was chosen, how, and how well it decides, as people read it.
+def inspection_figures(
+    detector: ReconstructionDetector, category: Category, per_page: int = 12
+) -> Iterator[tuple[str, Figure]]:
+    """Every good validation and every test image beside its reconstruction and map, with its score.
 
     Parameters
     ----------
-    decision : AreaDecision
-
-    Returns
-    -------
-    pandas.DataFrame
-        One column.
-    """
-    tuning, detection, (positive, negative, balanced) = (
-        decision.tuning,
-        decision.detection,
-        decision.rates,
-    )
-    confusion, pixels, regions = detection.confusion, decision.pixels or {}, decision.regions or {}
-    chosen = int(tuning.chosen_with.sum())
-    used = f"{chosen} test images, " + (
-        "taken out of the test set"
-        if tuning.choice.strict
-        else "tested on as well: the figures are optimistic"
-    )
-    rows = {
-        "minimal area": f"{tuning.minimal_area} pixels",
-        "threshold": f"{tuning.threshold.value:.4g}",
-        "area chosen with": used if chosen else "good validation images with planted patches",
-        "images tested on": int(tuning.tested_on.sum()),
-        "true positive rate": f"{positive:.3f}",
-        "true negative rate": f"{negative:.3f}",
-        "balanced accuracy": f"{balanced:.3f}",
-        "defects flagged": f"{confusion['tp']} of {confusion['tp'] + confusion['fn']}",
-        "false alarms": f"{confusion['fp']} of {confusion['fp'] + confusion['tn']}",
-        "image AUROC of the level": estimate_text(detection.auroc),
-        **{f"recall, {kind}": estimate_text(value) for kind, value in detection.recall.items()},
-        "pixel AUROC, plain residual": estimate_text(pixels.get("pixel_auroc")),
-        "AUPRO, plain residual": estimate_text(pixels.get("aupro")),
-        **{
-            f"segmentation: {name}": f"{regions[key]:.3f}"
-            for key, name in (
-                ("iou", "intersection over union"),
-                ("mean_iou", "mean intersection over union of defective images"),
-                ("per_region_overlap", "per-region overlap"),
-                ("false_positive_rate", "good pixels segmented"),
-            )
-            if key in regions
-        },
-    }
-    return pd.DataFrame({"area and threshold": rows})
-
-
-def area_findings(category, decision, assessment):
-    """What the decision by area and threshold means beside the one by the score, in sentences that are true for the data.
-
-    Parameters
-    ----------
-    category : Category
-    decision : AreaDecision
-    assessment : Assessment
-        The decision by the detector's own score.
-
-    Returns
-    -------
-    list of str
-    """
-    tuning, (positive, negative, balanced) = decision.tuning, decision.rates
-    source = (
-        f"chosen with the labels of {int(tuning.chosen_with.sum())} test images"
-        if tuning.threshold.uses_test_labels
-        else "chosen without any defective image"
-    )
-    if tuning.threshold.uses_test_labels:
-        source += (
-            ", which the figures leave out"
-            if tuning.choice.strict
-            else ", which the figures include, so they are optimistic"
-        )
-    found = [
-        f"A region of {tuning.minimal_area} pixels above {tuning.threshold.value:.4g} ({source}) flags {positive:.0%} of the defective and "
-        f"passes {negative:.0%} of the good images tested: balanced accuracy {balanced:.3f}."
-    ]
-    tested = tuning.tested_on
-    flags, labels = assessment.flags[tested], category.test.labels[tested] == 1
-    other = (flags[labels].mean() + (~flags[~labels]).mean()) / 2
-    found[0] += (
-        f" On the same images the score's own threshold ({assessment.threshold.rule}) has {other:.3f}."
-    )
-    if decision.regions:
-        found.append(
-            f"The segmented regions cover {decision.regions['per_region_overlap']:.0%} of each true defect on average; intersection over "
-            f"union is {decision.regions['iou']:.2f}."
-        )
-    if tuning.areas["threshold"].isna().any():
-        missing = int(tuning.areas["threshold"].isna().sum())
-        found.append(
-            f"For {missing} of {len(tuning.areas)} areas there is no threshold: a good validation image reaches the highest value there."
-        )
-    return found
-
-
-def save_segmentations(folder, category, decision):
-    """Write each test image's segmented regions as a black and white PNG, named like the image.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Replaced at once when all are written. A file for each image: ``<type>/<image>.png``.
-    category : Category
-    decision : AreaDecision
-
-    Returns
-    -------
-    Path
-    """
-    with replacing_folder(folder) as temporary:
-        for name, region in zip(category.test.names, decision.segmentations, strict=True):
-            path = (temporary / Path(str(name)).relative_to("test")).with_suffix(".png")
-            with replacing(path) as file:
-                Image.fromarray(np.where(region, np.uint8(255), np.uint8(0))).save(
-                    file, format="PNG"
-                )
-    return Path(folder)
-
-
-def area_summary(category, decision):
-    """The parts of a ``summary_<detector>.json`` that follow from a decision by area, as keywords for `adhelpers.runner.Run.summary`.
-
-    Parameters
-    ----------
-    category : Category
-    decision : AreaDecision
-
-    Returns
-    -------
-    dict
-    """
-    pixels = decision.pixels or {}
-    return {
-        "detector": f"region of {decision.tuning.minimal_area} pixels above a threshold",
-        "data": category,
-        "image_auroc": decision.detection.auroc,
-        "pixel_auroc": pixels.get("pixel_auroc"),
-        "aupro": pixels.get("aupro"),
-        "threshold": decision.tuning.threshold,
-        "confusion": decision.detection.confusion,
-    }
-
-
-def inspection(detector, images, per_page=12):
-    """Every image beside its reconstruction and its map, with its score, a figure a page.
-
-    Parameters
-    ----------
-    detector : Detector
+    detector : ReconstructionDetector
         Fitted.
-    images : ImageSet
+    category : Category
     per_page : int
+        Images on a page.
 
     Yields
     ------
-    matplotlib.figure.Figure
+    str, matplotlib.figure.Figure
+        Name of the page, such as ``inspection-test-01``, and the page.
     """
-    scores, counterparts, maps = (
-        function(images.images)
-        for function in (detector.score, detector.counterpart, detector.anomaly_map)
-    )
-    for start in range(0, len(images), per_page):
-        page = slice(start, start + per_page)
-        yield reconstruction_grid(
-            images.images[page],
-            counterparts[page],
-            maps[page],
-            images.names[page],
-            scores[page],
-            None if images.masks is None else images.masks[page],
-            title=f"Images {start + 1} to {min(start + per_page, len(images))}",
+    for split in ("validation", "test"):
+        images = getattr(category, split)
+        scores, counterparts, maps = (
+            function(images.images)
+            for function in (detector.score, detector.counterpart, detector.anomaly_map)
         )
+        for number, start in enumerate(range(0, len(images), per_page), start=1):
+            page = slice(start, start + per_page)
+            yield (
+                f"inspection-{split}-{number:02}",
+                reconstruction_grid(
+                    images.images[page],
+                    counterparts[page],
+                    maps[page],
+                    images.names[page],
+                    scores[page],
+                    None if images.masks is None else images.masks[page],
+                    title=f"Images {start + 1} to {min(start + per_page, len(images))}",
+                ),
+            )
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Architectures that were trained alike.
+class ArchitectureComparison:
+    """Autoencoders of several architectures that were trained alike.
 
     Attributes
     ----------
-    table : pandas.DataFrame
-        A row for each.
-    assessments : dict of str to Assessment
+    main : ImageAssessment
+        Of the autoencoder that the report is about.
+    detectors : dict of str to CAE
+    assessments : dict of str to ImageAssessment
     copied : dict of str to float
         Share of a planted patch that each takes over into its reconstruction, on good validation
         images.
     """
 
-    table: pd.DataFrame
-    assessments: dict
-    copied: dict
+    main: ImageAssessment
+    detectors: dict[str, CAE]
+    assessments: dict[str, ImageAssessment]
+    copied: dict[str, float]
+
+    def table(self) -> pd.DataFrame:
+        """Costs, detection, and how much of an anomaly is copied: a row for each architecture."""
+        validation, rows = self.main.category.validation.images, {}
+        for name, detector in self.detectors.items():
+            one = self.assessments[name]
+            error = (detector.counterpart(validation) - validation) ** 2
+            rows[name] = {
+                "weights": f"{detector.network.count_params():,}",
+                "epochs": len(detector.history),
+                "seconds": round(detector.history["seconds"].sum(), 1),
+                "image AUROC": str(one.detection.auroc),
+                "pixel AUROC": or_dash((one.pixels or {}).get("pixel_auroc")),
+                "error, good validation": float(error.mean()),
+                "copies of a planted patch": f"{self.copied[name]:.0%}",
+                "shortcuts around the code": "yes" if detector.copies_defects else "no",
+            }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    def findings(self) -> list[str]:
+        """Whether the autoencoder copies defects; a warning first where it has shortcuts."""
+        main, copied, found = self.main.detector, self.copied, []
+        if isinstance(main, CAE) and main.copies_defects:
+            found.append(
+                f"Warning: the architecture {main.architecture!r} has shortcuts around its code. "
+                "They can carry a defect into the reconstruction, where the residual no longer "
+                "shows it: do not rely on its misses."
+            )
+        if not copied:
+            return found
+        most, least = max(copied, key=copied.__getitem__), min(copied, key=copied.__getitem__)
+        aurocs = {name: one.detection.auroc for name, one in self.assessments.items()}
+        best = max(aurocs, key=lambda name: aurocs[name].value)
+        return [
+            *found,
+            f"At this budget {most} takes over {copied[most]:.0%} of a planted patch and {least} "
+            f"{copied[least]:.0%}: what is copied cannot be seen in the residual.",
+            f"The highest image AUROC at this budget is that of {best} ({aurocs[best]}); where "
+            "intervals overlap, none is shown to be better.",
+        ]
+
+    def figure(self) -> Figure:
+        """The defective test image with the main detector's highest score, as each returns it."""
+        test, scores = self.main.category.test, self.main.scores
+        index = int(np.flatnonzero(test.labels == 1)[scores[test.labels == 1].argmax()])
+        return counterparts_grid(
+            test.images[index],
+            {name: one.counterparts[index] for name, one in self.assessments.items()},
+            {name: one.anomaly_maps[index] for name, one in self.assessments.items()},
+            None if test.masks is None else test.masks[index],
+            title=f"{test.names[index]}: reconstructions and anomaly maps",
+        )
 
 
-def compare_architectures(category, detectors, *, rule="normal_quantile", quantile=0.95, seed=0):
-    """Architectures side by side: what they cost, how well they detect, and how much of an anomaly they copy.
+def compare_architectures(
+    main: ImageAssessment,
+    detectors: Mapping[str, CAE],
+    *,
+    rule: str = "normal_quantile",
+    quantile: float = 0.95,
+    seed: int = 0,
+) -> ArchitectureComparison:
+    """Compare what architectures cost, how well they detect, and how much of an anomaly they copy.
 
     Parameters
     ----------
-    category : Category
+    main : ImageAssessment
+        Of the autoencoder that the report is about.
     detectors : dict of str to CAE
         Fitted, by architecture.
     rule, quantile, seed
-        As in `adhelpers.steps.assess.assess_detector`.
+        As in `assess_detector`.
 
     Returns
     -------
-    Comparison
+    ArchitectureComparison
     """
+    category, assessments, copied = main.category, {}, {}
     validation = category.validation.images
-    planted, rows, assessments, copied = plant_patches(validation, seed, draws=1), {}, {}, {}
+    planted = plant_patches(validation, seed, draws=1)
     for name, detector in detectors.items():
-        one = assessments[name] = assess_detector(
+        assessments[name] = assess_detector(
             name, detector, category, rule=rule, quantile=quantile, seed=seed
         )
         # Below zero the reconstruction moves the other way: nothing is copied.
         copied[name] = max(copied_share(detector, validation, planted), 0.0)
-        rows[name] = {
-            "weights": f"{detector.network.count_params():,}",
-            "epochs": len(detector.history),
-            "seconds": round(detector.history["seconds"].sum(), 1),
-            "image AUROC": estimate_text(one.detection.auroc),
-            "pixel AUROC": estimate_text((one.pixels or {}).get("pixel_auroc")),
-            "error, good validation": float(
-                ((detector.counterpart(validation) - validation) ** 2).mean()
-            ),
-            "copies of a planted patch": f"{copied[name]:.0%}",
-            "shortcuts around the code": "yes" if detector.copies_defects else "no",
-        }
-    return Comparison(pd.DataFrame.from_dict(rows, orient="index"), assessments, copied)
-
-
-def comparison_figure(category, comparison, index):
-    """One test image as each architecture gives it back.
-
-    Parameters
-    ----------
-    category : Category
-    comparison : Comparison
-    index : int
-        Of the test image.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    test, mask = category.test, None if category.test.masks is None else category.test.masks[index]
-    assessments = comparison.assessments
-    return counterparts_grid(
-        test.images[index],
-        {name: one.counterparts[index] for name, one in assessments.items()},
-        {name: one.anomaly_maps[index] for name, one in assessments.items()},
-        mask,
-        title=f"{test.names[index]}: reconstructions and anomaly maps",
-    )
-
-
-def copying_findings(detector, comparison):
-    """Whether the detector copies defects, in sentences that are true for the data.
-
-    Parameters
-    ----------
-    detector : CAE
-        The one that the report is about.
-    comparison : Comparison
-
-    Returns
-    -------
-    list of str
-        The first is a warning where the architecture has shortcuts around its code.
-    """
-    copied, found = comparison.copied, []
-    if detector.copies_defects:
-        found.append(
-            f"Warning: the architecture {detector.architecture!r} has shortcuts around its code. They can carry a defect into "
-            "the reconstruction, where the residual no longer shows it: do not rely on its misses."
-        )
-    if not copied:
-        return found
-    most, least = max(copied, key=copied.get), min(copied, key=copied.get)
-    found.append(
-        f"At this budget {most} takes over {copied[most]:.0%} of a planted patch and {least} {copied[least]:.0%}: what is copied cannot be "
-        "seen in the residual."
-    )
-    aurocs = {name: one.detection.auroc.value for name, one in comparison.assessments.items()}
-    best = max(aurocs, key=aurocs.get)
-    found.append(
-        f"The highest image AUROC at this budget is that of {best} ({estimate_text(comparison.assessments[best].detection.auroc)}); intervals "
-        "that overlap tell no winner."
-    )
-    return found
+    return ArchitectureComparison(main, dict(detectors), assessments, copied)

@@ -1,4 +1,4 @@
-"""The steps of an autoencoder's notebook on a small rendered category, with a detector that needs no training."""
+"""The steps of an autoencoder's notebook on a small rendered category."""
 
 import json
 from dataclasses import replace
@@ -9,7 +9,7 @@ from PIL import Image
 
 from adhelpers.data import Corrections, load_category, rendered_root
 from adhelpers.detectors import CAE, ResidualScore, Subspace
-from adhelpers.metrics import eight_bit
+from adhelpers.metrics import AreaChoice, AreaGrid, eight_bit
 from adhelpers.steps import assess_detector, autoencoders
 
 
@@ -32,11 +32,22 @@ def subspace(screws):
     )
 
 
+@pytest.fixture(scope="module")
+def assessed(screws, subspace):
+    return assess_detector("subspace", subspace, screws)
+
+
+def decided(assessed, *, map_type="float", grid=None, **choice):
+    return autoencoders.decide_by_area(
+        assessed, map_type=map_type, grid=grid, choice=AreaChoice(**{"share": 0.34, **choice})
+    )
+
+
 @pytest.mark.parametrize("map_type", ["float", "uint8"])
 @pytest.mark.parametrize("selection", ["balanced", "normal-only"])
-def test_decisions_tables_and_findings_agree(screws, subspace, map_type, selection):
-    decision = autoencoders.decide_by_area(
-        screws, subspace, map_type=map_type, selection=selection, share=0.34, areas=range(1, 60, 4)
+def test_decisions_tables_and_findings_agree(screws, assessed, map_type, selection):
+    decision = decided(
+        assessed, map_type=map_type, grid=AreaGrid(range(1, 60, 4)), selection=selection
     )
     tuning, test = decision.tuning, screws.test
     assert decision.maps.dtype == (np.uint8 if map_type == "uint8" else np.float32)
@@ -54,44 +65,40 @@ def test_decisions_tables_and_findings_agree(screws, subspace, map_type, selecti
     assert tested.all() == (selection == "normal-only") and tuning.threshold.uses_test_labels == (
         selection == "balanced"
     )
-    table = autoencoders.area_table(decision)["area and threshold"]
+    table = decision.table()["area and threshold"]
     assert (
         table["images tested on"] == tested.sum()
         and table["balanced accuracy"] == f"{decision.rates[2]:.3f}"
     )
     assert "segmentation: per-region overlap" in table.index
-    sentences = autoencoders.area_findings(
-        screws, decision, assess_detector("subspace", subspace, screws)
-    )
+    sentences = decision.findings()
     assert ("without any defective image" in sentences[0]) == (selection == "normal-only")
     assert f"balanced accuracy {decision.rates[2]:.3f}" in sentences[0]
     json.dumps(tuning.as_dict(), allow_nan=False)
-    summary = autoencoders.area_summary(screws, decision)
+    summary = decision.summary_parts()
     assert (
         summary["confusion"] == decision.detection.confusion
         and summary["threshold"] == tuning.threshold
     )
-    validation = subspace.residual_map(screws.validation.images)
+    validation = assessed.detector.residual_map(screws.validation.images)
+    maps = eight_bit(validation) if map_type == "uint8" else validation
     np.testing.assert_array_equal(
-        decision.as_maps(validation), eight_bit(validation) if map_type == "uint8" else validation
+        decision.validation_flags, tuning.threshold.flag(tuning.levels(maps))
     )
+    assert not decision.validation_flags.any()
+    assert list(decision.columns()) == ["area_level", "flagged_by_area", "chose_the_area"]
+    assert len(decision.figure().axes) == 2 and len(decision.level_figure().axes) > 0
+    assert len(decision.segmentation_figure(per_type=1).axes) == 2 * len(set(test.types))
 
 
-def test_figures_that_include_the_choosing_images_say_so(screws, subspace):
-    decision = autoencoders.decide_by_area(screws, subspace, share=0.34, strict=False, areas=[4, 8])
-    assert (
-        "optimistic" in autoencoders.area_table(decision)["area and threshold"]["area chosen with"]
-    )
-    assert (
-        "optimistic"
-        in autoencoders.area_findings(
-            screws, decision, assess_detector("subspace", subspace, screws)
-        )[0]
-    )
+def test_figures_that_include_the_choosing_images_say_so(assessed):
+    decision = decided(assessed, grid=AreaGrid([4, 8]), strict=False)
+    assert "optimistic" in decision.table()["area and threshold"]["area chosen with"]
+    assert "optimistic" in decision.findings()[0]
 
 
-def test_the_area_score_makes_the_same_decisions(screws, subspace):
-    decision = autoencoders.decide_by_area(screws, subspace, share=0.34, areas=[6])
+def test_the_area_score_makes_the_same_decisions(screws, assessed):
+    decision = decided(assessed, grid=AreaGrid([6]))
     scored = Subspace(5, scoring=ResidualScore("area", "l2", minimal_area=6)).fit(
         screws.train.images, screws.validation.images
     )
@@ -101,14 +108,20 @@ def test_the_area_score_makes_the_same_decisions(screws, subspace):
     ).all()
 
 
-def test_an_unknown_map_type_is_named(screws, subspace):
+def test_what_cannot_be_decided_by_area_is_named(assessed):
     with pytest.raises(ValueError, match="map_type must be one of float, uint8"):
-        autoencoders.decide_by_area(screws, subspace, map_type="uint16")
+        decided(assessed, map_type="uint16")
+    with pytest.raises(TypeError, match="the subspace has no residual maps"):
+        decided(replace(assessed, detector=object()))
 
 
-def test_segmentations_are_saved_under_the_names_of_the_images(screws, subspace, tmp_path):
-    decision = autoencoders.decide_by_area(screws, subspace, share=0.34, areas=[4])
-    folder = autoencoders.save_segmentations(tmp_path / "segmentation", screws, decision)
+def test_segmentations_are_saved_under_the_names_of_the_images(screws, assessed, tmp_path):
+    decision = decided(assessed, grid=AreaGrid([4]))
+    decision.save(tmp_path)
+    stored = json.loads((tmp_path / "finetuning.json").read_text())
+    assert stored["minimal_area"] == 4 and not (tmp_path / "segmentation").exists()
+    decision.save(tmp_path, segmentations=True)
+    folder = tmp_path / "segmentation"
     files = sorted(folder.rglob("*.png"))
     assert len(files) == len(screws.test) and not list(folder.rglob(".partial*"))
     index = int(decision.flags.argmax())
@@ -117,13 +130,17 @@ def test_segmentations_are_saved_under_the_names_of_the_images(screws, subspace,
 
 
 def test_inspection_shows_every_image_once(screws, subspace):
-    pages = list(autoencoders.inspection(subspace, screws.test, per_page=5))
-    panels = [ax for page in pages for ax in page.axes if ax.get_title("left") == "image"]
-    assert len(panels) == len(screws.test) and len(pages) == -(-len(screws.test) // 5)
-    assert str(screws.test.names[0]) in panels[0].texts[0].get_text()
+    pages = dict(autoencoders.inspection_figures(subspace, screws, per_page=5))
+    for split in ("validation", "test"):
+        images = getattr(screws, split)
+        own = [page for name, page in pages.items() if name.startswith(f"inspection-{split}-")]
+        panels = [ax for page in own for ax in page.axes if ax.get_title("left") == "image"]
+        assert len(panels) == len(images) and len(own) == -(-len(images) // 5)
+        assert str(images.names[0]) in panels[0].texts[0].get_text()
+    assert "inspection-test-01" in pages
 
 
-def test_architectures_are_compared_and_copying_is_said(screws):
+def test_architectures_are_compared_and_copying_is_said(screws, assessed):
     train, validation = screws.train.images, screws.validation.images
     detectors = {
         name: CAE(
@@ -131,26 +148,33 @@ def test_architectures_are_compared_and_copying_is_said(screws):
         ).fit(train, validation, show_progress=False)
         for name in ("mvtec", "skip")
     }
-    comparison = autoencoders.compare_architectures(screws, detectors)
+    comparison = autoencoders.compare_architectures(assessed, detectors)
+    table = comparison.table()
     assert (
-        comparison.table.loc["skip", "shortcuts around the code"] == "yes"
-        and comparison.table.loc["mvtec", "shortcuts around the code"] == "no"
+        table.loc["skip", "shortcuts around the code"] == "yes"
+        and table.loc["mvtec", "shortcuts around the code"] == "no"
     )
-    assert (
-        comparison.table.loc["mvtec", "weights"] == f"{detectors['mvtec'].network.count_params():,}"
-    )
+    assert table.loc["mvtec", "weights"] == f"{detectors['mvtec'].network.count_params():,}"
     assert set(comparison.copied) == {"mvtec", "skip"}
-    warned = autoencoders.copying_findings(detectors["skip"], comparison)
-    plain = autoencoders.copying_findings(detectors["mvtec"], comparison)
+    skip = comparison.assessments["skip"]
+    warned = replace(comparison, main=skip).findings()
+    plain = replace(comparison, main=comparison.assessments["mvtec"]).findings()
     assert (
         warned[0].startswith("Warning: the architecture 'skip'")
         and len(warned) == len(plain) + 1
         and "takes over" in plain[0]
     )
-    nothing = autoencoders.compare_architectures(screws, {})
-    assert (
-        nothing.table.empty
-        and autoencoders.copying_findings(detectors["skip"], nothing) == warned[:1]
-    )
-    figure = autoencoders.comparison_figure(screws, comparison, 0)
-    assert [ax.get_title("left") for ax in figure.axes[:3]] == ["image", "mvtec", "skip"]
+    nothing = autoencoders.compare_architectures(skip, {})
+    assert nothing.table().empty and nothing.findings() == warned[:1]
+    titles = [ax.get_title("left") for ax in comparison.figure().axes[:3]]
+    assert titles == ["image", "mvtec", "skip"]
+
+
+def test_an_autoencoder_is_loaded_without_training_and_scores_as_asked(screws, tmp_path):
+    detector = CAE("mvtec", width=0.15, plan=replace(CAE.default_plan(), epochs=1))
+    trained = autoencoders.train_autoencoder(detector, screws, tmp_path)
+    assert list(autoencoders.autoencoder_figures(trained)) == ["learning-rate", "training"]
+    assert autoencoders.autoencoder_facts(trained).startswith("mvtec, loss l2: ")
+    other = CAE("skip", scoring=ResidualScore("max"))
+    loaded = autoencoders.train_autoencoder(other, screws, tmp_path, load_model=trained.folder)
+    assert loaded.architecture == "mvtec" and loaded.scoring.score == "max"
