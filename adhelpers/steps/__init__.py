@@ -5,8 +5,6 @@ from adhelpers._shared.text import listed
 from .assess import assess_detector, compare_detectors
 from .audit import Audit, audit_detector
 from .autoencoders import (
-    ArchitectureComparison,
-    AreaDecision,
     autoencoder_facts,
     autoencoder_figures,
     compare_architectures,
@@ -14,8 +12,8 @@ from .autoencoders import (
     inspection_figures,
     train_autoencoder,
 )
-from .classifier_audit import ExplanationAudit, audit_decisions, decide_task, learn_explanations
-from .classifier_data import InsulatorSet, Task, load_task
+from .classifier_audit import audit_decisions, decide_task, learn_explanations
+from .classifier_data import InsulatorSet, load_task
 from .deep_sad import (
     assess_deep_sad,
     attribution_figure,
@@ -32,21 +30,16 @@ from .explain import ExplainerSettings, explain_detector, superpixel_example
 from .features import backbone_table, published_way, run_contest, selection_table
 from .findings import as_markdown, sentences
 from .gallery import examples, latent_figure, on_photographs, overview, reconstructions
-from .label_curve import LabelCurve, run_label_curve
+from .label_curve import run_label_curve
 from .localization import audit_localization
 from .objects import load_objects, object_facts
 from .training_figures import loss_figure
 from .trust import audit_trust, find_shortcuts, rules_page, score_dependence
 
 __all__ = [
-    "ArchitectureComparison",
-    "AreaDecision",
     "Audit",
     "ExplainerSettings",
-    "ExplanationAudit",
     "InsulatorSet",
-    "LabelCurve",
-    "Task",
     "as_markdown",
     "assess_deep_sad",
     "assess_detector",
