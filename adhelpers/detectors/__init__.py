@@ -4,7 +4,8 @@ from .anogan.detector import AnoGAN
 from .anogan.latent_search import Search
 from .anogan.settings import EncoderPlan, GanScore, GanSettings
 from .base import Detector, Model
-from .cae import ARCHITECTURES, CAE, COPYING_ARCHITECTURES, build_autoencoder, copied_share
+from .cae import CAE
+from .cae_networks import ARCHITECTURES, COPYING_ARCHITECTURES, build_autoencoder
 from .classifier import Classifier
 from .deep_sad import DeepSAD
 from .features.backbones import BACKBONES, Backbone, hed_weights_file
@@ -32,7 +33,7 @@ from .features.svm_selection import choose_nu_and_gamma
 from .fusion import Fusion
 from .integrated_gradients import integrated_gradients
 from .manifest import read_manifest
-from .planted import plant_patches
+from .planted import copied_share, plant_patches
 from .registry import detector_class, load_detector, register
 from .residuals import ReconstructionDetector, ResidualScore, smooth
 from .shallow import SHALLOW_METHODS, fit_shallow

@@ -54,7 +54,10 @@ class Model(ABC):
         return {name: self._plain(name, getattr(self, name)) for name in argument_names(type(self))}
 
     def _plain(self, name: str, value: Any) -> Any:
-        """The argument ``name`` as plain values; for one that is neither plain nor a part, a subclass says what it is in a file."""
+        """The argument ``name`` as plain values, as it is written to a file.
+
+        A subclass says it for an argument that is neither plain nor a part.
+        """
         return plain(value)
 
     def scoring_arguments(self) -> dict[str, Any]:
@@ -90,7 +93,7 @@ class Model(ABC):
             )
 
     def fit_on(self, data: Any, **options: Any) -> Self:
-        """Fit on the data that `fit_or_load` was given; here on ``data.train`` and ``data.validation``.
+        """Fit on what `fit_or_load` was given, here on ``data.train`` and ``data.validation``.
 
         Parameters
         ----------
@@ -103,12 +106,9 @@ class Model(ABC):
         return self.fit(train, validation, **options)  # type: ignore[attr-defined]
 
     def save(self, folder: str | Path) -> None:
-        """Write the model into ``folder``, at once or not at all, with a manifest of parameters and SHA-256 checksums.
+        """Write the model into ``folder``, at once or not at all; one that is there is replaced.
 
-        Parameters
-        ----------
-        folder : str or Path
-            Replaced if it is there.
+        A manifest beside its files has the parameters and each file's SHA-256.
         """
         self._require_fitted()
         with replacing_folder(folder) as temporary:
@@ -156,9 +156,10 @@ class Model(ABC):
 
 
 class Detector(Model):
-    """A detector is fitted on good images only; it scores images, shows where, and says what would be normal.
+    """A model of good images: it scores images, shows where they differ, and says what is normal.
 
-    The score that is thresholded is the score that is explained and reported: there is only one.
+    It is fitted on good images only. The score that is thresholded is the one that is explained and
+    reported: there is only one.
 
     Attributes
     ----------
@@ -195,7 +196,7 @@ class Detector(Model):
 
     @abstractmethod
     def counterpart(self, images: Images) -> Images:
-        """What a normal version of each image looks like to the detector: float32 (n, h, w, c) in [0, 1]."""
+        """What a normal version of each image looks like: float32 (n, h, w, c) in [0, 1]."""
 
     @abstractmethod
     def anomaly_map(self, images: Images) -> Maps:

@@ -81,7 +81,10 @@ class Fusion(Detector):
         checkpoint: str | Path | None = None,
         show_progress: bool = True,
     ) -> Self:
-        """Fit the members that are not fitted yet, and the scale of each on the validation images; see `Detector.fit`."""
+        """Fit the members that are not fitted yet, and each one's scale on the validation images.
+
+        See `Detector.fit`.
+        """
         train = checked_images(train, name="train")
         validation = checked_images(validation, train.shape[1:], name="validation")
         if len(validation) < 2:
@@ -122,6 +125,7 @@ class Fusion(Detector):
         )
 
     def score(self, images: Images) -> Scores:
+        """The mean of the members' standardised scores: float32 (n,)."""
         return self.member_scores(images).mean(axis=0)
 
     def anomaly_map(self, images: Images) -> Maps:
@@ -141,7 +145,7 @@ class Fusion(Detector):
         return self.members[0].counterpart(images)
 
     def score_tensor(self, images: tf.Tensor) -> tf.Tensor:
-        """The score as a differentiable function of the image, where that of all members is: tensor of float32, shape (n,)."""
+        """The score, differentiable where all members' are: tensor of float32, shape (n,)."""
         scores = [
             (one.score_tensor(images) - mean) / deviation  # type: ignore[attr-defined]  # as said
             for one, mean, deviation in self._scaled()

@@ -1,10 +1,17 @@
 """What each value adds to a score on the way from a normal version of it."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 
-def integrated_gradients(score_of, ends, starts, steps=16):
-    """For each of several arrays what each value adds to the score on the straight way from ``starts`` to ``ends``.
+def integrated_gradients(
+    score_of: Callable[[list[tf.Tensor]], tf.Tensor],
+    ends: list[tf.Tensor],
+    starts: list[tf.Tensor],
+    steps: int = 16,
+) -> list[tf.Tensor]:
+    """What each value of several arrays adds to the score on the way from ``starts`` to ``ends``.
 
     Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks", ICML 2017. Over a sample
     the values add up to the difference of its two scores, up to the integration's error: gradients
@@ -25,7 +32,8 @@ def integrated_gradients(score_of, ends, starts, steps=16):
     Examples
     --------
     >>> square = lambda arrays: tf.reduce_sum(arrays[0] ** 2, axis=1)
-    >>> integrated_gradients(square, [tf.constant([[1.0, 2.0]])], [tf.constant([[0.0, 1.0]])])[0].numpy().round(4).tolist()
+    >>> end, start = tf.constant([[1.0, 2.0]]), tf.constant([[0.0, 1.0]])
+    >>> integrated_gradients(square, [end], [start])[0].numpy().round(4).tolist()
     [[1.0, 3.0]]
     """
     totals = [tf.zeros_like(one) for one in ends]

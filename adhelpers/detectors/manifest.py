@@ -1,4 +1,4 @@
-"""The files of a stored model: a manifest that names its parameters and each file's checksum, and weights of networks."""
+"""The files of a stored model: its manifest of parameters and checksums, and networks' weights."""
 
 import json
 from pathlib import Path
@@ -17,15 +17,10 @@ FORMAT = 3
 
 
 def write_manifest(folder: Path, model: "Model", **extra: Any) -> None:
-    """Write the manifest of a model whose files are all in the folder: what it is, its parameters, and each file's SHA-256.
+    """Write the manifest of a model whose files are all in the folder.
 
-    Parameters
-    ----------
-    folder : Path
-    model : Model
-        Its class's name, its ``parameters`` and its ``image_shape`` are written.
-    **extra
-        More plain values.
+    It has the name of the model's class, its parameters and image shape, each file's SHA-256, and
+    the plain values of ``extra``.
     """
     files = {
         path.relative_to(folder).as_posix(): sha256(path)

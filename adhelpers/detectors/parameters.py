@@ -1,4 +1,4 @@
-"""A model's parameters are its constructor's arguments: as plain values for a file, and back from such values."""
+"""A model's parameters are its constructor's arguments, as plain values and back from them."""
 
 import inspect
 import types
@@ -11,7 +11,9 @@ import numpy as np
 
 
 def plain(value: Any) -> Any:
-    """A constructor's argument as JSON knows it: a part becomes a dict of its fields, a tuple a list, a path its text.
+    """A constructor's argument as JSON knows it.
+
+    A part becomes a dict of its fields, a tuple a list, a path its text.
 
     Raises
     ------

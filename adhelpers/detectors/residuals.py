@@ -1,4 +1,4 @@
-"""From an image and its counterpart to an anomaly map and a score, as differentiable TensorFlow functions."""
+"""From an image and its counterpart to an anomaly map and a score, differentiable."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -10,10 +10,9 @@ import tensorflow as tf
 
 from adhelpers._shared.arrays import Floats, Images, Maps, Scores
 from adhelpers._shared.batches import Batched
-from adhelpers._shared.checks import checked_images
+from adhelpers._shared.checks import check_choice, checked_images
 from adhelpers.metrics import area_levels
-from adhelpers.training import gaussian_kernel, structural_similarity
-from adhelpers.training.similarity import separable
+from adhelpers.training import gaussian_kernel, separable, structural_similarity
 
 from .base import Detector
 
@@ -21,8 +20,8 @@ RESIDUALS = ("absolute", "ssim", "l2")
 SCORES = ("smooth_max", "max", "sse", "mean", "top", "area")
 
 
-def smooth(maps, sigma):
-    """Gaussian smoothing with mirrored borders, equal to `scipy.ndimage.gaussian_filter` on each map.
+def smooth(maps: tf.Tensor, sigma: float) -> tf.Tensor:
+    """Gaussian smoothing with mirrored borders, as `scipy.ndimage.gaussian_filter` on each map.
 
     Parameters
     ----------
@@ -55,7 +54,7 @@ class ResidualScore:
 
     Parameters
     ----------
-    score : {"smooth_max", "max", "sse", "mean", "top"}
+    score : {"smooth_max", "max", "sse", "mean", "top", "area"}
         ``smooth_max``: maximum of the Gaussian-smoothed residual (a single-pixel maximum is noise,
         a sum over the image drowns small defects); ``max``: maximum of the plain residual; ``sse``:
         sum of the squared residual; ``mean``: mean of the plain residual; ``top``: mean of the
@@ -74,7 +73,8 @@ class ResidualScore:
 
     Examples
     --------
-    >>> image, counterpart = np.zeros((1, 16, 16, 1), "float32"), np.zeros((1, 16, 16, 1), "float32")
+    >>> image = np.zeros((1, 16, 16, 1), "float32")
+    >>> counterpart = image.copy()
     >>> image[0, 4, 4] = 0.5
     >>> float(ResidualScore("max").score_of(image, counterpart)[0])
     0.5
@@ -86,21 +86,17 @@ class ResidualScore:
     top_fraction: float = 0.01
     minimal_area: int = 25
 
-    def __post_init__(self):
-        if self.score not in SCORES:
-            raise ValueError(f"score must be one of {', '.join(SCORES)}, not {self.score!r}.")
-        if self.residual not in RESIDUALS:
-            raise ValueError(
-                f"residual must be one of {', '.join(RESIDUALS)}, not {self.residual!r}."
-            )
+    def __post_init__(self) -> None:
+        check_choice("score", self.score, SCORES)
+        check_choice("residual", self.residual, RESIDUALS)
         if self.smoothing < 0:
-            raise ValueError(f"smoothing must be 0 or more pixels, not {self.smoothing}.")
+            raise ValueError(f"smoothing must be 0 or more pixels, not {self.smoothing}")
         if not 0 < self.top_fraction <= 1:
-            raise ValueError(f"top_fraction must be in (0, 1], not {self.top_fraction}.")
+            raise ValueError(f"top_fraction must be in (0, 1], not {self.top_fraction}")
         if self.minimal_area < 1:
-            raise ValueError(f"minimal_area must be 1 pixel or more, not {self.minimal_area}.")
+            raise ValueError(f"minimal_area must be 1 pixel or more, not {self.minimal_area}")
 
-    def residual_of(self, images, counterparts):
+    def residual_of(self, images: tf.Tensor, counterparts: tf.Tensor) -> tf.Tensor:
         """The plain residual at each pixel: tensor of float32, shape (n, h, w)."""
         images, counterparts = tf.convert_to_tensor(images), tf.convert_to_tensor(counterparts)
         if self.residual == "ssim":
@@ -110,14 +106,14 @@ class ResidualScore:
             difference**2 if self.residual == "l2" else tf.abs(difference), axis=-1
         )
 
-    def map_of(self, images, counterparts):
-        """The anomaly map, such that `reduce` of it is the score: tensor of float32, shape (n, h, w)."""
+    def map_of(self, images: tf.Tensor, counterparts: tf.Tensor) -> tf.Tensor:
+        """The anomaly map, which `reduce` makes a score of: tensor of float32, shape (n, h, w)."""
         maps = self.residual_of(images, counterparts)
         if self.score in ("smooth_max", "top"):
             return smooth(maps, self.smoothing)
         return maps**2 if self.score == "sse" else maps
 
-    def reduce(self, maps):
+    def reduce(self, maps: tf.Tensor) -> tf.Tensor:
         """The score of each map: tensor of float32, shape (n,)."""
         flat = tf.reshape(maps, (-1, maps.shape[1] * maps.shape[2]))
         if self.score in ("smooth_max", "max"):
@@ -131,10 +127,11 @@ class ResidualScore:
         count = max(1, round(self.top_fraction * maps.shape[1] * maps.shape[2]))
         return tf.reduce_mean(tf.math.top_k(flat, count).values, axis=1)
 
-    def _levels(self, flat, maps):
+    def _levels(self, flat: tf.Tensor, maps: tf.Tensor) -> tf.Tensor:
+        """The score ``area``, for maps and the same maps flattened."""
         if self.minimal_area > flat.shape[1]:
             raise ValueError(
-                f"minimal_area is {self.minimal_area} pixels, but a map has only {flat.shape[1]}."
+                f"minimal_area is {self.minimal_area} pixels, but a map has only {flat.shape[1]}"
             )
         levels = tf.numpy_function(
             lambda values: area_levels(values, [self.minimal_area]).astype(np.float32),
@@ -145,13 +142,13 @@ class ResidualScore:
         pixel = tf.argmin(tf.abs(flat - tf.ensure_shape(levels, (None, 1))), axis=1)
         return tf.gather(flat, pixel, axis=1, batch_dims=1)
 
-    def score_of(self, images, counterparts):
+    def score_of(self, images: tf.Tensor, counterparts: tf.Tensor) -> tf.Tensor:
         """The score of each image beside its counterpart: tensor of float32, shape (n,)."""
         return self.reduce(self.map_of(images, counterparts))
 
 
 class ReconstructionDetector(Detector):
-    """A detector whose counterpart is a reconstruction, and whose map and score come from the difference.
+    """A detector whose counterpart is a reconstruction, which its map and score compare with.
 
     A subclass gives `reconstruct_tensor`, and empties ``_batched`` where it builds its networks
     anew: compiled functions belong to the networks that they were traced with.
@@ -172,10 +169,10 @@ class ReconstructionDetector(Detector):
 
     @abstractmethod
     def reconstruct_tensor(self, images: tf.Tensor) -> tf.Tensor:
-        """The counterpart as a differentiable function of the image: tensor of float32, (n, h, w, c) in [0, 1]."""
+        """The counterpart, differentiable: tensor of float32, shape (n, h, w, c), in [0, 1]."""
 
     def score_tensor(self, images: tf.Tensor) -> tf.Tensor:
-        """The score as a differentiable function of the image: tensor of float32, shape (n,)."""
+        """The score, differentiable: tensor of float32, shape (n,)."""
         return self.scoring.score_of(images, self.reconstruct_tensor(images))
 
     def _map_tensor(self, images: tf.Tensor) -> tf.Tensor:
@@ -191,6 +188,7 @@ class ReconstructionDetector(Detector):
         return self._batched.setdefault(name, Batched(function, self._BATCH))(images)
 
     def counterpart(self, images: Images) -> Images:
+        """The reconstruction of each image: float32 (n, h, w, c) in [0, 1]."""
         return self._in_batches(self.reconstruct_tensor, images)
 
     def residual_map(self, images: Images) -> Maps:
@@ -198,7 +196,9 @@ class ReconstructionDetector(Detector):
         return self._in_batches(self._residual_tensor, images)
 
     def anomaly_map(self, images: Images) -> Maps:
+        """The difference as ``scoring`` takes it: float32 (n, h, w)."""
         return self._in_batches(self._map_tensor, images)
 
     def score(self, images: Images) -> Scores:
+        """The anomaly map reduced to one number: float32 (n,)."""
         return self._in_batches(self.score_tensor, images)

@@ -1,4 +1,4 @@
-"""The simplest model of good images, a linear subspace, which deeper detectors are compared with."""
+"""The simplest model of good images, a linear subspace: what deeper ones are compared with."""
 
 from pathlib import Path
 from typing import Any, Self
@@ -22,7 +22,7 @@ _CANDIDATES = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 250, 300, 400)
 
 @register
 class Subspace(ReconstructionDetector):
-    """Principal component analysis of the good images; what the components cannot reproduce is anomalous.
+    """Principal components of the good images; what they cannot reproduce is anomalous.
 
     Needs images that lie alike (``pose="axis"``, or an object that is always placed the same way);
     without, it is useless. Turk and Pentland, "Eigenfaces for recognition", Journal of Cognitive
@@ -79,7 +79,10 @@ class Subspace(ReconstructionDetector):
         checkpoint: str | Path | None = None,
         show_progress: bool = True,
     ) -> Self:
-        """Fit the components; see `Detector.fit`. It takes seconds, so ``checkpoint`` and ``show_progress`` are not used."""
+        """Fit the components; see `Detector.fit`.
+
+        It takes seconds, so ``checkpoint`` and ``show_progress`` are not used.
+        """
         train = checked_images(train, name="train")
         validation = checked_images(validation, train.shape[1:], name="validation")
         most = len(train) - 1
@@ -123,6 +126,7 @@ class Subspace(ReconstructionDetector):
         self._components.assign(pca.components_)
 
     def reconstruct_tensor(self, images: tf.Tensor) -> tf.Tensor:
+        """The projection onto the subspace, cut to [0, 1]."""
         flat = tf.reshape(images, (-1, self._mean.shape[0])) - self._mean
         code = tf.matmul(flat, self._components, transpose_b=True)
         return tf.clip_by_value(
@@ -146,7 +150,7 @@ class Subspace(ReconstructionDetector):
 
 
 def _truncated(pca: PCA, count: int) -> PCA:
-    """The same fitted model with fewer components; the first ones do not depend on how many follow."""
+    """The same fitted model with fewer components; the first ones stay what they are."""
     smaller = PCA(count, svd_solver="full")
     vars(smaller).update(
         {name: value for name, value in vars(pca).items() if name != "n_components"}

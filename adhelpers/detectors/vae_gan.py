@@ -1,5 +1,6 @@
 """A variational autoencoder with an adversarial term, trained on good images."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -11,7 +12,7 @@ import tensorflow as tf
 from keras import layers
 
 from adhelpers._shared.arrays import Floats, Images
-from adhelpers._shared.checks import checked_images
+from adhelpers._shared.checks import check_choice, checked_images
 from adhelpers.training import (
     PRECISIONS,
     Augmentation,
@@ -38,7 +39,9 @@ _RECONSTRUCTION_LOSSES = {
 
 @dataclass(frozen=True)
 class VAELoss:
-    """What a `VAEGAN` minimises: reconstruction + kl_weight * KL divergence + adversarial_weight * adversarial term.
+    """What a `VAEGAN` minimises.
+
+    reconstruction + kl_weight * KL divergence + adversarial_weight * adversarial term.
 
     Parameters
     ----------
@@ -53,11 +56,7 @@ class VAELoss:
     adversarial_weight: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.reconstruction not in _RECONSTRUCTION_LOSSES:
-            raise ValueError(
-                f"reconstruction must be one of {', '.join(_RECONSTRUCTION_LOSSES)}, "
-                f"not {self.reconstruction!r}"
-            )
+        check_choice("reconstruction", self.reconstruction, _RECONSTRUCTION_LOSSES)
         for name in ("kl_weight", "adversarial_weight"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
@@ -78,11 +77,18 @@ _SIZES = {
 }
 
 
-def _scaled(filters, width):
+def _scaled(filters: int, width: float) -> int:
+    """The number of filters at a width."""
     return max(4, round(filters * width))
 
 
-def build_encoder(shape, size="paper", latent_dim=32, width=1.0, policy="float32"):
+def build_encoder(
+    shape: Sequence[int],
+    size: str = "paper",
+    latent_dim: int = 32,
+    width: float = 1.0,
+    policy: str = "float32",
+) -> keras.Model:
     """The encoder: an image to the mean and the log-variance of its latent code.
 
     Parameters
@@ -132,7 +138,13 @@ def build_encoder(shape, size="paper", latent_dim=32, width=1.0, policy="float32
     return keras.Model(image, (mean, log_variance), name="encoder")
 
 
-def build_decoder(shape, size="paper", latent_dim=32, width=1.0, policy="float32"):
+def build_decoder(
+    shape: Sequence[int],
+    size: str = "paper",
+    latent_dim: int = 32,
+    width: float = 1.0,
+    policy: str = "float32",
+) -> keras.Model:
     """The decoder: a latent code to an image; see `build_encoder` for the parameters.
 
     Returns
@@ -175,8 +187,10 @@ def build_decoder(shape, size="paper", latent_dim=32, width=1.0, policy="float32
     return keras.Model(code, image, name="decoder")
 
 
-def build_discriminator(shape, width=1.0, policy="float32"):
-    """The published discriminator: an image to the probability that it is a real one and not a reconstruction.
+def build_discriminator(
+    shape: Sequence[int], width: float = 1.0, policy: str = "float32"
+) -> keras.Model:
+    """The published discriminator: the probability that an image is no reconstruction.
 
     Parameters
     ----------
@@ -230,6 +244,7 @@ class _Training(Trainable):
         self._reconstruction_loss = _RECONSTRUCTION_LOSSES[detector.loss.reconstruction]
 
     def train_step(self, images: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Update the autoencoder, and the discriminator where there is one."""
         images = self._detector.augmentation.apply(images, seed)
         noise = tf.random.stateless_normal(
             (tf.shape(images)[0], self._detector.latent_dim),
@@ -267,6 +282,7 @@ class _Training(Trainable):
         return {"loss": loss, **losses}
 
     def validation_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The losses of held-out good images, decoded from their mean codes."""
         mean, log_variance = self.networks["encoder"](
             self._detector.centred(images), training=False
         )
@@ -279,7 +295,7 @@ class _Training(Trainable):
 
 @register
 class VAEGAN(ReconstructionDetector):
-    """Variational autoencoder with an adversarial term; what it cannot reproduce of an image is anomalous.
+    """Variational autoencoder with an adversarial term; what it cannot reproduce is anomalous.
 
     Larsen et al., "Autoencoding beyond pixels using a learned similarity metric", ICML 2016.
 
@@ -342,12 +358,8 @@ class VAEGAN(ReconstructionDetector):
         precision: str = "float32",
         seed: int = 0,
     ) -> None:
-        for name, value, allowed in (
-            ("size", size, _SIZES),
-            ("precision", precision, PRECISIONS),
-        ):
-            if value not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+        check_choice("size", size, _SIZES)
+        check_choice("precision", precision, PRECISIONS)
         super().__init__(scoring or ResidualScore())
         designed = _SIZES[size]
         self.size, self.width, self.precision, self.seed = size, width, precision, seed
@@ -381,15 +393,11 @@ class VAEGAN(ReconstructionDetector):
                 "image_size must be a multiple of 16 in both directions, "
                 f"not {height} x {width}; the nearest is {nearest}"
             )
-        shared = {
-            "shape": self.image_shape,
-            "width": self.width,
-            "policy": PRECISIONS[self.precision],
-        }
-        coder = {"size": self.size, "latent_dim": self.latent_dim, **shared}
-        self.networks = {"encoder": build_encoder(**coder), "decoder": build_decoder(**coder)}
+        shape, policy = self.image_shape, PRECISIONS[self.precision]
+        coder = (shape, self.size, self.latent_dim, self.width, policy)
+        self.networks = {"encoder": build_encoder(*coder), "decoder": build_decoder(*coder)}
         if self.loss.adversarial_weight:
-            self.networks["discriminator"] = build_discriminator(**shared)
+            self.networks["discriminator"] = build_discriminator(shape, self.width, policy)
         # Only the unbounded decoder adds to a mean image; the published one ends in a sigmoid.
         self._mean_image = tf.constant(
             mean_image if self.size == "compact" else np.zeros_like(mean_image)
@@ -397,7 +405,7 @@ class VAEGAN(ReconstructionDetector):
         self._batched = {}
 
     def centred(self, images: tf.Tensor) -> tf.Tensor:
-        """What the encoder sees: the images less the mean image (which is zero for the published size)."""
+        """What the encoder sees: the images less the mean image, which is 0 for ``"paper"``."""
         return images - self._mean_image
 
     def uncentred(self, decoded: tf.Tensor) -> tf.Tensor:
@@ -443,6 +451,7 @@ class VAEGAN(ReconstructionDetector):
         return self.networks["encoder"](self.centred(images), training=False)[0]
 
     def reconstruct_tensor(self, images: tf.Tensor) -> tf.Tensor:
+        """What the decoder makes of each image's mean code, cut to [0, 1]."""
         decoded = self.networks["decoder"](self._encode_tensor(images), training=False)
         return tf.clip_by_value(self.uncentred(decoded), 0.0, 1.0)
 

@@ -2,12 +2,7 @@
 
 from .augmentation import Augmentation
 from .checkpoints import remove_checkpoint
-from .learning_rate import (
-    LearningRateSweep,
-    find_learning_rate,
-    learning_rate_factor,
-    suggested_rate,
-)
+from .learning_rate import LearningRateSweep, find_learning_rate
 from .loop import PRECISIONS, Trainable, adam, train
 from .losses import (
     adversarial_loss,
@@ -19,7 +14,7 @@ from .losses import (
     structural_dissimilarity,
 )
 from .plan import TrainingPlan, WeightDecayPlan
-from .similarity import gaussian_kernel, multiscale_similarity, structural_similarity
+from .similarity import gaussian_kernel, separable, structural_similarity
 
 __all__ = [
     "Augmentation",
@@ -35,13 +30,11 @@ __all__ = [
     "find_learning_rate",
     "gaussian_kernel",
     "kl_divergence",
-    "learning_rate_factor",
     "multiscale_dissimilarity",
-    "multiscale_similarity",
     "remove_checkpoint",
+    "separable",
     "squared_error",
     "structural_dissimilarity",
     "structural_similarity",
-    "suggested_rate",
     "train",
 ]

@@ -1,11 +1,16 @@
 """Random changes to good images that leave them good images."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import tensorflow as tf
 
+from adhelpers._shared.checks import check_choice
+
 FLIPS = ("none", "horizontal", "vertical", "both")
+# Of the number of a draw and a limit, a value for each image in (-limit, limit).
+_Uniform = Callable[[int, float], tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -34,19 +39,18 @@ class Augmentation:
     brightness: float = 0.0
     flip: str = "none"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, limit in (("rotation", 180), ("shift", 0.5), ("brightness", 1)):
             if not 0 <= getattr(self, name) <= limit:
-                raise ValueError(f"{name} must be from 0 to {limit}, not {getattr(self, name)}.")
-        if self.flip not in FLIPS:
-            raise ValueError(f"flip must be one of {', '.join(FLIPS)}, not {self.flip!r}.")
+                raise ValueError(f"{name} must be from 0 to {limit}, not {getattr(self, name)}")
+        check_choice("flip", self.flip, FLIPS)
 
     @property
-    def active(self):
+    def active(self) -> bool:
         """Whether anything is changed at all."""
         return self != Augmentation()
 
-    def apply(self, images, seed):
+    def apply(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Change each image in its own way; the same seed gives the same changes.
 
         Parameters
@@ -61,46 +65,46 @@ class Augmentation:
         """
         if not self.active:
             return images
-        count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
+        count = tf.shape(images)[0]
 
-        def uniform(number, limit):
+        def uniform(number: int, limit: float) -> tf.Tensor:
+            """Draw ``number`` of the seed: one value in (-limit, limit) for each image."""
             folded = tf.random.experimental.stateless_fold_in(seed, number)
-            return (
-                tf.random.stateless_uniform((count,), folded, -limit, limit)
-                if limit
-                else tf.zeros(count)
-            )
-
-        def mirrored(number, wanted):
-            return tf.where(uniform(number, 1.0) < 0, -1.0, 1.0) if wanted else tf.ones(count)
+            if not limit:
+                return tf.zeros(count)
+            return tf.random.stateless_uniform((count,), folded, -limit, limit)
 
         if self.rotation or self.shift or self.flip != "none":
-            angle = uniform(0, self.rotation * math.pi / 180)
-            across, down = uniform(1, self.shift * width), uniform(2, self.shift * height)
-            mirror_x, mirror_y = (
-                mirrored(3, self.flip in ("horizontal", "both")),
-                mirrored(4, self.flip in ("vertical", "both")),
-            )
-            cosine, sine = tf.cos(angle), tf.sin(angle)
-            middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
-            # Output pixel (x, y) is read at: middle + rotation @ mirror @ ((x, y) - middle) +
-            # shift.
-            rows = ((cosine * mirror_x, -sine * mirror_y), (sine * mirror_x, cosine * mirror_y))
-            offset_x = middle_x + across - rows[0][0] * middle_x - rows[0][1] * middle_y
-            offset_y = middle_y + down - rows[1][0] * middle_x - rows[1][1] * middle_y
-            zero = tf.zeros(count)
-            matrix = tf.stack(
-                (rows[0][0], rows[0][1], offset_x, rows[1][0], rows[1][1], offset_y, zero, zero),
-                axis=1,
-            )
-            images = tf.raw_ops.ImageProjectiveTransformV3(
-                images=images,
-                transforms=matrix,
-                output_shape=(height, width),
-                fill_value=0.0,
-                interpolation="BILINEAR",
-                fill_mode="NEAREST",
-            )
+            images = self._moved(images, uniform)
         if self.brightness:
             images = images * (1 + uniform(5, self.brightness))[:, None, None, None]
         return tf.clip_by_value(images, 0.0, 1.0)
+
+    def _moved(self, images: tf.Tensor, uniform: _Uniform) -> tf.Tensor:
+        """The images turned about their middle, shifted and mirrored."""
+        height, width, zero = images.shape[1], images.shape[2], tf.zeros(tf.shape(images)[0])
+
+        def mirrored(number: int, *flips: str) -> tf.Tensor:
+            drawn = self.flip in flips
+            return tf.where(uniform(number, 1.0) < 0, -1.0, 1.0) if drawn else tf.ones_like(zero)
+
+        angle = uniform(0, self.rotation * math.pi / 180)
+        across, down = uniform(1, self.shift * width), uniform(2, self.shift * height)
+        mirror_x, mirror_y = mirrored(3, "horizontal", "both"), mirrored(4, "vertical", "both")
+        cosine, sine = tf.cos(angle), tf.sin(angle)
+        middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+        # Output pixel (x, y) is read at middle + rotation @ mirror @ ((x, y) - middle) + shift.
+        rows = ((cosine * mirror_x, -sine * mirror_y), (sine * mirror_x, cosine * mirror_y))
+        offset_x = middle_x + across - rows[0][0] * middle_x - rows[0][1] * middle_y
+        offset_y = middle_y + down - rows[1][0] * middle_x - rows[1][1] * middle_y
+        matrix = tf.stack(
+            (rows[0][0], rows[0][1], offset_x, rows[1][0], rows[1][1], offset_y, zero, zero), axis=1
+        )
+        return tf.raw_ops.ImageProjectiveTransformV3(
+            images=images,
+            transforms=matrix,
+            output_shape=(height, width),
+            fill_value=0.0,
+            interpolation="BILINEAR",
+            fill_mode="NEAREST",
+        )

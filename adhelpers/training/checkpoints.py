@@ -70,7 +70,7 @@ class TrainingState:
             self.halvings, self.halved_epoch = self.halvings + 1, self.epoch
 
     def rate_factor(self, plan: TrainingPlan, step: int, epoch_steps: int) -> float:
-        """What each initial learning rate is multiplied by at a step, counted from the beginning."""
+        """What each initial learning rate is multiplied by at a step, counted from the start."""
         passed = sum(step >= milestone * epoch_steps for milestone in plan.milestones)
         scheduled = learning_rate_factor(
             plan.schedule, step, plan.epochs * epoch_steps, plan.cycle_epochs * epoch_steps
@@ -78,7 +78,7 @@ class TrainingState:
         return 0.1**passed * 0.5**self.halvings * scheduled
 
     def is_best(self, value: float) -> bool:
-        """Whether ``value``, of the epoch just done, is the lowest so far; it is then kept."""
+        """Whether ``value``, of the epoch just done, is the lowest so far; it is kept if so."""
         if self.best_value is not None and not value < self.best_value:
             return False
         self.best_value, self.best_epoch = value, self.epoch
@@ -114,7 +114,7 @@ def write_checkpoint(
     best: dict[str, NDArray[Any]],
     state: TrainingState,
 ) -> None:
-    """Write all weights, the best ones, the optimisers' variables and the state, at once or not at all."""
+    """Write all weights, the best ones, the optimisers' variables and the state."""
     arrays = {name: variable.value.numpy() for name, variable in _variables(trainable)}
     arrays |= {f"best/{name}": value for name, value in best.items()}
     stored = {"format": _FORMAT, "state": asdict(state)}
@@ -126,7 +126,14 @@ def write_checkpoint(
 def read_checkpoint(
     path: str | Path, trainable: "Trainable", begun: TrainingState
 ) -> tuple[dict[str, NDArray[Any]], TrainingState]:
-    """Set the variables to those of a checkpoint of the same plan as ``begun``, the state before the first epoch.
+    """Set the variables to those of a checkpoint.
+
+    Parameters
+    ----------
+    path : str or Path
+    trainable : Trainable
+    begun : TrainingState
+        That before the first epoch; the checkpoint must have been written for the same plan.
 
     Returns
     -------
@@ -184,7 +191,10 @@ def _read(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
 
 
 def remove_checkpoint(checkpoint: str | Path | None) -> None:
-    """Remove a checkpoint that is no longer needed, and the history beside it; None, or one that is not there, is no error."""
+    """Remove a checkpoint that is no longer needed, and the history beside it.
+
+    None, or one that is not there, is no error.
+    """
     if checkpoint is not None:
         for leftover in (Path(checkpoint), Path(checkpoint).with_suffix(".csv")):
             leftover.unlink(missing_ok=True)

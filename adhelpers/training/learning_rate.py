@@ -1,22 +1,30 @@
 """How the learning rate changes while training, and how a good one is found before it."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
+from adhelpers._shared.arrays import Floats
 from adhelpers._shared.progress import progress
+
+if TYPE_CHECKING:
+    from .loop import Trainable
 
 SCHEDULES = ("constant", "cosine", "cyclical")
 # The valleys of a cycle, as a share of the learning rate.
 _LOWEST_OF_CYCLE = 0.1
-# A sweep has diverged where the smoothed loss is so many times its lowest value.
+# A sweep has diverged where the smoothed loss is this multiple of its lowest value.
 _DIVERGENCE = 4.0
 
 
-def learning_rate_factor(schedule, step, steps, cycle_steps):
+def learning_rate_factor(schedule: str, step: int, steps: int, cycle_steps: int) -> float:
     """What the learning rate is multiplied by at a step.
 
     Parameters
@@ -28,9 +36,9 @@ def learning_rate_factor(schedule, step, steps, cycle_steps):
     step : int
         From 0.
     steps : int
-        Of the whole training.
+        Number of steps of the whole training.
     cycle_steps : int
-        Of one cycle.
+        Number of steps of one cycle.
 
     Returns
     -------
@@ -74,8 +82,10 @@ class LearningRateSweep:
     diverged: bool
 
 
-def suggested_rate(rates, losses, fall=0.85):
-    """The first rate at which the loss has fallen by a share of its whole fall, from its highest to its lowest value after that.
+def suggested_rate(rates: ArrayLike, losses: ArrayLike, fall: float = 0.85) -> float:
+    """The first rate at which the loss has fallen by a share of its whole fall.
+
+    The whole fall goes from the highest value to the lowest one after it.
 
     Parameters
     ----------
@@ -99,37 +109,37 @@ def suggested_rate(rates, losses, fall=0.85):
     0.01
     """
     if not 0 < fall <= 1:
-        raise ValueError(f"fall must be in (0, 1], such as 0.85; got {fall}.")
-    losses = np.asarray(losses, dtype=float)
+        raise ValueError(f"fall must be in (0, 1], such as 0.85; got {fall}")
+    rates, losses = np.asarray(rates, dtype=float), np.asarray(losses, dtype=float)
     lowest = int(np.argmin(losses))
     highest = int(np.argmax(losses[: lowest + 1]))
     if lowest == highest:
         raise ValueError(
-            "The loss never fell during the sweep of the learning rate: sweep from a lower rate, or give learning_rate as a "
-            "number."
+            "The loss never fell during the sweep of the learning rate: sweep from a lower rate, "
+            "or give learning_rate as a number"
         )
     wanted = losses[highest] - fall * (losses[highest] - losses[lowest])
     return float(rates[highest + int(np.argmax(losses[highest:] <= wanted))])
 
 
 def find_learning_rate(
-    trainable,
-    train_images,
+    trainable: "Trainable",
+    train_images: Floats,
     *,
-    batch_size,
-    lowest=1e-6,
-    highest=1.0,
-    steps=120,
-    fall=0.85,
-    smoothing=0.8,
-    seed=0,
-    show_progress=True,
-):
-    """Raise the learning rate from step to step and see where the loss falls; all weights and optimisers are as before afterwards.
+    batch_size: int,
+    lowest: float = 1e-6,
+    highest: float = 1.0,
+    steps: int = 120,
+    fall: float = 0.85,
+    smoothing: float = 0.8,
+    seed: int = 0,
+    show_progress: bool = True,
+) -> LearningRateSweep:
+    """Raise the learning rate from step to step and see where the loss falls.
 
     Smith, "Cyclical learning rates for training neural networks", WACV 2017, section 3.3. The rates
     rise exponentially; the sweep ends early where the loss is not finite or, smoothed, four times
-    its lowest value.
+    its lowest value. All weights and optimisers are as before afterwards.
 
     Parameters
     ----------
@@ -149,10 +159,6 @@ def find_learning_rate(
         Of the batches and of the step's own randomness.
     show_progress : bool
 
-    Returns
-    -------
-    LearningRateSweep
-
     Raises
     ------
     ValueError
@@ -160,10 +166,11 @@ def find_learning_rate(
     """
     if not 0 < lowest < highest:
         raise ValueError(
-            f"lowest and highest must be rising and above 0, such as 1e-6 and 1; got {lowest} and {highest}."
+            "lowest and highest must be rising and above 0, such as 1e-6 and 1; "
+            f"got {lowest} and {highest}"
         )
     if steps < 10:
-        raise ValueError(f"steps must be at least 10, better 100; got {steps}.")
+        raise ValueError(f"steps must be at least 10, better 100; got {steps}")
     batch_size = min(batch_size, len(train_images))
     train_step = tf.function(
         trainable.train_step,
@@ -172,48 +179,55 @@ def find_learning_rate(
             tf.TensorSpec((2,), tf.int32),
         ),
     )
+    random = np.random.default_rng((seed, 1))
+    rows: list[dict[str, float]] = []
+    running, diverged = 0.0, False
+    with (
+        _restoring(trainable),
+        progress(total=steps, description="learning rate", enabled=show_progress) as bar,
+    ):
+        for step, rate in enumerate(np.geomspace(lowest, highest, steps)):
+            for optimizer in trainable.optimizers.values():
+                optimizer.learning_rate.assign(rate)
+            batch = train_images[random.choice(len(train_images), batch_size, replace=False)]
+            drawn = tf.constant((seed, step), tf.int32)
+            loss = float(train_step(tf.constant(batch), drawn)["loss"])
+            running = smoothing * running + (1 - smoothing) * loss
+            # Without the division the running mean would start near zero.
+            smoothed = running / (1 - smoothing ** (step + 1))
+            diverged = _has_diverged(loss, smoothed, rows)
+            if diverged:
+                break
+            rows.append({"learning_rate": float(rate), "loss": loss, "smoothed": smoothed})
+            bar.update(1)
+            bar.set_postfix_str(f"rate {rate:.1e}, loss {smoothed:.4g}")
+    if not rows:
+        raise ValueError(
+            "The loss is not finite at the lowest learning rate of the sweep, "
+            f"{lowest:g}: the images or the model are at fault"
+        )
+    table = pd.DataFrame(rows)
+    suggested = suggested_rate(table["learning_rate"], table["smoothed"], fall)
+    return LearningRateSweep(table, suggested, fall, diverged)
+
+
+@contextmanager
+def _restoring(trainable: "Trainable") -> Iterator[None]:
+    """Give all networks and optimisers their values back after the body."""
     variables = [
         variable
         for owner in (*trainable.networks.values(), *trainable.optimizers.values())
         for variable in owner.variables
     ]
     before = [variable.value.numpy() for variable in variables]
-    random, rows, running, diverged = np.random.default_rng((seed, 1)), [], 0.0, False
     try:
-        with progress(total=steps, description="learning rate", enabled=show_progress) as bar:
-            for step, rate in enumerate(np.geomspace(lowest, highest, steps)):
-                for optimizer in trainable.optimizers.values():
-                    optimizer.learning_rate.assign(rate)
-                batch = random.choice(len(train_images), batch_size, replace=False)
-                loss = float(
-                    train_step(
-                        tf.constant(train_images[batch]), tf.constant((seed, step), tf.int32)
-                    )["loss"]
-                )
-                running = smoothing * running + (1 - smoothing) * loss
-                # Without the division the running mean would start near zero.
-                smoothed = running / (1 - smoothing ** (step + 1))
-                diverged = (
-                    not math.isfinite(loss)
-                    or bool(rows)
-                    and smoothed > _DIVERGENCE * min(row["smoothed"] for row in rows)
-                )
-                if diverged:
-                    break
-                rows.append({"learning_rate": float(rate), "loss": loss, "smoothed": smoothed})
-                bar.update(1)
-                bar.set_postfix_str(f"rate {rate:.1e}, loss {smoothed:.4g}")
+        yield
     finally:
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
-    table = pd.DataFrame(rows, columns=["learning_rate", "loss", "smoothed"])
-    if table.empty:
-        raise ValueError(
-            f"The loss is not finite at the lowest learning rate of the sweep, {lowest:g}: the images or the model are at fault."
-        )
-    return LearningRateSweep(
-        table,
-        suggested_rate(table["learning_rate"].to_numpy(), table["smoothed"].to_numpy(), fall),
-        fall,
-        diverged,
-    )
+
+
+def _has_diverged(loss: float, smoothed: float, rows: list[dict[str, float]]) -> bool:
+    """Whether the loss is not finite, or far above its lowest value so far."""
+    lowest = min((row["smoothed"] for row in rows), default=math.inf)
+    return not math.isfinite(loss) or smoothed > _DIVERGENCE * lowest

@@ -1,4 +1,4 @@
-"""The one training loop: history, early stopping, best weights, checkpoints that continue bit for bit."""
+"""The training loop: history, early stopping, best weights, resumption that is exact to the bit."""
 
 import importlib.util
 import math
@@ -52,16 +52,17 @@ class Trainable(ABC):
 
     @abstractmethod
     def train_step(self, images: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """One update on a batch (n, h, w, c); ``seed`` (2,) is the only source of randomness. Returns scalars by name.
+        """One update on a batch (n, h, w, c); returns scalars by name.
 
-        A model that learns from labels takes those of the batch, float32 (n,), as a third argument.
+        ``seed`` (2,) is the only source of randomness. A model that learns from labels takes those
+        of the batch, float32 (n,), as a third argument.
         """
 
     @abstractmethod
     def validation_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Losses on a batch without an update, without randomness. Returns scalars by name."""
 
-    def after_epoch(self, epoch: int) -> None:
+    def after_epoch(self, epoch: int) -> None:  # noqa: B027  # most models do nothing here
         """What else is to be done after an epoch (from 1), before its checkpoint; nothing here."""
 
 
@@ -114,9 +115,11 @@ def train(
     FloatingPointError
         If a loss is not finite; the last checkpoint stays.
     ValueError
-        If the checkpoint is damaged or was written for another architecture or plan, or the plan
-        waits for something better where nothing is monitored.
+        If the checkpoint is damaged or was written for another architecture or plan, the plan waits
+        for something better where nothing is monitored, or the seed is below 0.
     """
+    if seed < 0:
+        raise ValueError(f"seed must be 0 or more, not {seed}")
     monitor = trainable.monitor
     if monitor is None and (plan.patience or plan.plateau):
         raise ValueError(
@@ -210,7 +213,7 @@ class _Epochs:
         return {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
 
     def _validated(self) -> dict[str, float]:
-        """The means of the validation losses over all validation images, ``val_`` before their names."""
+        """The means of the losses over all validation images, ``val_`` before their names."""
         images, size = self._validation_images, self._batch_size
         if images is None:
             return {}
@@ -224,7 +227,10 @@ class _Epochs:
 
 
 def _epoch_order(count: int, batch_size: int, seed: int, epoch: int) -> Integers:
-    """Shuffled indices in full batches; the last batch is filled up from the first, so every image is seen in every epoch."""
+    """Shuffled indices in full batches.
+
+    The last batch is filled up from the first, so that every image is seen in every epoch.
+    """
     order = np.random.default_rng((seed, epoch)).permutation(count)
     return np.resize(order, (math.ceil(count / batch_size), batch_size))
 
@@ -248,7 +254,7 @@ def _refuse_divergence(
 
 @contextmanager
 def _event_writer(folder: str | Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A function that writes a row of the history for TensorBoard; it does nothing without a folder."""
+    """A function that writes a row of the history for TensorBoard, or nothing without a folder."""
     if folder is None:
         yield lambda row: None
         return
@@ -271,7 +277,9 @@ def _event_writer(folder: str | Path | None) -> Iterator[Callable[[dict[str, Any
 
 
 def adam(rate: float | None, *networks: keras.Model, **options: Any) -> keras.optimizers.Optimizer:
-    """Adam for the weights of some networks, built before training: built later it could not take its state from a checkpoint.
+    """Adam for the weights of some networks, built before training.
+
+    Built later it could not take its state from a checkpoint.
 
     Parameters
     ----------

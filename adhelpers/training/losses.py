@@ -7,8 +7,8 @@ from .similarity import multiscale_similarity, similarity_parts
 _EPSILON = 1e-7
 
 
-def kl_divergence(mean, log_variance):
-    """Kullback-Leibler divergence of N(mean, exp(log_variance)) from N(0, 1), summed over the latent code.
+def kl_divergence(mean: tf.Tensor, log_variance: tf.Tensor) -> tf.Tensor:
+    """Kullback-Leibler divergence of N(mean, exp(log_variance)) from N(0, 1), summed over the code.
 
     Kingma and Welling, "Auto-Encoding Variational Bayes", ICLR 2014, appendix B.
 
@@ -28,7 +28,7 @@ def kl_divergence(mean, log_variance):
     return 0.5 * tf.reduce_sum(mean**2 + tf.exp(log_variance) - 1 - log_variance, axis=1)
 
 
-def binary_cross_entropy(images, reconstructions):
+def binary_cross_entropy(images: tf.Tensor, reconstructions: tf.Tensor) -> tf.Tensor:
     """Binary cross-entropy between grey values, summed over pixels and averaged over channels.
 
     Parameters
@@ -53,7 +53,7 @@ def binary_cross_entropy(images, reconstructions):
     return tf.reduce_sum(tf.reduce_mean(entropy, axis=-1), axis=(1, 2))
 
 
-def squared_error(images, reconstructions):
+def squared_error(images: tf.Tensor, reconstructions: tf.Tensor) -> tf.Tensor:
     """Squared difference, summed over pixels and averaged over channels.
 
     Parameters
@@ -72,8 +72,8 @@ def squared_error(images, reconstructions):
     return tf.reduce_sum(tf.reduce_mean((images - reconstructions) ** 2, axis=-1), axis=(1, 2))
 
 
-def structural_dissimilarity(images, reconstructions):
-    """1 - SSIM, averaged over the pixels whose window of 11 pixels lies inside the image, and over channels.
+def structural_dissimilarity(images: tf.Tensor, reconstructions: tf.Tensor) -> tf.Tensor:
+    """1 - SSIM, averaged over channels and over pixels whose window of 11 pixels lies inside.
 
     1 less `skimage.metrics.structural_similarity` with ``gaussian_weights=True,
     use_sample_covariance=False, data_range=1``.
@@ -91,14 +91,15 @@ def structural_dissimilarity(images, reconstructions):
     Examples
     --------
     >>> image = tf.ones((1, 16, 16, 1))
-    >>> round(float(structural_dissimilarity(image, 0 * image)[0]), 4)  # the luminance of black and white has nothing in common
+    >>> # Black and white have no luminance in common.
+    >>> round(float(structural_dissimilarity(image, 0 * image)[0]), 4)
     0.9999
     """
     luminance, contrast_structure = similarity_parts(images, reconstructions)
     return 1 - tf.reduce_mean(luminance * contrast_structure, axis=(1, 2, 3))
 
 
-def multiscale_dissimilarity(images, reconstructions):
+def multiscale_dissimilarity(images: tf.Tensor, reconstructions: tf.Tensor) -> tf.Tensor:
     """1 - MS-SSIM, see `multiscale_similarity`.
 
     Parameters
@@ -120,8 +121,8 @@ def multiscale_dissimilarity(images, reconstructions):
     return 1 - multiscale_similarity(images, reconstructions)
 
 
-def discriminator_loss(real, fake):
-    """Binary cross-entropy of a discriminator that should say 1 to real images and 0 to reconstructions.
+def discriminator_loss(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
+    """Binary cross-entropy of a discriminator: 1 for real images, 0 for reconstructions.
 
     Parameters
     ----------
@@ -143,8 +144,10 @@ def discriminator_loss(real, fake):
     return tf.reduce_mean(-tf.math.log(real)) + tf.reduce_mean(-tf.math.log(1 - fake))
 
 
-def adversarial_loss(fake, loss_of_discriminator):
-    """What the published VAE-GAN adds to the generator's loss: max(BCE(0, D(reconstruction)) - discriminator loss, 1e-4).
+def adversarial_loss(fake: tf.Tensor, loss_of_discriminator: tf.Tensor) -> tf.Tensor:
+    """What the published VAE-GAN adds to the generator's loss.
+
+    max(BCE(0, D(reconstruction)) - discriminator loss, 1e-4).
 
     Parameters
     ----------

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from adhelpers._shared.checks import check_choice
+
 from .learning_rate import SCHEDULES
 
 
@@ -69,10 +71,7 @@ class TrainingPlan:
             raise ValueError(
                 f"milestones must be rising numbers of epochs from 1, not {self.milestones}"
             )
-        if self.schedule not in SCHEDULES:
-            raise ValueError(
-                f"schedule must be one of {', '.join(SCHEDULES)}, not {self.schedule!r}"
-            )
+        check_choice("schedule", self.schedule, SCHEDULES)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,16 @@
-"""Structural similarity of two images at each pixel, on one scale and on several, as differentiable TensorFlow functions."""
+"""Structural similarity of two images, on one scale and on several, differentiable."""
 
 import numpy as np
 import tensorflow as tf
+
+from adhelpers._shared.arrays import Floats
 
 # Wang, Simoncelli and Bovik's weights of the scales, the finest first.
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _SIGMA, _RADIUS = 1.5, 5
 
 
-def gaussian_kernel(sigma, truncate=4.0):
+def gaussian_kernel(sigma: float, truncate: float = 4.0) -> Floats:
     """A normalised Gaussian of one dimension, as `scipy.ndimage.gaussian_filter` uses it.
 
     Parameters
@@ -32,16 +34,16 @@ def gaussian_kernel(sigma, truncate=4.0):
     return (kernel / kernel.sum()).astype(np.float32)
 
 
-def separable(images, kernel, padding):
-    """Convolve each channel with ``kernel`` along both axes; a depthwise convolution of one row and one column."""
+def separable(images: tf.Tensor, kernel: Floats, padding: str) -> tf.Tensor:
+    """Convolve each channel with ``kernel`` along both axes; ``padding`` as in TensorFlow."""
     channels = images.shape[-1]
     taps = tf.constant(np.tile(kernel[:, None, None, None], (1, 1, channels, 1)))
     images = tf.nn.depthwise_conv2d(images, taps, (1, 1, 1, 1), padding)
     return tf.nn.depthwise_conv2d(images, tf.transpose(taps, (1, 0, 2, 3)), (1, 1, 1, 1), padding)
 
 
-def similarity_parts(first, second):
-    """Luminance times contrast-structure is SSIM: both parts at each pixel whose window lies inside the image.
+def similarity_parts(first: tf.Tensor, second: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Both parts of SSIM, which is their product, at each pixel whose window lies inside the image.
 
     Parameters
     ----------
@@ -69,10 +71,11 @@ def similarity_parts(first, second):
     )
 
 
-def structural_similarity(first, second):
-    """Structural similarity (SSIM) at each pixel: Gaussian window of 11 pixels, sigma 1.5, dynamic range 1.
+def structural_similarity(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+    """Structural similarity (SSIM) at each pixel.
 
-    Equal to `skimage.metrics.structural_similarity` with ``gaussian_weights=True,
+    Gaussian window of 11 pixels, sigma 1.5, dynamic range 1. Equal to
+    `skimage.metrics.structural_similarity` with ``gaussian_weights=True,
     use_sample_covariance=False``, averaged over channels. Wang, Bovik, Sheikh and Simoncelli, IEEE
     Transactions on Image Processing 2004.
 
@@ -99,8 +102,10 @@ def structural_similarity(first, second):
     return tf.reduce_mean(luminance * contrast_structure, axis=-1)
 
 
-def similarity_scales(height, width):
-    """Number of scales that MS-SSIM has for an image size: up to 5, as long as the window of 11 pixels fits into the halved image.
+def similarity_scales(height: int, width: int) -> int:
+    """Number of scales that MS-SSIM has for an image size.
+
+    Up to 5, as long as the window of 11 pixels fits into the halved image.
 
     Examples
     --------
@@ -113,7 +118,7 @@ def similarity_scales(height, width):
     return scales
 
 
-def multiscale_similarity(first, second):
+def multiscale_similarity(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     """Multi-scale structural similarity (MS-SSIM) of each pair of images.
 
     Contrast and structure are compared at each of up to five scales, each half the size of the one

@@ -1,4 +1,4 @@
-"""Parameters are what a constructor was given, parts included, and come back from a file as the same parts."""
+"""Parameters are what a constructor was given, and parts come back from a file as they were."""
 
 import json
 from dataclasses import dataclass, field

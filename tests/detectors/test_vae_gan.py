@@ -38,7 +38,7 @@ def test_the_published_parameter_counts():
 
 @functools.cache
 def fitted(size="compact", **changes):
-    """Compiling the training step is most of a small training's time, so tests that change nothing share one."""
+    """Compiling is most of a small training's time: tests that change nothing share one."""
     good = images(8)
     return small(size=size, **changes).fit(good[:4], good[4:], show_progress=False)
 

@@ -8,18 +8,12 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from adhelpers.training import (
-    Trainable,
-    TrainingPlan,
-    find_learning_rate,
-    learning_rate_factor,
-    suggested_rate,
-    train,
-)
+from adhelpers.training import Trainable, TrainingPlan, find_learning_rate, train
+from adhelpers.training.learning_rate import learning_rate_factor, suggested_rate
 
 
 class Valley(Trainable):
-    """One number x per network, its loss (x - 3)^2: plain gradient descent diverges at rates above 1."""
+    """One number x, its loss (x - 3)^2: plain gradient descent diverges at rates above 1."""
 
     monitor = "val_loss"
 
@@ -64,7 +58,7 @@ def test_schedules_by_hand():
 
 
 def test_the_rate_of_every_step_follows_the_schedule():
-    trainable, rates = Valley(rate=0.1), []
+    trainable = Valley(rate=0.1)
     step = trainable.validation_step
     trainable.validation_step = lambda images: {
         **step(images),

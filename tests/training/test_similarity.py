@@ -1,4 +1,4 @@
-"""Structural similarity against scikit-image and, on several scales, against a slow version of it and TensorFlow's own."""
+"""Structural similarity against scikit-image, a slow version, and TensorFlow's own."""
 
 import numpy as np
 import pytest
@@ -8,11 +8,14 @@ from skimage.metrics import structural_similarity as skimage_similarity
 
 from adhelpers.training import (
     multiscale_dissimilarity,
-    multiscale_similarity,
     structural_dissimilarity,
     structural_similarity,
 )
-from adhelpers.training.similarity import _SCALE_WEIGHTS, similarity_scales
+from adhelpers.training.similarity import (
+    _SCALE_WEIGHTS,
+    multiscale_similarity,
+    similarity_scales,
+)
 
 
 def pair(shape, seed=0):
@@ -54,10 +57,16 @@ def test_the_loss_is_one_less_skimage(shape):
 
 
 def slow_multiscale(first, second, weights):
-    """One image of one channel in float64, window sums written out with scipy; skimage's SSIM over its luminance is the rest."""
+    """One image of one channel in float64, window sums written out with scipy.
+
+    What skimage's SSIM has beside its luminance is the rest.
+    """
+
+    def blur(image):
+        return gaussian_filter(image, 1.5, truncate=3.5)[5:-5, 5:-5]
+
     product = 1.0
     for scale, weight in enumerate(weights):
-        blur = lambda image: gaussian_filter(image, 1.5, truncate=3.5)[5:-5, 5:-5]
         mean_first, mean_second = blur(first), blur(second)
         luminance = (2 * mean_first * mean_second + 1e-4) / (mean_first**2 + mean_second**2 + 1e-4)
         similarity = skimage_map(first[..., None], second[..., None])[1][5:-5, 5:-5, 0]
