@@ -9,7 +9,7 @@ import tensorflow as tf
 from adhelpers._shared.checks import check_choice
 
 FLIPS = ("none", "horizontal", "vertical", "both")
-# Of the number of a draw and a limit, a value for each image in (-limit, limit).
+# Of the number of a draw and a limit: a value for each image in (-limit, limit).
 _Uniform = Callable[[int, float], tf.Tensor]
 
 
@@ -82,11 +82,13 @@ class Augmentation:
 
     def _moved(self, images: tf.Tensor, uniform: _Uniform) -> tf.Tensor:
         """The images turned about their middle, shifted and mirrored."""
-        height, width, zero = images.shape[1], images.shape[2], tf.zeros(tf.shape(images)[0])
+        count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
 
         def mirrored(number: int, *flips: str) -> tf.Tensor:
+            # Of the batch's size, and not like another tensor: TensorFlow then folds it away, and a
+            # training of the same seed keeps its last bits.
             drawn = self.flip in flips
-            return tf.where(uniform(number, 1.0) < 0, -1.0, 1.0) if drawn else tf.ones_like(zero)
+            return tf.where(uniform(number, 1.0) < 0, -1.0, 1.0) if drawn else tf.ones(count)
 
         angle = uniform(0, self.rotation * math.pi / 180)
         across, down = uniform(1, self.shift * width), uniform(2, self.shift * height)
@@ -97,6 +99,7 @@ class Augmentation:
         rows = ((cosine * mirror_x, -sine * mirror_y), (sine * mirror_x, cosine * mirror_y))
         offset_x = middle_x + across - rows[0][0] * middle_x - rows[0][1] * middle_y
         offset_y = middle_y + down - rows[1][0] * middle_x - rows[1][1] * middle_y
+        zero = tf.zeros(count)
         matrix = tf.stack(
             (rows[0][0], rows[0][1], offset_x, rows[1][0], rows[1][1], offset_y, zero, zero), axis=1
         )
