@@ -107,6 +107,7 @@ class CAE(ReconstructionDetector):
 
     Examples
     --------
+    >>> import numpy as np
     >>> good = np.random.default_rng(0).uniform(size=(8, 64, 64, 1)).astype("float32")
     >>> detector = CAE(loss="ssim", width=0.2, plan=TrainingPlan(epochs=1))
     >>> detector = detector.fit(good[:6], good[6:], show_progress=False)
