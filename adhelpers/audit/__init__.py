@@ -12,15 +12,13 @@ from .explanations import (
     review_labels,
     unfaithfulness,
 )
+from .localization import ExplainerComparison, compare_explainers, flagged_in_wrong_place
 from .repair import RepairResult, RepairSettings, repair_test, repaired
 from .shortcuts import ShortcutDependence, ShortcutProbe, probe_shortcuts, shortcut_dependence
 from .statistics import image_statistics
 from .verdicts import (
     VERDICTS,
-    ExplainerComparison,
     VerdictSummary,
-    compare_explainers,
-    flagged_in_wrong_place,
     most_instructive,
     verdict_rules,
     verdict_summary,
