@@ -4,16 +4,15 @@ from .deletion import DeletionInsertion, deletion_insertion
 from .explanations import (
     REASONS,
     Agreement,
-    ReviewCurve,
     audit_agreement,
     decision_reasons,
     explanations_to_learn_from,
-    review_curve,
     review_labels,
     unfaithfulness,
 )
 from .localization import ExplainerComparison, compare_explainers, flagged_in_wrong_place
 from .repair import RepairResult, RepairSettings, repair_test, repaired
+from .review import ReviewCurve, review_curve
 from .shortcuts import ShortcutDependence, ShortcutProbe, probe_shortcuts, shortcut_dependence
 from .statistics import image_statistics
 from .verdicts import (

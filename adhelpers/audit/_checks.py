@@ -23,3 +23,16 @@ def checked_column(
             f"{name} must {wanted} or be NaN; got {values[outside[0]]:g} at index {outside[0]}"
         )
     return values
+
+
+def checked_classes(
+    name: str, values: ArrayLike, length: int | None = None, least: int = 0
+) -> NDArray[np.int_]:
+    """One class for each image, as whole numbers from ``least``."""
+    values = np.asarray(values)
+    if values.ndim != 1 or not len(values) or (length is not None and len(values) != length):
+        wanted = "each image" if length is None else f"each of the {length} images"
+        raise ValueError(f"{name} must hold one class for {wanted}; got shape {values.shape}")
+    if not np.issubdtype(values.dtype, np.integer) or values.min() < least:
+        raise ValueError(f"{name} must hold whole numbers from {least}, the places of the classes")
+    return values

@@ -456,9 +456,9 @@ class ExplanationAudit:
         by_class = [] if self.class_curve is None else [self._class_finding(self.class_curve)]
         return [
             self._ranking_finding(),
-            self._review_finding(),
+            *self.curve.findings(self.gain),
             *by_class,
-            self._flag_finding(),
+            self.agreement.findings()[0],
             self._agreement_finding(),
         ]
 
@@ -473,20 +473,6 @@ class ExplanationAudit:
             f"{self.auroc[best]}."
         )
 
-    def _review_finding(self) -> str:
-        needed, before = self.curve.share_needed(self.gain), self.curve.before
-        if not np.isfinite(needed[DISTANCE]):
-            return (
-                f"The accuracy without a review is {before:.3f}, so no review can raise it by more "
-                f"than {100 * (1 - before):.1f} points."
-            )
-        return (
-            f"To raise the accuracy from {before:.3f} by {100 * self.gain:g} points, "
-            f"{100 * needed[DISTANCE]:.1f} % of the images must be reviewed in the order of that "
-            f"distance, {100 * needed['random']:.1f} % in random order, and "
-            f"{100 * needed['ideal']:.1f} % in the best possible order."
-        )
-
     def _class_finding(self, curve: ReviewCurve) -> str:
         needed = curve.share_needed(self.gain)
         reached = [
@@ -499,13 +485,6 @@ class ExplanationAudit:
             f"Counted over {' and '.join(self.classes)} alone: {', '.join(reached)} "
             f"(before: {curve.before:.3f})."
         )
-
-    def _flag_finding(self) -> str:
-        flagged = [
-            f"{int(row['flagged'])} of {int(row.sum())} with the {name}"
-            for name, row in self.agreement.table.iterrows()
-        ]
-        return f"Flagged are {', '.join(flagged)}."
 
     def _agreement_finding(self) -> str:
         share, kappa = f"{100 * self.agreement.share:.0f} %", f"{self.agreement.kappa:.2f}"

@@ -211,32 +211,29 @@ class Trust:
 
     def verdict_table(self, explainer: str = "SHAP") -> pd.DataFrame:
         """Counts of one explainer's verdicts by defect type."""
-        return self.summaries[explainer].counts.rename_axis(index=None, columns=None)
+        return self.summaries[explainer].table()
 
     def findings(self, explainers: Sequence[str] = ("LIME", "SHAP")) -> list[str]:
         """How many flags the defect raised, and how many of these each explainer explains well."""
-        first = self.summaries[explainers[0]]
+        recall = self.summaries[explainers[0]].findings()
         if self.repair is None:
-            return [
-                f"Recall is {first.recall:.2f}. Without masks no flag can be verified: whether it "
-                "is about the defect stays unknown."
-            ]
+            return recall
         if self.repair.per_image.empty:
             return self.repair.findings()
         return [
             *self.repair.findings(),
-            f"Recall is {first.recall:.2f}; counting only flags raised by the defect it is "
-            f"{first.trust_adjusted_recall:.2f}.",
-            *(
-                f"{name} explains {self._count(name, 'right reason')} of the flags raised by the "
-                f"defect well and {self._count(name, 'right reason, badly explained')} badly (not "
-                "above chance, or what it points at does not move the score)."
-                for name in explainers
-            ),
+            *recall,
+            *map(self._explained, explainers),
         ]
 
-    def _count(self, explainer: str, verdict: str) -> int:
-        return int((self.verdicts[explainer] == verdict).sum())
+    def _explained(self, explainer: str) -> str:
+        """How many of the flags raised by the defect an explainer explains well."""
+        count = self.summaries[explainer].count
+        return (
+            f"{explainer} explains {count('right reason')} of the flags raised by the defect well "
+            f"and {count('right reason, badly explained')} badly (not above chance, or what it "
+            "points at does not move the score)."
+        )
 
     def figure(self, names: Sequence[str] = ("LIME", "SHAP", "residual map", "noise")) -> Figure:
         """Mean deletion and insertion curves over the flagged defective images.

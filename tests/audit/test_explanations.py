@@ -1,6 +1,4 @@
-"""The audit of explanations against numbers worked out by hand and against slow versions written out anew."""
-
-import itertools
+"""The audit of explanations against numbers worked out by hand."""
 
 import numpy as np
 import pytest
@@ -12,7 +10,6 @@ from adhelpers.audit import (
     audit_agreement,
     decision_reasons,
     explanations_to_learn_from,
-    review_curve,
     review_labels,
     unfaithfulness,
 )
@@ -129,92 +126,6 @@ def test_learning_that_cannot_be(wrong, options, message):
         explanations_to_learn_from(wrong, **options)
 
 
-def slow_accuracy(scores, labels, predicted, count, classes=None):
-    """The mean over all orders of equal scores of the accuracy after the first ``count`` are put right."""
-    results = []
-    for order in itertools.permutations(range(len(scores))):
-        if any(scores[first] < scores[second] for first, second in zip(order, order[1:])):
-            continue
-        right = [
-            predicted[index] == labels[index] or index in order[:count]
-            for index in range(len(labels))
-        ]
-        if classes is None:
-            results.append(np.mean(right))
-        else:
-            results.append(
-                np.mean(
-                    [
-                        np.mean([one for one, label in zip(right, labels) if label == kind])
-                        for kind in classes
-                    ]
-                )
-            )
-    return np.mean(results)
-
-
-@settings(max_examples=15, deadline=None)
-@given(st.integers(0, 10**6), st.booleans())
-def test_the_curve_against_a_slow_version(seed, by_class):
-    draws = np.random.default_rng(seed)
-    labels, predicted, scores = (
-        np.array([0, 1, 2, *draws.integers(0, 3, 3)]),
-        draws.integers(0, 3, 6),
-        draws.integers(0, 3, 6) / 2,
-    )
-    classes = [1, 2] if by_class else None
-    curve = review_curve({"any": scores}, labels, predicted, classes)
-    for count in range(7):
-        assert curve.accuracy["any"][count] == pytest.approx(
-            slow_accuracy(scores, labels, predicted, count, classes)
-        )
-        # Random flagging is a score that is the same for all.
-        assert curve.accuracy["random"][count] == pytest.approx(
-            slow_accuracy(np.zeros(6), labels, predicted, count, classes)
-        )
-    assert curve.accuracy["ideal"][-1] == pytest.approx(1) and curve.before == pytest.approx(
-        curve.accuracy["any"][0]
-    )
-    assert all(
-        (curve.accuracy["ideal"] >= values - 1e-12).all() for values in curve.accuracy.values()
-    )
-
-
-def test_the_curve_by_hand():
-    # Ten images, three wrong; the score finds two of them first and the third last.
-    labels, predicted = np.array([0] * 5 + [1] * 5), np.array([1, 0, 0, 0, 0, 0, 0, 1, 1, 1])
-    scores = np.array([0.9, 0.2, 0.3, 0.31, 0.32, 0.8, 0.01, 0.4, 0.5, 0.6])
-    curve = review_curve({"score": scores}, labels, predicted)
-    np.testing.assert_allclose(
-        curve.accuracy["score"], [0.7, 0.8, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 1.0]
-    )
-    np.testing.assert_allclose(curve.accuracy["random"], 0.7 + 0.03 * np.arange(11))
-    assert curve.share_needed(0.08) == {"score": 0.1, "random": 0.3, "ideal": 0.1}
-    assert curve.share_needed(0.2)["score"] == 0.2 and np.isnan(curve.share_needed(0.4)["score"])
-    assert curve.at(0.15)["score"] == pytest.approx(0.85)
-    # Class 1 alone: three of five right before; putting one right lifts it by a fifth.
-    only = review_curve({"score": scores}, labels, predicted, classes=[1])
-    np.testing.assert_allclose(only.accuracy["score"][:4], [0.6, 0.6, 0.8, 0.8])
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (
-            ({"a": [1.0]}, [0, 1], [0, 1]),
-            "scores\\['a'\\] must hold one number for each of the 2 images",
-        ),
-        (({"a": [np.nan, 1.0]}, [0, 1], [0, 1]), "scores\\['a'\\] must be finite"),
-        (({"random": [1.0, 0.0]}, [0, 1], [0, 1]), "'random' is a curve of its own"),
-        (({"a": [1.0, 0.0]}, [0, 1], [0, 1], [2]), "there is no image of class 2"),
-        (({"a": [1.0, 0.0]}, [0, 1], [0, 1], []), "at least one class"),
-    ],
-)
-def test_bad_curves(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        review_curve(*arguments)
-
-
 def test_agreement_by_hand():
     # 4 agree that something is wrong, 4 that nothing is, 1 flag too many, 1 too few: observed 0.8,
     # by chance 0.5.
@@ -223,9 +134,9 @@ def test_agreement_by_hand():
     found = audit_agreement(flags, reasons)
     assert found.share == pytest.approx(0.8) and found.kappa == pytest.approx((0.8 - 0.5) / 0.5)
     assert (
-        found.table.loc[WRONG].tolist() == [3, 0]
-        and found.table.loc[OTHER].tolist() == [1, 1]
-        and found.table.loc[RIGHT].tolist() == [1, 4]
+        found.counts.loc[WRONG].tolist() == [3, 0]
+        and found.counts.loc[OTHER].tolist() == [1, 1]
+        and found.counts.loc[RIGHT].tolist() == [1, 4]
     )
 
 
@@ -234,12 +145,22 @@ def test_agreement_at_its_ends():
     assert audit_agreement([False, True], [OTHER, RIGHT]).kappa == -1
     nothing = audit_agreement([False, False], [RIGHT, RIGHT])
     assert (
-        nothing.share == 1 and np.isnan(nothing.kappa) and nothing.table.index.tolist() == [RIGHT]
+        nothing.share == 1 and np.isnan(nothing.kappa) and nothing.counts.index.tolist() == [RIGHT]
     )
     with pytest.raises(ValueError, match="reasons must be among 'wrong class'"):
         audit_agreement([True], ["because"])
     with pytest.raises(ValueError, match="reasons must have one entry for each of the 2"):
         audit_agreement([True, False], [RIGHT])
+
+
+def test_agreement_has_a_table_and_findings():
+    found = audit_agreement([True, False, True, False], [WRONG, WRONG, OTHER, RIGHT])
+    assert found.table().loc[WRONG].to_dict() == {"flagged": 1, "not flagged": 1}
+    assert found.findings() == [
+        "Flagged are 1 of 2 with the wrong class, 1 of 1 with the right class, other reason, "
+        "0 of 1 with the right class, right reason.",
+        "Flags and reasons agree on 75 % of the images, Cohen's kappa 0.50.",
+    ]
 
 
 def certainty(pictures):

@@ -274,7 +274,7 @@ def smooth(maps):
 
 
 class Planted:
-    """Rendered hazelnuts with counterparts by principal components, which are blurred as those of a small autoencoder."""
+    """Rendered hazelnuts; counterparts by principal components, blurred as an autoencoder's."""
 
     def __init__(self, folder, shortcut):
         render_category(
@@ -305,7 +305,7 @@ class Planted:
         return np.abs(images - self.counterparts(images)).mean(axis=3)
 
     def visible_defect(self, images):
-        """What share of the defect can still be seen: a detector that looks at the defect and at nothing else."""
+        """What share of the defect can still be seen: a detector that looks at nothing else."""
         change = self.images - self.counterparts(self.images)
         visible = []
         for image in images:

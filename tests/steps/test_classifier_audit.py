@@ -157,7 +157,7 @@ def test_sentences_say_what_the_numbers_are(audit):
         f"kappa {found.agreement.kappa:.2f}" in third
         and "the one without has seen no mask" in third
     )
-    row = found.agreement.table.loc[WRONG]
+    row = found.agreement.counts.loc[WRONG]
     assert f"{row['flagged']} of {row.sum()} with the wrong class" in flagged
     bare = dataclasses.replace(found.decisions.images, without_defects=None, without_tags=None)
     bare = dataclasses.replace(found.decisions, images=bare)
