@@ -18,7 +18,9 @@ def register(kind: _Kind) -> _Kind:
     ValueError
         If another class has the same name.
     """
-    if kind.__name__ in _DETECTORS:
+    before = _DETECTORS.get(kind.__name__, kind)
+    # A module that is executed again, as when it is reloaded, registers the same class once more.
+    if (before.__module__, before.__qualname__) != (kind.__module__, kind.__qualname__):
         raise ValueError(
             f"there is a detector {kind.__name__!r} already: give this one another name"
         )
