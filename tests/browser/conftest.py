@@ -31,7 +31,7 @@ def chromium():
 
 @pytest.fixture
 def open_page(chromium):
-    """A function that opens a file and a list of what must stay empty: console errors, and requests for anything else."""
+    """Opens files; the list must stay empty: console errors and requests for anything else."""
     trouble, contexts = [], []
 
     def open_file(path, **options):

@@ -47,7 +47,7 @@ def laboratory(tmp_path):
             "JUPYTERLAB_WORKSPACES_DIR",
         )
     }
-    with open(tmp_path / "lab.log", "wb") as log:
+    with (tmp_path / "lab.log").open("wb") as log:
         server = subprocess.Popen(
             [
                 sys.executable,

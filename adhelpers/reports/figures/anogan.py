@@ -1,4 +1,4 @@
-"""What a generator makes: its samples during a training, and how a search walks through images."""
+"""What a generator makes: its samples during a training, and the steps of a latent search."""
 
 from collections.abc import Sequence
 
@@ -93,7 +93,7 @@ def search_walk(
     moments: Sequence[int],
     losses: ArrayLike,
     titles: Texts | None = None,
-    title: str = "How the search walks",
+    title: str = "Steps of the latent search",
 ) -> Figure:
     """Rows of an image, the generator's best picture after some steps, and their difference.
 

@@ -134,7 +134,7 @@ def area_tuning_curves(
     left.set(
         xlabel="minimal area in pixels",
         ylabel="threshold",
-        title="good validation images fix the threshold of each area",
+        title="threshold from good validation images, by area",
     )
     left.plot(table["area"], table["threshold"], color=GOOD, linewidth=1.6, drawstyle="steps-post")
     value = threshold_value(threshold)
@@ -145,7 +145,7 @@ def area_tuning_curves(
         xlabel="minimal area in pixels",
         ylabel="share",
         ylim=(-0.03, 1.03),
-        title="what it decides on the images that chose",
+        title="decisions on the images that chose the area",
     )
     for name, (color, width) in rates.items():
         right.plot(

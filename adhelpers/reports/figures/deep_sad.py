@@ -24,7 +24,7 @@ _LEAST_RANGE = 0.06
 def label_curve(
     runs: pd.DataFrame,
     published: pd.DataFrame | None = None,
-    title: str = "What a few labels bring",
+    title: str = "How much do a few labels help?",
 ) -> Figure:
     """AUROC over the share of labelled anomalies: every training, their mean and deviation.
 

@@ -37,7 +37,8 @@ def test_strip_shows_the_strongest_statistic_of_every_image_by_class():
         assert offsets[:, 0].tolist() == STATISTICS["mean_brightness"][LABELS == label].tolist()
         assert (np.abs(offsets[:, 1] - row) <= 0.3 + 1e-9).all()
         assert to_hex(points.get_facecolor()[0]).upper() == color
-    assert figure.get_suptitle().replace("\n", " ") == probe.findings()[0] and plt.get_fignums() == []
+    assert figure.get_suptitle().replace("\n", " ") == probe.findings()[0]
+    assert plt.get_fignums() == []
 
 
 def test_bars_show_every_auroc_with_its_interval_strongest_on_top():
