@@ -2,6 +2,14 @@
 
 from adhelpers._shared.text import listed
 
+from .anogan import (
+    Sampling,
+    SearchGain,
+    anogan_figures,
+    compare_scores,
+    search_figure,
+    without_search,
+)
 from .assess import assess_detector, compare_detectors
 from .audit import Audit, audit_detector
 from .autoencoders import (
@@ -40,6 +48,9 @@ __all__ = [
     "Audit",
     "ExplainerSettings",
     "InsulatorSet",
+    "Sampling",
+    "SearchGain",
+    "anogan_figures",
     "as_markdown",
     "assess_deep_sad",
     "assess_detector",
@@ -54,6 +65,7 @@ __all__ = [
     "compare_architectures",
     "compare_baselines",
     "compare_detectors",
+    "compare_scores",
     "decide_by_area",
     "decide_task",
     "deep_sad_figures",
@@ -79,11 +91,13 @@ __all__ = [
     "run_label_curve",
     "sample_figure",
     "score_dependence",
+    "search_figure",
     "selection_table",
     "sentences",
     "split_facts",
     "superpixel_example",
     "train_autoencoder",
     "train_deep_sad",
+    "without_search",
     "write_run",
 ]

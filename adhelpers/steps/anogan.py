@@ -1,11 +1,18 @@
-"""The steps of the notebook on AnoGAN that no other detector has: its samples, its search, its four scores."""
+"""The steps of the notebook on AnoGAN that no other detector has: samples, search, four scores."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
+from adhelpers._shared.arrays import Images, Scores
+from adhelpers._shared.stages import stage
+from adhelpers.data import Category
+from adhelpers.detectors import AnoGAN, Search
 from adhelpers.metrics import (
+    DetectionReport,
     accuracy,
     detection_report,
     gmean_threshold,
@@ -13,9 +20,10 @@ from adhelpers.metrics import (
     midpoint_threshold,
     normal_quantile,
 )
-from adhelpers.reports import reconstruction_grid, sample_film, search_walk
+from adhelpers.reports import sample_film, search_walk
 
-from .assess import estimate_text
+from .assess import ImageAssessment
+from .training_figures import loss_figure
 
 # As they are called in tables; "maximum of the map" is how the suite's other detectors score.
 TITLES = {
@@ -25,6 +33,96 @@ TITLES = {
     "discriminator": "discriminator alone",
     "smooth_max": "maximum of the map",
 }
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What the generator made of the same noise over its training.
+
+    Attributes
+    ----------
+    detector : AnoGAN
+        Fitted.
+    good : ndarray of float32, shape (n, h, w, c)
+        Good images to compare with.
+    """
+
+    detector: AnoGAN
+    good: Images
+
+    def findings(self) -> list[str]:
+        """Whether the generator's samples vary as the good images do."""
+        if self.detector.collapse is not None:
+            return [self.detector.collapse]
+        measured = self.detector.diversity
+        apart = measured["samples"] / measured["data"]
+        nearest = measured["samples_nearest"] / measured["data_nearest"]
+        return [
+            "The generator has not collapsed: the mean difference between its samples is "
+            f"{100 * apart:.0f} % of that between good images, and the difference from the most "
+            f"similar one {100 * nearest:.0f} %."
+        ]
+
+    def figure(self) -> Figure:
+        """A row of samples for each epoch that was kept, good images below."""
+        if self.detector.film is None:
+            raise ValueError("detector: there are no samples before it is fitted")
+        return sample_film(self.detector.film, self.detector.film_epochs, self.good)
+
+
+def anogan_figures(detector: AnoGAN) -> dict[str, Figure]:
+    """The losses of generator and discriminator, and those of the encoder, by name."""
+    # "loss" is the sum of those of generator and discriminator.
+    history = detector.history.drop(columns="loss")
+    figures = {"training": loss_figure(history, "Generator and discriminator")}
+    if len(detector.encoder_history):
+        title = "Encoder, on the finished generator"
+        figures["training-encoder"] = loss_figure(detector.encoder_history, title, "val_loss")
+    return figures
+
+
+def representatives(assessment: ImageAssessment) -> list[int]:
+    """The good test image with the median score and the defective one with the highest."""
+    labels, scores = assessment.category.test.labels, assessment.scores
+    good, defective = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
+    median = good[np.argsort(scores[good], kind="stable")[len(good) // 2]]
+    return [int(median), int(defective[np.argmax(scores[defective])])]
+
+
+def search_figure(assessment: ImageAssessment, indices: Sequence[int] | None = None) -> Figure:
+    """How the search changes its picture, for some test images.
+
+    Parameters
+    ----------
+    assessment : ImageAssessment
+        Of an AnoGAN that searches.
+    indices : sequence of int, optional
+        Which test images; by default those of `representatives`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    TypeError
+        For another detector.
+    """
+    detector, test = assessment.detector, assessment.category.test
+    if not isinstance(detector, AnoGAN):
+        raise TypeError(f"the {assessment.title} has no search; this picture is for AnoGAN")
+    steps = detector.search.steps
+    moments = [0, steps // 30, steps // 6, steps // 2, steps]
+    chosen = representatives(assessment) if indices is None else list(indices)
+    found = [detector.walk(test.images[index], moments) for index in chosen]
+    return search_walk(
+        test.images[chosen],
+        np.array([pictures for pictures, _ in found]),
+        moments,
+        np.array([losses for _, losses in found]),
+        test.types[chosen],
+        "The search: A(x) falls from step to step",
+    )
 
 
 @dataclass(frozen=True)
@@ -41,82 +139,65 @@ class ScoreComparison:
         The accuracy of flagging every test image.
     """
 
-    scores: dict
-    validation_scores: dict
-    reports: dict
+    scores: dict[str, Scores]
+    validation_scores: dict[str, Scores]
+    reports: dict[str, dict[str, DetectionReport]]
     everything: float
 
-    def table(self):
-        """A row for each score: AUROC with its interval, and the accuracy for each rule of the threshold.
-
-        Returns
-        -------
-        pandas.DataFrame
-        """
+    def table(self) -> pd.DataFrame:
+        """AUROC and the accuracy for each rule of the threshold: a row for each score."""
+        columns = {
+            "accuracy, quantile of good validation scores": "normal_quantile",
+            "accuracy, midpoint (used test labels)": "midpoint",
+            "accuracy, G-mean (used test labels)": "gmean",
+        }
         rows = {
-            TITLES[name]: {
-                "image AUROC": estimate_text(reports["normal_quantile"].auroc),
-                "accuracy, quantile of good validation scores": estimate_text(
-                    reports["normal_quantile"].accuracy
-                ),
-                "accuracy, midpoint (used test labels)": estimate_text(
-                    reports["midpoint"].accuracy
-                ),
-                "accuracy, G-mean (used test labels)": estimate_text(reports["gmean"].accuracy),
-            }
+            TITLES[name]: {"image AUROC": str(reports["normal_quantile"].auroc)}
+            | {title: str(reports[rule].accuracy) for title, rule in columns.items()}
             for name, reports in self.reports.items()
         }
-        share = f"{self.everything:.3f}"
-        rows["flag everything"] = dict(
-            zip(next(iter(rows.values())), ("–", share, share, share), strict=True)
+        rows["flag everything"] = {"image AUROC": "–"} | dict.fromkeys(
+            columns, f"{self.everything:.3f}"
         )
         return pd.DataFrame.from_dict(rows, orient="index")
 
-    def sentences(self):
-        """What the comparison means, in sentences that are true for the data it ran on.
-
-        Returns
-        -------
-        list of str
-        """
-        ranked = sorted(
-            self.reports, key=lambda name: -self.reports[name]["normal_quantile"].auroc.value
-        )
-        described = [
-            f"{TITLES[name]} ({estimate_text(self.reports[name]['normal_quantile'].auroc)})"
-            for name in ranked
-        ]
-        found = [
-            f"Of the scores of the same search, {described[0]} ranks best and {described[-1]} worst."
-        ]
-        alone = self.reports["discriminator"]["normal_quantile"].auroc
-        said = (
-            "tells defective from good images better than chance"
-            if alone.low > 0.5
-            else "takes good images for fakes more often than defective ones"
-            if alone.high < 0.5
-            else "is not shown to be better than chance"
-        )
-        found.append(
-            f"The discriminator alone, which needs no search, {said}: AUROC {estimate_text(alone)}."
-        )
-        tuned = max(self.reports["anogan"][rule].accuracy.value for rule in ("gmean", "midpoint"))
+    def findings(self) -> list[str]:
+        """Which score ranks best, what the discriminator knows, and what the threshold does."""
+        aurocs = {name: reports["normal_quantile"].auroc for name, reports in self.reports.items()}
+        ranked = sorted(aurocs, key=lambda name: -aurocs[name].value)
+        best, worst = (f"{TITLES[name]} ({aurocs[name]})" for name in (ranked[0], ranked[-1]))
+        alone, said = aurocs["discriminator"], "is not shown to be better than chance"
+        if alone.low > 0.5:
+            said = "separates defective from good images better than chance"
+        elif alone.high < 0.5:
+            said = "takes good images for fakes more often than defective ones"
+        accuracies = {rule: one.accuracy.value for rule, one in self.reports["anogan"].items()}
+        tuned = max(accuracies["gmean"], accuracies["midpoint"])
         relation = "more" if tuned > self.everything else "no more"
-        found.append(
-            f"With a threshold chosen on the test labels, as published, A(x) has an accuracy of {tuned:.3f}, with one from good "
-            f"validation images {self.reports['anogan']['normal_quantile'].accuracy.value:.3f}. Flagging every image would have "
-            f"{self.everything:.3f}: the tuned one is {relation} than that."
-        )
-        return found
+        return [
+            f"Of the scores of the same search, {best} ranks best and {worst} worst.",
+            f"The discriminator alone, which needs no search, {said}: AUROC {alone}.",
+            "With a threshold chosen on the test labels, as published, A(x) has an accuracy of "
+            f"{tuned:.3f}, with one from good validation images "
+            f"{accuracies['normal_quantile']:.3f}. Flagging every image would give "
+            f"{self.everything:.3f}: the tuned accuracy is {relation} than that.",
+        ]
 
 
-def compare_scores(category, detector, *, quantile=0.95, seed=0, show_progress=True):
+def compare_scores(
+    detector: AnoGAN,
+    category: Category,
+    *,
+    quantile: float = 0.95,
+    seed: int = 0,
+    show_progress: bool = True,
+) -> ScoreComparison:
     """Judge every score of a fitted AnoGAN with every rule of the threshold, all from one search.
 
     Parameters
     ----------
-    category : Category
     detector : AnoGAN
+    category : Category
     quantile : float
         As in `adhelpers.metrics.normal_quantile`.
     seed : int
@@ -127,155 +208,84 @@ def compare_scores(category, detector, *, quantile=0.95, seed=0, show_progress=T
     -------
     ScoreComparison
     """
-    test = category.test
-    validation_scores = detector.all_scores(category.validation.images, show_progress)
-    scores = detector.all_scores(test.images, show_progress)
-    reports = {}
-    for name, values in scores.items():
-        thresholds = {
-            "normal_quantile": normal_quantile(validation_scores[name], quantile),
-            "gmean": gmean_threshold(values, test.labels),
-            "midpoint": midpoint_threshold(values, test.labels),
+    test, reports = category.test, {}
+    with stage("AnoGAN: all scores"):
+        validation_scores = detector.all_scores(category.validation.images, show_progress)
+        scores = detector.all_scores(test.images, show_progress)
+        for name, values in scores.items():
+            thresholds = {
+                "normal_quantile": normal_quantile(validation_scores[name], quantile),
+                "gmean": gmean_threshold(values, test.labels),
+                "midpoint": midpoint_threshold(values, test.labels),
+            }
+            reports[name] = {
+                rule: detection_report(values, test.labels, test.types, threshold, seed=seed)
+                for rule, threshold in thresholds.items()
+            }
+    everything = accuracy(np.ones(len(test), bool), test.labels)
+    return ScoreComparison(scores, validation_scores, reports, everything)
+
+
+def without_search(detector: AnoGAN) -> AnoGAN:
+    """The same trained AnoGAN with the encoder's one pass instead of a search.
+
+    Explainers need hundreds of scores of each image, and a search for each would take minutes.
+
+    Parameters
+    ----------
+    detector : AnoGAN
+        Stored; with an encoder.
+
+    Returns
+    -------
+    AnoGAN
+    """
+    if detector.folder is None:
+        raise ValueError("detector must be stored, as fit_or_load does it")
+    return AnoGAN.load(
+        detector.folder, search=Search(start="encoder", steps=0), scoring=detector.scoring
+    )
+
+
+@dataclass(frozen=True)
+class SearchGain:
+    """The search from a random start, and the encoder's one pass.
+
+    Attributes
+    ----------
+    searched, one_pass : ImageAssessment
+    """
+
+    searched: ImageAssessment
+    one_pass: ImageAssessment
+
+    def table(self) -> pd.DataFrame:
+        """Mean error of the counterparts of good test images, and AUROC: a row for each way."""
+        rows = {
+            one.title: {
+                "mean difference from good test images": _good_error(one),
+                "image AUROC": image_auroc(one.scores, one.category.test.labels),
+            }
+            for one in (self.searched, self.one_pass)
         }
-        reports[name] = {
-            rule: detection_report(values, test.labels, test.types, threshold, seed=seed)
-            for rule, threshold in thresholds.items()
-        }
-    return ScoreComparison(
-        scores, validation_scores, reports, accuracy(np.ones(len(test), bool), test.labels)
-    )
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    def findings(self) -> list[str]:
+        """What the search gains over the encoder's one pass."""
+        labels = self.searched.category.test.labels
+        with_search, without = (
+            image_auroc(one.scores, labels) for one in (self.searched, self.one_pass)
+        )
+        return [
+            "On good test images the counterpart found by the search differs from the image by "
+            f"{_good_error(self.searched):.3f} on average (grey values from 0 to 1), that of the "
+            f"encoder's one pass by {_good_error(self.one_pass):.3f}. The image AUROC is "
+            f"{with_search:.3f} with the search and {without:.3f} without."
+        ]
 
 
-def film(category, detector, title="Samples of the same noise over the training"):
-    """What the generator made of the same noise over its training, and good images to compare with.
-
-    Parameters
-    ----------
-    category : Category
-    detector : AnoGAN
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    return sample_film(detector.film, detector.film_epochs, category.train.images, title)
-
-
-def walks(category, detector, indices, moments):
-    """How the search walks from its start to the best picture, for some test images.
-
-    Parameters
-    ----------
-    category : Category
-    detector : AnoGAN
-    indices : sequence of int
-        Which test images.
-    moments : sequence of int
-        Numbers of steps, rising.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    test = category.test
-    found = [detector.walk(test.images[index], moments) for index in indices]
-    return search_walk(
-        test.images[indices],
-        np.array([pictures for pictures, _ in found]),
-        moments,
-        np.array([losses for _, losses in found]),
-        test.types[indices],
-        "How the search walks; A(x) falls on the way",
-    )
-
-
-def good_and_defective(category, assessment):
-    """Indices of the good test image with the median score and of the defective one with the highest.
-
-    Parameters
-    ----------
-    category : Category
-    assessment : Assessment
-
-    Returns
-    -------
-    list of int
-    """
-    labels, scores = category.test.labels, assessment.scores
-    good = np.flatnonzero(labels == 0)
-    defective = np.flatnonzero(labels == 1)
-    return [
-        int(good[np.argsort(scores[good], kind="stable")[len(good) // 2]]),
-        int(defective[np.argmax(scores[defective])]),
-    ]
-
-
-def nearest_normal(category, assessment, indices):
-    """Test images beside the nearest image that the generator can make, and the smoothed difference, with the score.
-
-    Parameters
-    ----------
-    category : Category
-    assessment : Assessment
-    indices : sequence of int
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    test = category.test
-    return reconstruction_grid(
-        test.images[indices],
-        assessment.counterparts[indices],
-        assessment.anomaly_maps[indices],
-        test.types[indices],
-        assessment.scores[indices],
-        None if test.masks is None else test.masks[indices],
-        title=f"{assessment.title}: image, nearest normal image, difference",
-        names=("image", "nearest normal image", "difference"),
-    )
-
-
-def sampling_sentences(detector):
-    """Whether the generator's samples vary as the good images do, in a sentence that is true for this detector.
-
-    Parameters
-    ----------
-    detector : AnoGAN
-
-    Returns
-    -------
-    list of str
-    """
-    if detector.collapse is not None:
-        return [detector.collapse]
-    measured = detector.diversity
-    return [
-        f"The generator has not collapsed: its samples differ from each other by {100 * measured['samples'] / measured['data']:.0f} % of "
-        f"what good images do, and from the most similar one by {100 * measured['samples_nearest'] / measured['data_nearest']:.0f} %."
-    ]
-
-
-def start_sentences(category, searched, one_pass):
-    """What the search from a random start gains over the encoder's one pass, in sentences that are true for the data.
-
-    Parameters
-    ----------
-    category : Category
-    searched, one_pass : Assessment
-
-    Returns
-    -------
-    list of str
-    """
-    labels = category.test.labels
-    first, second = (
-        float(np.abs(category.test.images[labels == 0] - one.counterparts[labels == 0]).mean())
-        for one in (searched, one_pass)
-    )
-    aurocs = [image_auroc(one.scores, labels) for one in (searched, one_pass)]
-    return [
-        f"On good test images the searched counterpart is off by {first:.3f} grey values of 1 on average, that of the encoder's one pass "
-        f"by {second:.3f}. The image AUROC is {aurocs[0]:.3f} with the search and {aurocs[1]:.3f} without."
-    ]
+def _good_error(assessment: ImageAssessment) -> float:
+    """Mean absolute difference of good test images and their counterparts."""
+    test = assessment.category.test
+    good = test.labels == 0
+    return float(np.abs(test.images[good] - assessment.counterparts[good]).mean())

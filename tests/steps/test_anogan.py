@@ -3,10 +3,12 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from adhelpers.detectors import AnoGAN, Search
 from adhelpers.metrics import image_auroc
-from adhelpers.steps import anogan as gan_study
+from adhelpers.steps import anogan, reconstructions
 
 LABELS = np.array([0, 0, 0, 1, 1, 1])
 
@@ -54,7 +56,7 @@ class Scored:
 
 
 def test_every_score_is_judged_with_every_rule(category):
-    compared = gan_study.compare_scores(category, Scored())
+    compared = anogan.compare_scores(Scored(), category)
     assert list(compared.reports) == list(Scored.values) and compared.everything == 0.5
     for name, reports in compared.reports.items():
         assert reports["midpoint"].auroc.value == pytest.approx(
@@ -80,86 +82,112 @@ def test_every_score_is_judged_with_every_rule(category):
 
 
 def test_the_sentences_follow_from_the_numbers(category):
-    best, alone, accuracy = gan_study.compare_scores(category, Scored()).sentences()
+    best, alone, accuracy = anogan.compare_scores(Scored(), category).findings()
     assert "A(x) (1.000" in best and "discriminator alone (0.000" in best.split("best and")[1]
     assert "takes good images for fakes more often than defective ones" in alone
     # The quantile of four validation scores is 3.5, above every good image.
     assert (
         "an accuracy of 1.000, with one from good validation images 1.000" in accuracy
-        and "0.500: the tuned one is more than that" in accuracy
+        and "0.500: the tuned accuracy is more than that" in accuracy
     )
+
+
+def assessed(category, title="AnoGAN", **values):
+    return SimpleNamespace(title=title, category=category, **values)
 
 
 def test_a_good_image_of_the_middle_and_the_surest_defect_are_chosen(category):
-    assert gan_study.good_and_defective(
-        category, SimpleNamespace(scores=np.array([3.0, 1, 2, 5, 9, 7]))
-    ) == [2, 4]
+    scores = np.array([3.0, 1, 2, 5, 9, 7])
+    assert anogan.representatives(assessed(category, scores=scores)) == [2, 4]
 
 
-def test_film_and_walks_show_what_the_detector_made(category):
-    detector = SimpleNamespace(
-        film=np.zeros((2, 8, 32, 32, 1)),
-        film_epochs=[1, 9],
-        walk=lambda image, moments: (
-            np.stack([image] * len(moments)),
-            np.arange(len(moments), 0, -1),
-        ),
-    )
-    titles = [
-        ax.get_title("left")
-        for ax in gan_study.film(category, detector).axes
-        if ax.get_title("left")
-    ]
+def test_film_and_search_show_what_the_detector_made(category):
+    detector = SimpleNamespace(film=np.zeros((2, 8, 32, 32, 1)), film_epochs=[1, 9])
+    figure = anogan.Sampling(detector, category.train.images).figure()
+    titles = [ax.get_title("left") for ax in figure.axes if ax.get_title("left")]
     assert titles == ["epoch 1", "epoch 9", "good images"]
-    figure = gan_study.walks(category, detector, [0, 5], [0, 10])
-    assert [ax.get_title("left") for ax in figure.axes] == [
-        "good",
-        "step 0",
-        "step 10",
-        "difference",
-        "hole",
-        "step 0",
-        "step 10",
-        "difference",
-    ]
-    assert np.abs(figure.axes[3].images[0].get_array()).max() == 0
+
+    class Searching(AnoGAN):
+        def walk(self, image, moments):
+            return np.stack([image] * len(moments)), np.arange(len(moments), 0, -1)
+
+    detector = Searching(search=Search(steps=60))
+    figure = anogan.search_figure(assessed(category, detector=detector), [0, 5])
+    steps = ["step 0", "step 2", "step 10", "step 30", "step 60", "difference"]
+    assert [ax.get_title("left") for ax in figure.axes] == ["good", *steps, "hole", *steps]
+    assert np.abs(figure.axes[6].images[0].get_array()).max() == 0
+    with pytest.raises(TypeError, match="the subspace has no search"):
+        anogan.search_figure(assessed(category, "subspace", detector=object()), [0])
 
 
 def test_the_nearest_normal_image_is_called_so(category):
-    assessed = SimpleNamespace(
-        title="AnoGAN",
+    one = assessed(
+        category,
+        heading="AnoGAN",
         scores=np.arange(6.0),
         counterparts=images(6, 3),
         anomaly_maps=images(6, 4)[..., 0],
+        counterpart_name=AnoGAN.counterpart_name,
     )
-    figure = gan_study.nearest_normal(category, assessed, [0, 3])
+    figure = reconstructions(one, [0, 3])
     assert [ax.get_title("left") for ax in figure.axes[:3]] == [
         "image",
         "nearest normal image",
-        "difference",
+        "anomaly map",
     ]
-    np.testing.assert_allclose(
-        figure.axes[4].images[0].get_array(), assessed.counterparts[3, ..., 0]
-    )
+    np.testing.assert_allclose(figure.axes[4].images[0].get_array(), one.counterparts[3, ..., 0])
+
+
+def test_what_is_not_fitted_or_stored_is_said():
+    with pytest.raises(ValueError, match="no samples before it is fitted"):
+        anogan.Sampling(AnoGAN(), images(2)).figure()
+    with pytest.raises(ValueError, match="detector must be stored"):
+        anogan.without_search(AnoGAN())
 
 
 def test_collapse_is_said_where_there_is_one():
     measured = {"samples": 0.2, "samples_nearest": 0.06, "data": 0.25, "data_nearest": 0.1}
-    assert gan_study.sampling_sentences(
-        SimpleNamespace(collapse="It has collapsed.", diversity=measured)
-    ) == ["It has collapsed."]
-    [sentence] = gan_study.sampling_sentences(SimpleNamespace(collapse=None, diversity=measured))
+    collapsed = SimpleNamespace(collapse="It has collapsed.", diversity=measured)
+    assert anogan.Sampling(collapsed, images(2)).findings() == ["It has collapsed."]
+    fine = SimpleNamespace(collapse=None, diversity=measured)
+    [sentence] = anogan.Sampling(fine, images(2)).findings()
     assert "not collapsed" in sentence and "80 %" in sentence and "60 %" in sentence
 
 
 def test_the_gain_of_the_search_is_that_on_good_test_images(category):
     near, far = (
-        SimpleNamespace(counterparts=category.test.images + offset, scores=np.array(scores, float))
-        for offset, scores in ((0.01, [1, 2, 3, 4, 5, 6]), (0.1, [6, 5, 4, 3, 2, 1]))
+        assessed(
+            category,
+            title,
+            counterparts=category.test.images + offset,
+            scores=np.array(scores, float),
+        )
+        for title, offset, scores in (
+            ("search", 0.01, [1, 2, 3, 4, 5, 6]),
+            ("one pass", 0.1, [6, 5, 4, 3, 2, 1]),
+        )
     )
-    [sentence] = gan_study.start_sentences(category, near, far)
+    gain = anogan.SearchGain(near, far)
+    [sentence] = gain.findings()
     assert (
-        "off by 0.010" in sentence
+        "by 0.010" in sentence
         and "by 0.100" in sentence
         and "1.000 with the search and 0.000 without" in sentence
     )
+    table = gain.table()
+    assert table["mean difference from good test images"].tolist() == pytest.approx([0.01, 0.1])
+    assert table["image AUROC"].tolist() == [1.0, 0.0]
+
+
+def test_trainings_are_drawn(category):
+    history = pd.DataFrame(
+        {"epoch": [1, 2], "loss": [3.0, 2], "generator": [1.0, 2], "discriminator": [2.0, 1]}
+    )
+    encoder = pd.DataFrame({"epoch": [1, 2], "loss": [1.0, 0.5], "val_loss": [2.0, 1.0]})
+    detector = SimpleNamespace(history=history, encoder_history=encoder)
+    figures = anogan.anogan_figures(detector)
+    assert list(figures) == ["training", "training-encoder"]
+    titles = [ax.get_title("left") for ax in figures["training"].axes]
+    assert titles == ["generator", "discriminator"]
+    none = SimpleNamespace(history=history, encoder_history=encoder[:0])
+    assert list(anogan.anogan_figures(none)) == ["training"]
