@@ -1,14 +1,18 @@
-"""Images of several classes for a classifier: folders named after the classes, with masks where there are some."""
+"""Images of several classes for a classifier, in folders named after the classes."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from adhelpers._shared.arrays import Flags, Images, Integers, Labels, Masks, Names
 from adhelpers._shared.progress import progress
 
-from .normalize import resize_image, resize_mask
+from .normalize import height_and_width, resize_image, resize_mask
 from .reading import SUFFIXES, CategoryError, read_image, to_color
 
 # What the end of a file's name in ``ground_truth`` and ``counterparts`` says it is about.
@@ -45,60 +49,55 @@ class ClassImages:
     (2, ['cut/00001'])
     """
 
-    images: np.ndarray
-    labels: np.ndarray
-    class_names: tuple
-    names: np.ndarray
-    defects: np.ndarray | None
-    tags: np.ndarray | None
-    without_defects: np.ndarray | None
-    without_tags: np.ndarray | None
+    images: Images
+    labels: Labels
+    class_names: tuple[str, ...]
+    names: Names
+    defects: Masks | None
+    tags: Masks | None
+    without_defects: Images | None
+    without_tags: Images | None
     fingerprint: str
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
-    def subset(self, indices):
-        """The images at ``indices`` (integers, a slice or a bool array (n,)) as ClassImages of their own."""
-        parts = {
-            field.name: getattr(self, field.name)
-            for field in fields(self)
-            if field.name != "fingerprint"
+    def subset(self, indices: Integers | Flags | Sequence[int] | slice) -> "ClassImages":
+        """The images at ``indices`` as ClassImages of their own."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        del parts["fingerprint"]
+        chosen: dict[str, Any] = {
+            name: value if value is None or name == "class_names" else value[indices]
+            for name, value in parts.items()
         }
-        return make_class_images(
-            **{
-                name: value if value is None or name == "class_names" else value[indices]
-                for name, value in parts.items()
-            }
-        )
+        return make_class_images(**chosen)
 
     @property
-    def types(self):
+    def types(self) -> Names:
         """The class name of each image: ndarray of str, shape (n,)."""
         return np.array(self.class_names)[self.labels]
 
 
 def make_class_images(
-    images,
-    labels,
-    class_names,
-    names=None,
-    defects=None,
-    tags=None,
-    without_defects=None,
-    without_tags=None,
-):
+    images: ArrayLike,
+    labels: ArrayLike,
+    class_names: Sequence[str],
+    names: ArrayLike | None = None,
+    defects: ArrayLike | None = None,
+    tags: ArrayLike | None = None,
+    without_defects: ArrayLike | None = None,
+    without_tags: ArrayLike | None = None,
+) -> ClassImages:
     """`ClassImages` of arrays that are already there.
 
     Parameters
     ----------
-    images : array-like (n, h, w, c)
-        In [0, 1].
-    labels : array-like of int (n,)
+    images : array-like of float, shape (n, h, w, c), in [0, 1]
+    labels : array-like of int, shape (n,)
     class_names : sequence of str
-    names : array-like of str (n,), optional
-    defects, tags : array-like of bool (n, h, w), optional
-    without_defects, without_tags : array-like (n, h, w, c), optional
+    names : array-like of str, shape (n,), optional
+    defects, tags : array-like of bool, shape (n, h, w), optional
+    without_defects, without_tags : array-like of float, shape (n, h, w, c), optional
 
     Returns
     -------
@@ -118,45 +117,62 @@ def make_class_images(
     """
     images, labels = np.ascontiguousarray(images, dtype=np.float32), np.asarray(labels)
     class_names = tuple(map(str, class_names))
+    _check_images(images)
+    _check_labels(labels, len(images), len(class_names))
+    if names is None:
+        names = [f"{class_names[label]}/{index:05d}" for index, label in enumerate(labels)]
+    labels = labels.astype(np.int64)
+    content = "\n".join(class_names).encode() + images.tobytes() + labels.tobytes()
+    return ClassImages(
+        images,
+        labels,
+        class_names,
+        np.asarray(names, dtype=str),
+        defects=_part("defects", defects, bool, images.shape[:3]),
+        tags=_part("tags", tags, bool, images.shape[:3]),
+        without_defects=_part("without_defects", without_defects, np.float32, images.shape),
+        without_tags=_part("without_tags", without_tags, np.float32, images.shape),
+        fingerprint=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def _check_images(images: Images) -> None:
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
         raise ValueError(
-            f"images must have the shape (n, height, width, channels) with 1 or 3 channels, not {images.shape}"
+            "images must have the shape (n, height, width, channels) with 1 or 3 channels, not "
+            f"{images.shape}"
         )
     if images.size and not (images.min() >= 0 and images.max() <= 1):
         raise ValueError("images must hold finite values in [0, 1]")
-    whole = labels.shape == images.shape[:1] and np.issubdtype(labels.dtype, np.integer)
-    if not whole or (len(labels) and not (labels.min() >= 0 and labels.max() < len(class_names))):
+
+
+def _check_labels(labels: Integers, images: int, classes: int) -> None:
+    whole = labels.shape == (images,) and np.issubdtype(labels.dtype, np.integer)
+    if not whole or (images and not (labels.min() >= 0 and labels.max() < classes)):
         raise ValueError(
-            f"labels must be whole numbers from 0 to {len(class_names) - 1}, one for each of the {len(images)} images"
+            f"labels must be whole numbers from 0 to {classes - 1}, one for each of the {images} "
+            "images"
         )
-    if names is None:
-        names = [f"{class_names[label]}/{index:05d}" for index, label in enumerate(labels)]
-    parts = {
-        name: None if part is None else np.asarray(part, dtype=bool)
-        for name, part in (("defects", defects), ("tags", tags))
-    }
-    parts |= {
-        name: None if part is None else np.asarray(part, dtype=np.float32)
-        for name, part in (("without_defects", without_defects), ("without_tags", without_tags))
-    }
-    for name, part in parts.items():
-        expected = images.shape if name.startswith("without") else images.shape[:3]
-        if part is not None and part.shape != expected:
-            raise ValueError(f"{name} must have the shape {expected}, not {part.shape}")
-    digest = hashlib.sha256(
-        "\n".join(class_names).encode() + images.tobytes() + labels.astype(np.int64).tobytes()
-    )
-    return ClassImages(
-        images,
-        labels.astype(np.int64),
-        class_names,
-        np.asarray(names, dtype=str),
-        fingerprint=digest.hexdigest(),
-        **parts,
-    )
 
 
-def load_class_images(root, split, *, image_size=None, color="rgb", show_progress=False):
+def _part(name: str, part: ArrayLike | None, kind: type, shape: tuple[int, ...]) -> Any:
+    """Masks or counterparts of all images as an array of the right shape; None stays None."""
+    if part is None:
+        return None
+    part = np.asarray(part, dtype=kind)
+    if part.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {part.shape}")
+    return part
+
+
+def load_class_images(
+    root: str | Path,
+    split: str,
+    *,
+    image_size: int | Sequence[int] | None = None,
+    color: str = "rgb",
+    show_progress: bool = False,
+) -> ClassImages:
     """Load one split of a data set in folders named after its classes.
 
     ``root/<split>/<class>/`` holds the images. Where there is ``root/ground_truth/<split>/``, its
@@ -170,8 +186,8 @@ def load_class_images(root, split, *, image_size=None, color="rgb", show_progres
     split : str
         Such as ``"train"``.
     image_size : int or tuple of int, optional
-        Side, or height and width, to which images are resized; by default they stay as they are and
-        must be alike.
+        Height and width to which images are resized; one number for square images. By default they
+        stay as they are and must be of one size.
     color : {"rgb", "grayscale"}
     show_progress : bool
 
@@ -190,8 +206,8 @@ def load_class_images(root, split, *, image_size=None, color="rgb", show_progres
     Examples
     --------
     >>> import tempfile
-    >>> from adhelpers.data import render_insulators
-    >>> folder = render_insulators(tempfile.mkdtemp(), train_count=2, review_count=1, test_count=1)
+    >>> from adhelpers.data import insulators_root
+    >>> folder = insulators_root(tempfile.mkdtemp(), train_count=2, review_count=1, test_count=1)
     >>> train = load_class_images(folder, "train")
     >>> train.images.shape, train.class_names
     ((6, 64, 64, 3), ('good', 'broken', 'flashover'))
@@ -203,7 +219,6 @@ def load_class_images(root, split, *, image_size=None, color="rgb", show_progres
             f"{folder} is missing: expected {root.name}/<split>/<class>/<images>"
         )
     class_names = _class_names(root, folder)
-    sides = None if image_size is None else tuple(np.broadcast_to(image_size, 2).tolist())
     files = [
         (label, path)
         for label, name in enumerate(class_names)
@@ -211,85 +226,90 @@ def load_class_images(root, split, *, image_size=None, color="rgb", show_progres
         for path in sorted((folder / name).iterdir())
         if path.suffix.lower() in SUFFIXES
     ]
-    images, problems = [], []
-    known = {kind: (root / kind / split).is_dir() for kind in ("ground_truth", "counterparts")}
-    parts = {
-        name: []
-        for pair in _SUFFIXES.values()
-        for name, there in zip(pair, known.values(), strict=True)
-        if there
-    }
+    reader = _Reader(
+        root, split, color, None if image_size is None else height_and_width(image_size)
+    )
+    loaded, problems = [], []
     for _, path in progress(files, f"Loading {split}", enabled=show_progress):
         try:
-            image = to_color(read_image(path.read_bytes())[0], color)
-            resized = image if sides is None else resize_image(image, sides)
-            for suffix, (mask, counterpart) in _SUFFIXES.items():
-                beside = Path(split, path.parent.name, f"{path.stem}_{suffix}.png")
-                if mask in parts:
-                    parts[mask].append(
-                        _mask(root / "ground_truth" / beside, image.shape[:2], sides)
-                    )
-                if counterpart in parts:
-                    parts[counterpart].append(
-                        _counterpart(root / "counterparts" / beside, resized, color, sides)
-                    )
-            images.append(resized)
+            loaded.append(reader.read(path))
         except (OSError, ValueError) as error:
             problems.append(f"{path.relative_to(root).as_posix()}: {error}")
-    shapes = sorted({image.shape for image in images})
+    shapes = sorted({parts["images"].shape for parts in loaded})
     if len(shapes) > 1:
         problems.append(
             f"images differ in size ({shapes[0][:2]} and {shapes[1][:2]}): give image_size"
         )
-    if problems or not files:
-        raise CategoryError(
-            root.name,
-            problems or [f"{split} holds no images in its folders {', '.join(class_names)}"],
-        )
+    if not files:
+        problems.append(f"{split} holds no images in its folders {', '.join(class_names)}")
+    if problems:
+        raise CategoryError(root.name, problems)
     names = [path.relative_to(root).as_posix() for _, path in files]
+    stacks: dict[str, Any] = {
+        name: np.stack([parts[name] for parts in loaded]) for name in loaded[0]
+    }
     return make_class_images(
-        np.stack(images),
-        [label for label, _ in files],
-        class_names,
-        names,
-        **{name: np.stack(stack) for name, stack in parts.items()},
+        labels=[label for label, _ in files], class_names=class_names, names=names, **stacks
     )
 
 
-def _class_names(root, folder):
+def _class_names(root: Path, folder: Path) -> list[str]:
+    """Names of the classes; their order gives the labels."""
     found = sorted(path.name for path in folder.iterdir() if path.is_dir())
     note = root / "classes.txt"
     if not note.is_file():
         return found
     listed = note.read_text(encoding="utf-8").split()
-    if not set(found) <= set(listed):
-        raise CategoryError(
-            root.name,
-            [
-                f"classes.txt does not name {', '.join(sorted(set(found) - set(listed)))}, a folder in {folder.name}"
-            ],
-        )
+    unknown = sorted(set(found) - set(listed))
+    if unknown:
+        problem = f"classes.txt does not name {', '.join(unknown)}, a folder in {folder.name}"
+        raise CategoryError(root.name, [problem])
     # A class that this split lacks keeps its place: labels mean the same in every split.
     return listed
 
 
-def _mask(path, shape, sides):
-    if not path.is_file():
-        mask = np.zeros(shape, bool)
-    else:
-        mask = read_image(path.read_bytes())[0].max(axis=2) > 0
-        if mask.shape != shape:
-            raise ValueError(f"its mask {path.name} has the size {mask.shape}, the image {shape}")
-    return mask if sides is None else resize_mask(mask, sides)
+class _Reader:
+    """Reads the images of one split with the masks and counterparts that belong to them."""
 
+    def __init__(self, root: Path, split: str, color: str, size: tuple[int, int] | None) -> None:
+        self._masks = root / "ground_truth" / split
+        self._counterparts = root / "counterparts" / split
+        self._color, self._size = color, size
 
-def _counterpart(path, image, color, sides):
-    if not path.is_file():
-        return image
-    counterpart = to_color(read_image(path.read_bytes())[0], color)
-    counterpart = counterpart if sides is None else resize_image(counterpart, sides)
-    if counterpart.shape != image.shape:
-        raise ValueError(
-            f"its counterpart {path.name} has the size {counterpart.shape[:2]}, the image {image.shape[:2]}"
-        )
-    return counterpart
+    def read(self, path: Path) -> dict[str, Images | Masks]:
+        """An image and what belongs to it, by the names of `make_class_images`."""
+        image = to_color(read_image(path.read_bytes())[0], self._color)
+        resized = image if self._size is None else resize_image(image, self._size)
+        parts: dict[str, Images | Masks] = {"images": resized}
+        for suffix, (mask, counterpart) in _SUFFIXES.items():
+            beside = Path(path.parent.name, f"{path.stem}_{suffix}.png")
+            if self._masks.is_dir():
+                parts[mask] = self._mask(self._masks / beside, image.shape[:2])
+            if self._counterparts.is_dir():
+                file = self._counterparts / beside
+                parts[counterpart] = self._counterpart(file, resized)
+        return parts
+
+    def _mask(self, path: Path, shape: tuple[int, ...]) -> Masks:
+        if not path.is_file():
+            mask = np.zeros(shape, bool)
+        else:
+            mask = read_image(path.read_bytes())[0].max(axis=2) > 0
+            if mask.shape != shape:
+                raise ValueError(
+                    f"its mask {path.name} has the size {mask.shape}, the image {shape}"
+                )
+        return mask if self._size is None else resize_mask(mask, self._size)
+
+    def _counterpart(self, path: Path, image: Images) -> Images:
+        if not path.is_file():
+            return image
+        counterpart = to_color(read_image(path.read_bytes())[0], self._color)
+        if self._size is not None:
+            counterpart = resize_image(counterpart, self._size)
+        if counterpart.shape != image.shape:
+            raise ValueError(
+                f"its counterpart {path.name} has the size {counterpart.shape[:2]}, the image "
+                f"{image.shape[:2]}"
+            )
+        return counterpart

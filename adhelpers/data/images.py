@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from adhelpers._shared.arrays import Flags, Images, Integers, Labels, Maps, Masks, Names
+from adhelpers._shared.checks import check_choice
 from adhelpers._shared.progress import progress
 
 from .layouts import TRAIN, find_category, list_entries
@@ -26,7 +27,6 @@ from .normalize import (
     fit_aspect,
     frame_matrix,
     height_and_width,
-    one_of,
     resize_image,
     resize_mask,
     unwarp_map,
@@ -204,7 +204,7 @@ def _checked_settings(
     validation_fraction: float,
 ) -> dict[str, Any]:
     """The parameters of load_category in the form that is hashed and kept."""
-    one_of("color", color, ("grayscale", "rgb"))
+    check_choice("color", color, ("grayscale", "rgb"))
     if not 0 < validation_fraction < 1:
         raise ValueError(
             f"validation_fraction must lie between 0 and 1, not {validation_fraction!r}"
@@ -333,7 +333,7 @@ def _collecting(problems: list[str]) -> Iterator[None]:
 
 
 def _decided(settings: dict[str, Any], sample: Sequence[Entry]) -> dict[str, Any]:
-    """The settings with ``"auto"`` replaced by the correction that every image of a sample allows."""
+    """The settings with ``"auto"`` replaced by what every image of a sample allows."""
     settings, images = dict(settings), []
     for entry in sample:
         # load_category names those that cannot be read, with all others.

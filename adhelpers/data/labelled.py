@@ -1,16 +1,21 @@
-"""Samples of several classes, from embedded, downloaded or own data, of which one class is later called normal."""
+"""Samples of several classes, of which one is later called normal: embedded, downloaded or own."""
 
 import gzip
 import hashlib
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+
+from adhelpers._shared.arrays import Flags, Images, Masks, Names
+from adhelpers._shared.checks import check_choice
 
 from .images import load_category
 from .normalize import Corrections
@@ -32,7 +37,7 @@ _IDX_UNSIGNED_BYTE = 8
 
 @dataclass(frozen=True)
 class LabelledSamples:
-    """Samples with their classes, divided into those that may be trained with and those that are tested on.
+    """Samples with their classes, divided into those to train with and those to test on.
 
     Attributes
     ----------
@@ -48,67 +53,66 @@ class LabelledSamples:
     """
 
     name: str
-    samples: np.ndarray
-    classes: np.ndarray
-    names: np.ndarray
-    is_test: np.ndarray
-    masks: np.ndarray | None
+    samples: Images
+    classes: Names
+    names: Names
+    is_test: Flags
+    masks: Masks | None
     fingerprint: str
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.samples)
 
-    def class_table(self):
-        """How many samples of each class there are.
-
-        Returns
-        -------
-        pandas.DataFrame
-            A row for each class; columns ``to train with`` and ``to test on``.
-        """
+    def class_table(self) -> pd.DataFrame:
+        """Samples of each class: columns ``to train with`` and ``to test on``."""
         table = pd.crosstab(self.classes, np.where(self.is_test, "to test on", "to train with"))
         return table.rename_axis(index=None, columns=None).reindex(
             columns=["to train with", "to test on"], fill_value=0
         )
 
 
-def _labelled(name, samples, classes, is_test=None, names=None, masks=None):
+def _labelled(
+    name: str,
+    samples: ArrayLike,
+    classes: ArrayLike,
+    is_test: Flags | None = None,
+    names: Names | None = None,
+    masks: Masks | None = None,
+) -> LabelledSamples:
+    """Samples with their fingerprint; where there are no separate test data some are chosen."""
     classes = np.asarray(classes).astype(str)
     samples = np.ascontiguousarray(samples, dtype=np.float32)
-    if is_test is None:
-        kinds, counts = np.unique(classes, return_counts=True)
-        if counts.min() < 2:
-            raise ValueError(
-                f"{name}: class {str(kinds[counts.argmin()])!r} has a single sample; at least two are needed, one to train with and one to "
-                "test on."
-            )
-        is_test = np.zeros(len(classes), bool)
-        is_test[
-            train_test_split(
-                np.arange(len(classes)),
-                test_size=_TEST_SHARE,
-                random_state=_SPLIT_SEED,
-                stratify=classes,
-            )[1]
-        ] = True
+    is_test = _test_share(name, classes) if is_test is None else np.asarray(is_test)
     if names is None:
+        numbered = enumerate(zip(classes, is_test, strict=True))
         names = np.array(
             [
                 f"{'test' if test else 'train'}/{kind}/{index:05d}"
-                for index, (kind, test) in enumerate(zip(classes, is_test))
+                for index, (kind, test) in numbered
             ]
         )
-    digest = hashlib.sha256()
-    for values in (samples, "\n".join(classes).encode(), is_test, b"" if masks is None else masks):
-        digest.update(
-            np.ascontiguousarray(values).tobytes() if isinstance(values, np.ndarray) else values
+    content = [samples.tobytes(), "\n".join(classes).encode(), is_test.tobytes()]
+    content += [] if masks is None else [np.ascontiguousarray(masks).tobytes()]
+    fingerprint = hashlib.sha256(b"".join(content)).hexdigest()
+    return LabelledSamples(name, samples, classes, names, is_test, masks, fingerprint)
+
+
+def _test_share(name: str, classes: Names) -> Flags:
+    """Which samples are tested on: the same share of each class, always the same ones."""
+    kinds, counts = np.unique(classes, return_counts=True)
+    if counts.min() < 2:
+        raise ValueError(
+            f"{name}: class {str(kinds[counts.argmin()])!r} has a single sample; at least two are "
+            "needed, one to train with and one to test on"
         )
-    return LabelledSamples(
-        name, samples, classes, names, np.asarray(is_test), masks, digest.hexdigest()
+    indices = np.arange(len(classes))
+    _, chosen = train_test_split(
+        indices, test_size=_TEST_SHARE, random_state=_SPLIT_SEED, stratify=classes
     )
+    return np.isin(indices, chosen)
 
 
-def read_idx(path):
+def read_idx(path: str | Path) -> NDArray[np.uint8]:
     """Read an array of unsigned bytes from an IDX file, plain or gzipped.
 
     Parameters
@@ -140,62 +144,76 @@ def read_idx(path):
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError) as error:
-            raise ValueError(f"{path} is a damaged gzip file ({error}).") from error
+            raise ValueError(f"{path} is a damaged gzip file ({error})") from error
     if (
         len(content) < 4
         or content[:2] != b"\0\0"
         or content[2] != _IDX_UNSIGNED_BYTE
         or len(content) < 4 + 4 * content[3]
     ):
-        raise ValueError(f"{path} is not an IDX file of unsigned bytes.")
+        raise ValueError(f"{path} is not an IDX file of unsigned bytes")
     shape = struct.unpack(f">{content[3]}I", content[4 : 4 + 4 * content[3]])
     values = np.frombuffer(content, np.uint8, offset=4 + 4 * content[3])
     if len(values) != np.prod(shape):
         raise ValueError(
-            f"{path} holds {len(values)} values, but its head announces {np.prod(shape)} ({' x '.join(map(str, shape))})."
+            f"{path} holds {len(values)} values, but its head announces {np.prod(shape)} "
+            f"({' x '.join(map(str, shape))})"
         )
     return values.reshape(shape)
 
 
-def _read_idx_folder(name, folder):
+def _read_idx_folder(name: str, folder: str | Path) -> LabelledSamples:
+    """The samples of MNIST's files, or of others that are named alike."""
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"data_root: there is no folder {folder}")
     found = {}
     for split, files in _IDX_FILES.items():
-        paths = [
-            next((path for path in (folder / file, folder / f"{file}.gz") if path.is_file()), None)
-            for file in files
-        ]
-        if None not in paths:
-            images, labels = map(read_idx, paths)
-            if images.ndim != 3 or labels.shape != images.shape[:1]:
-                raise ValueError(
-                    f"{paths[0]} and {paths[1]} do not belong together: their shapes are {images.shape} and {labels.shape}."
-                )
-            found[split] = images, labels
+        paths = [path for file in files for path in _plain_or_packed(folder / file)]
+        if len(paths) == len(files):
+            found[split] = _read_idx_pair(*paths)
     if not found:
         expected = " and ".join(_IDX_FILES["train"]), " and ".join(_IDX_FILES["test"])
         raise FileNotFoundError(
-            f"{folder} holds no IDX files: {expected[0]}, or {expected[1]} (.gz or not)."
+            f"{folder} holds no IDX files: {expected[0]}, or {expected[1]} (.gz or not)"
         )
-    images, labels = (np.concatenate([found[split][part] for split in found]) for part in (0, 1))
-    is_test = (
-        np.repeat([split == "test" for split in found], [len(found[split][0]) for split in found])
-        if len(found) == 2
-        else None
+    images, labels = map(np.concatenate, zip(*found.values(), strict=True))
+    counts = [len(labels) for _, labels in found.values()]
+    is_test = np.repeat([split == "test" for split in found], counts)
+    return _labelled(
+        name, images[..., None] / np.float32(255), labels, is_test if len(found) == 2 else None
     )
-    return _labelled(name, images[..., None] / np.float32(255), labels, is_test)
 
 
-def _download(name):
+def _plain_or_packed(path: Path) -> Sequence[Path]:
+    """The file itself, or its gzipped form; at most one."""
+    return [one for one in (path, path.with_name(f"{path.name}.gz")) if one.is_file()][:1]
+
+
+def _read_idx_pair(images: Path, labels: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images (n, h, w) and their labels (n,)."""
+    pixels, classes = read_idx(images), read_idx(labels)
+    if pixels.ndim != 3 or classes.shape != pixels.shape[:1]:
+        raise ValueError(
+            f"{images} and {labels} do not belong together: their shapes are {pixels.shape} and "
+            f"{classes.shape}"
+        )
+    return pixels, classes
+
+
+def _download(name: str) -> LabelledSamples:
+    """MNIST or Fashion-MNIST through Keras, which keeps the files."""
+    # Only here: TensorFlow takes seconds to import, and no other images need it.
+    import keras
+
     module = {"mnist": keras.datasets.mnist, "fashion_mnist": keras.datasets.fashion_mnist}[name]
     try:
         (train, train_labels), (test, test_labels) = module.load_data()
     except Exception as error:  # Keras raises a plain Exception where a download fails.
         raise OSError(
-            f"{name} could not be downloaded ({error}). Give the folder of its IDX files as data_root (train-images-idx3-ubyte and so on, "
-            "gzipped or not), or use the embedded data set digits."
+            f"{name} could not be downloaded ({error}). Give the folder of its IDX files as "
+            "data_root (train-images-idx3-ubyte and so on, gzipped or not), or use the embedded "
+            "data set digits"
         ) from error
     is_test = np.repeat([False, True], [len(train), len(test)])
     return _labelled(
@@ -206,9 +224,10 @@ def _download(name):
     )
 
 
-def _read_folder(root, category, **options):
+def _read_folder(root: str | Path, category: str, **options: Any) -> LabelledSamples:
+    """A category in the MVTec layout, with a share of each defect type to train with."""
     if not category:
-        raise ValueError("category must name the folder of the objects in data_root.")
+        raise ValueError("category must name the folder of the objects in data_root")
     loaded = load_category(root, category, **options)
     parts = loaded.train, loaded.validation, loaded.test
     samples, types, names = (
@@ -220,22 +239,19 @@ def _read_folder(root, category, **options):
     for kind in sorted(set(types) - {GOOD}):
         chosen = np.flatnonzero(types == kind)
         is_test[random.permutation(chosen)[: int(_POOL_SHARE * len(chosen))]] = False
-    masks = None
-    if loaded.has_masks:
-        masks = np.concatenate(
-            [
-                np.zeros((is_test.size - len(loaded.test), *samples.shape[1:3]), bool),
-                loaded.test.masks,
-            ]
-        )
+    masks = loaded.test.masks
+    if masks is not None:
+        unmarked = np.zeros((is_test.size - len(loaded.test), *samples.shape[1:3]), bool)
+        masks = np.concatenate([unmarked, masks])
     return _labelled(category, samples, types, is_test, names, masks)
 
 
-def _read_csv(path, label_column):
+def _read_csv(path: str | Path, label_column: str) -> LabelledSamples:
+    """Vectors, a row each."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"data_root: there is no file {path}; for the data set csv it is the file itself."
+            f"data_root: there is no file {path}; for the data set csv it is the file itself"
         )
     try:
         table = pd.read_csv(path)
@@ -243,7 +259,8 @@ def _read_csv(path, label_column):
         raise ValueError(f"{path} cannot be read as CSV: {error}") from error
     if label_column not in table:
         raise ValueError(
-            f"label_column: {path} has no column {label_column!r}; its columns are {', '.join(map(str, table.columns))}."
+            f"label_column: {path} has no column {label_column!r}; its columns are "
+            f"{', '.join(map(str, table.columns))}"
         )
     features = table.drop(columns=label_column)
     wrong = [
@@ -255,23 +272,24 @@ def _read_csv(path, label_column):
         )
     ]
     if wrong or features.empty or table[label_column].isna().any():
+        named = ", ".join(wrong) or ("an empty table" if features.empty else label_column)
         raise ValueError(
-            f"{path}: every column but {label_column!r} must hold finite numbers, and {label_column!r} a class in every row; what does not is "
-            f"{', '.join(wrong) or ('an empty table' if features.empty else label_column)}."
+            f"{path}: every column but {label_column!r} must hold finite numbers, and "
+            f"{label_column!r} a class in every row; what does not is {named}"
         )
     return _labelled(path.stem, features.to_numpy(np.float32), table[label_column])
 
 
 def load_labelled(
-    dataset="digits",
-    data_root="",
+    dataset: str = "digits",
+    data_root: str | Path = "",
     *,
-    category="",
-    label_column="label",
-    image_size=32,
-    color="grayscale",
-    corrections=None,
-):
+    category: str = "",
+    label_column: str = "label",
+    image_size: int | Sequence[int] = 32,
+    color: str = "grayscale",
+    corrections: Corrections | None = None,
+) -> LabelledSamples:
     """Samples of several classes, divided into those to train with and those to test on.
 
     Parameters
@@ -309,17 +327,15 @@ def load_labelled(
     >>> digits.samples.shape, int(digits.is_test.sum())
     ((1797, 8, 8, 1), 719)
     """
-    if dataset not in DATASETS:
-        raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, not {dataset!r}.")
+    check_choice("dataset", dataset, DATASETS)
     if dataset == "digits":
         digits = load_digits()
         return _labelled("digits", digits.images[..., None] / 16, digits.target)
     if not data_root:
         if dataset in ("mnist", "fashion_mnist"):
             return _download(dataset)
-        raise ValueError(
-            f"dataset {dataset!r} needs data_root, the {'file' if dataset == 'csv' else 'folder'} that holds it."
-        )
+        place = "file" if dataset == "csv" else "folder"
+        raise ValueError(f"dataset {dataset!r} needs data_root, the {place} that holds it")
     if dataset == "folder":
         return _read_folder(
             data_root,
@@ -328,8 +344,6 @@ def load_labelled(
             color=color,
             corrections=corrections,
         )
-    return (
-        _read_csv(data_root, label_column)
-        if dataset == "csv"
-        else _read_idx_folder(dataset, data_root)
-    )
+    if dataset == "csv":
+        return _read_csv(data_root, label_column)
+    return _read_idx_folder(dataset, data_root)

@@ -12,6 +12,7 @@ from skimage.measure import block_reduce
 from skimage.transform import warp
 
 from adhelpers._shared.arrays import Floats, Images, Maps, Masks
+from adhelpers._shared.checks import check_choice
 
 # Background level of every image after `divide_background`: a highlight may be a third brighter
 # before it clips.
@@ -55,7 +56,7 @@ class Corrections:
     >>> Corrections(pose="upright")
     Traceback (most recent call last):
         ...
-    ValueError: pose must be one of 'none', 'axis', 'auto', not 'upright'
+    ValueError: pose must be one of none, axis, auto, not 'upright'
     """
 
     illumination: str = "none"
@@ -64,17 +65,11 @@ class Corrections:
     margin: float = 0.05
 
     def __post_init__(self) -> None:
-        one_of("illumination", self.illumination, ("none", "background", "auto"))
-        one_of("pose", self.pose, ("none", "axis", "auto"))
-        one_of("crop", self.crop, ("none", "object"))
+        check_choice("illumination", self.illumination, ("none", "background", "auto"))
+        check_choice("pose", self.pose, ("none", "axis", "auto"))
+        check_choice("crop", self.crop, ("none", "object"))
         if not 0 <= self.margin <= 1:
             raise ValueError(f"margin must lie between 0 and 1, not {self.margin!r}")
-
-
-def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
-    """Refuse a value that is not among those allowed."""
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
 
 
 def height_and_width(image_size: int | Sequence[int]) -> tuple[int, int]:
@@ -297,7 +292,7 @@ def find_object(image: Images, turn: bool = True) -> ObjectPose:
 
 
 def _axis(points: Floats) -> tuple[Floats, Floats]:
-    """Centre of gravity of an object's points (n, 2), and the axis that points to its narrow end."""
+    """Centre of gravity of an object's points (n, 2), and the axis towards its narrow end."""
     origin = points.mean(axis=0)
     variances, axes = np.linalg.eigh(np.cov((points - origin).T))
     # Compared as lengths: the square root of a ratio of variances.
@@ -451,7 +446,7 @@ def warp_image(image: Images, matrix: Floats, image_size: tuple[int, int]) -> Im
 
 
 def warp_mask(mask: Masks, matrix: Floats, image_size: tuple[int, int]) -> Masks:
-    """Cut the frame that ``matrix`` describes out of a mask (h, w): nearest neighbour, else False."""
+    """Cut the frame that ``matrix`` describes out of a mask (h, w), with nearest neighbour."""
     warped = warp(
         mask.astype(np.float32), matrix, output_shape=image_size, order=0, mode="constant", cval=0.0
     )

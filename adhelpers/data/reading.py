@@ -24,7 +24,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class CategoryError(ValueError):
-    """Files of a category cannot be used; ``problems`` says what is wrong, a sentence for each file.
+    """Files of a category cannot be used; ``problems`` says what is wrong, one text for each file.
 
     Examples
     --------

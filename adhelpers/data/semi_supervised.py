@@ -1,16 +1,20 @@
-"""Divides labelled samples as semi-supervised anomaly detection needs them: many unlabelled, a few known."""
+"""Divides samples for semi-supervised anomaly detection: many unlabelled, a few known ones."""
 
 import hashlib
 import json
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from adhelpers._shared.arrays import Flags, Images, Integers
 from adhelpers._shared.text import listed
 
 from .images import Category, ImageSet
+from .labelled import LabelledSamples
 from .reading import GOOD
 
 # What floating point takes from a count that is whole.
@@ -33,13 +37,18 @@ class SplitCounts:
     known_outlier: int
 
 
-def _checked_ratios(**ratios):
+def _check_ratios(**ratios: float) -> None:
     for name, ratio in ratios.items():
         if not 0 <= ratio < 1:
-            raise ValueError(f"{name} must be from 0 to below 1, not {ratio}.")
+            raise ValueError(f"{name} must be from 0 to below 1, not {ratio}")
 
 
-def split_counts(normal, ratio_known_normal=0.0, ratio_known_outlier=0.0, ratio_pollution=0.0):
+def split_counts(
+    normal: int,
+    ratio_known_normal: float = 0.0,
+    ratio_known_outlier: float = 0.0,
+    ratio_pollution: float = 0.0,
+) -> SplitCounts:
     """How many outliers and labels the ratios ask for, when all normal samples are used.
 
     Four equations, as in the code published with Ruff et al., "Deep semi-supervised anomaly
@@ -70,7 +79,7 @@ def split_counts(normal, ratio_known_normal=0.0, ratio_known_outlier=0.0, ratio_
     >>> split_counts(5923, ratio_known_outlier=0.01, ratio_pollution=0.1)
     SplitCounts(unlabelled_normal=5923, unlabelled_outlier=658, known_normal=0, known_outlier=66)
     """
-    _checked_ratios(
+    _check_ratios(
         ratio_known_normal=ratio_known_normal,
         ratio_known_outlier=ratio_known_outlier,
         ratio_pollution=ratio_pollution,
@@ -82,8 +91,8 @@ def split_counts(normal, ratio_known_normal=0.0, ratio_known_outlier=0.0, ratio_
     known_normal = ratio_known_normal * total
     if known_normal > normal or ratio_known_normal + ratio_known_outlier >= 1:
         raise ValueError(
-            f"ratio_known_normal {ratio_known_normal} and ratio_known_outlier {ratio_known_outlier} leave nothing unlabelled: their sum "
-            "must stay below 1."
+            f"ratio_known_normal {ratio_known_normal} and ratio_known_outlier "
+            f"{ratio_known_outlier} leave nothing unlabelled: their sum must stay below 1"
         )
     values = (
         normal - known_normal,
@@ -96,7 +105,7 @@ def split_counts(normal, ratio_known_normal=0.0, ratio_known_outlier=0.0, ratio_
 
 @dataclass(frozen=True)
 class SemiSupervisedCategory(Category):
-    """A category whose training set may hold anomalies: unlabelled ones that no one knows of, and a few known ones.
+    """A category whose training set may hold anomalies: unlabelled ones, and a few known ones.
 
     Everything is as in `Category`, but the truth about the training samples stands in
     ``train.labels`` and ``train.types``; a detector is told ``known`` only. Samples may also be
@@ -109,10 +118,10 @@ class SemiSupervisedCategory(Category):
     counts : SplitCounts
     """
 
-    known: np.ndarray
+    known: NDArray[np.int64]
     counts: SplitCounts
 
-    def inventory(self):
+    def inventory(self) -> pd.DataFrame:
         """What the training, validation and test sets are made of.
 
         Returns
@@ -150,17 +159,18 @@ class SemiSupervisedCategory(Category):
         return table.astype({"samples": int})
 
 
-def _class_list(text, name, present):
+def _class_list(text: str, name: str, present: Sequence[str]) -> list[str]:
+    """The classes that a text lists, all of which must be present."""
     chosen = list(listed(text))
     wrong = [one for one in chosen if one not in present]
     if wrong:
         raise ValueError(
-            f"{name}: there is no class {wrong[0]!r}; the classes are {', '.join(present)}."
+            f"{name}: there is no class {wrong[0]!r}; the classes are {', '.join(present)}"
         )
     return chosen
 
 
-def _largest(works):
+def _largest(works: Callable[[float], bool]) -> float:
     """The largest ratio, in thousandths, for which ``works``."""
     low, high = 0, 999
     while low < high:
@@ -170,17 +180,17 @@ def _largest(works):
 
 
 def semi_supervised(
-    labelled,
-    normal_class="",
-    known_outlier_class="",
-    n_known_outlier_classes=1,
+    labelled: LabelledSamples,
+    normal_class: str = "",
+    known_outlier_class: str = "",
+    n_known_outlier_classes: int = 1,
     *,
-    ratio_known_normal=0.0,
-    ratio_known_outlier=0.0,
-    ratio_pollution=0.0,
-    validation_fraction=0.1,
-    seed=0,
-):
+    ratio_known_normal: float = 0.0,
+    ratio_known_outlier: float = 0.0,
+    ratio_pollution: float = 0.0,
+    validation_fraction: float = 0.1,
+    seed: int = 0,
+) -> SemiSupervisedCategory:
     """Call one class normal, hide most labels, and pollute the training set as asked.
 
     Parameters
@@ -217,34 +227,29 @@ def semi_supervised(
     Examples
     --------
     >>> from adhelpers.data import load_labelled
-    >>> category = semi_supervised(load_labelled("digits"), "3", "5", ratio_known_outlier=0.05, ratio_pollution=0.1)
+    >>> category = semi_supervised(
+    ...     load_labelled("digits"), "3", "5", ratio_known_outlier=0.05, ratio_pollution=0.1
+    ... )
     >>> category.counts
     SplitCounts(unlabelled_normal=99, unlabelled_outlier=11, known_normal=0, known_outlier=5)
     """
     if not 0 <= validation_fraction < 1:
         raise ValueError(
-            f"validation_fraction must be from 0 to below 1, not {validation_fraction}."
+            f"validation_fraction must be from 0 to below 1, not {validation_fraction}"
         )
     present = sorted(set(map(str, labelled.classes)))
-    normal_classes = _class_list(normal_class, "normal_class", present) or [
-        GOOD if GOOD in present else present[0]
-    ]
+    first = GOOD if GOOD in present else present[0]
+    normal_classes = _class_list(normal_class, "normal_class", present) or [first]
     outlier_classes = [one for one in present if one not in normal_classes]
     if not outlier_classes:
         raise ValueError(
-            f"normal_class {', '.join(normal_classes)} leaves no other class that could be anomalous."
+            f"normal_class {', '.join(normal_classes)} leaves no other class that could be "
+            "anomalous"
         )
     random = np.random.default_rng(seed)
-    known_classes = _class_list(known_outlier_class, "known_outlier_class", outlier_classes)
-    if not known_classes:
-        if not 0 <= n_known_outlier_classes <= len(outlier_classes):
-            raise ValueError(
-                f"n_known_outlier_classes must be from 0 to {len(outlier_classes)}, the number of other classes, not "
-                f"{n_known_outlier_classes}."
-            )
-        known_classes = sorted(
-            map(str, random.permutation(outlier_classes)[:n_known_outlier_classes])
-        )
+    known_classes = _class_list(
+        known_outlier_class, "known_outlier_class", outlier_classes
+    ) or _drawn_classes(outlier_classes, n_known_outlier_classes, random)
     is_normal = np.isin(labelled.classes, normal_classes)
     normal = random.permutation(np.flatnonzero(is_normal & ~labelled.is_test))
     outliers = random.permutation(np.flatnonzero(~is_normal & ~labelled.is_test))
@@ -252,7 +257,8 @@ def semi_supervised(
     validation, normal = np.sort(normal[:held_out]), normal[held_out:]
     if len(normal) == 0:
         raise ValueError(
-            f"normal_class {', '.join(normal_classes)} has no samples to train with beside the {held_out} that are held out."
+            f"normal_class {', '.join(normal_classes)} has no samples to train with beside the "
+            f"{held_out} that are held out"
         )
     knowable = outliers[np.isin(labelled.classes[outliers], known_classes)]
     ratios = {
@@ -264,16 +270,10 @@ def semi_supervised(
 
     known_outliers = knowable[: counts.known_outlier]
     unlabelled_outliers = outliers[~np.isin(outliers, known_outliers)][: counts.unlabelled_outlier]
-    unlabelled_normal, known_normal = (
-        normal[: counts.unlabelled_normal],
-        normal[counts.unlabelled_normal :][: counts.known_normal],
-    )
+    unlabelled_normal = normal[: counts.unlabelled_normal]
+    known_normal = normal[counts.unlabelled_normal :][: counts.known_normal]
     parts = unlabelled_normal, unlabelled_outliers, known_normal, known_outliers
     chosen, known = np.concatenate(parts), np.repeat([0, 0, 1, -1], [len(part) for part in parts])
-    samples = labelled.samples
-    if samples.ndim == 2:
-        deviation = samples[chosen].std(axis=0)
-        samples = (samples - samples[chosen].mean(axis=0)) / np.where(deviation > 0, deviation, 1)
     settings = {
         "normal_class": ", ".join(normal_classes),
         "known_outlier_class": ", ".join(known_classes),
@@ -281,7 +281,7 @@ def semi_supervised(
         "validation_fraction": validation_fraction,
         "seed": seed,
     }
-    everything = _image_set(labelled, samples, is_normal)
+    everything = _image_set(labelled, _standardized(labelled.samples, chosen), is_normal)
     digest = hashlib.sha256(json.dumps([labelled.fingerprint, settings], sort_keys=True).encode())
     digest.update(chosen.astype("<i8").tobytes() + known.astype("<i8").tobytes())
     return SemiSupervisedCategory(
@@ -297,42 +297,63 @@ def semi_supervised(
     )
 
 
-def _checked_counts(normal, knowable, outliers, known_classes, ratios):
+def _drawn_classes(classes: Sequence[str], count: int, random: np.random.Generator) -> list[str]:
+    """The classes of the known outliers, where none are given."""
+    if not 0 <= count <= len(classes):
+        raise ValueError(
+            f"n_known_outlier_classes must be from 0 to {len(classes)}, the number of other "
+            f"classes, not {count}"
+        )
+    return sorted(map(str, random.permutation(classes)[:count]))
+
+
+def _standardized(samples: Images, chosen: Integers) -> Images:
+    """Vectors with mean 0 and deviation 1 of the chosen ones; images as they are."""
+    if samples.ndim != 2:
+        return samples
+    deviation = samples[chosen].std(axis=0)
+    return (samples - samples[chosen].mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+
+
+def _checked_counts(
+    normal: int,
+    knowable: int,
+    outliers: int,
+    known_classes: Sequence[str],
+    ratios: dict[str, float],
+) -> SplitCounts:
+    """The counts that the ratios ask for, where there are as many samples."""
     counts = split_counts(normal, **ratios)
 
-    def fits(name, value, **needs):
+    def fits(name: str, value: float, parts: Sequence[str], there: int) -> bool:
         try:
             asked = asdict(split_counts(normal, **ratios | {name: value}))
         except ValueError:
             return False
-        return all(
-            sum(asked[part] for part in kind.split("+")) <= there for kind, there in needs.items()
-        )
+        return sum(asked[part] for part in parts) <= there
 
     if counts.known_outlier > knowable:
-        most = _largest(lambda value: fits("ratio_known_outlier", value, known_outlier=knowable))
+        name, parts = "ratio_known_outlier", ("known_outlier",)
+        most = _largest(lambda value: fits(name, value, parts, knowable))
         raise ValueError(
-            f"ratio_known_outlier {ratios['ratio_known_outlier']} asks for {counts.known_outlier} known outliers beside {normal} normal samples, "
-            f"but class {', '.join(known_classes) or '(none)'} has {knowable} to train with: at most {most:g} works, or more known classes."
+            f"{name} {ratios[name]} asks for {counts.known_outlier} known outliers beside {normal} "
+            f"normal samples, but class {', '.join(known_classes) or '(none)'} has {knowable} to "
+            f"train with: at most {most:g} works, or more known classes"
         )
     if counts.known_outlier + counts.unlabelled_outlier > outliers:
-        most = _largest(
-            lambda value: fits(
-                "ratio_pollution", value, **{"known_outlier+unlabelled_outlier": outliers}
-            )
-        )
+        name, both = "ratio_pollution", ("known_outlier", "unlabelled_outlier")
+        most = _largest(lambda value: fits(name, value, both, outliers))
         raise ValueError(
-            f"ratio_pollution {ratios['ratio_pollution']} asks for {counts.unlabelled_outlier} unlabelled outliers beside "
-            f"{counts.known_outlier} known ones and {normal} normal samples, but there are {outliers} outliers in all to train with: at "
-            f"most {most:g} works."
+            f"{name} {ratios[name]} asks for {counts.unlabelled_outlier} unlabelled outliers "
+            f"beside {counts.known_outlier} known ones and {normal} normal samples, but there are "
+            f"{outliers} outliers in all to train with: at most {most:g} works"
         )
     return counts
 
 
-def _image_set(labelled, samples, is_normal):
-    shapes = np.tile(samples.shape[1:3] if samples.ndim == 4 else (0, 0), (len(samples), 1)).astype(
-        np.int64
-    )
+def _image_set(labelled: LabelledSamples, samples: Images, is_normal: Flags) -> ImageSet:
+    """All samples, normal ones called good."""
+    size = samples.shape[1:3] if samples.ndim == 4 else (0, 0)
     return ImageSet(
         images=samples.astype(np.float32, copy=False),
         labels=np.where(is_normal, 0, 1).astype(np.int64),
@@ -340,5 +361,5 @@ def _image_set(labelled, samples, is_normal):
         names=labelled.names,
         masks=labelled.masks,
         transforms=None,
-        original_shapes=shapes,
+        original_shapes=np.tile(np.array(size, np.int64), (len(samples), 1)),
     )

@@ -13,7 +13,7 @@ from adhelpers.data.fetch import _ARCHIVES, fetch_category
 
 
 class _Server(ThreadingHTTPServer):
-    """Serves one file with Range support; ``cuts`` lists after how many bytes the next answers break off."""
+    """Serves one file with Range support; the next answers break off after ``cuts`` bytes."""
 
     def __init__(self, content):
         super().__init__(("127.0.0.1", 0), _Handler)

@@ -168,7 +168,8 @@ def test_all_bad_files_are_named_in_one_error(root, write):
     for part in (
         "train/good/003.png: cannot be read",
         "test/good/001.png: cannot be read",
-        "ground_truth/cut/000_mask.png: the mask has 20x30 pixels (height x width), its image test/cut/000.png has 40x30",
+        "ground_truth/cut/000_mask.png: the mask has 20x30 pixels (height x width), "
+        "its image test/cut/000.png has 40x30",
         "test/hole/000.png: has no mask",
         "ground_truth/cut/777_mask.png: is a mask without an image",
         "ground_truth/dent: holds masks, but there is no folder test/dent",
@@ -185,7 +186,7 @@ def test_all_bad_files_are_named_in_one_error(root, write):
         ({"image_size": (16, 16, 3)}, "image_size"),
         ({"image_size": 12.5}, "image_size"),
         ({"image_size": "big"}, "image_size"),
-        ({"color": "gray"}, "color must be one of 'grayscale', 'rgb', not 'gray'"),
+        ({"color": "gray"}, "color must be one of grayscale, rgb, not 'gray'"),
         ({"seed": -1}, "seed"),
         ({"validation_fraction": 1.0}, "validation_fraction"),
     ],

@@ -1,4 +1,4 @@
-"""Labelled samples: IDX files, downloads, folders, CSV, and what is said where they cannot be read."""
+"""Labelled samples: IDX files, downloads, folders, CSV, and clear errors."""
 
 import gzip
 import struct
@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from adhelpers.data import load_labelled, read_idx
+from adhelpers.data import load_labelled
+from adhelpers.data.labelled import read_idx
 
 
 def idx(values):
@@ -108,7 +109,8 @@ def test_downloads_go_through_keras(monkeypatch):
     monkeypatch.setattr(keras.datasets.mnist, "load_data", offline)
     with pytest.raises(
         OSError,
-        match="mnist could not be downloaded .URL fetch failure.*IDX files as data_root.*data set digits",
+        match="mnist could not be downloaded .URL fetch failure.*IDX files as data_root.*"
+        "data set digits",
     ):
         load_labelled("mnist")
 

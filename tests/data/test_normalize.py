@@ -28,7 +28,7 @@ from adhelpers.data.normalize import (
 
 
 def nail(angle, centre=(100, 110), shape=(200, 220), background=0.8, grey=0.2):
-    """A nail of length 120 with a head 36 wide; ``angle`` (degrees) turns its tip from down towards the left."""
+    """A nail 120 long with a head 36 wide; ``angle`` (degrees) turns its tip to the left."""
     # Corners in (down, right) from the nail's middle.
     corners = np.array(
         [
@@ -252,7 +252,7 @@ def test_real_screws_stand_upright_and_alike(real_data):
     "options, text",
     [
         ({"illumination": "gamma"}, "illumination"),
-        ({"pose": "upright"}, "pose must be one of 'none', 'axis', 'auto', not 'upright'"),
+        ({"pose": "upright"}, "pose must be one of none, axis, auto, not 'upright'"),
         ({"crop": "tight"}, "crop"),
         ({"margin": -0.1}, "margin"),
     ],

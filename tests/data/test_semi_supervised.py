@@ -1,15 +1,16 @@
-"""The semi-supervised split: counts against the four equations, disjoint sets, and errors that name what works."""
+"""The semi-supervised split: counts against the equations, disjoint sets, helpful errors."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adhelpers.data import LabelledSamples, SplitCounts, semi_supervised, split_counts
+from adhelpers.data import LabelledSamples, semi_supervised
+from adhelpers.data.semi_supervised import SplitCounts, split_counts
 
 
 def labelled(counts, test_each=5, shape=(4, 4, 1), good=None):
-    """``counts`` samples of each class to train with, and a few to test on; each sample holds its own number."""
+    """``counts`` samples of each class to train with, and a few to test on, all different."""
     names = good or [str(kind) for kind in range(len(counts))]
     classes = np.concatenate([np.repeat(names, counts), np.repeat(names, test_each)])
     samples = (
@@ -196,7 +197,8 @@ def test_too_few_samples_are_refused_with_the_ratio_that_works():
     source = labelled([100, 10, 30])
     with pytest.raises(
         ValueError,
-        match="asks for 22 known outliers beside 90 normal samples, but class 1 has 10 to train with: at most 0.108 works",
+        match="asks for 22 known outliers beside 90 normal samples, but class 1 has 10 to train "
+        "with: at most 0.108 works",
     ) as caught:
         semi_supervised(source, "0", "1", ratio_known_outlier=0.2)
     assert "more known classes" in str(caught.value)
@@ -205,7 +207,8 @@ def test_too_few_samples_are_refused_with_the_ratio_that_works():
         semi_supervised(source, "0", "1", ratio_known_outlier=0.109)
     with pytest.raises(
         ValueError,
-        match="ratio_pollution 0.5 asks for 90 unlabelled outliers beside 5 known ones.*40 outliers in all.*at most 0.296 works",
+        match="ratio_pollution 0.5 asks for 90 unlabelled outliers beside 5 known ones.*"
+        "40 outliers in all.*at most 0.296 works",
     ):
         semi_supervised(source, "0", "1", ratio_known_outlier=0.03, ratio_pollution=0.5)
     semi_supervised(source, "0", "1", ratio_known_outlier=0.03, ratio_pollution=0.296)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from adhelpers.data import render_category, render_insulators
+from adhelpers.data import render_category
+from adhelpers.data.rendered.insulators import render_insulators
 from adhelpers.steps.classifier_data import InsulatorSet, load_task
 
 

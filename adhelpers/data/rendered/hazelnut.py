@@ -1,21 +1,31 @@
-"""Hazelnuts: a lit surface of revolution with a striped shell, a rough cap and a pointed tip on a dark background."""
+"""Hazelnuts: a striped shell with a rough cap and a pointed tip on a dark background."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import gaussian_filter1d
 
+from adhelpers._shared.arrays import Floats, Masks
+
 from . import surface
+
+# Albedo (n, 3), shading (n,) and gloss (n,) of the visible points.
+_Layers: TypeAlias = tuple[Floats, Floats, Floats]
+# How much of each point is covered, its colour, and the share of the shading that is kept.
+_Cover: TypeAlias = tuple[Floats, Any, float]
 
 DEFECTS = ("crack", "cut", "hole", "print")
 CHANNELS = 3
-# Natural variation that is spread evenly over the images: see synthetic.py.
+# Natural variation that is spread evenly over the images, see variation.py.
 VARIATION = ("exposure", "roughness", "focus", "noise", "size", "background", "texture", "hue")
 # Share of the light that the planted shortcut leaves: below what the natural range covers.
 SHORTCUT_LIGHT = 0.58
 
 _TABLE_RANGE, _TABLE_COUNT = 1.4, 2048
 # Strokes of the printed letters on a grid 4 wide and 6 high.
-_LETTERS = {
+_LETTERS: dict[str, list[tuple[float, float, float, float]]] = {
     "K": [(0, 0, 0, 6), (0, 2.6, 3.6, 6), (1.2, 3.6, 3.8, 0)],
     "O": [
         (1.2, 0, 2.8, 0),
@@ -55,7 +65,7 @@ class Hazelnut:
         A number in [0, 1) for each name in ``VARIATION``.
     """
 
-    def __init__(self, generator, variation):
+    def __init__(self, generator: np.random.Generator, variation: Mapping[str, float]) -> None:
         uniform = generator.uniform
         self.exposure = 0.74 + 0.48 * variation["exposure"]
         self.size = 0.655 + 0.065 * variation["size"]
@@ -90,8 +100,8 @@ class Hazelnut:
         self._make_profile(uniform)
         self.texture_seed = generator.integers(2**63)
 
-    def _make_profile(self, uniform):
-        """Tables of squared radius and its slope over the position along the axis, from a polar outline."""
+    def _make_profile(self, uniform: Callable[..., Any]) -> None:
+        """Tables of squared radius and its slope along the axis, from a polar outline."""
         polar = np.radians([0, 8, 20, 40, 65, 90, 115, 138, 152, 165, 180])
         radius = np.array([1.10, 1.03, 0.985, 0.965, 0.97, 0.98, 0.97, 0.93, 0.85, 0.80, 0.785])
         radius[0] += uniform(-0.04, 0.06)
@@ -110,7 +120,7 @@ class Hazelnut:
         self.slope = np.gradient(table, positions).astype(np.float32)
         self.tip, self.bottom = axial.max(), axial.min()
 
-    def _look_up(self, table, axial):
+    def _look_up(self, table: Floats, axial: Floats) -> Floats:
         position = np.clip(
             (axial + _TABLE_RANGE) * ((_TABLE_COUNT - 1) / (2 * _TABLE_RANGE)),
             0,
@@ -120,13 +130,13 @@ class Hazelnut:
         fraction = position - index
         return table[index] * (1 - fraction) + table[index + 1] * fraction
 
-    def _axes(self, x, y, z):
+    def _axes(self, x: Floats, y: Floats, z: Floats) -> tuple[Floats, Floats]:
         """Position along the nut's axis and the two coordinates across it."""
         axial = y * self.tilt_cosine - z * self.tilt_sine + self.lean * x
         depth = y * self.tilt_sine + z * self.tilt_cosine
         return axial, depth
 
-    def _outside(self, x, y, z):
+    def _outside(self, x: Floats, y: Floats, z: Floats) -> tuple[Floats, Floats]:
         """Negative inside the nut, positive outside, and its slope along the ray."""
         axial, depth = self._axes(x, y, z)
         wide, skew = self.flatten
@@ -141,7 +151,7 @@ class Hazelnut:
         ) * self.tilt_sine
         return value, slope
 
-    def _cast_rays(self, x, y):
+    def _cast_rays(self, x: Floats, y: Floats) -> tuple[Floats, Masks]:
         """Depth z of the first hit of each ray, and which rays hit."""
         top = np.sqrt(1.2**2 - x * x - y * y)
         steps = 11
@@ -158,12 +168,14 @@ class Hazelnut:
             before = value
         return depth, hit
 
-    def render(self, image_size, defect=None):
+    def render(
+        self, image_size: int, defect: "HazelnutDefect | None" = None
+    ) -> tuple[Floats, Floats]:
         """Draw the nut before the camera, without and with the defect.
 
         Returns
         -------
-        clean, picture : (image_size, image_size, 3) float32
+        clean, picture : ndarray of float32, shape (image_size, image_size, 3)
             The same array twice where there is no defect.
         """
         supersampling = max(2, -(-192 // image_size))
@@ -192,10 +204,12 @@ class Hazelnut:
         picture[inside] = self._develop(*defect.apply(self, x, y, z, *layers))
         return clean, surface.average_down(picture, supersampling)
 
-    def _develop(self, albedo, shade, gloss):
+    def _develop(self, albedo: Floats, shade: Floats, gloss: Floats) -> Floats:
         return self.exposure * (albedo * shade[:, None] + np.maximum(gloss, 0)[:, None])
 
-    def _background(self, generator, x, y, radius):
+    def _background(
+        self, generator: np.random.Generator, x: Floats, y: Floats, radius: Floats
+    ) -> Floats:
         level = (
             self.background
             * self.exposure**0.5
@@ -208,12 +222,11 @@ class Hazelnut:
             * (1 - 0.40 * np.exp(-((np.maximum(radius - 0.85, 0) / 0.22) ** 2)))
         )
         picture = level[..., None] * np.array([0.125, 0.132, 0.148], np.float32)
-        surface.add_specks(
-            picture, generator, generator.integers(2, 12), (0.002, 0.006), (0.03, 0.28)
-        )
+        count = int(generator.integers(2, 12))
+        surface.add_specks(picture, generator, count, (0.002, 0.006), (0.03, 0.28))
         return picture.astype(np.float32)
 
-    def _shell(self, generator, x, y, z):
+    def _shell(self, generator: np.random.Generator, x: Floats, y: Floats, z: Floats) -> _Layers:
         """Albedo (n, 3), shading (n,) and gloss (n,) of the surface points."""
         axial, depth = self._axes(x, y, z)
         turn = (np.arctan2(x, depth) + np.float32(self.roll)) * np.float32(1 / (2 * np.pi))
@@ -222,7 +235,7 @@ class Hazelnut:
             generator, (6, 14), (axial + 1.4) * 2, turn * 14
         )
 
-        def noise(rows, columns):
+        def noise(rows: int, columns: int) -> Floats:
             return surface.lattice_noise(
                 generator, (rows, columns), (axial + 1.4) * (rows / 2.8), turn * columns
             )
@@ -269,7 +282,15 @@ class Hazelnut:
         )
         return albedo, shade, gloss
 
-    def _cover_with_cap(self, generator, albedo, axial, x, depth, turn):
+    def _cover_with_cap(
+        self,
+        generator: np.random.Generator,
+        albedo: Floats,
+        axial: Floats,
+        x: Floats,
+        depth: Floats,
+        turn: Floats,
+    ) -> tuple[Floats, Floats]:
         ragged = surface.lattice_noise(generator, (1, 17), np.zeros_like(turn), turn * 17)
         teeth = surface.lattice_noise(generator, (1, 58), np.zeros_like(turn), turn * 58)
         height = self.cap_edge + 0.022 * ragged + 0.016 * teeth - axial
@@ -289,7 +310,7 @@ class Hazelnut:
         albedo = albedo * (1 - 0.30 * np.exp(-((np.minimum(height, 0) / 0.05) ** 2)))[:, None]
         return (albedo + cap[:, None] * (colour - albedo)).astype(np.float32), cap
 
-    def _normals(self, x, depth, axial):
+    def _normals(self, x: Floats, depth: Floats, axial: Floats) -> Floats:
         wide, skew = self.flatten
         across = 2 * (1 + wide) * x + skew * depth
         inward = skew * x + 2 * (1 - wide) * depth
@@ -304,7 +325,7 @@ class Hazelnut:
         )
         return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
 
-    def _turned_light(self):
+    def _turned_light(self) -> Floats:
         """The light's direction in the nut's own frame, which is turned in the image plane."""
         cosine, sine = self.turn_cosine, self.turn_sine
         x, y, z = self.light
@@ -322,7 +343,7 @@ class HazelnutDefect:
     generator : numpy.random.Generator
     """
 
-    def __init__(self, kind, severity, generator):
+    def __init__(self, kind: str, severity: float, generator: np.random.Generator) -> None:
         self.kind, self.severity = kind, severity
         self.distance, self.bearing = (
             0.45 * np.sqrt(generator.uniform(0.02, 1)),
@@ -330,7 +351,16 @@ class HazelnutDefect:
         )
         self.seed = generator.integers(2**63)
 
-    def apply(self, nut, x, y, z, albedo, shade, gloss):
+    def apply(
+        self,
+        nut: Hazelnut,
+        x: Floats,
+        y: Floats,
+        z: Floats,
+        albedo: Floats,
+        shade: Floats,
+        gloss: Floats,
+    ) -> _Layers:
         """Colour, shading and gloss of the surface points with the defect."""
         generator = np.random.default_rng(self.seed)
         centre_x, centre_y = (
@@ -351,15 +381,20 @@ class HazelnutDefect:
             (offset @ np.cross(along, normal)).astype(np.float32),
             (offset @ along).astype(np.float32),
         )
-        drawn = getattr(self, f"_{self.kind}")(generator, a, b)
-        for cover, colour, keeps_shade in drawn:
+        draw = {
+            "crack": self._crack,
+            "cut": self._cut,
+            "hole": self._hole,
+            "print": self._print,
+        }[self.kind]
+        for cover, colour, keeps_shade in draw(generator, a, b):
             cover = np.clip(cover, 0, 1)[:, None]
             albedo = albedo + cover * (np.asarray(colour, np.float32) - albedo)
             gloss = gloss * (1 - cover[:, 0])
             shade = shade + (1 - keeps_shade) * cover[:, 0] * (0.75 - shade)
         return albedo, shade, gloss
 
-    def _crack(self, generator, a, b):
+    def _crack(self, generator: np.random.Generator, a: Floats, b: Floats) -> Sequence[_Cover]:
         severity = self.severity
         length, width = 0.55 + 0.50 * severity, 0.015 + 0.028 * severity
         direction = generator.choice([-1, 1]) * np.pi / 2 + generator.normal(0, 0.35)
@@ -386,7 +421,7 @@ class HazelnutDefect:
             (gap * (0.80 + 0.2 * severity), (0.055, 0.035, 0.03), 0.6),
         ]
 
-    def _cut(self, generator, a, b):
+    def _cut(self, generator: np.random.Generator, a: Floats, b: Floats) -> Sequence[_Cover]:
         severity = self.severity
         length, width = 0.42 + 0.35 * severity, 0.022 + 0.022 * severity
         direction = generator.uniform(0, np.pi)
@@ -403,7 +438,7 @@ class HazelnutDefect:
         tone = np.array([0.88, 0.72, 0.54]) * (1 + 0.12 * torn[:, None])
         return [(edge, (0.16, 0.08, 0.05), 1.0), (wood * (0.76 + 0.22 * severity), tone, 0.5)]
 
-    def _hole(self, generator, a, b):
+    def _hole(self, generator: np.random.Generator, a: Floats, b: Floats) -> Sequence[_Cover]:
         severity = self.severity
         radius = 0.060 + 0.075 * severity
         angle, distance = np.arctan2(b, a), np.hypot(a, b * generator.uniform(0.85, 1.15))
@@ -426,16 +461,16 @@ class HazelnutDefect:
             (wall, (0.33, 0.19, 0.12), 0.8),
         ]
 
-    def _print(self, generator, a, b):
+    def _print(self, generator: np.random.Generator, a: Floats, b: Floats) -> Sequence[_Cover]:
         severity = self.severity
         word = generator.choice(["KOKI", "KO", "LOT", "ACK", "NIT", "OK", "TAN", "IKO"])
         height = 0.22 + 0.08 * generator.uniform()
         turn = generator.normal(0, 0.35) + generator.choice([0, np.pi / 2, np.pi])
-        strokes, pen = [], 0.0
+        lines, pen = [], 0.0
         for letter in word:
-            strokes += [(x0 + pen, y0, x1 + pen, y1) for x0, y0, x1, y1 in _LETTERS[letter]]
+            lines += [(x0 + pen, y0, x1 + pen, y1) for x0, y0, x1, y1 in _LETTERS[letter]]
             pen += max(max(x0, x1) for x0, _, x1, _ in _LETTERS[letter]) + 1.6
-        strokes = (np.array(strokes) - [(pen - 1.6) / 2, 3, (pen - 1.6) / 2, 3]) * height / 6
+        strokes = (np.array(lines) - [(pen - 1.6) / 2, 3, (pen - 1.6) / 2, 3]) * height / 6
         u, v = a * np.cos(turn) + b * np.sin(turn), b * np.cos(turn) - a * np.sin(turn)
         distance, *_ = surface.distance_to_segments(u, v, strokes)
         worn = surface.lattice_noise(generator, (64, 64), (u + 1) * 26, (v + 1) * 26)

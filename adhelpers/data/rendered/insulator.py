@@ -1,12 +1,22 @@
-"""Insulator strings as a drone sees them: porcelain shells on a rod before sky and land, some with a tag printed on the top shell."""
+"""Insulator strings as a drone sees them: shells on a rod before sky and land, some with a tag."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from adhelpers._shared.arrays import Floats, Masks
 
 from . import surface
 
+# What a string is drawn with, and what is drawn so far: picture and marks.
+_Look: TypeAlias = "tuple[InsulatorFault | None, Tag | None]"
+_Drawn: TypeAlias = "tuple[Floats, NDArray[np.uint8], InsulatorFault | None, Tag | None]"
+
 CLASSES = ("good", "broken", "flashover")
 FAULTS = CLASSES[1:]
-# Natural variation that is spread evenly over the images: see synthetic.py.
+# Natural variation that is spread evenly over the images, see variation.py.
 VARIATION = ("exposure", "haze", "noise", "focus", "glaze", "horizon", "elevation")
 
 # Of a shell, in units of its radius: height of the dome, radius and height of the metal cap,
@@ -37,7 +47,7 @@ class Insulator:
         A number in [0, 1) for each name in ``VARIATION``.
     """
 
-    def __init__(self, generator, variation):
+    def __init__(self, generator: np.random.Generator, variation: Mapping[str, float]) -> None:
         uniform = generator.uniform
         self.exposure = 0.88 + 0.24 * variation["exposure"]
         self.haze = 0.10 + 0.35 * variation["haze"]
@@ -66,8 +76,8 @@ class Insulator:
         self.light = _unit([np.cos(azimuth) * 0.6, 0.75, 0.35 + 0.25 * abs(np.sin(azimuth))])
         self.scene_seed, self.surface_seed = (int(one) for one in generator.integers(2**62, size=2))
 
-    def render(self, image_size, *looks):
-        """Draw the string before the camera, once for each look: all else is the same in all of them.
+    def render(self, image_size: int, *looks: _Look) -> list[tuple[Floats, Masks, Masks]]:
+        """Draw the string before the camera, once for each look; all else is the same.
 
         Parameters
         ----------
@@ -77,9 +87,9 @@ class Insulator:
         Returns
         -------
         list of (picture, fault_mask, tag_mask)
-            Float32 (image_size, image_size, 3), and bool (image_size, image_size): pixels of which
-            at least a third shows the fault, or the tag. What is missing of a shell belongs to the
-            fault.
+            ndarray of float32, shape (image_size, image_size, 3), and of bool, shape (image_size,
+            image_size): pixels of which at least a third shows the fault, or the tag. What is
+            missing of a shell belongs to the fault.
         """
         supersampling = max(2, -(-128 // image_size))
         # The scene is soft and far away: only the string needs the finer grid.
@@ -95,7 +105,9 @@ class Insulator:
         # From the lowest to the top shell: each hides a part of the one below.
         for shell in reversed(range(self.count)):
             window = self._window(shell, len(x))
-            parts = [(picture[window], marks[window], *look) for picture, marks, *look in drawn]
+            parts = [
+                (picture[window], marks[window], fault, tag) for picture, marks, fault, tag in drawn
+            ]
             self._shell(
                 parts,
                 shell,
@@ -105,21 +117,20 @@ class Insulator:
             )
         shown = []
         for picture, marks, _, _ in drawn:
-            shares = [
-                surface.average_down((marks == mark).astype(np.float32), supersampling)
+            fault, tag = (
+                surface.average_down((marks == mark).astype(np.float32), supersampling) >= 1 / 3
                 for mark in (_FAULT, _TAG)
-            ]
-            shown.append(
-                (
-                    surface.average_down(self.exposure * picture, supersampling),
-                    *(share >= 1 / 3 for share in shares),
-                )
             )
+            picture = surface.average_down(self.exposure * picture, supersampling)
+            shown.append((picture, fault, tag))
         return shown
 
-    def _window(self, shell, size):
+    def _window(self, shell: int, size: int) -> tuple[slice, slice]:
         """Rows and columns of a picture of ``size`` pixels that a shell with its cap can reach."""
-        middle = [start + step * shell * self.spacing for start, step in zip(self.top, self.along)]
+        middle = [
+            start + step * shell * self.spacing
+            for start, step in zip(self.top, self.along, strict=True)
+        ]
         columns, rows = (
             slice(
                 max(0, int((one - 1.15 * self.radius + 1) / 2 * size)),
@@ -129,7 +140,7 @@ class Insulator:
         )
         return rows, columns
 
-    def _scene(self, x, y, pixel):
+    def _scene(self, x: Floats, y: Floats, pixel: float) -> Floats:
         """Sky with clouds, hills, and fields with trees, in the haze of the distance."""
         generator = np.random.default_rng(self.scene_seed)
         uniform = generator.uniform
@@ -138,13 +149,10 @@ class Insulator:
             np.array([0.74, 0.82, 0.90], np.float32),
         )
         height = np.clip((y - self.horizon) / (1.001 - self.horizon), 0, 1)[..., None]
-        cloud = sum(
-            weight
-            * surface.lattice_noise(
-                generator, (size, size), (y + 1) * size * 0.6, (x + 1) * size * 0.3
-            )
-            for size, weight in ((4, 0.55), (9, 0.3), (21, 0.15))
-        )
+        cloud = np.zeros_like(x)
+        for size, weight in ((4, 0.55), (9, 0.3), (21, 0.15)):
+            rows, columns = (y + 1) * size * 0.6, (x + 1) * size * 0.3
+            cloud += weight * surface.lattice_noise(generator, (size, size), rows, columns)
         cover = surface.smooth_step(cloud, uniform(-0.2, 0.7), 1.2)[..., None]
         sky = low + (high - low) * height**0.8
         sky = sky + 0.75 * cover * (np.float32(0.93) - sky)
@@ -169,8 +177,8 @@ class Insulator:
         )
         picture = sky
         for skyline, color in (
-            (hills, np.float32([0.40, 0.49, 0.55])),
-            (trees, np.float32([0.15, 0.22, 0.11]) * (1 + 0.25 * tufts)[..., None]),
+            (hills, np.array([0.40, 0.49, 0.55], np.float32)),
+            (trees, np.array([0.15, 0.22, 0.11], np.float32) * (1 + 0.25 * tufts)[..., None]),
             (self.horizon, land),
         ):
             picture = picture + surface.smooth_step(skyline - y, -0.6 * pixel, 0.6 * pixel)[
@@ -179,7 +187,7 @@ class Insulator:
         below = np.clip(1 - depth, 0, 1)[..., None] * (y < hills)[..., None]
         return (picture + self.haze * below * (low - picture)).astype(np.float32)
 
-    def _rod(self, picture, down, across):
+    def _rod(self, picture: Floats, down: Floats, across: Floats) -> None:
         """The rod above and below the string, lit from one side."""
         width = np.float32(0.055)
         cover = (1 - surface.smooth_step(np.abs(across), width - 0.006, width + 0.006)) * (
@@ -192,8 +200,15 @@ class Insulator:
         )
         picture += cover[..., None] * (_METAL * np.clip(tone, 0.1, 1.2)[..., None] - picture)
 
-    def _shell(self, drawn, shell, down, across, generator):
-        """One shell with its cap; ``down`` and ``across`` are in units of its radius from the centre of its rim's circle."""
+    def _shell(
+        self,
+        drawn: Sequence[_Drawn],
+        shell: int,
+        down: Floats,
+        across: Floats,
+        generator: np.random.Generator,
+    ) -> None:
+        """One shell with its cap; coordinates are in units of its radius from its rim's centre."""
         near = (np.abs(across) < 1.02) & (down > -1.1) & (down < 0.75)
         a, b = -down[near], across[near]
         radius, turn, depth, hit = self._hit(a, b)
@@ -223,8 +238,8 @@ class Insulator:
             marked[at_edge], marked[at_dome], marked[cap] = 0, mark[at_dome], 0
             picture[near], marks[near] = pixels, marked
 
-    def _hit(self, a, b):
-        """Where the view meets the dome: radius, turn around the axis (0 towards the viewer), depth, and whether at all."""
+    def _hit(self, a: Floats, b: Floats) -> tuple[Floats, Floats, Floats, Masks]:
+        """Where the view meets the dome: radius, turn (0 towards the viewer), depth, whether."""
         half = np.sqrt(np.maximum(1 - b * b, 0))
         found = np.zeros(a.shape, bool)
         depth = np.zeros_like(a)
@@ -247,11 +262,18 @@ class Insulator:
         return np.hypot(b, depth), np.arctan2(b, depth), depth, found
 
     @staticmethod
-    def _height(b, depth):
+    def _height(b: Floats, depth: Floats) -> Floats:
         square = np.clip(b * b + depth * depth, 0, 1)
         return _DOME * (1 - square ** np.float32(0.85))
 
-    def _porcelain(self, generator, radius, turn, depth, b):
+    def _porcelain(
+        self,
+        generator: np.random.Generator,
+        radius: Floats,
+        turn: Floats,
+        depth: Floats,
+        b: Floats,
+    ) -> Floats:
         """Glaze with its gloss, some dirt, and the ripples of its casting."""
         slope = _DOME * 2 * 0.85 * np.maximum(radius, 0.05) ** 0.7
         slope = slope + 0.18 * np.sin(radius * 22)
@@ -276,11 +298,11 @@ class Insulator:
         )
         sheen = 0.50 * gloss**60 + 0.16 * gloss**9
         color = self.glaze * tone[:, None] + (sheen * (1 + 0.1 * streak))[:, None] * np.float32(0.9)
-        return (color + 0.04 * np.clip(dirt, 0, 2)[:, None] * np.float32([0.5, 0.45, 0.35])).astype(
-            np.float32
-        )
+        return (
+            color + 0.04 * np.clip(dirt, 0, 2)[:, None] * np.array([0.5, 0.45, 0.35], np.float32)
+        ).astype(np.float32)
 
-    def _cap(self, a, b):
+    def _cap(self, a: Floats, b: Floats) -> tuple[Floats, Masks]:
         """The metal cap on a shell: a short cylinder with a flat top seen from above."""
         base = np.float32(_DOME * 0.93 * self.cosine)
         top = base + _CAP_HEIGHT * self.cosine
@@ -295,7 +317,7 @@ class Insulator:
         return (_METAL * tone[:, None]).astype(np.float32), side | face
 
 
-def _unit(vector):
+def _unit(vector: ArrayLike) -> Floats:
     vector = np.asarray(vector, np.float32)
     return vector / np.float32(np.linalg.norm(vector))
 
@@ -309,7 +331,7 @@ class Tag:
         Draws its place on the shell, its size and the writing.
     """
 
-    def __init__(self, generator):
+    def __init__(self, generator: np.random.Generator) -> None:
         self.turn = float(generator.uniform(-0.75, 0.75))
         self.width, self.height = (
             float(generator.uniform(0.30, 0.36)),
@@ -319,8 +341,10 @@ class Tag:
         self.writing = generator.uniform(size=(3, 9)) < 0.62
         self.writing[1, 0] = True
 
-    def printed(self, shell, radius, turn, color):
-        """The shell's colours (m, 3) with the tag on them, and how much of each place it covers."""
+    def printed(
+        self, shell: int, radius: Floats, turn: Floats, color: Floats
+    ) -> tuple[Floats, Floats]:
+        """The shell's colours (m, 3) with the tag, and how much of each place it covers (m,)."""
         if shell != 0:
             return color, np.zeros_like(radius)
         # Lengths on the surface, so that the tag is as wide near the cap as at the rim.
@@ -333,13 +357,17 @@ class Tag:
         lines = (row % 2 == 0) & (row >= 0) & (row < 5) & (np.abs(u) < 0.86) & (np.abs(v) < 0.85)
         dark = lines & self.writing[np.clip(row // 2, 0, 2), np.clip(column, 0, 8)]
         paper = np.where(
-            dark[:, None], np.float32([0.10, 0.10, 0.12]), np.float32([0.93, 0.91, 0.80])
+            dark[:, None],
+            np.array([0.10, 0.10, 0.12], np.float32),
+            np.array([0.93, 0.91, 0.80], np.float32),
         )
         return color + (inside[:, None] * (paper - color)).astype(np.float32), inside
 
 
 class InsulatorFault:
-    """A fault on the string: a shell with a piece broken out of its rim, or the burn that a flashover leaves on two or three shells.
+    """A fault on the string.
+
+    A piece is broken out of a shell's rim, or a flashover has burnt two or three shells.
 
     Parameters
     ----------
@@ -351,7 +379,9 @@ class InsulatorFault:
         Number of shells of the string.
     """
 
-    def __init__(self, kind, severity, generator, count):
+    def __init__(
+        self, kind: str, severity: float, generator: np.random.Generator, count: int
+    ) -> None:
         self.kind, self.severity = kind, severity
         # Never on the top shell, whose rim the tag would hide.
         self.shell = int(generator.integers(1, count))
@@ -367,7 +397,7 @@ class InsulatorFault:
         self.half = 0.36 + 0.30 * severity
         self.seed = int(generator.integers(2**62))
 
-    def _edge(self, radius, turn):
+    def _edge(self, radius: Floats, turn: Floats) -> Floats:
         """How far inside the broken piece a place is: positive where the shell is missing."""
         generator = np.random.default_rng(self.seed)
         half = self.half
@@ -381,14 +411,16 @@ class InsulatorFault:
             + jag * (np.abs(turn - self.turn) < half)
         )
 
-    def missing(self, shell, radius, turn):
+    def missing(self, shell: int, radius: Floats, turn: Floats) -> Masks:
         """Where a piece of the shell is broken out."""
         if self.kind != "broken" or shell != self.shell:
             return np.zeros(radius.shape, bool)
         return (self._edge(radius, turn) > 0) & (np.abs(turn - self.turn) < self.half)
 
-    def marked(self, shell, radius, turn, color):
-        """The shell's colours (m, 3) with the traces of the fault, and how much of each place they cover."""
+    def marked(
+        self, shell: int, radius: Floats, turn: Floats, color: Floats
+    ) -> tuple[Floats, Floats]:
+        """The shell's colours (m, 3) with traces of the fault, and how much they cover (m,)."""
         if not self.shell <= shell < self.span:
             return color, np.zeros_like(radius)
         if self.kind == "broken":

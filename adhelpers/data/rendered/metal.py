@@ -1,13 +1,21 @@
-"""Brushed metal: a sheet seen from above with fine streaks along the brushing direction, uneven light and a band of gloss."""
+"""Brushed metal: a sheet from above with fine streaks, uneven light and a band of gloss."""
+
+from collections.abc import Mapping
+from typing import TypeAlias
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from adhelpers._shared.arrays import Floats
+
 from . import surface
+
+# How much of each place a defect covers, and how bright that is against the sheet.
+_Cover: TypeAlias = tuple[Floats, float]
 
 DEFECTS = ("black_spot", "thin_line", "arc")
 CHANNELS = 1
-# Natural variation that is spread evenly over the images: see synthetic.py.
+# Natural variation that is spread evenly over the images, see variation.py.
 VARIATION = ("exposure", "contrast", "noise", "focus", "gloss", "dust")
 # Share of the light that the planted shortcut leaves: below what the natural range covers.
 SHORTCUT_LIGHT = 0.72
@@ -26,7 +34,7 @@ class Metal:
         A number in [0, 1) for each name in ``VARIATION``.
     """
 
-    def __init__(self, generator, variation):
+    def __init__(self, generator: np.random.Generator, variation: Mapping[str, float]) -> None:
         uniform = generator.uniform
         self.exposure = 0.90 + 0.20 * variation["exposure"]
         self.contrast = 0.70 + 0.60 * variation["contrast"]
@@ -39,17 +47,17 @@ class Metal:
         self.band, self.band_width = uniform(-0.9, 0.9), uniform(0.45, 0.8)
         self.texture_seed = generator.integers(2**63)
 
-    def along_and_across(self, x, y):
+    def along_and_across(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         """Coordinates along the brushing and across it."""
         cosine, sine = float(np.cos(self.direction)), float(np.sin(self.direction))
         return x * cosine + y * sine, y * cosine - x * sine
 
-    def render(self, image_size, defect=None):
+    def render(self, image_size: int, defect: "MetalDefect | None" = None) -> tuple[Floats, Floats]:
         """Draw the sheet before the camera, without and with the defect.
 
         Returns
         -------
-        clean, picture : (image_size, image_size, 1) float32
+        clean, picture : ndarray of float32, shape (image_size, image_size, 1)
             The same array twice where there is no defect.
         """
         supersampling = max(2, -(-256 // image_size))
@@ -68,13 +76,13 @@ class Metal:
             return clean, clean
         return clean, surface.average_down(defect.apply(self, x, y, picture), supersampling)
 
-    def _light(self, x, y, along):
+    def _light(self, x: Floats, y: Floats, along: Floats) -> Floats:
         # The streaks are tiny grooves: they spread a lamp's reflection across them into a band.
         band = self.gloss * np.exp(-(((along - self.band) / self.band_width) ** 2))
         return 1 + self.slope[0] * x + self.slope[1] * y + band
 
-    def _streaks(self, generator, along, across):
-        """Streaks of several widths and lengths; each is a lattice that is long along the brushing and fine across it."""
+    def _streaks(self, generator: np.random.Generator, along: Floats, across: Floats) -> Floats:
+        """Streaks of several sizes: lattices, long along the brushing and fine across it."""
         value = np.zeros_like(along)
         for cells_along, cells_across, weight in (
             (3, 60, 0.30),
@@ -113,20 +121,27 @@ class MetalDefect:
     generator : numpy.random.Generator
     """
 
-    def __init__(self, kind, severity, generator):
+    def __init__(self, kind: str, severity: float, generator: np.random.Generator) -> None:
         self.kind, self.severity = kind, severity
         self.centre = generator.uniform(-0.68, 0.68, 2)
         self.seed = generator.integers(2**63)
 
-    def apply(self, metal, x, y, picture):
-        """The picture with the defect: (m, m, 1) float32."""
+    def apply(self, metal: Metal, x: Floats, y: Floats, picture: Floats) -> Floats:
+        """The picture (m, m, 1) with the defect."""
         generator = np.random.default_rng(self.seed)
         a, b = (x - self.centre[0]).astype(np.float32), (y - self.centre[1]).astype(np.float32)
-        cover, tone = getattr(self, f"_{self.kind}")(generator, metal, a, b)
+        draw = {
+            "black_spot": self._black_spot,
+            "thin_line": self._thin_line,
+            "arc": self._arc,
+        }[self.kind]
+        cover, tone = draw(generator, metal, a, b)
         cover = np.clip(cover, 0, 1)[..., None].astype(np.float32)
         return picture + cover * (np.float32(tone) * picture - picture)
 
-    def _black_spot(self, generator, metal, a, b):
+    def _black_spot(
+        self, generator: np.random.Generator, metal: Metal, a: Floats, b: Floats
+    ) -> _Cover:
         radius = 0.032 + 0.040 * self.severity
         stretch, turn = generator.uniform(0.75, 1.0), generator.uniform(0, np.pi)
         u, v = a * np.cos(turn) + b * np.sin(turn), (b * np.cos(turn) - a * np.sin(turn)) / stretch
@@ -139,7 +154,9 @@ class MetalDefect:
             np.hypot(u, v), edge - 0.012, edge + 0.010
         ), 0.52 - 0.38 * self.severity
 
-    def _thin_line(self, generator, metal, a, b):
+    def _thin_line(
+        self, generator: np.random.Generator, metal: Metal, a: Floats, b: Floats
+    ) -> _Cover:
         # Across the brushing or aslant: a scratch along it would be one more groove.
         direction = metal.direction + generator.choice([-1, 1]) * generator.uniform(
             np.radians(28), np.radians(90)
@@ -149,7 +166,7 @@ class MetalDefect:
         bend = generator.normal(0, 0.012) * np.array([-np.sin(direction), np.cos(direction)])
         return self._stroke(a, b, [[*-step, *bend], [*bend, *step]])
 
-    def _arc(self, generator, metal, a, b):
+    def _arc(self, generator: np.random.Generator, metal: Metal, a: Floats, b: Floats) -> _Cover:
         radius, opening = (
             0.13 + 0.16 * self.severity,
             generator.uniform(np.radians(110), np.radians(230)),
@@ -158,7 +175,7 @@ class MetalDefect:
         points = radius * np.stack([np.cos(angles), np.sin(angles)], 1)
         return self._stroke(a, b, np.hstack([points[:-1], points[1:]]))
 
-    def _stroke(self, a, b, segments):
+    def _stroke(self, a: Floats, b: Floats, segments: Floats | list[list[float]]) -> _Cover:
         """A bright or dark scratch along the segments, thinner towards its ends."""
         distance, nearest, along, _ = surface.distance_to_segments(a.ravel(), b.ravel(), segments)
         position = (nearest + along) / len(segments)

@@ -1,4 +1,7 @@
-"""Countersunk wood screws: head with a star recess, shank, helical thread, tip and soft shadow on a light background."""
+"""Countersunk wood screws with a helical thread and a soft shadow on a light background."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -10,11 +13,13 @@ from scipy.ndimage import (
     shift,
 )
 
+from adhelpers._shared.arrays import Floats, Masks
+
 from . import surface
 
 DEFECTS = ("manipulated_front", "scratch_head", "scratch_neck", "thread_side", "thread_top")
 CHANNELS = 1
-# Natural variation that is spread evenly over the images: see synthetic.py.
+# Natural variation that is spread evenly over the images, see variation.py.
 VARIATION = ("exposure", "length", "metal", "noise", "focus", "dust")
 # Share of the light that the planted shortcut leaves: below what the natural range covers.
 SHORTCUT_LIGHT = 0.84
@@ -24,7 +29,9 @@ _HEAD_RADIUS, _NECK, _THREAD_START = 0.158, 0.165, 0.445
 
 
 class Screw:
-    """One screw in one light; ``render`` draws it without and with a defect. Lengths are shares of the screw's length.
+    """One screw in one light; ``render`` draws it without and with a defect.
+
+    Lengths are shares of the screw's length.
 
     Parameters
     ----------
@@ -34,7 +41,7 @@ class Screw:
         A number in [0, 1) for each name in ``VARIATION``.
     """
 
-    def __init__(self, generator, variation):
+    def __init__(self, generator: np.random.Generator, variation: Mapping[str, float]) -> None:
         uniform = generator.uniform
         self.exposure = 0.93 + 0.14 * variation["exposure"]
         self.length = 0.65 + 0.10 * variation["length"]
@@ -59,7 +66,7 @@ class Screw:
         self.texture_seed = generator.integers(2**63)
         self._make_tables()
 
-    def _make_tables(self):
+    def _make_tables(self) -> None:
         """Core radius, thread height and their slopes over the position along the axis."""
         position = np.linspace(*_TABLE_RANGE, _TABLE_COUNT)
         core = PchipInterpolator(
@@ -112,24 +119,26 @@ class Screw:
             np.float32
         )
 
-    def _look_up(self, table, along):
+    def _look_up(self, table: Floats, along: Floats) -> Floats:
         index = ((along - _TABLE_RANGE[0]) * float(1 / self.step) + 0.5).astype(np.int32)
         return table[np.clip(index, 0, _TABLE_COUNT - 1)]
 
-    def _ridge(self, along, turn):
-        """Height of the helical ridge, 0 to 1, and its slope over its phase, at ``turn`` (in turns) around the axis."""
+    def _ridge(self, along: Floats, turn: Floats) -> tuple[Floats, Floats]:
+        """Height of the helical ridge, 0 to 1, and its slope; ``turn`` counts around the axis."""
         phase = along * float(1 / self.pitch) - turn + self.phase
         distance = phase - np.floor(phase) - 0.5
         height = np.exp(-0.5 * (distance / 0.115) ** 2)
         return height, -distance * float(1 / 0.115**2) * height
 
-    def _surface(self, along, across, toward, defect):
+    def _surface(
+        self, along: Floats, across: Floats, toward: Floats, defect: "ScrewDefect | None"
+    ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """Signed distance-like value of a point (negative inside) with what the shading needs."""
         radius = np.sqrt(across * across + toward * toward)
         turn = np.arctan2(across, toward) * float(1 / (2 * np.pi))
         ridge, slope = self._ridge(along, turn)
         thread, core = self._look_up(self.thread, along), self._look_up(self.core, along)
-        end = 1.0
+        end: Floats | float = 1.0
         if defect is not None:
             thread = thread * defect.thread_left(along, across, toward)
             end = defect.end(across)
@@ -137,8 +146,10 @@ class Screw:
         value = np.where((along < 0) | (along > end), np.float32(1), value)
         return value, radius, thread, ridge, slope
 
-    def _cast_rays(self, along_image, across, defect):
-        """First hits of the rays: coordinates in the screw's frame and where the ray hits the side or the head's face."""
+    def _cast_rays(
+        self, along_image: Floats, across: Floats, defect: "ScrewDefect | None"
+    ) -> tuple[Floats, Floats, Masks, Masks]:
+        """First hits of the rays in the screw's frame, and whether on its side or on its face."""
         sine, cosine = self.tilt_sine, self.tilt_cosine
         face_toward = along_image * float(1 / sine)
         face = across * across + face_toward * face_toward < 0.149**2
@@ -167,12 +178,12 @@ class Screw:
         along = np.where(face, np.float32(0), (along_image - toward * sine) * float(1 / cosine))
         return along, toward, hit & ~face, face
 
-    def render(self, image_size, defect=None):
+    def render(self, image_size: int, defect: "ScrewDefect | None" = None) -> tuple[Floats, Floats]:
         """Draw the screw before the camera, without and with the defect.
 
         Returns
         -------
-        clean, picture : (image_size, image_size, 1) float32
+        clean, picture : ndarray of float32, shape (image_size, image_size, 1)
             The same array twice where there is no defect.
         """
         supersampling = max(2, -(-384 // image_size))
@@ -187,7 +198,15 @@ class Screw:
             image_size, supersampling, along, across, defect
         )
 
-    def _draw(self, image_size, supersampling, along, across, defect):
+    def _draw(
+        self,
+        image_size: int,
+        supersampling: int,
+        along: Floats,
+        across: Floats,
+        defect: "ScrewDefect | None",
+    ) -> Floats:
+        """The picture of the screw on its background."""
         # The same numbers for the picture without and with the defect.
         generator = np.random.default_rng(self.texture_seed)
         if defect is not None:
@@ -213,7 +232,7 @@ class Screw:
         ground = self._background(generator, image_size) * self._shadow(cover)
         return (self.exposure * (drawn + (1 - cover) * ground))[..., None]
 
-    def _background(self, generator, image_size):
+    def _background(self, generator: np.random.Generator, image_size: int) -> Floats:
         x, y = surface.pixel_grid(image_size, 1)
         slope_x, slope_y = generator.uniform(-0.018, 0.018, 2).astype(np.float32)
         corner = generator.uniform(0.02, 0.05)
@@ -226,8 +245,8 @@ class Screw:
         surface.add_specks(picture, generator, count // 4, (0.002, 0.006), (0.01, 0.05))
         return picture[..., 0]
 
-    def _shadow(self, cover):
-        """Share of the light that reaches the ground: a contact shadow and a soft one away from the light."""
+    def _shadow(self, cover: Floats) -> Floats:
+        """Share of the light that reaches the ground: a contact shadow and a soft one."""
         size = cover.shape[0]
         fall = 0.030 * size
         moved = shift(cover, (fall * self.light[1], -fall * self.light[0]), order=1)
@@ -235,7 +254,7 @@ class Screw:
             1 - 0.26 * gaussian_filter(moved, 0.014 * size)
         )
 
-    def _light_in_screw(self):
+    def _light_in_screw(self) -> tuple[float, float, float]:
         x, y, z = self.light
         return (
             x * self.turn_cosine + y * self.turn_sine,
@@ -243,7 +262,14 @@ class Screw:
             z,
         )
 
-    def _side(self, generator, along, across, toward, defect):
+    def _side(
+        self,
+        generator: np.random.Generator,
+        along: Floats,
+        across: Floats,
+        toward: Floats,
+        defect: "ScrewDefect | None",
+    ) -> Floats:
         """Brightness of the head's cone, the shank and the thread."""
         _, radius, thread, ridge, slope = self._surface(along, across, toward, defect)
         normal_along = -self._look_up(self.core_slope, along) - thread * slope * float(
@@ -295,7 +321,7 @@ class Screw:
         tone += 0.08 * np.exp(-(((along - 0.018) / 0.006) ** 2)) * (0.4 + 0.6 * facing)
         return np.maximum(tone, 0.04)
 
-    def _face(self, generator, across, toward):
+    def _face(self, generator: np.random.Generator, across: Floats, toward: Floats) -> Floats:
         """Brightness of the head's flat top with its star-shaped recess."""
         radius, angle = (
             np.hypot(across, toward),
@@ -312,6 +338,16 @@ class Screw:
         return tone + recess * (0.12 - tone) * 0.85 + 0.16 * glint
 
 
+class _Points(NamedTuple):
+    """Where the visible points of the screw lie, and noise at them."""
+
+    along: Floats
+    across: Floats
+    side: Masks
+    coarse: Floats
+    rough: Floats
+
+
 class ScrewDefect:
     """A defect on the visible side of the screw.
 
@@ -323,7 +359,7 @@ class ScrewDefect:
     generator : numpy.random.Generator
     """
 
-    def __init__(self, kind, severity, generator):
+    def __init__(self, kind: str, severity: float, generator: np.random.Generator) -> None:
         self.kind, self.severity = kind, severity
         self.sign = float(generator.choice([-1, 1]))
         self.position = float(generator.uniform())
@@ -331,21 +367,21 @@ class ScrewDefect:
         self.bevel = float(generator.uniform(-0.5, 0.5))
         self.seed = generator.integers(2**63)
 
-    def bend(self, along):
+    def bend(self, along: Floats) -> Floats:
         """How far the screw is pushed aside at each position along it."""
         if self.kind != "manipulated_front" or self.broken:
             return np.zeros_like(along)
         beyond = np.maximum(along - 0.885, 0)
         return self.sign * (1.6 + 2.6 * self.severity) * beyond**2 * 2
 
-    def end(self, across):
+    def end(self, across: Floats) -> Floats | float:
         """Where the screw ends along its axis."""
         if not self.broken:
             return 1.0
         ragged = 0.006 * np.sin(across * 310 + 6 * self.position) + 0.004 * np.sin(across * 790)
         return 0.972 - 0.062 * self.severity + self.bevel * across + ragged
 
-    def thread_left(self, along, across, toward):
+    def thread_left(self, along: Floats, across: Floats, toward: Floats) -> Floats | float:
         """The share of the thread's height that is left."""
         if self.kind not in ("thread_side", "thread_top"):
             return 1.0
@@ -357,82 +393,66 @@ class ScrewDefect:
             place = surface.smooth_step(toward, 0.020, 0.034)
         return 1 - (0.70 + 0.30 * self.severity) * window * place
 
-    def mark(self, along, across, toward, tone, side):
+    def mark(
+        self, along: Floats, across: Floats, toward: Floats, tone: Floats, side: Masks
+    ) -> Floats:
         """Brightness with the bright traces of the damage."""
         generator, severity = np.random.default_rng(self.seed), self.severity
-        rough = surface.lattice_noise(
-            generator, (64, 64), (along + 0.2) * 170, (across + 0.3) * 170
+        rough, coarse = (
+            surface.lattice_noise(
+                generator, (64, 64), (along + 0.2) * cells, (across + 0.3) * cells
+            )
+            for cells in (170, 60)
         )
-        coarse = surface.lattice_noise(generator, (64, 64), (along + 0.2) * 60, (across + 0.3) * 60)
+        points = _Points(along, across, side, coarse, rough)
         if self.kind == "scratch_head":
-            return self._scratches(
-                generator,
-                along,
-                across,
-                tone,
-                side & (along < 0.13),
-                0.040 + 0.055 * self.position,
-                0.030 + 0.020 * severity,
-                0.10,
-                rough,
-            )
+            return self._scratched_head(generator, points, tone)
         if self.kind == "scratch_neck":
-            tone = self._patch(
-                along,
-                across,
-                tone,
-                side,
-                0.22 + 0.19 * self.position,
-                0.010 * self.sign,
-                0.014 + 0.022 * severity,
-                0.010 + 0.009 * severity,
-                coarse,
-                rough,
-            )
-            return self._scratches(
-                generator,
-                along,
-                across,
-                tone,
-                side & (along > 0.17) & (along < 0.44),
-                0.22 + 0.18 * self.position,
-                0.040 + 0.04 * severity,
-                0.035,
-                rough,
-            )
+            return self._scratched_neck(generator, points, tone)
         if self.kind == "thread_top":
-            return self._patch(
-                along,
-                across,
-                tone,
-                side,
-                0.54 + 0.26 * self.position,
-                0.006 * self.sign,
-                0.020 + 0.022 * severity,
-                0.016 + 0.012 * severity,
-                coarse,
-                rough,
-            )
+            length, width = 0.020 + 0.022 * severity, 0.016 + 0.012 * severity
+            return self._patch(points, tone, self._thread_place(), 0.006, length, width)
         if self.kind == "thread_side":
-            return self._patch(
-                along,
-                across,
-                tone,
-                side,
-                0.54 + 0.26 * self.position,
-                0.038 * self.sign,
-                0.018 + 0.024 * severity,
-                0.008 + 0.006 * severity,
-                coarse,
-                rough,
-            )
+            length, width = 0.018 + 0.024 * severity, 0.008 + 0.006 * severity
+            return self._patch(points, tone, self._thread_place(), 0.038, length, width)
         if self.broken:
             fresh = surface.smooth_step(along - self.end(across), -0.012, 0.0) * side
             return tone + fresh * (0.30 + 0.15 * severity) * (1 + 0.3 * rough)
         return tone
 
-    def _patch(self, along, across, tone, side, centre, offset, length, width, coarse, rough):
+    def _thread_place(self) -> float:
+        """Where along the screw the thread is damaged."""
+        return 0.54 + 0.26 * self.position
+
+    def _scratched_head(
+        self, generator: np.random.Generator, points: _Points, tone: Floats
+    ) -> Floats:
+        allowed = points.side & (points.along < 0.13)
+        centre, length = 0.040 + 0.055 * self.position, 0.030 + 0.020 * self.severity
+        return self._scratches(generator, points, tone, allowed, centre, length, 0.10)
+
+    def _scratched_neck(
+        self, generator: np.random.Generator, points: _Points, tone: Floats
+    ) -> Floats:
+        severity = self.severity
+        length, width = 0.014 + 0.022 * severity, 0.010 + 0.009 * severity
+        tone = self._patch(points, tone, 0.22 + 0.19 * self.position, 0.010, length, width)
+        allowed = points.side & (points.along > 0.17) & (points.along < 0.44)
+        centre, length = 0.22 + 0.18 * self.position, 0.040 + 0.04 * severity
+        return self._scratches(generator, points, tone, allowed, centre, length, 0.035)
+
+    def _patch(
+        self,
+        points: _Points,
+        tone: Floats,
+        centre: float,
+        offset: float,
+        length: float,
+        width: float,
+    ) -> Floats:
         """A dented spot: bright metal with a dark edge on one side."""
+        along, across, side, coarse, rough = points
+        offset = offset * self.sign
         distance = np.hypot((along - centre) / length, (across - offset) / width) + 0.25 * coarse
         spot = (1 - surface.smooth_step(distance, 0.75, 1.05)) * side
         edge = np.exp(-(((distance - 1.10) / 0.16) ** 2)) * (across < offset) * side
@@ -440,8 +460,18 @@ class ScrewDefect:
         tone = tone + spot * (0.60 + 0.40 * self.severity) * (bright - tone)
         return tone * (1 - 0.40 * edge)
 
-    def _scratches(self, generator, along, across, tone, allowed, centre, length, spread, rough):
+    def _scratches(
+        self,
+        generator: np.random.Generator,
+        points: _Points,
+        tone: Floats,
+        allowed: Masks,
+        centre: float,
+        length: float,
+        spread: float,
+    ) -> Floats:
         """Fine, nearly parallel bright lines, each with a dark one beside it."""
+        along, across, _, _, rough = points
         common = generator.uniform(0.35, 1.2) * generator.choice([-1, 1])
         for _ in range(2 + int(3 * self.severity)):
             direction = common + generator.normal(0, 0.16)

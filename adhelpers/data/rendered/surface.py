@@ -1,32 +1,41 @@
-"""What both renderers of the embedded data share: pixel grids, smooth noise, distances to strokes, camera."""
+"""What all drawings share: pixel grids, smooth noise, distances to strokes, camera."""
+
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from adhelpers._shared.arrays import Floats
 
-def pixel_grid(image_size, supersampling):
-    """Centres of the supersampled pixels: x to the right and y upwards, both (m, m) float32 over [-1, 1]."""
+_Edge: TypeAlias = Floats | np.floating[Any] | float
+
+
+def pixel_grid(image_size: int, supersampling: int) -> tuple[Floats, Floats]:
+    """Centres of the supersampled pixels over [-1, 1]: x to the right and y upwards, (m, m)."""
     count = image_size * supersampling
     axis = ((np.arange(count, dtype=np.float32) + 0.5) / count * 2 - 1).astype(np.float32)
     x, y = np.meshgrid(axis, -axis)
     return x, y
 
 
-def average_down(picture, supersampling):
-    """Mean over blocks of ``supersampling`` pixels: (m, m, ...) to (m / supersampling, m / supersampling, ...)."""
+def average_down(picture: Floats, supersampling: int) -> Floats:
+    """Mean over square blocks of ``supersampling`` pixels a side; ``picture`` is (m, m, ...)."""
     count = picture.shape[0] // supersampling
     blocks = picture.reshape(count, supersampling, count, supersampling, *picture.shape[2:])
     return blocks.mean(axis=(1, 3), dtype=np.float32)
 
 
-def smooth_step(value, low, high):
+def smooth_step(value: Floats, low: _Edge, high: _Edge) -> Floats:
     """0 below ``low``, 1 above ``high``, a cubic without kinks between."""
     fraction = np.clip((value - low) / (high - low), 0, 1)
     return fraction * fraction * (3 - 2 * fraction)
 
 
-def lattice_noise(generator, shape, rows, columns):
-    """Smooth noise of about unit variance: a random lattice of ``shape`` that repeats, read at ``rows`` and ``columns``.
+def lattice_noise(
+    generator: np.random.Generator, shape: tuple[int, int], rows: Floats, columns: Floats
+) -> Floats:
+    """Smooth noise of about unit variance, read from a random lattice that repeats.
 
     One unit of ``rows`` or ``columns`` is one cell of the lattice, so a texture around an axis
     closes without a seam.
@@ -41,15 +50,20 @@ def lattice_noise(generator, shape, rows, columns):
     return 1.25 * map_coordinates(lattice, eased, order=1, mode="grid-wrap", output=np.float32)
 
 
-def distance_to_segments(a, b, segments):
-    """Distance of the points (a, b), each (n,), to the nearest of ``segments`` (k, 4: a0, b0, a1, b1).
+def distance_to_segments(
+    a: Floats, b: Floats, segments: ArrayLike
+) -> tuple[Floats, NDArray[np.int64], Floats, Floats]:
+    """Distance of points (a, b), each (n,), to the nearest segment of (k, 4): a0, b0, a1, b1.
 
     Returns
     -------
-    distance : (n,) float32
-    nearest : (n,) int, index of the nearest segment
-    along : (n,) float32, position on it from 0 to 1
-    side : (n,) float32, signed distance from its line (positive on the left)
+    distance : ndarray of float32, shape (n,)
+    nearest : ndarray of int64, shape (n,)
+        Index of the nearest segment.
+    along : ndarray of float32, shape (n,), in [0, 1]
+        Position on it.
+    side : ndarray of float32, shape (n,)
+        Signed distance from its line, positive on the left.
     """
     best = np.full(a.shape, np.inf, np.float32)
     nearest = np.zeros(a.shape, np.int64)
@@ -67,8 +81,15 @@ def distance_to_segments(a, b, segments):
     return best, nearest, along, side
 
 
-def wandering_line(generator, start, direction, length, steps, wobble):
-    """A jagged line of ``steps`` segments (steps, 4) that wanders around ``direction`` (radians)."""
+def wandering_line(
+    generator: np.random.Generator,
+    start: Floats,
+    direction: float,
+    length: float,
+    steps: int,
+    wobble: float,
+) -> NDArray[np.float64]:
+    """A jagged line of segments, shape (steps, 4), that wanders around ``direction`` (radians)."""
     angles = (
         direction
         + np.cumsum(generator.normal(0, wobble, steps)) * 0.6
@@ -82,8 +103,14 @@ def wandering_line(generator, start, direction, length, steps, wobble):
     return np.hstack([points[:-1], points[1:]])
 
 
-def add_specks(picture, generator, count, size_range, strength_range):
-    """Add soft dust specks to ``picture`` (h, w, c) in place; sizes are shares of the picture's width."""
+def add_specks(
+    picture: Floats,
+    generator: np.random.Generator,
+    count: int,
+    size_range: tuple[float, float],
+    strength_range: tuple[float, float],
+) -> None:
+    """Add dust to a picture (h, w, c) in place; sizes are shares of the picture's width."""
     height, width = picture.shape[:2]
     for _ in range(count):
         row, column = generator.uniform(0, height), generator.uniform(0, width)
@@ -101,13 +128,13 @@ def add_specks(picture, generator, count, size_range, strength_range):
         ]
 
 
-def through_lens(picture, focus):
-    """Blur of standard deviation ``focus`` pixels: (h, w, c)."""
+def through_lens(picture: Floats, focus: float) -> Floats:
+    """A picture (h, w, c) blurred with a standard deviation of ``focus`` pixels."""
     return gaussian_filter(picture, (focus, focus, 0), mode="nearest")
 
 
-def on_sensor(picture, generator, noise):
-    """Sensor noise of standard deviation ``noise`` at mid grey, and 8 bits: (h, w, c) float32 to uint8."""
+def on_sensor(picture: Floats, generator: np.random.Generator, noise: float) -> NDArray[np.uint8]:
+    """A picture (h, w, c) in 8 bits, with noise of standard deviation ``noise`` at mid grey."""
     # Photon noise grows with the light; most of it is shared by the channels, as after demosaicing.
     spread = noise * np.sqrt(0.35 + 1.3 * np.clip(picture, 0, 1))
     own = generator.standard_normal(picture.shape, dtype=np.float32)

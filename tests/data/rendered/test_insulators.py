@@ -6,7 +6,8 @@ from PIL import Image
 from scipy.ndimage import binary_dilation, laplace
 from sklearn.metrics import roc_auc_score
 
-from adhelpers.data import insulators_root, load_class_images, render_insulators
+from adhelpers.data import insulators_root, load_class_images
+from adhelpers.data.rendered.insulators import render_insulators
 
 TINY = {"train_count": 2, "review_count": 1, "test_count": 1}
 
