@@ -383,8 +383,8 @@ def _audited(run, category, detector, explainers, seed, show_progress):
             "image AUROC": estimate_text(assessment.detection.auroc),
             "recall": summary.recall,
             "trust-adjusted recall": summary.trust_adjusted_recall,
-            "J*": located.summary["mean"].get(name, np.nan),
-            "J* of noise": located.summary["mean"].get("noise", np.nan),
+            "J*": located.comparison.summary["mean"].get(name, np.nan),
+            "J* of noise": located.comparison.summary["mean"].get("noise", np.nan),
             "relevance inside the defect": relevance.get("relevance inside the defect", np.nan),
             "by chance": relevance.get("by chance on the object", np.nan),
         }

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from adhelpers._shared.arrays import Floats
-from adhelpers.audit import compare_explainers, flagged_in_wrong_place
+from adhelpers.audit import ExplainerComparison, compare_explainers, flagged_in_wrong_place
 from adhelpers.explainers import Explanations
 from adhelpers.metrics import optimal_jaccards
 from adhelpers.reports import explainer_against_explainer, score_against_jaccard
@@ -32,8 +32,7 @@ class LocalizationAudit:
         For each explainer the optimal Jaccard of each test image and the heatmap threshold that
         gives it; NaN without a defect. The threshold is chosen with the mask, so each value is an
         upper bound.
-    summary, wins : pandas.DataFrame
-        See `adhelpers.audit.compare_explainers`.
+    comparison : ExplainerComparison
     wrong_place : dict of str to pandas.DataFrame
         For each explainer the flagged defective images whose optimal Jaccard is below ``cutoff``.
     cutoff : float
@@ -42,14 +41,13 @@ class LocalizationAudit:
     assessment: Assessment
     jaccards: dict[str, Floats]
     cuts: dict[str, Floats]
-    summary: pd.DataFrame
-    wins: pd.DataFrame
+    comparison: ExplainerComparison
     wrong_place: dict[str, pd.DataFrame]
     cutoff: float
 
     def table(self) -> pd.DataFrame:
         """A row for each explainer: mean and median optimal Jaccard, and how often it misses."""
-        return self.summary
+        return self.comparison.table()
 
     def findings(
         self,
@@ -67,7 +65,8 @@ class LocalizationAudit:
         -------
         list of str
         """
-        means = self.summary["mean"]
+        summary = self.comparison.summary
+        means = summary["mean"]
         if means.isna().all():
             return [
                 "This category has no masks, so no one can say whether a flag is about the defect. "
@@ -84,11 +83,9 @@ class LocalizationAudit:
         ]
         if len(explainers) == 2:
             first, second = explainers
-            count = self.summary["images"][[first, second]].min()
-            found.append(
-                f"{second} is above {first} on {self.wins[first][second]} of {count} defective "
-                "images."
-            )
+            count = summary["images"][[first, second]].min()
+            wins = self.comparison.wins[first][second]
+            found.append(f"{second} is above {first} on {wins} of {count} defective images.")
         return [*found, self._misses(explainers)]
 
     def _misses(self, explainers: Sequence[str]) -> str:
@@ -168,7 +165,7 @@ class LocalizationAudit:
                 "images": int(row["images"]),
                 "flagged_in_wrong_place": len(self.wrong_place[str(name)]),
             }
-            for name, row in self.summary.iterrows()
+            for name, row in self.comparison.summary.iterrows()
         }
         return {"jaccard": jaccard}
 
@@ -202,7 +199,4 @@ def audit_localization(
             test.names, test.types, assessment.scores, jaccards[name], assessment.threshold, cutoff
         )
     comparison = compare_explainers(jaccards, cutoff)
-    summary = comparison.summary.rename_axis(None).rename(
-        columns=lambda name: name.replace("_", " ")
-    )
-    return LocalizationAudit(assessment, jaccards, cuts, summary, comparison.wins, wrong, cutoff)
+    return LocalizationAudit(assessment, jaccards, cuts, comparison, wrong, cutoff)
