@@ -2,21 +2,22 @@
 
 from .baselines import centre_prior, noise, residual_map, uniform
 from .batch import Explanations, explain_images
-from .explanation import Explanation, versioned
-from .gradcam import class_maps, convolutions, explain_with_gradcam
+from .explanation import BatchedScore, Explanation, check_pair, versioned
+from .gradcam import class_maps, explain_with_gradcam
 from .lime import Sampling, explain_with_lime
 from .occlusion import explain_with_occlusion
 from .shap import explain_with_shap
 from .superpixels import Superpixels, segment_superpixels
 
 __all__ = [
+    "BatchedScore",
     "Explanation",
     "Explanations",
     "Sampling",
     "Superpixels",
     "centre_prior",
+    "check_pair",
     "class_maps",
-    "convolutions",
     "explain_images",
     "explain_with_gradcam",
     "explain_with_lime",

@@ -121,29 +121,6 @@ def class_maps(
     return _normalized(maps) if normalize else maps
 
 
-def convolutions(network: keras.Model) -> list[str]:
-    """Names of a network's convolutions in order, those in nested models included.
-
-    Parameters
-    ----------
-    network : keras.Model
-
-    Returns
-    -------
-    list of str
-
-    Examples
-    --------
-    >>> import keras
-    >>> shapes = keras.layers.Conv2D(4, 3, name="shapes")
-    >>> convolutions(keras.Sequential([keras.Input((8, 8, 1)), shapes, keras.layers.Flatten()]))
-    ['shapes']
-    """
-    from . import _gradients
-
-    return _gradients.convolutions(network)
-
-
 # Raise the version when equal arguments give another explanation.
 @versioned(1)
 def explain_with_gradcam(

@@ -13,7 +13,7 @@ from skimage.segmentation import clear_border as without_border
 from adhelpers._shared.arrays import Flags, Floats, Integers, Masks, Names
 from adhelpers._shared.checks import check_choice, checked_labels, checked_map, checked_types
 
-from .regions import area_levels, check_connectivity
+from .components import area_levels, check_connectivity
 from .thresholds import Threshold
 
 SELECTIONS = ("balanced", "normal-only")

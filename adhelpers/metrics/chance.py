@@ -1,17 +1,20 @@
-"""What chance gives: the relevance that would lie on the defect if the defect lay elsewhere; and differences between explainers.
+"""What chance gives: the relevance on the defect if the defect lay elsewhere.
 
 The question asked of a heatmap is whether it knows where this defect is, not whether it covers
 much. So the mask is moved to every other place of the image, and the relevance on it there is what
 the same heatmap gets without knowing.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from scipy.fft import irfft2, rfft2
 from scipy.stats import false_discovery_control
 
+from adhelpers._shared.arrays import Flags
 from adhelpers._shared.checks import checked_mask
 
 from .intervals import Estimate, checked_resampling, percentile_interval, resample_counts
@@ -43,45 +46,61 @@ class ChanceLevel(NamedTuple):
     p_value: float
     shifts: int
 
+    def findings(self) -> list[str]:
+        """Whether the relevance is on the defect by more than chance, as a sentence."""
+        if not self.shifts:
+            return ["There is no defect, or no explanation, to compare."]
+        return [
+            f"The defect holds {self.observed:.1%} of the relevance. Over {self.shifts} places a "
+            f"region of its shape holds {self.mean:.1%} on average, and at least as much in "
+            f"{self.p_value:.1%} of them."
+        ]
 
-def _mass_at_shifts(heatmap, mask, region, names):
-    """Mass at no shift, at every shift, and which shifts count; None where heatmap and mask cannot be compared."""
+
+def _mass_at_shifts(
+    heatmap: ArrayLike, mask: ArrayLike | None, region: ArrayLike | None, names: Sequence[str]
+) -> tuple[float, NDArray[np.float64], Flags] | None:
+    """Mass at no shift, at every shift, and which shifts count; None where nothing compares."""
     pair = positive_part(heatmap, mask, *names[:2])
     if pair is None:
         return None
-    relevance, mask = pair
-    observed = mass_inside(relevance.reshape(1, -1), mask.reshape(1, -1))[0]
+    relevance, inside = pair
+    observed = mass_inside(relevance.reshape(1, -1), inside.reshape(1, -1))[0]
     if not relevance.any():
         relevance = np.ones_like(relevance)
     # Scaled twice: the sum of very large values would leave the range of float64.
     relevance = relevance / relevance.max()
-    moved = np.conj(rfft2(mask.astype(np.float64)))
-    masses = irfft2(rfft2(relevance / relevance.sum()) * moved, s=mask.shape)
-    admissible = np.ones(mask.shape, dtype=bool)
+    moved = np.conj(rfft2(inside.astype(np.float64)))
+    masses = irfft2(rfft2(relevance / relevance.sum()) * moved, s=inside.shape)
+    admissible = np.ones(inside.shape, dtype=bool)
     if region is not None:
-        off_object = (~checked_mask(region, mask.shape, names[2])).astype(np.float64)
+        off_object = (~checked_mask(region, inside.shape, names[2])).astype(np.float64)
         # A count of pixels, so half a pixel is far beyond what rounding can do.
-        admissible = irfft2(rfft2(off_object) * moved, s=mask.shape) < 0.5
+        admissible = irfft2(rfft2(off_object) * moved, s=inside.shape) < 0.5
         admissible[0, 0] = True
     return observed, np.clip(masses, 0, 1), admissible
 
 
-def shift_distribution(heatmap, mask, region=None):
-    """The exact distribution of relevance mass accuracy over all circular shifts of the mask, by one Fourier transform.
+def shift_distribution(
+    heatmap: ArrayLike, mask: ArrayLike | None, region: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    """The exact distribution of relevance mass accuracy over all circular shifts of the mask.
+
+    It takes one Fourier transform.
 
     Parameters
     ----------
-    heatmap : (h, w) array of float
+    heatmap : ndarray of float, shape (h, w)
         Signed; the positive part counts.
-    mask : (h, w) array of bool
+    mask : ndarray of bool, shape (h, w)
         The true defect.
-    region : (h, w) array of bool, optional
+    region : ndarray of bool, shape (h, w), optional
         The object: only shifts that keep the mask wholly on it count, and the unshifted mask, even
         where it sticks out.
 
     Returns
     -------
-    (h, w) array of float64
+    ndarray of float64, shape (h, w)
         Entry (row, column) is the relevance mass accuracy, in [0, 1], of the mask moved down by
         ``row`` and to the right by ``column`` pixels, what leaves the image coming in at the
         opposite side; NaN for shifts off the object. A heatmap that is constant or has no positive
@@ -100,10 +119,11 @@ def shift_distribution(heatmap, mask, region=None):
 
     Examples
     --------
-    >>> shift_distribution(np.array([[4.0, 3.0, 2.0, 1.0]]), np.array([[True, True, False, False]])).round(6).tolist()
+    >>> heatmap, mask = np.array([[4.0, 3.0, 2.0, 1.0]]), np.array([[True, True, False, False]])
+    >>> shift_distribution(heatmap, mask).round(6).tolist()
     [[0.7, 0.5, 0.3, 0.5]]
     >>> on_object = np.array([[True, True, True, False]])
-    >>> shift_distribution(np.array([[4.0, 3.0, 2.0, 1.0]]), np.array([[True, True, False, False]]), on_object).round(6).tolist()
+    >>> shift_distribution(heatmap, mask, on_object).round(6).tolist()
     [[0.7, 0.5, nan, nan]]
     """
     result = _mass_at_shifts(heatmap, mask, region, ("heatmap", "mask", "region"))
@@ -113,7 +133,9 @@ def shift_distribution(heatmap, mask, region=None):
     return np.where(admissible, masses, np.nan)
 
 
-def _level(heatmap, mask, region, names):
+def _level(
+    heatmap: ArrayLike, mask: ArrayLike | None, region: ArrayLike | None, names: Sequence[str]
+) -> ChanceLevel:
     result = _mass_at_shifts(heatmap, mask, region, names)
     if result is None:
         return ChanceLevel(float("nan"), float("nan"), float("nan"), 0)
@@ -127,7 +149,9 @@ def _level(heatmap, mask, region, names):
     )
 
 
-def chance_level(heatmap, mask, region=None):
+def chance_level(
+    heatmap: ArrayLike, mask: ArrayLike | None, region: ArrayLike | None = None
+) -> ChanceLevel:
     """The relevance on the defect, and how often the mask would hold as much if it lay elsewhere.
 
     The p-value is exact for a defect whose place among the shifts is drawn at random, independently
@@ -136,11 +160,11 @@ def chance_level(heatmap, mask, region=None):
 
     Parameters
     ----------
-    heatmap : (h, w) array of float
+    heatmap : ndarray of float, shape (h, w)
         Signed; the positive part counts.
-    mask : (h, w) array of bool
+    mask : ndarray of bool, shape (h, w)
         The true defect.
-    region : (h, w) array of bool, optional
+    region : ndarray of bool, shape (h, w), optional
         The object: only shifts that keep the mask wholly on it count, and the unshifted mask, even
         where it sticks out. An explanation that merely finds the object is above chance without a
         region, and not with one.
@@ -158,15 +182,18 @@ def chance_level(heatmap, mask, region=None):
 
     Examples
     --------
-    >>> level = chance_level(np.array([[4.0, 3.0, 2.0, 1.0]]), np.array([[True, True, False, False]]))
+    >>> mask = np.array([[True, True, False, False]])
+    >>> level = chance_level(np.array([[4.0, 3.0, 2.0, 1.0]]), mask)
     >>> round(level.observed, 6), round(level.mean, 6), level.p_value, level.shifts
     (0.7, 0.5, 0.25, 4)
     """
     return _level(heatmap, mask, region, ("heatmap", "mask", "region"))
 
 
-def chance_levels(heatmaps, masks, regions=None):
-    """:func:`chance_level` for the images of a run, with p-values corrected for looking at many of them.
+def chance_levels(
+    heatmaps: ArrayLike, masks: ArrayLike | None, regions: ArrayLike | None = None
+) -> pd.DataFrame:
+    """`chance_level` for the images of a run, with p-values corrected for their number.
 
     The correction is that of Benjamini and Hochberg: among the images with ``p_adjusted`` at most
     0.05, on average at most 5 % are hits by luck, if images are independent. (Holm's correction,
@@ -175,11 +202,11 @@ def chance_levels(heatmaps, masks, regions=None):
 
     Parameters
     ----------
-    heatmaps : (n, h, w) array of float
+    heatmaps : ndarray of float, shape (n, h, w)
         Signed; the positive part counts. A heatmap that is NaN throughout stands for an explanation
         that failed.
-    masks : (n, h, w) array of bool
-    regions : (n, h, w) array of bool, optional
+    masks : ndarray of bool, shape (n, h, w)
+    regions : ndarray of bool, shape (n, h, w), optional
         The object in each image.
 
     Returns
@@ -213,14 +240,12 @@ def chance_levels(heatmaps, masks, regions=None):
     if heatmaps.ndim != 3:
         raise ValueError(f"heatmaps must have shape (n, h, w); got {heatmaps.shape}")
     masks = checked_mask(masks, heatmaps.shape, "masks")
-    regions = (
-        [None] * len(masks) if regions is None else checked_mask(regions, heatmaps.shape, "regions")
-    )
+    objects: Sequence[ArrayLike | None] = [None] * len(masks)
+    if regions is not None:
+        objects = list(checked_mask(regions, heatmaps.shape, "regions"))
     levels = [
-        _level(
-            heatmap, mask, region, [f"{name}[{index}]" for name in ("heatmaps", "masks", "regions")]
-        )
-        for index, (heatmap, mask, region) in enumerate(zip(heatmaps, masks, regions, strict=True))
+        _level(*one, [f"{name}[{index}]" for name in ("heatmaps", "masks", "regions")])
+        for index, one in enumerate(zip(heatmaps, masks, objects, strict=True))
     ]
     table = pd.DataFrame(levels, columns=ChanceLevel._fields).astype({"shifts": int})
     known = table["p_value"].notna().to_numpy()
@@ -231,15 +256,21 @@ def chance_levels(heatmaps, masks, regions=None):
     return table
 
 
-def paired_difference(first, second, seed=0, resamples=1000, confidence=0.95):
-    """How much higher one explainer's figures are than another's on the same images, on average, with a bootstrap interval.
+def paired_difference(
+    first: ArrayLike,
+    second: ArrayLike,
+    seed: int = 0,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+) -> Estimate:
+    """How much higher one explainer's figures are than another's on the same images, on average.
 
     Images are drawn with replacement and keep both their values, so what makes an image hard for
     both cancels out.
 
     Parameters
     ----------
-    first, second : (n,) array of float
+    first, second : ndarray of float, shape (n,)
         A value for each image, such as the relevance mass accuracy of LIME and of the residual map.
         Images with NaN in either (empty masks, failed explanations) are left out.
     seed : int
@@ -270,12 +301,14 @@ def paired_difference(first, second, seed=0, resamples=1000, confidence=0.95):
     first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if first.ndim != 1 or first.shape != second.shape:
         raise ValueError(
-            f"first and second must hold one value for each image, shape (n,); got {first.shape} and {second.shape}"
+            "first and second must hold one value for each image, shape (n,); got "
+            f"{first.shape} and {second.shape}"
         )
     for name, values in (("first", first), ("second", second)):
         if np.isinf(values).any():
             raise ValueError(
-                f"{name} must be finite or NaN; infinite at index {np.flatnonzero(np.isinf(values))[0]}"
+                f"{name} must be finite or NaN; infinite at index "
+                f"{np.flatnonzero(np.isinf(values))[0]}"
             )
     differences = first - second
     differences = differences[~np.isnan(differences)]

@@ -3,11 +3,15 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm, rankdata
 
+from adhelpers._shared.arrays import Flags
 from adhelpers._shared.checks import checked_labels
 
 from .intervals import Estimate
+
+_SIGNIFICANCE = 0.05
 
 
 class AurocComparison(NamedTuple):
@@ -24,8 +28,18 @@ class AurocComparison(NamedTuple):
     difference: Estimate
     p_value: float
 
+    def findings(self, first: str = "the first", second: str = "the second") -> list[str]:
+        """Which of two detectors, named as given, ranks better, as a sentence."""
+        if self.p_value > _SIGNIFICANCE:
+            said = f"{first} and {second} are not shown to differ in AUROC"
+        else:
+            better = "higher" if self.difference.value > 0 else "lower"
+            said = f"{first} has a {better} AUROC than {second}"
+        said = f"{said[0].upper()}{said[1:]}"
+        return [f"{said}: difference {self.difference:+.3f}, p = {self.p_value:.2g}."]
 
-def compare_aurocs(first, second, labels):
+
+def compare_aurocs(first: ArrayLike, second: ArrayLike, labels: ArrayLike) -> AurocComparison:
     """Whether two scores of the same images differ in AUROC.
 
     DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated receiver
@@ -57,9 +71,10 @@ def compare_aurocs(first, second, labels):
     >>> found.difference.value > 0, found.p_value < 0.001
     (True, True)
     """
-    labels = checked_labels(labels, len(labels), both_classes=True).astype(int)
+    anomalous = checked_labels(labels, np.size(labels), both_classes=True)
     parts = [
-        _placements(name, scores, labels) for name, scores in (("first", first), ("second", second))
+        _placements(name, scores, anomalous)
+        for name, scores in (("first", first), ("second", second))
     ]
     of_anomalous, of_good = (parts[0][index] - parts[1][index] for index in range(2))
     value = float(of_anomalous.mean())
@@ -75,33 +90,43 @@ def compare_aurocs(first, second, labels):
     )
 
 
-def _placements(name, scores, labels):
-    """For each anomalous image the share of good ones below it, for each good one that of anomalous ones above it; ties count half."""
-    scores = np.atleast_2d(np.asarray(scores, dtype=float))
-    if scores.ndim != 2 or scores.shape[1] != len(labels):
+def _placements(
+    name: str, scores: ArrayLike, anomalous: Flags
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of each anomalous image the share of good ones below it, of each good one that above it.
+
+    Ties count half.
+    """
+    values = np.atleast_2d(np.asarray(scores, dtype=float))
+    count = len(anomalous)
+    if values.ndim != 2 or values.shape[1] != count:
         raise ValueError(
-            f"{name} must have the shape ({len(labels)},) or (seeds, {len(labels)}), one score for each label, not {scores.shape}."
+            f"{name} must have the shape ({count},) or (seeds, {count}), one score for each label, "
+            f"not {values.shape}"
         )
-    if not np.isfinite(scores).all():
-        raise ValueError(f"{name} holds NaN or infinite scores.")
-    anomalous, good = scores[:, labels == 1], scores[:, labels == 0]
-    if min(anomalous.shape[1], good.shape[1]) < 2:
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} holds NaN or infinite scores")
+    bad, good = values[:, anomalous], values[:, ~anomalous]
+    if min(bad.shape[1], good.shape[1]) < 2:
         raise ValueError(
-            f"labels: at least two good and two anomalous images are needed, not {good.shape[1]} and {anomalous.shape[1]}."
+            "labels: at least two good and two anomalous images are needed, not "
+            f"{good.shape[1]} and {bad.shape[1]}"
         )
-    ranks = rankdata(scores, axis=1)
-    below = (ranks[:, labels == 1] - rankdata(anomalous, axis=1)) / good.shape[1]
-    above = 1 - (ranks[:, labels == 0] - rankdata(good, axis=1)) / anomalous.shape[1]
+    ranks = rankdata(values, axis=1)
+    below = (ranks[:, anomalous] - rankdata(bad, axis=1)) / good.shape[1]
+    above = 1 - (ranks[:, ~anomalous] - rankdata(good, axis=1)) / bad.shape[1]
     return below.mean(axis=0), above.mean(axis=0)
 
 
-def holm(p_values):
-    """P-values corrected for their number: Holm, "A simple sequentially rejective multiple test procedure",
-    Scandinavian Journal of Statistics, 1979.
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """P-values corrected for their number.
+
+    Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
+    Statistics, 1979.
 
     Parameters
     ----------
-    p_values : array_like, shape (n,)
+    p_values : array-like, shape (n,)
         NaN where there was nothing to test: it does not count and becomes 1.
 
     Returns
@@ -113,11 +138,11 @@ def holm(p_values):
     >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
     [0.03, 0.06, 0.06]
     """
-    p_values = np.asarray(p_values, dtype=float)
-    corrected = np.ones(len(p_values))
-    tested = np.flatnonzero(np.isfinite(p_values))
-    order = tested[np.argsort(p_values[tested])]
+    values = np.asarray(p_values, dtype=float)
+    corrected = np.ones(len(values))
+    tested = np.flatnonzero(np.isfinite(values))
+    order = tested[np.argsort(values[tested])]
     corrected[order] = np.minimum(
-        1, np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1))
+        1, np.maximum.accumulate(values[order] * np.arange(len(order), 0, -1))
     )
     return corrected

@@ -1,10 +1,12 @@
-"""How well scores and decisions tell good images from anomalous ones, each figure with its bootstrap interval."""
+"""How well scores and decisions tell good images from anomalous ones, with intervals."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
+from adhelpers._shared.arrays import Flags
 from adhelpers._shared.checks import (
     checked_flags,
     checked_labels,
@@ -18,9 +20,9 @@ from .thresholds import Threshold
 
 
 class _Ranking:
-    """Images sorted by falling score, so that AUROC and average precision of any resample are a few cumulative sums."""
+    """Images sorted by falling score: the figures of any resample are a few cumulative sums."""
 
-    def __init__(self, scores, anomalous):
+    def __init__(self, scores: NDArray[np.float64], anomalous: Flags) -> None:
         self._order = np.argsort(-scores, kind="stable")
         ranked = scores[self._order]
         # Images with equal scores enter together: only the last of each tie is a point of the
@@ -28,8 +30,10 @@ class _Ranking:
         self._tie_ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
         self._anomalous = anomalous[self._order]
 
-    def statistics(self, counts):
-        """AUROC and average precision for each row of counts (r, n): how often each image is in the resample."""
+    def statistics(
+        self, counts: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """AUROC and average precision of each resample, a row of ``counts`` (r, n) for each."""
         counts = counts[:, self._order]
         true_positives = np.cumsum(counts * self._anomalous, axis=1)[:, self._tie_ends]
         false_positives = np.cumsum(counts * ~self._anomalous, axis=1)[:, self._tie_ends]
@@ -42,14 +46,16 @@ class _Ranking:
         return auroc, (hits * precision).sum(axis=1) / positives
 
 
-def image_auroc(scores, labels):
-    """Area under the ROC curve: the chance that an anomalous image scores above a good one, ties counting half.
+def image_auroc(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Area under the ROC curve of the images.
+
+    This is the chance that an anomalous image scores above a good one, ties counting half.
 
     Parameters
     ----------
-    scores : (n,) array of float
+    scores : ndarray of float, shape (n,)
         Higher is more anomalous.
-    labels : (n,) array of int
+    labels : ndarray of int, shape (n,)
         0 good, 1 anomalous.
 
     Returns
@@ -69,17 +75,21 @@ def image_auroc(scores, labels):
     """
     scores = checked_scores(scores)
     anomalous = checked_labels(labels, len(scores), both_classes=True)
-    return float(_Ranking(scores, anomalous).statistics(np.ones((1, len(scores)), dtype=int))[0][0])
+    return float(
+        _Ranking(scores, anomalous).statistics(np.ones((1, len(scores)), dtype=np.int64))[0][0]
+    )
 
 
-def average_precision(scores, labels):
-    """Mean precision over the anomalous images, going down the ranking; images with equal scores enter together.
+def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Mean precision over the anomalous images, going down the ranking.
+
+    Images with equal scores enter together.
 
     Parameters
     ----------
-    scores : (n,) array of float
+    scores : ndarray of float, shape (n,)
         Higher is more anomalous.
-    labels : (n,) array of int
+    labels : ndarray of int, shape (n,)
         0 good, 1 anomalous.
 
     Returns
@@ -99,17 +109,19 @@ def average_precision(scores, labels):
     """
     scores = checked_scores(scores)
     anomalous = checked_labels(labels, len(scores), both_classes=True)
-    return float(_Ranking(scores, anomalous).statistics(np.ones((1, len(scores)), dtype=int))[1][0])
+    return float(
+        _Ranking(scores, anomalous).statistics(np.ones((1, len(scores)), dtype=np.int64))[1][0]
+    )
 
 
-def confusion(flags, labels):
+def confusion(flags: ArrayLike, labels: ArrayLike) -> dict[str, int]:
     """Counts of right and wrong decisions.
 
     Parameters
     ----------
-    flags : (n,) array of bool
+    flags : ndarray of bool, shape (n,)
         True where an image was flagged.
-    labels : (n,) array of int
+    labels : ndarray of int, shape (n,)
         0 good, 1 anomalous.
 
     Returns
@@ -150,13 +162,13 @@ def _g_mean(tp, fp, tn, fn):
     return np.sqrt(tp / (tp + fn) * (tn / (tn + fp)))
 
 
-def accuracy(flags, labels):
+def accuracy(flags: ArrayLike, labels: ArrayLike) -> float:
     """Share of right decisions.
 
     Parameters
     ----------
-    flags : (n,) array of bool
-    labels : (n,) array of int
+    flags : ndarray of bool, shape (n,)
+    labels : ndarray of int, shape (n,)
         0 good, 1 anomalous.
 
     Returns
@@ -177,13 +189,13 @@ def accuracy(flags, labels):
     return float(_accuracy(**confusion(flags, labels)))
 
 
-def f1_score(flags, labels):
+def f1_score(flags: ArrayLike, labels: ArrayLike) -> float:
     """Harmonic mean of precision and recall of the anomalous images.
 
     Parameters
     ----------
-    flags : (n,) array of bool
-    labels : (n,) array of int
+    flags : ndarray of bool, shape (n,)
+    labels : ndarray of int, shape (n,)
         0 good, 1 anomalous; at least one anomalous.
 
     Returns
@@ -207,13 +219,13 @@ def f1_score(flags, labels):
     return float(_f1(**counts))
 
 
-def g_mean(flags, labels):
+def g_mean(flags: ArrayLike, labels: ArrayLike) -> float:
     """Geometric mean of the recall of the anomalous and the recall of the good images.
 
     Parameters
     ----------
-    flags : (n,) array of bool
-    labels : (n,) array of int
+    flags : ndarray of bool, shape (n,)
+    labels : ndarray of int, shape (n,)
         0 good, 1 anomalous; both present.
 
     Returns
@@ -236,13 +248,13 @@ def g_mean(flags, labels):
     return float(_g_mean(**confusion(flags, labels)))
 
 
-def recall_by_type(flags, types):
+def recall_by_type(flags: ArrayLike, types: ArrayLike) -> dict[str, float]:
     """Share of flagged images for each defect type.
 
     Parameters
     ----------
-    flags : (n,) array of bool
-    types : (n,) array of str
+    flags : ndarray of bool, shape (n,)
+    types : ndarray of str, shape (n,)
         ``"good"`` or the defect type of each image.
 
     Returns
@@ -289,12 +301,12 @@ class DetectionReport:
     accuracy: Estimate
     f1: Estimate
     g_mean: Estimate
-    recall: dict
-    confusion: dict
-    images: dict
+    recall: dict[str, Estimate]
+    confusion: dict[str, int]
+    images: dict[str, int]
     threshold: Threshold
 
-    def table(self):
+    def table(self) -> pd.DataFrame:
         """All figures, a row each.
 
         Returns
@@ -321,8 +333,35 @@ class DetectionReport:
             columns=["value", "low", "high", "images"],
         )
 
+    def findings(self) -> list[str]:
+        """How well it ranks, what the threshold does, and which type is flagged least."""
+        tp, fp, tn, fn = (self.confusion[name] for name in ("tp", "fp", "tn", "fn"))
+        optimistic = ", chosen with the test labels, so these figures are optimistic"
+        found = [
+            f"Image AUROC {self.auroc}, average precision {self.average_precision}, on {tp + fn} "
+            f"anomalous and {fp + tn} good images.",
+            f"The threshold ({self.threshold.rule}"
+            f"{optimistic if self.threshold.uses_test_labels else ''}) flags {tp} of {tp + fn} "
+            f"anomalous and {fp} of {fp + tn} good images: accuracy {self.accuracy}, F1 {self.f1}.",
+        ]
+        if len(self.recall) > 1:
+            worst = min(self.recall, key=lambda name: self.recall[name].value)
+            found.append(
+                f"The type with the lowest recall is {worst}: {self.recall[worst]} of "
+                f"{self.images[worst]} images."
+            )
+        return found
 
-def detection_report(scores, labels, types, threshold, resamples=1000, confidence=0.95, seed=0):
+
+def detection_report(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    types: ArrayLike,
+    threshold: Threshold | float,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> DetectionReport:
     """Every figure on scores and decisions, with bootstrap intervals.
 
     All figures share the same resamples. Images are drawn within their type, so each resample holds
@@ -331,11 +370,11 @@ def detection_report(scores, labels, types, threshold, resamples=1000, confidenc
 
     Parameters
     ----------
-    scores : (n,) array of float
+    scores : ndarray of float, shape (n,)
         Higher is more anomalous.
-    labels : (n,) array of int
+    labels : ndarray of int, shape (n,)
         0 good, 1 anomalous.
-    types : (n,) array of str
+    types : ndarray of str, shape (n,)
         ``"good"`` or the defect type; a type belongs to one label.
     threshold : Threshold or float
         An image is flagged where its score is strictly greater.
@@ -357,11 +396,12 @@ def detection_report(scores, labels, types, threshold, resamples=1000, confidenc
     Notes
     -----
     Percentile intervals, so a figure that is perfect on all images has the interval (1, 1): see
-    :func:`bootstrap`.
+    `bootstrap`.
 
     Examples
     --------
-    >>> report = detection_report([0.1, 0.2, 0.7, 0.3, 0.9], [0, 0, 0, 1, 1], ["good"] * 3 + ["crack", "hole"], 0.5)
+    >>> types = ["good", "good", "good", "crack", "hole"]
+    >>> report = detection_report([0.1, 0.2, 0.7, 0.3, 0.9], [0, 0, 0, 1, 1], types, 0.5)
     >>> report.confusion, round(report.auroc.value, 3), report.recall["hole"].value
     ({'tp': 1, 'fp': 1, 'tn': 2, 'fn': 1}, 0.833, 1.0)
     """
@@ -373,7 +413,8 @@ def detection_report(scores, labels, types, threshold, resamples=1000, confidenc
     mixed = np.intersect1d(types[anomalous], types[~anomalous])
     if mixed.size:
         raise ValueError(
-            f"types: {', '.join(mixed)} holds good and anomalous images; a type belongs to one label"
+            f"types: {', '.join(mixed)} holds good and anomalous images; a type belongs to one "
+            "label"
         )
     if not isinstance(threshold, Threshold):
         threshold = Threshold(threshold, "given", uses_test_labels=False)
@@ -381,7 +422,7 @@ def detection_report(scores, labels, types, threshold, resamples=1000, confidenc
     names, numbers = np.unique(types, return_counts=True)
     ranking = _Ranking(scores, anomalous)
 
-    def figures(counts):
+    def figures(counts: NDArray[np.int64]) -> NDArray[np.float64]:
         """A column of resampled values for each figure, in one fixed order."""
         tp, fp = counts @ (flags & anomalous), counts @ (flags & ~anomalous)
         cells = {"tp": tp, "fp": fp, "tn": (~anomalous).sum() - fp, "fn": anomalous.sum() - tp}
@@ -399,17 +440,20 @@ def detection_report(scores, labels, types, threshold, resamples=1000, confidenc
             ]
         )
 
-    values = figures(np.ones((1, len(scores)), dtype=int))[0]
+    values = figures(np.ones((1, len(scores)), dtype=np.int64))[0]
     draws = np.concatenate([figures(block) for block in resample_counts(types, resamples, seed)])
     estimates = [
         percentile_interval(value, column, confidence)
         for value, column in zip(values, draws.T, strict=True)
     ]
+    auroc, precision, right, f1, mean, *recall = estimates
     return DetectionReport(
-        *estimates[:5],
-        recall=dict(
-            zip((str(name) for name in np.unique(types[anomalous])), estimates[5:], strict=True)
-        ),
+        auroc,
+        precision,
+        right,
+        f1,
+        mean,
+        recall=dict(zip((str(name) for name in np.unique(types[anomalous])), recall, strict=True)),
         confusion=confusion(flags, anomalous),
         images={str(name): int(number) for name, number in zip(names, numbers, strict=True)},
         threshold=threshold,

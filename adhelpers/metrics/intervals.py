@@ -1,8 +1,10 @@
 """Bootstrap intervals: how far a figure may move when the test images are drawn again."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 # Blocks of resamples keep the memory of thousands of resamples of thousands of images bounded (2
 # million counts: 16 MB).
@@ -24,6 +26,8 @@ class Estimate(NamedTuple):
     >>> estimate = Estimate(0.97, 0.95, 0.99)
     >>> print(estimate)
     0.970 [0.950, 0.990]
+    >>> f"{estimate:+.1f}"
+    '+1.0 [+0.9, +1.0]'
     >>> estimate.as_dict()
     {'value': 0.97, 'low': 0.95, 'high': 0.99}
     """
@@ -32,16 +36,20 @@ class Estimate(NamedTuple):
     low: float
     high: float
 
+    def __format__(self, form: str) -> str:
+        """The figure as people read it; ``form`` is that of each number."""
+        form = form or ".3f"
+        return f"{self.value:{form}} [{self.low:{form}}, {self.high:{form}}]"
+
     def __str__(self) -> str:
-        """The figure as people read it."""
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return format(self)
 
     def as_dict(self) -> dict[str, float]:
         """The three numbers as plain floats, ready for JSON."""
         return {"value": float(self.value), "low": float(self.low), "high": float(self.high)}
 
 
-def checked_resampling(resamples, confidence):
+def checked_resampling(resamples: int, confidence: float) -> None:
     """Refuse a number of resamples or a confidence that makes no interval.
 
     Raises
@@ -55,14 +63,16 @@ def checked_resampling(resamples, confidence):
         raise ValueError(f"confidence must lie between 0 and 1, such as 0.95; got {confidence}")
 
 
-def percentile_interval(value, draws, confidence=0.95):
+def percentile_interval(
+    value: float, draws: NDArray[np.float64], confidence: float = 0.95
+) -> Estimate:
     """The percentile interval of bootstrap draws around a value (Efron, 1979).
 
     Parameters
     ----------
     value : float
         The figure on all images.
-    draws : (r,) array of float
+    draws : ndarray of float, shape (r,)
         The figure on each resample.
     confidence : float
         Share of the draws between the ends.
@@ -80,7 +90,9 @@ def percentile_interval(value, draws, confidence=0.95):
     return Estimate(float(value), float(low), float(high))
 
 
-def resample_counts(strata, resamples=1000, seed=0):
+def resample_counts(
+    strata: ArrayLike, resamples: int = 1000, seed: int = 0
+) -> Iterator[NDArray[np.int64]]:
     """How often each image is drawn in each resample, block by block.
 
     Every stratum is drawn with replacement from itself and keeps its size, so no resample loses a
@@ -88,14 +100,14 @@ def resample_counts(strata, resamples=1000, seed=0):
 
     Parameters
     ----------
-    strata : (n,) array
+    strata : ndarray, shape (n,)
         The stratum of each image: labels, types, or zeros for none.
     resamples : int
     seed : int
 
     Yields
     ------
-    (r, n) array of int64
+    ndarray of int64, shape (r, n)
         Counts; each row sums to n, and within each stratum to the stratum's size. The rows of all
         blocks make ``resamples``.
 
@@ -122,7 +134,14 @@ def resample_counts(strata, resamples=1000, seed=0):
         yield counts
 
 
-def bootstrap(function, *arrays, resamples=1000, confidence=0.95, seed=0, stratify=None):
+def bootstrap(
+    function: Callable[..., Any],
+    *arrays: ArrayLike,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    stratify: ArrayLike | None = None,
+) -> Estimate:
     """A figure with its percentile bootstrap interval, images drawn with replacement.
 
     Parameters
@@ -135,7 +154,7 @@ def bootstrap(function, *arrays, resamples=1000, confidence=0.95, seed=0, strati
     confidence : float
         Between 0 and 1.
     seed : int
-    stratify : (n,) array, optional
+    stratify : ndarray, shape (n,), optional
         Usually the labels: each stratum keeps its size in each resample.
 
     Returns
@@ -159,13 +178,13 @@ def bootstrap(function, *arrays, resamples=1000, confidence=0.95, seed=0, strati
     2.5
     """
     checked_resampling(resamples, confidence)
-    arrays = [np.asarray(array) for array in arrays]
-    if not arrays:
+    drawn: list[NDArray[Any]] = [np.asarray(array) for array in arrays]
+    if not drawn:
         raise ValueError("bootstrap needs at least one array to draw from")
-    count = len(arrays[0])
+    count = len(drawn[0])
     strata = np.zeros(count, dtype=int) if stratify is None else np.asarray(stratify)
-    if count == 0 or any(len(array) != count for array in [*arrays, strata]):
-        lengths = [len(array) for array in [*arrays, strata]]
+    if count == 0 or any(len(array) != count for array in [*drawn, strata]):
+        lengths = [len(array) for array in [*drawn, strata]]
         raise ValueError(
             f"the arrays and stratify must have the same length, at least 1; got {lengths}"
         )
@@ -173,5 +192,5 @@ def bootstrap(function, *arrays, resamples=1000, confidence=0.95, seed=0, strati
     for block in resample_counts(strata, resamples, seed):
         for row in block:
             indices = np.repeat(np.arange(count), row)
-            draws.append(function(*(array[indices] for array in arrays)))
-    return percentile_interval(function(*arrays), np.asarray(draws, dtype=np.float64), confidence)
+            draws.append(function(*(array[indices] for array in drawn)))
+    return percentile_interval(function(*drawn), np.asarray(draws, dtype=np.float64), confidence)

@@ -1,10 +1,12 @@
-"""A heatmap against the true defect of its image: Jaccard index at every threshold and at a fixed one, and a table of all."""
+"""A heatmap against the true defect: the Jaccard index by threshold, and a table of measures."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, SupportsFloat
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
+from adhelpers._shared.arrays import Masks
 from adhelpers._shared.checks import checked_map, checked_mask
 
 from .relevance import (
@@ -27,19 +29,23 @@ class JaccardCurve(NamedTuple):
 
     Attributes
     ----------
-    thresholds : (k,) array
+    thresholds : ndarray, shape (k,)
         The distinct values of the heatmap, falling.
-    jaccards : (k,) array of float64
+    jaccards : ndarray of float64, shape (k,)
         Jaccard index of the region ``heatmap >= threshold`` and the mask, in [0, 1]; NaN where the
         mask is empty.
     """
 
-    thresholds: np.ndarray
-    jaccards: np.ndarray
+    thresholds: NDArray[Any]
+    jaccards: NDArray[np.float64]
+
+    def table(self) -> pd.DataFrame:
+        """A row for each threshold: ``threshold`` and ``jaccard``."""
+        return pd.DataFrame({"threshold": self.thresholds, "jaccard": self.jaccards})
 
 
 class OptimalJaccard(NamedTuple):
-    """The best Jaccard index over all thresholds; it is chosen with the mask, so it is an upper bound.
+    """The best Jaccard index over all thresholds, chosen with the mask and so an upper bound.
 
     Attributes
     ----------
@@ -53,8 +59,8 @@ class OptimalJaccard(NamedTuple):
     threshold: float
 
 
-def jaccard_curve(heatmap, mask):
-    """The Jaccard index of ``heatmap >= threshold`` and the mask, for every distinct value of a signed heatmap.
+def jaccard_curve(heatmap: ArrayLike, mask: ArrayLike | None) -> JaccardCurve:
+    """The Jaccard index of ``heatmap >= threshold`` and the mask, for every value of the heatmap.
 
     Pixels of equal value enter together, so a heatmap of superpixels has as many thresholds as
     distinct weights. One sort takes the place of a comparison of the whole image for each
@@ -62,10 +68,10 @@ def jaccard_curve(heatmap, mask):
 
     Parameters
     ----------
-    heatmap : (h, w) array of float
+    heatmap : ndarray of float, shape (h, w)
         Signed; higher speaks more for the anomaly. A constant map has one threshold, whose region
         is the whole image.
-    mask : (h, w) array of bool
+    mask : ndarray of bool, shape (h, w)
         The true defect.
 
     Returns
@@ -80,7 +86,8 @@ def jaccard_curve(heatmap, mask):
 
     Examples
     --------
-    >>> curve = jaccard_curve(np.array([[0.9, 0.5], [0.5, -0.2]]), np.array([[True, True], [False, False]]))
+    >>> mask = np.array([[True, True], [False, False]])
+    >>> curve = jaccard_curve(np.array([[0.9, 0.5], [0.5, -0.2]]), mask)
     >>> curve.thresholds.tolist(), curve.jaccards.round(3).tolist()
     ([0.9, 0.5, -0.2], [0.5, 0.667, 0.5])
     """
@@ -100,16 +107,16 @@ def jaccard_curve(heatmap, mask):
     return JaccardCurve(thresholds, overlap / (area + len(inside) - overlap))
 
 
-def optimal_jaccard(heatmap, mask):
-    """The best Jaccard index over all thresholds of a signed heatmap, and the highest threshold that reaches it.
+def optimal_jaccard(heatmap: ArrayLike, mask: ArrayLike | None) -> OptimalJaccard:
+    """The best Jaccard index over all thresholds, and the highest threshold that reaches it.
 
     The threshold is chosen with the mask, so this is an upper bound on what the explanation says by
     itself.
 
     Parameters
     ----------
-    heatmap : (h, w) array of float
-    mask : (h, w) array of bool
+    heatmap : ndarray of float, shape (h, w)
+    mask : ndarray of bool, shape (h, w)
 
     Returns
     -------
@@ -124,7 +131,8 @@ def optimal_jaccard(heatmap, mask):
 
     Examples
     --------
-    >>> optimal_jaccard(np.array([[0.9, 0.5], [0.4, -0.2]]), np.array([[True, True], [False, False]]))
+    >>> mask = np.array([[True, True], [False, False]])
+    >>> optimal_jaccard(np.array([[0.9, 0.5], [0.4, -0.2]]), mask)
     OptimalJaccard(value=1.0, threshold=0.5)
     """
     curve = jaccard_curve(heatmap, mask)
@@ -133,18 +141,20 @@ def optimal_jaccard(heatmap, mask):
     return OptimalJaccard(value, float("nan") if np.isnan(value) else float(curve.thresholds[best]))
 
 
-def optimal_jaccards(heatmaps, masks):
-    """:func:`optimal_jaccard` for a stack of heatmaps.
+def optimal_jaccards(
+    heatmaps: ArrayLike, masks: ArrayLike | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`optimal_jaccard` for a stack of heatmaps.
 
     Parameters
     ----------
-    heatmaps : (n, h, w) array of float
+    heatmaps : ndarray of float, shape (n, h, w)
         A heatmap that is NaN throughout stands for an explanation that failed.
-    masks : (n, h, w) array of bool
+    masks : ndarray of bool, shape (n, h, w)
 
     Returns
     -------
-    values, thresholds : (n,) arrays of float64
+    values, thresholds : ndarray of float64, shape (n,)
         NaN where the mask is empty and where the explanation failed.
 
     Raises
@@ -159,10 +169,7 @@ def optimal_jaccards(heatmaps, masks):
     >>> optimal_jaccards(np.array([[[0.3, 0.1]], [[0.2, 0.1]]]), masks)[0].tolist()
     [1.0, nan]
     """
-    heatmaps = np.asarray(heatmaps)
-    if heatmaps.ndim != 3:
-        raise ValueError(f"heatmaps must have shape (n, h, w); got {heatmaps.shape}")
-    masks = checked_mask(masks, heatmaps.shape, "masks")
+    heatmaps, masks = _checked_stack(heatmaps, masks)
     values, thresholds = np.full((2, len(heatmaps)), np.nan)
     failed = np.isnan(heatmaps).all(axis=(1, 2))
     for index in np.flatnonzero(~failed):
@@ -171,19 +178,26 @@ def optimal_jaccards(heatmaps, masks):
     return values, thresholds
 
 
-def explained_region(heatmap, threshold):
-    """What an explanation points at: the pixels at or above a threshold, as the Jaccard index counts them.
+def _checked_stack(heatmaps: ArrayLike, masks: ArrayLike | None) -> tuple[NDArray[Any], Masks]:
+    heatmaps = np.asarray(heatmaps)
+    if heatmaps.ndim != 3:
+        raise ValueError(f"heatmaps must have shape (n, h, w); got {heatmaps.shape}")
+    return heatmaps, checked_mask(masks, heatmaps.shape, "masks")
+
+
+def explained_region(heatmap: ArrayLike, threshold: SupportsFloat) -> NDArray[np.bool_]:
+    """What an explanation points at: the pixels at or above a threshold.
 
     Parameters
     ----------
-    heatmap : (h, w) array of float
+    heatmap : ndarray of float, shape (h, w)
     threshold : float
-        Such as the one of :func:`optimal_jaccard`. NaN (nothing to compare with) gives an empty
+        Such as the one of `optimal_jaccard`. NaN (nothing to compare with) gives an empty
         region.
 
     Returns
     -------
-    (h, w) array of bool
+    ndarray of bool, shape (h, w)
 
     Raises
     ------
@@ -200,12 +214,12 @@ def explained_region(heatmap, threshold):
     return checked_map(heatmap) >= np.float64(threshold)
 
 
-def good_image_threshold(good_heatmaps, quantile=0.99):
-    """A threshold for heatmaps that no defect has been seen for: a quantile of all pixels of good images' heatmaps.
+def good_image_threshold(good_heatmaps: ArrayLike, quantile: float = 0.99) -> float:
+    """A threshold for heatmaps that was set without a defect: a quantile of good images' pixels.
 
     Parameters
     ----------
-    good_heatmaps : (n, h, w) array of float
+    good_heatmaps : ndarray of float, shape (n, h, w)
         Explanations of good images held out of training (validation), by the explainer that is
         judged. The positive part counts; heatmaps that are NaN throughout (failed explanations) are
         left out.
@@ -234,19 +248,20 @@ def good_image_threshold(good_heatmaps, quantile=0.99):
     """
     if not 0 < quantile <= 1:
         raise ValueError(f"quantile must lie in (0, 1], such as 0.99; got {quantile}")
-    good_heatmaps = np.asarray(good_heatmaps)
-    if good_heatmaps.ndim != 3:
-        raise ValueError(f"good_heatmaps must have shape (n, h, w); got {good_heatmaps.shape}")
+    heatmaps = np.asarray(good_heatmaps)
+    if heatmaps.ndim != 3:
+        raise ValueError(f"good_heatmaps must have shape (n, h, w); got {heatmaps.shape}")
     maps = [
         checked_map(heatmap, f"good_heatmaps[{index}]")
-        for index, heatmap in enumerate(good_heatmaps)
+        for index, heatmap in enumerate(heatmaps)
         if not is_failed(heatmap)
     ]
     if not maps:
         raise ValueError(
             "good_heatmaps holds no explanation of a good image: all are missing or NaN"
         )
-    value = np.quantile(np.maximum(maps, 0, dtype=np.float64), quantile, method="inverted_cdf")
+    positive = np.maximum(np.stack(maps), 0, dtype=np.float64)
+    value = np.quantile(positive, quantile, method="inverted_cdf")
     # The next number above it, because the region at a threshold takes in what lies at it: next in
     # the maps' own type, which comparisons may round to. Not below the smallest normal float32,
     # because some processors count smaller ones as zero.
@@ -254,18 +269,18 @@ def good_image_threshold(good_heatmaps, quantile=0.99):
     return float(max(above, np.finfo(np.float32).tiny))
 
 
-def jaccard_at(heatmap, mask, threshold):
-    """The Jaccard index at a threshold that was fixed without the mask: the honest companion of :func:`optimal_jaccard`.
+def jaccard_at(heatmap: ArrayLike, mask: ArrayLike | None, threshold: float) -> float:
+    """The Jaccard index at a threshold that was fixed without the mask.
 
     Parameters
     ----------
-    heatmap : (h, w) array of float
+    heatmap : ndarray of float, shape (h, w)
         Signed; the positive part counts: the region is ``heatmap >= threshold``, less what is not
         above zero.
-    mask : (h, w) array of bool
+    mask : ndarray of bool, shape (h, w)
         The true defect.
     threshold : float
-        Such as that of :func:`good_image_threshold`.
+        Such as that of `good_image_threshold`.
 
     Returns
     -------
@@ -282,7 +297,8 @@ def jaccard_at(heatmap, mask, threshold):
 
     Examples
     --------
-    >>> jaccard_at(np.array([[0.9, 0.5], [0.4, -0.2]]), np.array([[True, False], [False, False]]), 0.5)
+    >>> mask = np.array([[True, False], [False, False]])
+    >>> jaccard_at(np.array([[0.9, 0.5], [0.4, -0.2]]), mask, 0.5)
     0.5
     """
     if not np.isfinite(threshold):
@@ -295,20 +311,25 @@ def jaccard_at(heatmap, mask, threshold):
     return float(np.count_nonzero(region & mask) / np.count_nonzero(region | mask))
 
 
-def localization_table(heatmaps, masks, threshold=None, k=None):
+def localization_table(
+    heatmaps: ArrayLike,
+    masks: ArrayLike | None,
+    threshold: float | None = None,
+    k: int | None = None,
+) -> pd.DataFrame:
     """Every measure of localisation for every image.
 
     Parameters
     ----------
-    heatmaps : (n, h, w) array of float
+    heatmaps : ndarray of float, shape (n, h, w)
         Signed; the positive part counts, but for the optimal Jaccard, which tries every value as
         threshold. A heatmap that is NaN throughout stands for an explanation that failed.
-    masks : (n, h, w) array of bool
+    masks : ndarray of bool, shape (n, h, w)
     threshold : float, optional
-        For :func:`jaccard_at`, fixed on good images by :func:`good_image_threshold`. Without it
+        For `jaccard_at`, fixed on good images by `good_image_threshold`. Without it
         there is no such column.
     k : int, optional
-        For :func:`top_k_intersection`; by default 2 % of the pixels.
+        For `top_k_intersection`; by default 2 % of the pixels.
 
     Returns
     -------
@@ -332,9 +353,9 @@ def localization_table(heatmaps, masks, threshold=None, k=None):
     0              1.0            1.0                     0.75
     1              NaN            NaN                      NaN
     """
+    heatmaps, masks = _checked_stack(heatmaps, masks)
     best, _ = optimal_jaccards(heatmaps, masks)
-    heatmaps, masks = np.asarray(heatmaps), np.asarray(masks)
-    columns = {"optimal_jaccard": best}
+    columns: dict[str, Any] = {"optimal_jaccard": best}
     if threshold is not None:
         columns["jaccard_at"] = [
             jaccard_at(heatmap, mask, threshold)
@@ -354,7 +375,7 @@ def localization_table(heatmaps, masks, threshold=None, k=None):
     for start in range(0, len(comparable), rows_at_once):
         rows = comparable[start : start + rows_at_once]
         relevance = np.maximum(heatmaps[rows].reshape(len(rows), -1), 0, dtype=np.float64)
-        inside = masks[rows].reshape(len(rows), -1).astype(bool)
+        inside = masks[rows].reshape(len(rows), -1)
         ascending = np.sort(relevance, axis=1)
         values[rows] = np.column_stack(
             [

@@ -1,4 +1,4 @@
-"""How much of a heatmap's positive relevance lies on the true defect: mass, ranks, maximum, top pixels, AUROC.
+"""How much of a heatmap's positive relevance lies on the true defect, measured in five ways.
 
 Named as in the Quantus library (Hedström et al., "Quantus: An Explainable AI Toolkit for
 Responsible Evaluation of Neural Network Explanations and Beyond", JMLR 2023). One policy holds for
@@ -7,25 +7,27 @@ pixels of equal value share what they get, as on average over random orders. A h
 no pixel (all zero, constant, nowhere positive) therefore gets what chance gives.
 """
 
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
+from adhelpers._shared.arrays import Masks
 from adhelpers._shared.checks import checked_map, checked_mask
 
 # Quantus takes 1000 pixels of 224x224; a share keeps the measure comparable between image sizes.
 _TOP_SHARE = 0.02
 
+# A row for each image, a column for each pixel: relevance that is not negative, and what is inside.
+_Relevance: TypeAlias = NDArray[np.float64]
+_Inside: TypeAlias = NDArray[np.bool_]
+_Values: TypeAlias = NDArray[np.float64]
 
-def is_failed(heatmap):
+
+def is_failed(heatmap: NDArray[Any]) -> bool:
     """Whether a heatmap is NaN throughout, as explanations that failed are.
-
-    Parameters
-    ----------
-    heatmap : (h, w) array of float
-
-    Returns
-    -------
-    bool
 
     Examples
     --------
@@ -35,20 +37,15 @@ def is_failed(heatmap):
     return heatmap.size > 0 and bool(np.isnan(heatmap).all())
 
 
-def positive_part(heatmap, mask, name="heatmap", mask_name="mask"):
-    """The positive part of a heatmap and its mask, checked; nothing where the two cannot be compared.
-
-    Parameters
-    ----------
-    heatmap : (h, w) array of float
-    mask : (h, w) array of bool
-    name, mask_name : str
-        For errors.
+def positive_part(
+    heatmap: ArrayLike, mask: ArrayLike | None, name: str = "heatmap", mask_name: str = "mask"
+) -> tuple[NDArray[np.float64], Masks] | None:
+    """The positive part of a heatmap (h, w) and its mask (h, w), checked.
 
     Returns
     -------
-    tuple of (h, w) array of float64 and (h, w) array of bool, or None
-        None where the mask is empty or the heatmap NaN throughout.
+    tuple of ndarray, or None
+        None where the mask is empty or the heatmap NaN throughout: nothing to compare.
 
     Raises
     ------
@@ -70,22 +67,13 @@ def positive_part(heatmap, mask, name="heatmap", mask_name="mask"):
     return (np.maximum(heatmap, 0, dtype=np.float64), mask) if mask.any() else None
 
 
-def mass_inside(relevance, inside):
-    """Relevance mass accuracy of each row of a stack; the share of the row that lies inside where there is no relevance.
-
-    Parameters
-    ----------
-    relevance : (n, p) array of float64
-        Not negative.
-    inside : (n, p) array of bool
-
-    Returns
-    -------
-    (n,) array of float64
+def mass_inside(relevance: _Relevance, inside: _Inside) -> _Values:
+    """Relevance mass accuracy of each row; the share of pixels inside where there is no relevance.
 
     Examples
     --------
-    >>> mass_inside(np.array([[3.0, 1.0], [0.0, 0.0]]), np.array([[True, False], [True, False]])).tolist()
+    >>> inside = np.array([[True, False], [True, False]])
+    >>> mass_inside(np.array([[3.0, 1.0], [0.0, 0.0]]), inside).tolist()
     [0.75, 0.5]
     """
     highest = relevance.max(axis=1, keepdims=True)
@@ -95,39 +83,28 @@ def mass_inside(relevance, inside):
     return (relevance * inside).sum(axis=1) / relevance.sum(axis=1)
 
 
-def maximum_inside(relevance, inside):
-    """The pointing game of each row of a stack; parameters as for :func:`mass_inside`.
+def maximum_inside(relevance: _Relevance, inside: _Inside) -> _Values:
+    """The pointing game of each row.
 
     Examples
     --------
-    >>> maximum_inside(np.array([[3.0, 1.0], [2.0, 2.0]]), np.array([[True, False], [True, False]])).tolist()
+    >>> inside = np.array([[True, False], [True, False]])
+    >>> maximum_inside(np.array([[3.0, 1.0], [2.0, 2.0]]), inside).tolist()
     [1.0, 0.5]
     """
     highest = relevance == relevance.max(axis=1, keepdims=True)
     return (highest & inside).sum(axis=1) / highest.sum(axis=1)
 
 
-def top_inside(relevance, inside, k, ascending):
-    """Share of the k most relevant pixels that lies inside, for each row of a stack.
-
-    Parameters
-    ----------
-    relevance : (n, p) array of float64
-        Not negative.
-    inside : (n, p) array of bool
-    k : (n,) array of int
-        From 1 to p.
-    ascending : (n, p) array of float64
-        ``relevance`` with each row sorted: shared by the measures that need it.
-
-    Returns
-    -------
-    (n,) array of float64
+def top_inside(
+    relevance: _Relevance, inside: _Inside, k: NDArray[np.int_], ascending: _Relevance
+) -> _Values:
+    """Share of the k (n,) most relevant pixels that lies inside; ``ascending`` has sorted rows.
 
     Examples
     --------
-    >>> relevance = np.array([[3.0, 1.0, 1.0, 0.0]])
-    >>> top_inside(relevance, np.array([[True, True, False, False]]), np.array([2]), np.sort(relevance)).tolist()
+    >>> relevance, inside = np.array([[3.0, 1.0, 1.0, 0.0]]), np.array([[True, True, False, False]])
+    >>> top_inside(relevance, inside, np.array([2]), np.sort(relevance)).tolist()
     [0.75]
     """
     last = ascending[np.arange(len(k)), -k][:, None]
@@ -138,8 +115,8 @@ def top_inside(relevance, inside, k, ascending):
     ) / k
 
 
-def auroc_inside(relevance, inside):
-    """Area under the ROC curve of each row of a stack, NaN where all is inside; parameters as for :func:`mass_inside`.
+def auroc_inside(relevance: _Relevance, inside: _Inside) -> _Values:
+    """Area under the ROC curve of each row, NaN where all is inside.
 
     Examples
     --------
@@ -154,8 +131,8 @@ def auroc_inside(relevance, inside):
     return np.divide(wins, pairs, out=np.full(len(relevance), np.nan), where=pairs > 0)
 
 
-def checked_k(k, pixels):
-    """The number of pixels of :func:`top_k_intersection`, 2 % of the image by default.
+def checked_k(k: int | None, pixels: int) -> int:
+    """The number of pixels of `top_k_intersection`, 2 % of the image by default.
 
     Raises
     ------
@@ -176,21 +153,24 @@ def checked_k(k, pixels):
     return int(k)
 
 
-def _of_one_image(measure, heatmap, mask):
+def _of_one_image(
+    measure: Callable[[_Relevance, _Inside], _Values], heatmap: ArrayLike, mask: ArrayLike | None
+) -> float:
     pair = positive_part(heatmap, mask)
-    return (
-        float("nan") if pair is None else float(measure(*(part.reshape(1, -1) for part in pair))[0])
-    )
+    if pair is None:
+        return float("nan")
+    relevance, inside = pair
+    return float(measure(relevance.reshape(1, -1), inside.reshape(1, -1))[0])
 
 
-def pointing_game(heatmap, mask):
+def pointing_game(heatmap: ArrayLike, mask: ArrayLike | None) -> float:
     """Whether the most relevant pixel lies on the defect.
 
     Parameters
     ----------
-    heatmap : (h, w) array of float
+    heatmap : ndarray of float, shape (h, w)
         Signed; the positive part counts.
-    mask : (h, w) array of bool
+    mask : ndarray of bool, shape (h, w)
         The true defect.
 
     Returns
@@ -213,20 +193,22 @@ def pointing_game(heatmap, mask):
     Examples
     --------
     >>> mask = np.array([[True, False], [False, False]])
-    >>> pointing_game(np.array([[0.9, 0.2], [0.1, 0.0]]), mask), pointing_game(np.array([[0.9, 0.9], [0.1, 0.0]]), mask)
-    (1.0, 0.5)
+    >>> pointing_game(np.array([[0.9, 0.2], [0.1, 0.0]]), mask)
+    1.0
+    >>> pointing_game(np.array([[0.9, 0.9], [0.1, 0.0]]), mask)
+    0.5
     """
     return _of_one_image(maximum_inside, heatmap, mask)
 
 
-def relevance_mass_accuracy(heatmap, mask):
-    """Share of the relevance that lies on the defect: its sum over the mask by its sum over the image.
+def relevance_mass_accuracy(heatmap: ArrayLike, mask: ArrayLike | None) -> float:
+    """Share of the relevance that lies on the defect.
 
     Parameters
     ----------
-    heatmap : (h, w) array of float
+    heatmap : ndarray of float, shape (h, w)
         Signed; the positive part counts.
-    mask : (h, w) array of bool
+    mask : ndarray of bool, shape (h, w)
         The true defect.
 
     Returns
@@ -247,20 +229,21 @@ def relevance_mass_accuracy(heatmap, mask):
 
     Examples
     --------
-    >>> relevance_mass_accuracy(np.array([[3.0, 1.0], [0.0, -5.0]]), np.array([[True, False], [False, True]]))
+    >>> mask = np.array([[True, False], [False, True]])
+    >>> relevance_mass_accuracy(np.array([[3.0, 1.0], [0.0, -5.0]]), mask)
     0.75
     """
     return _of_one_image(mass_inside, heatmap, mask)
 
 
-def relevance_rank_accuracy(heatmap, mask):
-    """Share of the most relevant pixels that lies on the defect, as many pixels taken as the defect has.
+def relevance_rank_accuracy(heatmap: ArrayLike, mask: ArrayLike | None) -> float:
+    """Share of the most relevant pixels, as many as the defect has, that lies on the defect.
 
     Parameters
     ----------
-    heatmap : (h, w) array of float
+    heatmap : ndarray of float, shape (h, w)
         Signed; the positive part counts.
-    mask : (h, w) array of bool
+    mask : ndarray of bool, shape (h, w)
         The true defect.
 
     Returns
@@ -282,7 +265,8 @@ def relevance_rank_accuracy(heatmap, mask):
 
     Examples
     --------
-    >>> relevance_rank_accuracy(np.array([[0.9, 0.8], [0.3, 0.1]]), np.array([[True, False], [True, False]]))
+    >>> mask = np.array([[True, False], [True, False]])
+    >>> relevance_rank_accuracy(np.array([[0.9, 0.8], [0.3, 0.1]]), mask)
     0.5
     """
     return _of_one_image(
@@ -294,14 +278,14 @@ def relevance_rank_accuracy(heatmap, mask):
     )
 
 
-def top_k_intersection(heatmap, mask, k=None):
+def top_k_intersection(heatmap: ArrayLike, mask: ArrayLike | None, k: int | None = None) -> float:
     """Share of the k most relevant pixels that lies on the defect.
 
     Parameters
     ----------
-    heatmap : (h, w) array of float
+    heatmap : ndarray of float, shape (h, w)
         Signed; the positive part counts.
-    mask : (h, w) array of bool
+    mask : ndarray of bool, shape (h, w)
         The true defect.
     k : int, optional
         Number of pixels, from 1 to all of them; by default 2 % of the image.
@@ -324,28 +308,30 @@ def top_k_intersection(heatmap, mask, k=None):
 
     Examples
     --------
-    >>> top_k_intersection(np.array([[0.9, 0.8], [0.3, 0.1]]), np.array([[True, False], [False, False]]), k=2)
+    >>> mask = np.array([[True, False], [False, False]])
+    >>> top_k_intersection(np.array([[0.9, 0.8], [0.3, 0.1]]), mask, k=2)
     0.5
     """
-    k = np.array([checked_k(k, np.size(heatmap))])
+    wanted = np.array([checked_k(k, np.size(heatmap))])
     return _of_one_image(
-        lambda relevance, inside: top_inside(relevance, inside, k, np.sort(relevance, axis=1)),
+        lambda relevance, inside: top_inside(relevance, inside, wanted, np.sort(relevance, axis=1)),
         heatmap,
         mask,
     )
 
 
-def heatmap_auroc(heatmap, mask):
-    """Pixel AUROC of one heatmap: the chance that a defect pixel is more relevant than another pixel, ties counting half.
+def heatmap_auroc(heatmap: ArrayLike, mask: ArrayLike | None) -> float:
+    """Pixel AUROC of one heatmap.
 
-    Unlike :func:`adhelpers.metrics.pixel_auroc` it compares pixels within an image, and values
+    This is the chance that a defect pixel is more relevant than another pixel, ties counting half.
+    Unlike `adhelpers.metrics.pixel_auroc` it compares pixels within an image, and values
     below zero tie.
 
     Parameters
     ----------
-    heatmap : (h, w) array of float
+    heatmap : ndarray of float, shape (h, w)
         Signed; the positive part counts.
-    mask : (h, w) array of bool
+    mask : ndarray of bool, shape (h, w)
         The true defect.
 
     Returns
@@ -361,7 +347,8 @@ def heatmap_auroc(heatmap, mask):
 
     Examples
     --------
-    >>> heatmap_auroc(np.array([[0.9, 0.2], [0.2, -0.7]]), np.array([[True, True], [False, False]]))
+    >>> mask = np.array([[True, True], [False, False]])
+    >>> heatmap_auroc(np.array([[0.9, 0.2], [0.2, -0.7]]), mask)
     0.875
     """
     return _of_one_image(auroc_inside, heatmap, mask)

@@ -2,9 +2,12 @@
 
 import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from adhelpers._shared.arrays import Flags
 from adhelpers._shared.checks import checked_labels, checked_scores, refuse_equal_scores
 
 
@@ -37,21 +40,21 @@ class Threshold:
     rule: str
     uses_test_labels: bool
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "value", float(self.value))
         if not math.isfinite(self.value):
             raise ValueError(f"a threshold's value must be a finite number; got {self.value}")
 
-    def flag(self, scores):
+    def flag(self, scores: ArrayLike) -> Flags:
         """Decide on each image: True where its score is greater than the threshold.
 
         Parameters
         ----------
-        scores : (n,) array of float
+        scores : ndarray of float, shape (n,)
 
         Returns
         -------
-        (n,) array of bool
+        ndarray of bool, shape (n,)
 
         Raises
         ------
@@ -62,17 +65,19 @@ class Threshold:
         # close to it.
         return checked_scores(scores) > self.value
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """``value``, ``rule`` and ``uses_test_labels`` as plain values, ready for JSON."""
         return asdict(self)
 
 
-def normal_quantile(validation_scores, quantile=0.95):
-    """The default rule: a quantile of the scores of good images held out of training. It sees no defect and no test image.
+def normal_quantile(validation_scores: ArrayLike, quantile: float = 0.95) -> Threshold:
+    """The default rule: a quantile of the scores of good images held out of training.
+
+    It sees no defect and no test image.
 
     Parameters
     ----------
-    validation_scores : (n,) array of float
+    validation_scores : ndarray of float, shape (n,)
         Scores of good images that the detector was not trained on.
     quantile : float
         In (0, 1]. The threshold is the smallest validation score that leaves at most the share ``1
@@ -105,8 +110,8 @@ def normal_quantile(validation_scores, quantile=0.95):
     )
 
 
-def gmean_threshold(scores, labels):
-    """The published rule: every test score is tried as a threshold, and the one with the best G-mean is kept.
+def gmean_threshold(scores: ArrayLike, labels: ArrayLike) -> Threshold:
+    """The published rule: of all test scores as thresholds the one with the best G-mean.
 
     G-mean is ``sqrt(TPR * TNR)``. An image counts as flagged where its score is strictly greater
     than the score tried. Of several best ones the first in the order given is kept, as a loop with
@@ -114,9 +119,9 @@ def gmean_threshold(scores, labels):
 
     Parameters
     ----------
-    scores : (n,) array of float
+    scores : ndarray of float, shape (n,)
         Scores of the test images.
-    labels : (n,) array of int
+    labels : ndarray of int, shape (n,)
         0 good, 1 anomalous.
 
     Returns
@@ -149,16 +154,16 @@ def gmean_threshold(scores, labels):
     return Threshold(scores[best], "best G-mean on the test labels", uses_test_labels=True)
 
 
-def midpoint_threshold(scores, labels):
+def midpoint_threshold(scores: ArrayLike, labels: ArrayLike) -> Threshold:
     """Halfway between the mean score of the good and the mean score of the anomalous test images.
 
     It looks at the test labels: every figure at this threshold is optimistic.
 
     Parameters
     ----------
-    scores : (n,) array of float
+    scores : ndarray of float, shape (n,)
         Scores of the test images.
-    labels : (n,) array of int
+    labels : ndarray of int, shape (n,)
         0 good, 1 anomalous.
 
     Returns

@@ -7,7 +7,10 @@ import pytest
 
 @pytest.fixture
 def best_time():
-    """A function (function, repeats) -> seconds of the fastest of several calls, the one that others disturbed least, and the last result."""
+    """A function (function, repeats) -> seconds of the fastest of several calls, last result.
+
+    The fastest call is the one that others disturbed least.
+    """
 
     def measure(function, repeats):
         seconds = []

@@ -6,6 +6,7 @@ Run with ``python -m pytest tests/benchmarks/test_explainers_speed.py -s``.
 import contextlib
 import io
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from adhelpers.explainers.lime import _perturbations
 
 
 class TimedScore:
-    """A compiled score (residual of a small convolutional reconstruction) that adds up the time spent in it."""
+    """A compiled score (residual of a small reconstruction) that adds up the time spent in it."""
 
     def __init__(self, size, reduction):
         import keras
@@ -83,7 +84,7 @@ class SamePerturbations(np.random.RandomState):
 
 
 def with_lime_image(score, image, segments, samples, random_state, batch_size):
-    """Weights by lime_image, which hides with a colour: the grey that the counterpart is filled with."""
+    """Weights by lime_image, which hides with a colour: that which fills the counterpart."""
     with contextlib.redirect_stderr(io.StringIO()):
         explanation = LimeImageExplainer(
             feature_selection="none", random_state=random_state
@@ -124,11 +125,17 @@ def test_lime_against_lime_image_at_equal_perturbations(size):
     line = f"\n{size}x{size}, 1000 equal perturbations: ours {our_seconds:.2f} s"
     for batch_size in (10, 16):  # lime_image's default and ours
         theirs, seconds = timed(
-            lambda: with_lime_image(
-                score, image, segments, 1000, SamePerturbations(present), batch_size
+            partial(
+                lambda size: with_lime_image(
+                    score, image, segments, 1000, SamePerturbations(present), size
+                ),
+                batch_size,
             )
         )
-        line += f"; lime_image, batches of {batch_size}, {seconds:.2f} s: {seconds / our_seconds:.1f} times as long"
+        line += (
+            f"; lime_image, batches of {batch_size}, {seconds:.2f} s: "
+            f"{seconds / our_seconds:.1f} times as long"
+        )
         np.testing.assert_allclose(
             ours.details["weights"], theirs, rtol=0, atol=1e-6 * np.abs(theirs).max() + 1e-4
         )
@@ -144,8 +151,8 @@ def test_lime_against_lime_image_at_equal_perturbations(size):
     with_lime_image(free, image, segments, 1000, SamePerturbations(present), 10)
     seconds = time.process_time() - started
     print(
-        f"all but the score (CPU time): ours {our_seconds:.2f} s, lime_image {seconds:.2f} s: {seconds / our_seconds:.1f} "
-        "times as long"
+        f"all but the score (CPU time): ours {our_seconds:.2f} s, lime_image {seconds:.2f} s: "
+        f"{seconds / our_seconds:.1f} times as long"
     )
     assert our_seconds < seconds
 
@@ -182,7 +189,7 @@ def test_lime_against_lime_image_at_equal_ranking():
             )
             if rank >= 0.98:
                 break
-        needed[name] = (samples, rank, timed(lambda: explain(samples, 0), 2)[1])
+        needed[name] = (samples, rank, timed(partial(explain, samples, 0), 2)[1])
     (our_samples, our_rank, our_seconds), (their_samples, their_rank, their_seconds) = (
         needed["ours"],
         needed["lime_image"],
@@ -190,8 +197,9 @@ def test_lime_against_lime_image_at_equal_ranking():
     print(
         "\n64x64, Spearman of at least 0.98 with 5000 samples: "
         f"ours {our_samples} samples ({our_rank:.3f}, {our_seconds:.2f} s), "
-        f"lime_image {their_samples} ({their_rank:.3f}, {their_seconds:.2f} s): {their_samples / our_samples:.1f} times the "
-        f"samples, {their_seconds / our_seconds:.1f} times the time"
+        f"lime_image {their_samples} ({their_rank:.3f}, {their_seconds:.2f} s): "
+        f"{their_samples / our_samples:.1f} times the samples, "
+        f"{their_seconds / our_seconds:.1f} times the time"
     )
     assert our_rank >= 0.98 and our_samples < their_samples and our_seconds < their_seconds
 
@@ -209,6 +217,7 @@ def test_share_of_the_forward_pass(size):
         score.seconds = 0.0
         _, total = timed(explain, 1)
         print(
-            f"\n{size}x{size}x3, {name}, 1000 samples: {total:.2f} s, of which the forward pass {score.seconds / total:.0%}"
+            f"\n{size}x{size}x3, {name}, 1000 samples: {total:.2f} s, of which the forward pass "
+            f"{score.seconds / total:.0%}"
         )
         assert score.seconds < total

@@ -42,7 +42,8 @@ def test_a_thousand_images_at_once_and_one_by_one(best_time, filters):
     )
     usual, slow = best_time(lambda: usual_gradcam(network, middle, images), 1)
     print(
-        f"\nfilters {filters}, 1000 images at 64x64: batched {together:.2f} s; one by one compiled {alone:.2f} s, {alone / together:.1f} times "
+        f"\nfilters {filters}, 1000 images at 64x64: batched {together:.2f} s; one by one compiled "
+        f"{alone:.2f} s, {alone / together:.1f} times "
         f"as long; one by one as usually written {usual:.2f} s, {usual / together:.1f} times"
     )
     np.testing.assert_allclose(maps, single, atol=1e-4)

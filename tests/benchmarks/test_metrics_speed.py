@@ -1,21 +1,20 @@
-"""Ratios of the plain way to ours, timed in the same run, results held equal: ``python -m pytest tests/benchmarks -s``."""
+"""Ratios of the plain way to ours, timed in the same run, results held equal.
+
+Run with ``python -m pytest tests/benchmarks/test_metrics_speed.py -s``.
+"""
 
 import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from adhelpers.metrics import (
-    chance_level,
-    chance_levels,
-    gmean_threshold,
+from adhelpers.metrics import chance_levels, gmean_threshold, localization_table
+from adhelpers.metrics.chance import chance_level, shift_distribution
+from adhelpers.metrics.localization import jaccard_curve, optimal_jaccard
+from adhelpers.metrics.relevance import (
     heatmap_auroc,
-    jaccard_curve,
-    localization_table,
-    optimal_jaccard,
     pointing_game,
     relevance_mass_accuracy,
     relevance_rank_accuracy,
-    shift_distribution,
     top_k_intersection,
 )
 
@@ -37,7 +36,8 @@ def test_gmean_search(best_time, count, decimals):
     plain, expected = best_time(lambda: gmean_by_trying_all(scores, labels), 2)
     ours, threshold = best_time(lambda: gmean_threshold(scores, labels), 200)
     print(
-        f"\nG-mean search, {count} scores, {len(set(scores))} distinct: {plain * 1e3:.1f} ms -> {ours * 1e3:.3f} ms, "
+        f"\nG-mean search, {count} scores, {len(set(scores))} distinct: {plain * 1e3:.1f} ms -> "
+        f"{ours * 1e3:.3f} ms, "
         f"{plain / ours:.0f} times faster"
     )
     assert (threshold.flag(scores) == (scores > expected)).all()
@@ -69,7 +69,8 @@ def test_jaccard_curve(best_time, side, segments):
     plain, (thresholds, jaccards) = best_time(lambda: curve_by_trying_all(heatmap, mask), 3)
     ours, curve = best_time(lambda: jaccard_curve(heatmap, mask), 100)
     print(
-        f"\nJaccard curve, {side}x{side}, {len(thresholds)} distinct values: {plain * 1e3:.1f} ms -> {ours * 1e3:.3f} ms, "
+        f"\nJaccard curve, {side}x{side}, {len(thresholds)} distinct values: {plain * 1e3:.1f} ms "
+        f"-> {ours * 1e3:.3f} ms, "
         f"{plain / ours:.0f} times faster"
     )
     assert curve.thresholds.tolist() == thresholds.tolist()
@@ -107,7 +108,8 @@ def test_shift_distribution(best_time, side, on_object):
     difference = np.nanmax(abs(masses - expected))
     shifts = "shifts on the object" if on_object else "all shifts"
     print(
-        f"\nMass at {shifts}, {side}x{side}: {plain * 1e3:.0f} ms -> {ours * 1e3:.3f} ms, {plain / ours:.0f} times faster; "
+        f"\nMass at {shifts}, {side}x{side}: {plain * 1e3:.0f} ms -> {ours * 1e3:.3f} ms, "
+        f"{plain / ours:.0f} times faster; "
         f"largest difference {difference:.0e}"
     )
     assert (np.isnan(masses) == np.isnan(expected)).all()
@@ -143,7 +145,8 @@ def test_localisation_of_a_test_set(best_time):
     ours, table = best_time(lambda: localization_table(heatmaps, masks), 2)
     chance, _ = best_time(lambda: chance_levels(heatmaps, masks), 2)
     print(
-        f"\n160 heatmaps of 128x128: single images {singles:.2f} s, table {ours:.2f} s, chance levels {chance:.2f} s"
+        f"\n160 heatmaps of 128x128: single images {singles:.2f} s, table {ours:.2f} s, chance "
+        f"levels {chance:.2f} s"
     )
     np.testing.assert_allclose(table.to_numpy(), expected, rtol=1e-12)
     assert ours < 5 and chance < 5

@@ -1,11 +1,15 @@
-"""The component curve against labelling: ratios in one run, results held equal: ``python -m pytest tests/benchmarks -s``."""
+"""The component curve against labelling: ratios in one run, results held equal.
+
+Run with ``python -m pytest tests/benchmarks/test_regions_speed.py -s``.
+"""
 
 import numpy as np
 import pytest
 from scipy import ndimage
 from skimage.measure import label, regionprops
 
-from adhelpers.metrics import area_levels, component_curve
+from adhelpers.metrics import area_levels
+from adhelpers.metrics.components import component_curve
 
 
 def residual(kind, size=256):
@@ -36,13 +40,14 @@ def test_one_curve_against_a_labelling_pass_for_each_of_256_levels(best_time, ki
     position = np.searchsorted(-changes.astype(float), -levels.astype(float), side="right") - 1
     np.testing.assert_array_equal(np.where(position < 0, 0, areas[position]), expected)
     print(
-        f"\n{kind}, {labelling.__name__}: {plain * 1e3:.1f} ms -> {ours * 1e3:.2f} ms, {plain / ours:.0f} times faster"
+        f"\n{kind}, {labelling.__name__}: {plain * 1e3:.1f} ms -> {ours * 1e3:.2f} ms, "
+        f"{plain / ours:.0f} times faster"
     )
     assert plain / ours >= (50 if kind == "8 bit" else 30)
 
 
 def test_all_areas_against_relabelling_for_each_area_and_level(best_time):
-    """The published search labels every map for each area and threshold and measures its regions."""
+    """The published search labels every map for each area and threshold and measures regions."""
     heatmap, areas, levels = residual("8 bit"), np.arange(5, 1001, 5), np.arange(256)
     ours, found = best_time(lambda: area_levels(heatmap[None], areas)[0], 60)
 
@@ -62,6 +67,7 @@ def test_all_areas_against_relabelling_for_each_area_and_level(best_time):
     assert found[[0, 100]].tolist() == expected
     ratio = plain / 2 * len(areas) / ours
     print(
-        f"\n{len(areas)} areas x 256 levels: {plain / 2 * len(areas):.0f} s -> {ours * 1e3:.2f} ms, {ratio:,.0f} times faster"
+        f"\n{len(areas)} areas x 256 levels: {plain / 2 * len(areas):.0f} s -> "
+        f"{ours * 1e3:.2f} ms, {ratio:,.0f} times faster"
     )
     assert ratio >= 1000

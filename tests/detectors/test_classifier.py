@@ -13,7 +13,8 @@ from adhelpers._shared.files import sha256
 from adhelpers.data import make_class_images
 from adhelpers.detectors import Classifier, Subspace, fit_or_load
 from adhelpers.detectors.classifier import build_classifier
-from adhelpers.explainers import class_maps, convolutions
+from adhelpers.explainers import class_maps
+from adhelpers.explainers._gradients import convolutions
 from adhelpers.training import Augmentation
 
 PLAN = replace(Classifier.default_plan(), epochs=4, batch_size=8, learning_rate=0.02)

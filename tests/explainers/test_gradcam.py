@@ -1,4 +1,4 @@
-"""Gradient maps against linear networks, whose maps are known, and against slow versions written out anew."""
+"""Gradient maps against linear networks, whose maps are known, and against slow versions."""
 
 import gc
 import weakref
@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 from adhelpers.detectors import Backbone
-from adhelpers.explainers import class_maps, convolutions, explain_images, explain_with_gradcam
+from adhelpers.explainers import class_maps, explain_images, explain_with_gradcam
+from adhelpers.explainers._gradients import convolutions
 
 METHODS = ["gradcam", "gradcam++", "gradient x input"]
 
@@ -302,7 +303,7 @@ def test_bad_networks_and_images():
 
 
 class Quadratic:
-    """A stand-in for a feature detector: the score is the squared distance of pooled patches from those of a normal image."""
+    """A stand-in for a feature detector: pooled patches' squared distance from a normal image's."""
 
     def __init__(self, normal):
         self.normal = tf.constant(normal)

@@ -1,4 +1,4 @@
-"""Occlusion against a slow version and a score that adds up over the pixels, whose drop is known."""
+"""Occlusion against a slow version and a score that adds up over pixels, whose drop is known."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Chance by one Fourier transform against a loop over all shifts, exact fractions, and closed forms."""
+"""Chance by one Fourier transform against a loop over all shifts, fractions and closed forms."""
 
 from fractions import Fraction
 
@@ -8,14 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from adhelpers.metrics import (
-    ChanceLevel,
-    chance_level,
-    chance_levels,
-    paired_difference,
-    relevance_mass_accuracy,
-    shift_distribution,
-)
+from adhelpers.metrics import chance_levels, paired_difference
+from adhelpers.metrics.chance import ChanceLevel, chance_level, shift_distribution
+from adhelpers.metrics.relevance import relevance_mass_accuracy
 
 
 @st.composite
@@ -288,3 +283,12 @@ def test_difference_depends_on_the_seed_only():
 def test_pairs_that_do_not_fit_are_named(first, second, message):
     with pytest.raises(ValueError, match=message):
         paired_difference(first, second)
+
+
+def test_findings_compare_the_place_with_the_others():
+    assert ChanceLevel(0.7, 0.5, 0.25, 4).findings() == [
+        "The defect holds 70.0% of the relevance. Over 4 places a region of its shape holds 50.0% "
+        "on average, and at least as much in 25.0% of them."
+    ]
+    empty = chance_level(np.ones((2, 2)), np.zeros((2, 2), bool))
+    assert empty.findings() == ["There is no defect, or no explanation, to compare."]

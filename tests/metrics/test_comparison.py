@@ -1,4 +1,4 @@
-"""DeLong's test against its definition in loops, against a bootstrap, and by hand; Holm's correction by hand."""
+"""DeLong's test against its definition in loops, a bootstrap, and by hand; Holm's by hand."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from adhelpers.metrics import bootstrap, compare_aurocs, holm, image_auroc
+from adhelpers.metrics import (
+    AurocComparison,
+    Estimate,
+    bootstrap,
+    compare_aurocs,
+    holm,
+    image_auroc,
+)
 
 
 def slow(first, second, labels):
@@ -126,6 +133,18 @@ def test_the_same_scores_do_not_differ():
 def test_bad_input_is_named(first, labels, message):
     with pytest.raises(ValueError, match=message):
         compare_aurocs(first, np.zeros(len(labels)), np.array(labels))
+
+
+def test_findings_say_which_is_better_or_that_it_is_not_shown():
+    better = AurocComparison(Estimate(0.1, 0.02, 0.18), 0.012)
+    assert better.findings("the deep one", "the subspace") == [
+        "The deep one has a higher AUROC than the subspace: difference +0.100 [+0.020, +0.180], "
+        "p = 0.012."
+    ]
+    worse = AurocComparison(Estimate(-0.1, -0.18, -0.02), 0.012)
+    assert worse.findings()[0].startswith("The first has a lower AUROC than the second")
+    equal = AurocComparison(Estimate(0.01, -0.05, 0.07), 0.7)
+    assert "are not shown to differ" in equal.findings()[0]
 
 
 def test_holm_by_hand():

@@ -1,4 +1,4 @@
-"""Detection figures against scikit-learn, pair counting, numbers by hand, and what must always hold."""
+"""Detection figures against scikit-learn, pair counting, and by hand; what must always hold."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adhelpers import metrics
-from adhelpers.metrics import Threshold, average_precision, detection_report, image_auroc
+from adhelpers.metrics import Threshold, detection, detection_report, image_auroc
+from adhelpers.metrics.detection import average_precision
 
 two_classes = st.lists(
     st.tuples(st.integers(-5, 5), st.booleans()), min_size=2, max_size=40
@@ -84,7 +85,7 @@ def test_decision_figures_are_those_of_scikit_learn(pairs):
         )
     if labels.any() and not labels.all():
         recalls = sklearn.metrics.recall_score(labels, flags, average=None, zero_division=0)
-        assert metrics.g_mean(flags, labels) == pytest.approx(np.sqrt(recalls[0] * recalls[1]))
+        assert detection.g_mean(flags, labels) == pytest.approx(np.sqrt(recalls[0] * recalls[1]))
 
 
 def test_decision_figures_by_hand():
@@ -93,12 +94,12 @@ def test_decision_figures_by_hand():
     labels = [1, 1, 1, 1, 0, 0, 0, 0, 0]
     assert metrics.accuracy(flags, labels) == pytest.approx(7 / 9)
     assert metrics.f1_score(flags, labels) == pytest.approx(6 / 8)
-    assert metrics.g_mean(flags, labels) == pytest.approx(np.sqrt(3 / 4 * 4 / 5))
+    assert detection.g_mean(flags, labels) == pytest.approx(np.sqrt(3 / 4 * 4 / 5))
 
 
 def test_recall_by_type_leaves_good_out():
     types = ["good", "hole", "crack", "hole", "crack", "crack"]
-    assert metrics.recall_by_type([True, True, False, False, True, True], types) == {
+    assert detection.recall_by_type([True, True, False, False, True, True], types) == {
         "crack": pytest.approx(2 / 3),
         "hole": 0.5,
     }
@@ -109,7 +110,7 @@ def test_figures_that_need_a_class_refuse_to_go_without():
         metrics.f1_score([True, False], [0, 0])
     for labels, missing in (([0, 0], "no anomalous"), ([1, 1], "no good")):
         with pytest.raises(ValueError, match=missing):
-            metrics.g_mean([True, False], labels)
+            detection.g_mean([True, False], labels)
         for figure in (image_auroc, average_precision):
             with pytest.raises(ValueError, match=missing):
                 figure([0.1, 0.2], labels)
@@ -133,13 +134,35 @@ def test_report_values_are_those_of_the_single_figures(example_set):
     assert report.average_precision.value == average_precision(scores, labels)
     assert report.accuracy.value == pytest.approx(metrics.accuracy(flags, labels))
     assert report.f1.value == pytest.approx(metrics.f1_score(flags, labels))
-    assert report.g_mean.value == pytest.approx(metrics.g_mean(flags, labels))
+    assert report.g_mean.value == pytest.approx(detection.g_mean(flags, labels))
     assert {name: estimate.value for name, estimate in report.recall.items()} == pytest.approx(
-        metrics.recall_by_type(flags, types)
+        detection.recall_by_type(flags, types)
     )
     assert report.confusion == metrics.confusion(flags, labels)
     assert report.images == {"good": 41, "crack": 60, "hole": 19}
     assert report.threshold == threshold
+
+
+def test_findings_of_a_report_name_counts_threshold_and_the_hardest_type(example_set):
+    scores, labels, types = example_set
+    threshold = Threshold(0.8, "by hand", uses_test_labels=False)
+    report = detection_report(scores, labels, types, threshold, resamples=50)
+    ranking, decisions, hardest = report.findings()
+    assert ranking == (
+        f"Image AUROC {report.auroc}, average precision {report.average_precision}, on 79 "
+        "anomalous and 41 good images."
+    )
+    found, alarms = report.confusion["tp"], report.confusion["fp"]
+    assert decisions == (
+        f"The threshold (by hand) flags {found} of 79 anomalous and {alarms} of 41 good images: "
+        f"accuracy {report.accuracy}, F1 {report.f1}."
+    )
+    worst = min(report.recall, key=lambda name: report.recall[name].value)
+    assert hardest.startswith(f"The type with the lowest recall is {worst}: {report.recall[worst]}")
+    seen = detection_report(
+        scores, labels, labels.astype(str), Threshold(0.8, "tuned", True), resamples=50
+    )
+    assert len(seen.findings()) == 2 and "so these figures are optimistic" in seen.findings()[1]
 
 
 def test_report_intervals_are_those_of_the_plain_bootstrap(example_set):
@@ -158,7 +181,7 @@ def test_report_intervals_are_those_of_the_plain_bootstrap(example_set):
     )
     assert report.accuracy == pytest.approx(plain(metrics.accuracy, flags, labels))
     assert report.f1 == pytest.approx(plain(metrics.f1_score, flags, labels))
-    assert report.g_mean == pytest.approx(plain(metrics.g_mean, flags, labels))
+    assert report.g_mean == pytest.approx(plain(detection.g_mean, flags, labels))
     assert report.recall["crack"] == pytest.approx(
         plain(lambda f, t: f[t == "crack"].mean(), flags, types)
     )

@@ -1,4 +1,4 @@
-"""The bootstrap against the normal approximation, and its resamples against what was promised of them."""
+"""The bootstrap against the normal approximation; its resamples against what is promised."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Jaccard indices against a comparison of the whole image for each threshold; the table against single images."""
+"""Jaccard indices against a loop over thresholds; the table against single images."""
 
 import numpy as np
 import pytest
@@ -9,13 +9,13 @@ from hypothesis.extra import numpy as hnp
 from adhelpers.metrics import (
     explained_region,
     good_image_threshold,
-    heatmap_auroc,
-    jaccard_at,
-    jaccard_curve,
     localization,
     localization_table,
-    optimal_jaccard,
     optimal_jaccards,
+)
+from adhelpers.metrics.localization import jaccard_at, jaccard_curve, optimal_jaccard
+from adhelpers.metrics.relevance import (
+    heatmap_auroc,
     pointing_game,
     relevance_mass_accuracy,
     relevance_rank_accuracy,
@@ -316,3 +316,10 @@ def test_table_names_bad_input():
         localization_table(np.ones((2, 2, 2)), masks, k=9)
     with pytest.raises(ValueError, match="threshold must be a finite number"):
         localization_table(np.ones((2, 2, 2)), masks, threshold=np.inf)
+
+
+def test_a_curve_as_a_table():
+    mask = np.array([[True, True], [False, False]])
+    table = jaccard_curve(np.array([[0.9, 0.5], [0.5, -0.2]]), mask).table()
+    assert table["threshold"].tolist() == [0.9, 0.5, -0.2]
+    assert table["jaccard"].tolist() == [1 / 2, 2 / 3, 1 / 2]

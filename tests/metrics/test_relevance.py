@@ -1,4 +1,4 @@
-"""Relevance on the defect against numbers by hand, orders of tied pixels tried one by one, and scikit-learn's AUROC."""
+"""Relevance on the defect by hand, by all orders of tied pixels, and by scikit-learn's AUROC."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import roc_auc_score
 
-from adhelpers.metrics import (
+from adhelpers.metrics.relevance import (
     heatmap_auroc,
     pointing_game,
     relevance_mass_accuracy,
@@ -39,7 +39,7 @@ def heatmaps_and_masks(draw, highest_side=7):
 
 
 def mean_over_orders(heatmap, mask, k):
-    """Share of the first k pixels inside, over all orders of the pixels that put higher relevance first."""
+    """Share of the first k pixels inside, over all orders with higher relevance first."""
     values = [max(float(value), 0.0) for value in heatmap.ravel()]
     shares = []
     for order in itertools.permutations(range(len(values))):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex, to_rgba
 
-from adhelpers.metrics import Threshold, optimal_jaccard
+from adhelpers.metrics import Threshold
+from adhelpers.metrics.localization import optimal_jaccard
 from adhelpers.reports import Sample, sample_strip
 from adhelpers.reports import style as _style
 
