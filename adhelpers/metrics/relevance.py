@@ -324,7 +324,7 @@ def heatmap_auroc(heatmap: ArrayLike, mask: ArrayLike | None) -> float:
     """Pixel AUROC of one heatmap.
 
     This is the chance that a defect pixel is more relevant than another pixel, ties counting half.
-    Unlike `adhelpers.metrics.pixel_auroc` it compares pixels within an image, and values
+    Unlike `adhelpers.metrics.regions.pixel_auroc` it compares pixels within an image, and values
     below zero tie.
 
     Parameters
