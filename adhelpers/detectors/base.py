@@ -92,18 +92,9 @@ class Model(ABC):
                 f"This {type(self).__name__} is not fitted yet: call its fit or load(folder)"
             )
 
+    @abstractmethod
     def fit_on(self, data: Any, **options: Any) -> Self:
-        """Fit on what `fit_or_load` was given, here on ``data.train`` and ``data.validation``.
-
-        Parameters
-        ----------
-        data : Category or object
-            Its ``train`` and ``validation`` are arrays, or hold one as ``images``.
-        **options
-            For ``fit``.
-        """
-        train, validation = (getattr(one, "images", one) for one in (data.train, data.validation))
-        return self.fit(train, validation, **options)  # type: ignore[attr-defined]
+        """Fit on the data that `fit_or_load` was given; ``options`` are for the model's ``fit``."""
 
     def save(self, folder: str | Path) -> None:
         """Write the model into ``folder``, at once or not at all; one that is there is replaced.
@@ -193,6 +184,11 @@ class Detector(Model):
         -------
         self
         """
+
+    def fit_on(self, data: Any, **options: Any) -> Self:
+        """Fit on ``data.train`` and ``data.validation``: arrays, or objects with ``images``."""
+        train, validation = (getattr(one, "images", one) for one in (data.train, data.validation))
+        return self.fit(train, validation, **options)
 
     @abstractmethod
     def counterpart(self, images: Images) -> Images:

@@ -96,3 +96,24 @@ def test_a_choice_that_is_not_offered_is_named_with_those_that_are():
     _checks.check_choice("color", "rgb", ("grayscale", "rgb"))
     with pytest.raises(ValueError, match=r"^color must be one of grayscale, rgb, not 'cmyk'$"):
         _checks.check_choice("color", "cmyk", ("grayscale", "rgb"))
+
+
+@pytest.mark.parametrize(
+    "images, message",
+    [
+        (np.zeros((2, 8, 8)), "shape"),
+        (np.zeros((2, 8, 8, 2)), "1 or 3 channels"),
+        (np.zeros((0, 8, 8, 1)), "no image"),
+        (np.full((1, 8, 8, 1), 1.5), r"\[0, 1\]"),
+        (np.full((1, 8, 8, 1), np.nan), r"\[0, 1\]"),
+        (np.full((1, 8, 8, 1), -0.1), r"\[0, 1\]"),
+    ],
+)
+def test_bad_images_are_named(images, message):
+    with pytest.raises(ValueError, match=message):
+        _checks.checked_images(images)
+
+
+def test_images_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match=r"\(8, 8, 1\).*\(16, 16, 1\)"):
+        _checks.checked_images(np.zeros((1, 8, 8, 1)), (16, 16, 1))
