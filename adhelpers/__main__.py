@@ -68,7 +68,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _index(arguments: argparse.Namespace) -> int:
-    from adhelpers.reports.index import write_index
+    from adhelpers.reports import write_index
 
     results = arguments.results or project_root() / "results"
     if not results.is_dir():

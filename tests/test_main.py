@@ -29,7 +29,9 @@ def notebooks(tmp_path):
 def test_list_shows_titles_parameters_defaults_and_comments(notebooks, capsys):
     assert main(["list", "--notebooks", str(notebooks)]) == 0
     assert capsys.readouterr().out == (
-        "01_screw: Why this screw?\n  category  'screw'  image category\n  rate      0.1      learning rate\n\n"
+        "01_screw: Why this screw?\n"
+        "  category  'screw'  image category\n"
+        "  rate      0.1      learning rate\n\n"
         "02_bare: 02_bare\n  no parameters\n\n"
     )
     assert main(["list", "02", "--notebooks", str(notebooks)]) == 0
@@ -122,8 +124,19 @@ def test_help_and_list_load_nothing_heavy(notebooks):
     code = (
         "import sys; from adhelpers.__main__ import main\n"
         f"main(['list', '--notebooks', {str(notebooks)!r}])\n"
-        "heavy = {'tensorflow', 'numpy', 'pandas', 'matplotlib', 'papermill', 'nbformat', 'sklearn'} & set(sys.modules)\n"
+        "names = 'tensorflow numpy pandas matplotlib papermill nbformat sklearn'\n"
+        "heavy = set(names.split()) & set(sys.modules)\n"
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_images_are_checked_without_tensorflow(tmp_path):
+    code = (
+        "import sys; from adhelpers.__main__ import main\n"
+        f"main(['data', 'check', {str(tmp_path / 'none')!r}])\n"
+        "sys.exit('imported' if 'tensorflow' in sys.modules or 'keras' in sys.modules else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

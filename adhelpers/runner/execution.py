@@ -19,7 +19,7 @@ from nbclient.exceptions import DeadKernelError
 from nbconvert.filters import strip_ansi
 
 from adhelpers._shared.files import replacing_folder
-from adhelpers.reports.notebook_html import notebook_to_html
+from adhelpers.reports import notebook_to_html
 
 from .notebooks import NotebookFile
 from .run import FOLDER_VARIABLE

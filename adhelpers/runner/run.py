@@ -103,7 +103,7 @@ class Run:
 
     def samples(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         """Write ``samples.csv``, a row for each test image, and return the table."""
-        from adhelpers.reports.summary import write_samples
+        from adhelpers.reports import write_samples
 
         write_samples(self.folder / "samples.csv", frame)
         return frame
@@ -143,7 +143,7 @@ class Run:
             For a key that no summary has, a part that lacks what its key promises, or a detector
             that is not stored.
         """
-        from adhelpers.reports.summary import SUMMARY_KEYS, versions, write_summary
+        from adhelpers.reports import SUMMARY_KEYS, versions, write_summary
 
         if not re.fullmatch(r"summary[\w-]*\.json", file):
             raise ValueError(
@@ -191,7 +191,7 @@ class Run:
         """Versions, seed and parameters of this run as a two-column table."""
         import pandas as pd
 
-        from adhelpers.reports.summary import versions
+        from adhelpers.reports import versions
 
         rows = [*versions().items(), ("seed", self.seed)]
         rows += [(f"parameter {name}", repr(value)) for name, value in self.parameters.items()]

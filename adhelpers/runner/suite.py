@@ -164,7 +164,7 @@ def _category(notebook: NotebookFile, values: dict[str, Any]) -> str:
 
 def _run_all(executions: "Sequence[Execution]", jobs: int, stream: TextIO) -> "list[Outcome]":
     """Run them in threads and show the progress; an interruption ends all kernels."""
-    from adhelpers.reports.index import write_index
+    from adhelpers.reports import write_index
 
     watcher = _Watcher(stream)
     with ThreadPoolExecutor(max_workers=jobs) as pool:
