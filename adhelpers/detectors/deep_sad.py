@@ -24,7 +24,7 @@ from adhelpers.training import (
 
 from .base import Detector
 from .deep_sad_networks import NETWORKS, build_deep_sad_networks
-from .features.neighbours import nearest_neighbours
+from .features.neighbours import NeighbourSearch
 from .integrated_gradients import integrated_gradients
 from .manifest import load_weights
 from .registry import register
@@ -478,7 +478,7 @@ class DeepSAD(Detector):
     def counterpart(self, images: Floats) -> Images:
         """The most similar normal training sample: float32, of the shape of the samples."""
         described = self._described(self._fitted_on(images))
-        _, indices = nearest_neighbours(described, self._bank_codes, search="numpy")
+        _, indices = NeighbourSearch(self._bank_codes).find(described)
         return self._bank[indices[:, 0]]
 
     def attributions(self, images: Floats) -> Floats:

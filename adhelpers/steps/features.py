@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,11 +10,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
+from sklearn.svm import OneClassSVM
 
 from adhelpers._shared.arrays import Labels, Names, Scores
 from adhelpers._shared.stages import stage
 from adhelpers.data import Category
-from adhelpers.detectors import Detector, FeatureSVM, fit_or_load
+from adhelpers.detectors import (
+    BackboneSettings,
+    Detector,
+    FeatureSettings,
+    FeatureSVM,
+    fit_or_load,
+)
 from adhelpers.metrics import (
     AurocComparison,
     Estimate,
@@ -78,10 +85,8 @@ class PublishedWay:
 def published_way(
     category: Category,
     layers: Sequence[str],
+    backbone: BackboneSettings | None = None,
     *,
-    weights: str = "hed",
-    backbone: str = "vgg16",
-    precision: str = "float32",
     seed: int = 0,
     show_progress: bool = True,
 ) -> PublishedWay:
@@ -93,8 +98,8 @@ def published_way(
         As it is on disk; correct nothing.
     layers : sequence of str
         Of the backbone, one at a time.
-    weights, backbone, precision : str
-        As in `adhelpers.detectors.Backbone`.
+    backbone : BackboneSettings, optional
+        Its own layers are not used.
     seed : int
         For the bootstrap.
     show_progress : bool
@@ -109,16 +114,10 @@ def published_way(
     for layer in layers:
         # scikit-learn's own defaults, none of what the detector does better.
         detector = FeatureSVM(
-            backbone=backbone,
-            weights=weights,
-            layers=[layer],
-            scaling="none",
-            pca=None,
-            whiten=False,
-            nu=0.5,
-            gamma="scale",
+            OneClassSVM(),
+            FeatureSettings("image", scaling="none"),
+            replace(backbone or BackboneSettings(), layers=(layer,)),
             output="decision",
-            precision=precision,
             seed=seed,
         )
         with stage("published way"):
@@ -314,7 +313,7 @@ def selection_table(detector: FeatureSVM) -> pd.DataFrame:
         given.
     """
     columns = ["nu", "gamma", "rejected", "stability", "consistent"]
-    table = pd.DataFrame(detector.selection, columns=columns)
+    table = pd.DataFrame(detector.trials, columns=columns)
     return table.sort_values(["consistent", "stability"], ascending=False, ignore_index=True)
 
 
@@ -322,7 +321,7 @@ def backbone_table(detector: FeatureSVM) -> pd.DataFrame:
     """The pretrained network that a fitted detector uses, with its weights."""
     described = {
         name.replace("_", " "): ", ".join(value) if isinstance(value, (list, tuple)) else str(value)
-        for name, value in detector.backbone.describe().items()
+        for name, value in detector.network.describe().items()
         if value is not None
     }
     return pd.DataFrame({"": described})

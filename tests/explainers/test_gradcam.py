@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adhelpers.detectors import Backbone
+from adhelpers.detectors import BackboneSettings
+from adhelpers.detectors.features.backbones import Backbone
 from adhelpers.explainers import class_maps, explain_images, explain_with_gradcam
 from adhelpers.explainers._gradients import convolutions
 
@@ -348,7 +349,7 @@ def test_a_score_is_explained_by_what_the_image_has_and_its_counterpart_has_not(
 
 def test_a_score_through_a_pretrained_backbone_points_at_the_change():
     backbone, normal = (
-        Backbone(weights="hed", image_shape=(64, 64, 1)),
+        Backbone(BackboneSettings(), image_shape=(64, 64, 1)),
         np.full((64, 64, 1), 0.5, np.float32),
     )
     image = normal.copy()

@@ -7,7 +7,9 @@ import pytest
 from sklearn.svm import OneClassSVM
 
 from adhelpers.data import Corrections, load_category, render_category
-from adhelpers.detectors import Backbone, pooled_features
+from adhelpers.detectors import BackboneSettings, FeatureSettings
+from adhelpers.detectors.features.backbones import Backbone
+from adhelpers.detectors.features.patches import compute_features
 from adhelpers.metrics import Estimate, compare_aurocs, image_auroc
 from adhelpers.steps.features import Contest, PublishedWay, published_way, run_contest
 
@@ -57,9 +59,10 @@ def test_the_published_way_is_scikit_learns_default_on_pooled_features(tmp_path)
         validation_fraction=0.25,
     )
     published = published_way(metal, ["block2_conv2"], show_progress=False)
-    backbone = Backbone(weights="hed", layers=["block2_conv2"], image_shape=(48, 48, 1))
+    backbone = Backbone(BackboneSettings(layers=("block2_conv2",)), image_shape=(48, 48, 1))
     train, test = (
-        pooled_features(backbone, part.images).astype(float) for part in (metal.train, metal.test)
+        compute_features(backbone, FeatureSettings("image"), part.images).astype(float)
+        for part in (metal.train, metal.test)
     )
     scores = -OneClassSVM().fit(train).decision_function(test)
     assert published.aurocs["block2_conv2"].value == pytest.approx(

@@ -1,1 +1,16 @@
-"""Detectors on the features of a pretrained network."""
+"""Detectors on the features of pretrained networks."""
+
+from .backbones import BackboneSettings
+from .memory_bank import MemoryBank
+from .ocsvm import FeatureSVM
+from .patches import FeatureSettings, feature_cache
+from .svm_selection import SVMSelection
+
+__all__ = [
+    "BackboneSettings",
+    "FeatureSVM",
+    "FeatureSettings",
+    "MemoryBank",
+    "SVMSelection",
+    "feature_cache",
+]

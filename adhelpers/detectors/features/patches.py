@@ -1,29 +1,37 @@
-"""Pooled and patch features of a pretrained network, and their cache on disk."""
+"""Features of whole images and of patches from a pretrained network, and their cache on disk."""
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
+from adhelpers._shared.arrays import Floats, Images
+from adhelpers._shared.batches import Batched
+from adhelpers._shared.checks import check_choice
 from adhelpers._shared.files import replacing
 from adhelpers._shared.progress import progress
 
-from .backbones import Backbone, check_choice
+from .backbones import Backbone
 
 # Raise it when the same settings give other features: cached ones are then left alone.
 _FORMAT = 1
 _BATCH = 16
-POOLINGS = ("average", "maximum", "generalised mean")
-_cache_folder = ContextVar("feature cache", default=None)
+_LEVELS = ("image", "patch")
+_POOLINGS = ("average", "max", "gem")
+_SCALINGS = ("none", "layer", "channel")
+_cache_folder: ContextVar[Path | None] = ContextVar("feature cache", default=None)
 
 
 @contextmanager
-def feature_cache(folder):
+def feature_cache(folder: str | Path | None) -> Iterator[None]:
     """Within the ``with`` block the features of every image are kept in ``folder`` and found again.
 
     Each image's features are a file of their own, written as soon as they are there, so that an
@@ -40,10 +48,11 @@ def feature_cache(folder):
     Examples
     --------
     >>> import tempfile
-    >>> backbone, images = Backbone(weights="hed", image_shape=(32, 32, 1)), np.zeros((2, 32, 32, 1), np.float32)
+    >>> from adhelpers.detectors.features.backbones import BackboneSettings
+    >>> backbone = Backbone(BackboneSettings(), image_shape=(32, 32, 1))
     >>> folder = Path(tempfile.mkdtemp())
     >>> with feature_cache(folder):
-    ...     vectors = pooled_features(backbone, images)
+    ...     vectors = compute_features(backbone, FeatureSettings("image"), np.zeros((2, 32, 32, 1)))
     >>> len(list(folder.rglob("*.npy")))     # both images are the same
     1
     """
@@ -54,39 +63,32 @@ def feature_cache(folder):
         _cache_folder.reset(token)
 
 
-def pool_maps(maps, pooling="average", power=3.0):
+def pool_maps(maps: list[tf.Tensor], pooling: str = "average", power: float = 3.0) -> tf.Tensor:
     """One vector an image: each layer's output pooled over all places, the layers joined.
 
     Parameters
     ----------
-    maps : list of tensor, (n, rows, columns, channels) or (n, channels)
+    maps : list of tensor, shape (n, rows, columns, channels) or (n, channels)
         What `Backbone.maps` returns; outputs of fully connected layers are taken as they are.
-    pooling : {"average", "maximum", "generalised mean"}
-        The generalised mean lies between the two others: the mean of the values to ``power``, and
-        the root of it (Radenović, Tolias and Chum, "Fine-tuning CNN image retrieval with no human
-        annotation", TPAMI 2019). Values below 0 count as 0.
-    power : float
-        At least 1, for the generalised mean.
+    pooling, power
+        As in `FeatureSettings`.
 
     Returns
     -------
-    tensor of float32, (n, sum of channels)
+    tensor of float32, shape (n, sum of channels)
 
     Examples
     --------
     >>> pool_maps([tf.reshape([1.0, 3.0], (1, 1, 2, 1))], "average").numpy().tolist()
     [[2.0]]
     """
-    check_choice("pooling", pooling, POOLINGS)
-    if not power >= 1:
-        raise ValueError(f"power must be 1 or more, not {power}.")
     vectors = []
     for one in maps:
         if len(one.shape) == 2:
             vectors.append(one)
         elif pooling == "average":
             vectors.append(tf.reduce_mean(one, axis=(1, 2)))
-        elif pooling == "maximum":
+        elif pooling == "max":
             vectors.append(tf.reduce_max(one, axis=(1, 2)))
         else:
             # The root has no slope at 0.
@@ -96,38 +98,41 @@ def pool_maps(maps, pooling="average", power=3.0):
     return tf.concat(vectors, axis=-1)
 
 
-def join_maps(maps, grid, local_average=3):
-    """One vector a patch: each layer averaged over its neighbourhood, brought to one grid, the layers joined.
+def join_maps(maps: list[tf.Tensor], grid: tuple[int, int], local_average: int = 3) -> tf.Tensor:
+    """One vector a patch: each layer averaged locally, brought to one grid, the layers joined.
 
     Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022 (arXiv
     2106.08265).
 
     Parameters
     ----------
-    maps : list of tensor, (n, rows, columns, channels)
+    maps : list of tensor, shape (n, rows, columns, channels)
     grid : tuple of int
         Rows and columns of patches. A finer layer is averaged over each patch where its size is a
         multiple, else interpolated linearly, as a coarser one is.
     local_average : int
-        Side of the neighbourhood in cells of the layer, odd; 1 averages nothing. At the border only
-        cells inside count.
+        As in `FeatureSettings`.
 
     Returns
     -------
-    tensor of float32, (n, *grid, sum of channels)
+    tensor of float32, shape (n, *grid, sum of channels)
+
+    Raises
+    ------
+    ValueError
+        For the output of a fully connected layer, which has no places.
 
     Examples
     --------
     >>> join_maps([tf.zeros((1, 16, 8, 3)), tf.zeros((1, 8, 4, 5))], (8, 4)).shape
     TensorShape([1, 8, 4, 8])
     """
-    if local_average < 1 or local_average % 2 == 0:
-        raise ValueError(f"local_average must be an odd number of 1 or more, not {local_average}.")
     joined = []
     for one in maps:
         if len(one.shape) != 4:
             raise ValueError(
-                "layers: patch features need layers that keep the places apart, not fully connected ones."
+                "layers: patch features need layers that keep the places apart, not fully "
+                "connected ones"
             )
         if local_average > 1:
             one = tf.nn.avg_pool2d(one, local_average, 1, "SAME")
@@ -142,106 +147,117 @@ def join_maps(maps, grid, local_average=3):
     return tf.concat(joined, axis=-1)
 
 
-def pooled_features(backbone, images, pooling="average", power=3.0, *, show_progress=False):
-    """The vector of each image; see `pool_maps` and `feature_cache`.
-
-    Parameters
-    ----------
-    backbone : Backbone
-    images : ndarray of float32, shape (n, h, w, c)
-    pooling, power
-        As in `pool_maps`.
-    show_progress : bool
-
-    Returns
-    -------
-    ndarray of float32, shape (n, channels)
-
-    Examples
-    --------
-    >>> backbone = Backbone(weights="hed", image_shape=(32, 32, 1))
-    >>> pooled_features(backbone, np.zeros((2, 32, 32, 1), np.float32)).shape
-    (2, 768)
-    """
-    return compute_features(
-        backbone,
-        FeatureSettings("pooled", pooling=pooling, power=float(power)),
-        images,
-        show_progress=show_progress,
-    )
-
-
-def patch_features(backbone, images, stride=8, local_average=3, *, show_progress=False):
-    """The vectors of each image's patches; see `join_maps` and `feature_cache`.
-
-    Parameters
-    ----------
-    backbone : Backbone
-    images : ndarray of float32, shape (n, h, w, c)
-    stride : int
-        Side of a patch in pixels.
-    local_average : int
-        As in `join_maps`.
-    show_progress : bool
-
-    Returns
-    -------
-    ndarray of float16, shape (n, h // stride, w // stride, channels)
-        Rounded, because of their number; float32 where a value is beyond float16.
-
-    Examples
-    --------
-    >>> backbone = Backbone(weights="hed", image_shape=(32, 64, 1))
-    >>> patch_features(backbone, np.zeros((2, 32, 64, 1), np.float32)).shape
-    (2, 4, 8, 768)
-    """
-    return compute_features(
-        backbone,
-        FeatureSettings("patch", stride=stride, local_average=local_average),
-        images,
-        show_progress=show_progress,
-    )
-
-
 @dataclass(frozen=True)
 class FeatureSettings:
-    """How a network's maps become features: ``kind`` is ``"pooled"`` or ``"patch"``, the rest as in `pool_maps` and `join_maps`."""
+    """How the outputs of a network's layers become features of whole images or of patches.
 
-    kind: str
+    Parameters
+    ----------
+    level : {"image", "patch"}
+        One vector for each image, or one for each patch.
+    pooling : {"average", "max", "gem"}
+        For ``level="image"``: how a layer is pooled over all places. ``"gem"``, the generalised
+        mean, lies between the two others: the mean of the values to ``power``, and the root of it
+        (Radenović, Tolias and Chum, "Fine-tuning CNN image retrieval with no human annotation",
+        TPAMI 2019). Values below 0 count as 0.
+    power : float
+        At least 1, for ``pooling="gem"``.
+    stride : int
+        For ``level="patch"``: side of a patch in pixels.
+    local_average : int
+        For ``level="patch"``: side of the neighbourhood, in cells of the layer, over which a layer
+        is averaged; odd, 1 averages nothing. At the border only cells inside count.
+    scaling : {"none", "layer", "channel"}
+        ``"layer"``: the root mean square distance from the mean is 1 in each layer, so that layers
+        count alike whatever the size of their values; ``"channel"``: each channel's standard
+        deviation is 1, so that channels count alike.
+
+    Raises
+    ------
+    ValueError
+        If a value is none of these.
+
+    Examples
+    --------
+    >>> FeatureSettings("patch", stride=16).grid((64, 32, 1))
+    (4, 2)
+    """
+
+    level: str
     pooling: str = "average"
     power: float = 3.0
     stride: int = 8
     local_average: int = 3
+    scaling: str = "layer"
 
-    def __post_init__(self):
-        check_choice("pooling", self.pooling, POOLINGS)
+    def __post_init__(self) -> None:
+        check_choice("level", self.level, _LEVELS)
+        check_choice("pooling", self.pooling, _POOLINGS)
+        check_choice("scaling", self.scaling, _SCALINGS)
+        if not self.power >= 1:
+            raise ValueError(f"power must be 1 or more, not {self.power}")
         if self.stride < 1:
-            raise ValueError(f"stride must be 1 pixel or more, not {self.stride}.")
+            raise ValueError(f"stride must be 1 pixel or more, not {self.stride}")
         if self.local_average < 1 or self.local_average % 2 == 0:
             raise ValueError(
-                f"local_average must be an odd number of 1 or more, not {self.local_average}."
+                f"local_average must be an odd number of 1 or more, not {self.local_average}"
             )
 
-    def grid(self, image_shape):
+    def grid(self, image_shape: Sequence[int]) -> tuple[int, int]:
         """Rows and columns of patches."""
         return image_shape[0] // self.stride, image_shape[1] // self.stride
 
-    def of_maps(self, maps, image_shape):
+    def of_maps(self, maps: list[tf.Tensor], image_shape: Sequence[int]) -> tf.Tensor:
         """The features as a differentiable function of the maps."""
-        if self.kind == "pooled":
+        if self.level == "image":
             return pool_maps(maps, self.pooling, self.power)
         return join_maps(maps, self.grid(image_shape), self.local_average)
 
-    def identity(self):
-        """What distinguishes these settings' features from others, as plain values."""
-        return (
-            [self.kind, self.pooling, self.power]
-            if self.kind == "pooled"
-            else [self.kind, self.stride, self.local_average]
-        )
+    def identity(self) -> tuple[Any, ...]:
+        """What distinguishes these features from others; they are stored before their scaling."""
+        if self.level == "image":
+            return self.level, self.pooling, float(self.power)
+        return self.level, self.stride, self.local_average
+
+    def scale(self, features: Floats, channels: Sequence[int]) -> NDArray[np.float32]:
+        """Factors that bring features to a common scale.
+
+        Parameters
+        ----------
+        features : ndarray, shape (m, d)
+            Of good images.
+        channels : sequence of int
+            Channels of each layer; their sum is d.
+
+        Returns
+        -------
+        ndarray of float32, shape (d,)
+
+        Examples
+        --------
+        >>> settings = FeatureSettings("patch", scaling="channel")
+        >>> settings.scale(np.float32([[0, 0, 3], [2, 4, 3]]), [2, 1]).tolist()
+        [1.0, 0.5, 1.0]
+        """
+        if self.scaling == "none":
+            return np.ones(features.shape[1], np.float32)
+        variance = np.var(features, axis=0, dtype=np.float64)
+        if self.scaling == "layer":
+            parts = np.split(variance, np.cumsum(channels)[:-1])
+            variance = np.concatenate([np.full(len(one), one.sum()) for one in parts])
+        # What never varies says nothing about the scale.
+        factors = np.where(variance > 1e-12, 1 / np.sqrt(np.maximum(variance, 1e-12)), 1)
+        return factors.astype(np.float32)
 
 
-def compute_features(backbone, settings, images, *, batch_size=_BATCH, show_progress=False):
+def compute_features(
+    backbone: Backbone,
+    settings: FeatureSettings,
+    images: Images,
+    *,
+    batch_size: int = _BATCH,
+    show_progress: bool = False,
+) -> Floats:
     """Features of images, in batches, through the `feature_cache` where one is open.
 
     Parameters
@@ -255,69 +271,76 @@ def compute_features(backbone, settings, images, *, batch_size=_BATCH, show_prog
     Returns
     -------
     ndarray
-        As `pooled_features` and `patch_features` say.
+        Of whole images: float32, shape (n, channels). Of patches: float16 because of their number,
+        shape (n, h // stride, w // stride, channels); float32 where a value is beyond float16. They
+        are not scaled.
+
+    Raises
+    ------
+    ValueError
+        If the images are not of the shape that the backbone was built for.
 
     Examples
     --------
-    >>> backbone = Backbone(weights="hed", image_shape=(32, 32, 1))
-    >>> compute_features(backbone, FeatureSettings("patch", stride=16), np.zeros((1, 32, 32, 1), np.float32)).shape
+    >>> from adhelpers.detectors.features.backbones import BackboneSettings
+    >>> backbone = Backbone(BackboneSettings(), image_shape=(32, 32, 1))
+    >>> images = np.zeros((1, 32, 32, 1), np.float32)
+    >>> compute_features(backbone, FeatureSettings("patch", stride=16), images).shape
     (1, 2, 2, 768)
     """
     images = np.ascontiguousarray(images, dtype=np.float32)
     if images.shape[1:] != backbone.image_shape:
         raise ValueError(
-            f"images have the shape {images.shape[1:]}, but this backbone was built for {backbone.image_shape}."
+            f"images have the shape {images.shape[1:]}, but this backbone was built for "
+            f"{backbone.image_shape}"
         )
-    function, parts = _compiled(backbone, settings), [None] * len(images)
+    function = backbone.compiled.setdefault(
+        settings.identity(),
+        Batched(lambda part: settings.of_maps(backbone.maps(part), part.shape[1:]), _BATCH),
+    )
     files = _files(backbone, settings, images)
-    missing = {}
+    parts: dict[int, Floats] = {}
+    # Equal images share one file and one pass.
+    missing: dict[Path | int, list[int]] = {}
     for index, file in enumerate(files):
-        parts[index] = _read(file)
-        if parts[index] is None:
-            # Equal images share one file and one pass.
+        found = _read(file)
+        if found is None:
             missing.setdefault(file or index, []).append(index)
+        else:
+            parts[index] = found
     groups = list(missing.values())
     with progress(description="features", total=len(groups), enabled=show_progress) as bar:
         for start in range(0, len(groups), batch_size):
             batch = groups[start : start + batch_size]
-            values = function(tf.constant(images[[group[0] for group in batch]])).numpy()
+            values = function(images[[group[0] for group in batch]], size=batch_size)
             for group, value in zip(batch, values, strict=True):
-                value = _rounded(value) if settings.kind == "patch" else value
-                if files[group[0]] is not None:
-                    with replacing(files[group[0]]) as temporary:
+                value = _rounded(value) if settings.level == "patch" else value
+                file = files[group[0]]
+                if file is not None:
+                    with replacing(file) as temporary:
                         np.save(temporary, value)
                 for index in group:
                     parts[index] = value
             bar.update(len(batch))
-    return np.stack(parts)
+    return np.stack([parts[index] for index in range(len(images))])
 
 
-def _compiled(backbone, settings):
-    functions = vars(backbone).setdefault("_functions", {})
-    if settings not in functions:
-        signature = (tf.TensorSpec((None, *backbone.image_shape), tf.float32),)
-        functions[settings] = tf.function(
-            lambda images: settings.of_maps(backbone.maps(images), backbone.image_shape),
-            input_signature=signature,
-        )
-    return functions[settings]
-
-
-def _rounded(values):
+def _rounded(values: NDArray[np.float32]) -> Floats:
     return values.astype(np.float16) if np.abs(values).max() < np.finfo(np.float16).max else values
 
 
-def _files(backbone, settings, images):
+def _files(backbone: Backbone, settings: FeatureSettings, images: Images) -> list[Path | None]:
+    """Where each image's features are kept."""
     folder = _cache_folder.get()
     if folder is None:
         return [None] * len(images)
     identity = json.dumps(
         [
             _FORMAT,
-            backbone.name,
+            backbone.settings.name,
             backbone.sha256,
             backbone.layers,
-            backbone.precision,
+            backbone.settings.precision,
             backbone.image_shape,
             settings.identity(),
         ]
@@ -326,7 +349,7 @@ def _files(backbone, settings, images):
     return [folder / f"{hashlib.sha256(image.tobytes()).hexdigest()[:40]}.npy" for image in images]
 
 
-def _read(file):
+def _read(file: Path | None) -> Floats | None:
     """The cached features, or None where there are none or the file is damaged."""
     if file is None or not file.is_file():
         return None

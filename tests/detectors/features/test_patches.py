@@ -1,4 +1,4 @@
-"""Pooling and patches against numbers by hand, and the cache that must never be taken by mistake."""
+"""Pooling and patches against numbers by hand, and the cache that is never taken by mistake."""
 
 import functools
 
@@ -6,38 +6,68 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adhelpers.detectors import (
-    Backbone,
-    FeatureSettings,
-    compute_features,
-    feature_cache,
-    join_maps,
-    patch_features,
-    pool_maps,
-    pooled_features,
-)
+from adhelpers.detectors import BackboneSettings, FeatureSettings, feature_cache
+from adhelpers.detectors.features.backbones import Backbone
+from adhelpers.detectors.features.patches import compute_features, join_maps, pool_maps
 
 
 def images(count=3, shape=(32, 32, 1), seed=0):
     return np.random.default_rng(seed).uniform(size=(count, *shape)).astype(np.float32)
 
 
+def built(**options):
+    return Backbone(BackboneSettings(**options), image_shape=(32, 32, 1))
+
+
 @functools.cache
-def hed(shape=(32, 32, 1), **options):
-    return Backbone(weights="hed", image_shape=shape, **options)
+def hed():
+    return built()
+
+
+def pooled_features(backbone, pictures, pooling="average"):
+    return compute_features(backbone, FeatureSettings("image", pooling), pictures)
+
+
+def patch_features(backbone, pictures, stride=8):
+    return compute_features(backbone, FeatureSettings("patch", stride=stride), pictures)
 
 
 def test_pooling_by_hand():
     first = tf.reshape([0.0, 2.0, 4.0, 2.0], (1, 2, 2, 1))
     second = tf.constant([[7.0, 9.0]])
     assert pool_maps([first, second]).numpy().tolist() == [[2, 7, 9]]
-    assert pool_maps([first], "maximum").numpy().tolist() == [[4]]
-    assert float(pool_maps([first], "generalised mean", power=2)[0, 0]) == pytest.approx(
+    assert pool_maps([first], "max").numpy().tolist() == [[4]]
+    assert float(pool_maps([first], "gem", power=2)[0, 0]) == pytest.approx(
         np.sqrt(24 / 4), rel=1e-5
     )
-    assert float(pool_maps([first], "generalised mean", power=1)[0, 0]) == pytest.approx(
-        2, rel=1e-5
-    )
+    assert float(pool_maps([first], "gem", power=1)[0, 0]) == pytest.approx(2, rel=1e-5)
+
+
+def test_pooling_equals_that_of_numpy():
+    maps = np.random.default_rng(0).gamma(1.0, size=(2, 5, 7, 3)).astype(np.float32)
+    expected = {
+        "average": maps.mean(axis=(1, 2)),
+        "max": maps.max(axis=(1, 2)),
+        "gem": np.mean(maps.astype(np.float64) ** 3, axis=(1, 2)) ** (1 / 3),
+    }
+    for pooling, values in expected.items():
+        found = FeatureSettings("image", pooling).of_maps([tf.constant(maps)], (40, 56, 1))
+        np.testing.assert_allclose(found, values, rtol=1e-5)
+    assert (expected["average"] < expected["gem"]).all()
+    assert (expected["gem"] < expected["max"]).all()
+
+
+def test_scaling_by_hand():
+    values = np.float32([[0, 0, 1], [2, 0, 5]])
+
+    def scale(kind):
+        return FeatureSettings("patch", scaling=kind).scale(values, [2, 1]).tolist()
+
+    assert scale("none") == [1, 1, 1]
+    assert scale("layer") == [1, 1, 0.5]
+    assert scale("channel") == [1, 1, 0.5]
+    values[1, 1] = np.sqrt(12)
+    assert scale("layer") == [0.5, 0.5, 0.5]
 
 
 def test_patches_are_averaged_over_neighbours_and_brought_to_one_grid():
@@ -54,13 +84,13 @@ def test_patches_are_averaged_over_neighbours_and_brought_to_one_grid():
 def test_features_come_in_any_batch_and_order():
     pictures = images(5)
     together = pooled_features(hed(), pictures)
-    alone = compute_features(hed(), FeatureSettings("pooled"), pictures[::-1], batch_size=2)
+    alone = compute_features(hed(), FeatureSettings("image"), pictures[::-1], batch_size=2)
     np.testing.assert_allclose(together[::-1], alone, rtol=1e-4, atol=1e-3)
     assert patch_features(hed(), pictures, stride=16).dtype == np.float16
 
 
 def test_the_cache_is_used_for_the_same_images_weights_and_settings_only(tmp_path, monkeypatch):
-    pictures, backbone = images(4), Backbone(weights="hed", image_shape=(32, 32, 1))
+    pictures, backbone = images(4), built()
     fresh = pooled_features(backbone, pictures)
     with feature_cache(tmp_path):
         np.testing.assert_array_equal(pooled_features(backbone, pictures), fresh)
@@ -69,19 +99,20 @@ def test_the_cache_is_used_for_the_same_images_weights_and_settings_only(tmp_pat
         # An interrupted pass: one file is lost, one damaged; only these two are computed again.
         files[0].unlink()
         files[1].write_bytes(b"broken")
-        seen, function = [], backbone._functions[FeatureSettings("pooled")]
-        backbone._functions[FeatureSettings("pooled")] = lambda batch: (
+        place = FeatureSettings("image").identity()
+        seen, function = [], backbone.compiled[place]
+        backbone.compiled[place] = lambda batch, size: (
             seen.append(len(batch)),
-            function(batch),
+            function(batch, size=size),
         )[1]
         np.testing.assert_allclose(pooled_features(backbone, pictures), fresh, rtol=1e-4, atol=1e-3)
         assert seen == [2]
         pooled_features(backbone, images(1, seed=9))
-        pooled_features(backbone, pictures, "maximum")
+        pooled_features(backbone, pictures, "max")
         patch_features(backbone, pictures)
         assert seen == [2, 1] and len(list(tmp_path.rglob("*.npy"))) == 4 + 1 + 4 + 4
-        layer = backbone.network.get_layer("block1_conv1")
-        other = Backbone(weights="hed", image_shape=(32, 32, 1), layers=("block2_conv2",))
+        layer = backbone.model.get_layer("block1_conv1")
+        other = built(layers=("block2_conv2",))
         pooled_features(other, pictures)
         assert layer is not None and len({file.parent for file in tmp_path.rglob("*.npy")}) == 4
     pooled_features(backbone, images(2, seed=11))
@@ -97,9 +128,11 @@ def test_a_score_has_a_gradient_through_the_backbone():
 
 def test_bad_input_is_named():
     for call, message in [
-        (lambda: pool_maps([], "median"), "pooling"),
-        (lambda: pool_maps([], power=0.5), "power"),
-        (lambda: join_maps([], (1, 1), 2), "odd number"),
+        (lambda: FeatureSettings("pixel"), "level must be one of image, patch"),
+        (lambda: FeatureSettings("image", "median"), "pooling"),
+        (lambda: FeatureSettings("image", power=0.5), "power"),
+        (lambda: FeatureSettings("patch", local_average=2), "odd number"),
+        (lambda: FeatureSettings("patch", scaling="pixel"), "scaling must be one of none, layer"),
         (lambda: join_maps([tf.zeros((1, 4))], (1, 1)), "keep the places apart"),
         (lambda: FeatureSettings("patch", stride=0), "stride"),
         (lambda: pooled_features(hed(), images(1, (64, 32, 1))), "built for"),

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from sklearn.covariance import LedoitWolf, ShrunkCovariance
+from sklearn.covariance import EllipticEnvelope, LedoitWolf, ShrunkCovariance
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import SGDOneClassSVM
-from sklearn.neighbors import NearestNeighbors
+from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-from adhelpers.detectors import pipeline_score
+from adhelpers.detectors.features.pipelines import has_gradient, pipeline_score
 
 
 def cloud(count, dimensions=6, seed=0):
@@ -84,6 +84,28 @@ def test_the_other_models_equal_those_of_scikit_learn():
         -forest.score_samples(others),
         atol=0.01,
     )
+
+
+def test_elliptic_envelope_and_local_outlier_factor_equal_those_of_scikit_learn():
+    points, others = cloud(60), cloud(20, seed=1)
+    envelope = make_pipeline(StandardScaler(), EllipticEnvelope(random_state=0)).fit(points)
+    np.testing.assert_allclose(
+        pipeline_score(envelope)(tf.constant(others, tf.float32)),
+        -envelope.decision_function(others),
+        rtol=1e-3,
+        atol=1e-3,
+    )
+    factor = make_pipeline(StandardScaler(), LocalOutlierFactor(novelty=True)).fit(points)
+    np.testing.assert_allclose(
+        pipeline_score(factor)(tf.constant(others, tf.float32)),
+        -factor.score_samples(others),
+        rtol=1e-4,
+    )
+
+
+def test_what_is_called_through_numpy_has_no_gradient():
+    assert has_gradient(EllipticEnvelope()) and has_gradient(LedoitWolf())
+    assert not has_gradient(LocalOutlierFactor()) and not has_gradient(IsolationForest())
 
 
 def test_the_logarithm_keeps_the_order_and_the_boundary_and_goes_on_rising():
