@@ -1,1 +1,1 @@
-"""What more than one room uses: files, progress, quiet start, checks."""
+"""What more than one room uses: files, checks, batches, stages, progress, quiet start, text."""

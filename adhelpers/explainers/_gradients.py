@@ -87,7 +87,12 @@ def class_maps_of(
     return functions[key]
 
 
-def _activations_and_values(network, layer, tape, images):
+def _activations_and_values(
+    network: keras.Model,
+    layer: keras.layers.Layer | None,
+    tape: tf.GradientTape,
+    images: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """What ``layer`` puts out (for None the images), watched, and the values of the classes."""
     if layer is None:
         tape.watch(images)

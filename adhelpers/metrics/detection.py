@@ -81,26 +81,10 @@ def image_auroc(scores: ArrayLike, labels: ArrayLike) -> float:
 
 
 def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
-    """Mean precision over the anomalous images, going down the ranking.
+    """Mean precision over the anomalous images, going down the ranking; arguments of `image_auroc`.
 
-    Images with equal scores enter together.
-
-    Parameters
-    ----------
-    scores : ndarray of float, shape (n,)
-        Higher is more anomalous.
-    labels : ndarray of int, shape (n,)
-        0 good, 1 anomalous.
-
-    Returns
-    -------
-    float
-        In (0, 1]; the share of anomalous images where all scores are equal.
-
-    Raises
-    ------
-    ValueError
-        If a class is missing or a score is not finite.
+    Images with equal scores enter together; where all scores are equal it is the share of anomalous
+    images.
 
     Examples
     --------
@@ -220,23 +204,9 @@ def f1_score(flags: ArrayLike, labels: ArrayLike) -> float:
 
 
 def g_mean(flags: ArrayLike, labels: ArrayLike) -> float:
-    """Geometric mean of the recall of the anomalous and the recall of the good images.
+    """Geometric mean of the recalls of anomalous and good images; arguments of `f1_score`.
 
-    Parameters
-    ----------
-    flags : ndarray of bool, shape (n,)
-    labels : ndarray of int, shape (n,)
-        0 good, 1 anomalous; both present.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 0 where everything or nothing is flagged.
-
-    Raises
-    ------
-    ValueError
-        If a class is missing, lengths differ, or a value is not a decision or a label.
+    Both classes must be present; it is 0 where everything or nothing is flagged.
 
     Examples
     --------
@@ -249,23 +219,7 @@ def g_mean(flags: ArrayLike, labels: ArrayLike) -> float:
 
 
 def recall_by_type(flags: ArrayLike, types: ArrayLike) -> dict[str, float]:
-    """Share of flagged images for each defect type.
-
-    Parameters
-    ----------
-    flags : ndarray of bool, shape (n,)
-    types : ndarray of str, shape (n,)
-        ``"good"`` or the defect type of each image.
-
-    Returns
-    -------
-    dict of str to float
-        In [0, 1], by type, sorted by name, without ``"good"``.
-
-    Raises
-    ------
-    ValueError
-        If lengths differ or a value is not a decision.
+    """Share of flagged images for each defect type, sorted by name, without ``"good"``.
 
     Examples
     --------

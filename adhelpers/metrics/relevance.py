@@ -5,6 +5,11 @@ Responsible Evaluation of Neural Network Explanations and Beyond", JMLR 2023). O
 all: only the positive part of a heatmap speaks for the anomaly, so values below zero count as zero;
 pixels of equal value share what they get, as on average over random orders. A heatmap that prefers
 no pixel (all zero, constant, nowhere positive) therefore gets what chance gives.
+
+The measures of one image (`pointing_game` and what follows it) take a signed heatmap and the mask
+of the true defect, both of shape (h, w), and return a float in [0, 1]: NaN where the mask is empty
+or the heatmap NaN throughout. They raise a ValueError if the heatmap is NaN in part or infinite,
+the shapes differ, or the mask is None. `localization_table` has them for many images.
 """
 
 from collections.abc import Callable
@@ -40,22 +45,9 @@ def is_failed(heatmap: NDArray[Any]) -> bool:
 def positive_part(
     heatmap: ArrayLike, mask: ArrayLike | None, name: str = "heatmap", mask_name: str = "mask"
 ) -> tuple[NDArray[np.float64], Masks] | None:
-    """The positive part of a heatmap (h, w) and its mask (h, w), checked.
+    """The positive part of a heatmap and its mask, both (h, w) and checked; None if incomparable.
 
-    Returns
-    -------
-    tuple of ndarray, or None
-        None where the mask is empty or the heatmap NaN throughout: nothing to compare.
-
-    Raises
-    ------
-    ValueError
-        If the heatmap is NaN in part or infinite, the shapes differ, or ``mask`` is None.
-
-    Examples
-    --------
-    >>> positive_part(np.array([[0.5, -1.0]]), np.array([[True, False]]))[0].tolist()
-    [[0.5, 0.0]]
+    That is where the mask is empty or the heatmap NaN throughout. The names are for errors.
     """
     heatmap = np.asarray(heatmap)
     if heatmap.ndim != 2:
@@ -132,18 +124,7 @@ def auroc_inside(relevance: _Relevance, inside: _Inside) -> _Values:
 
 
 def checked_k(k: int | None, pixels: int) -> int:
-    """The number of pixels of `top_k_intersection`, 2 % of the image by default.
-
-    Raises
-    ------
-    ValueError
-        If ``k`` is not a whole number from 1 to the number of pixels.
-
-    Examples
-    --------
-    >>> checked_k(None, 128 * 128)
-    328
-    """
+    """The number of pixels of `top_k_intersection`: ``k``, or 2 % of the image for None."""
     if k is None:
         return max(1, round(_TOP_SHARE * pixels))
     if k != int(k) or not 1 <= k <= pixels:
@@ -164,29 +145,11 @@ def _of_one_image(
 
 
 def pointing_game(heatmap: ArrayLike, mask: ArrayLike | None) -> float:
-    """Whether the most relevant pixel lies on the defect.
+    """Whether the most relevant pixel lies on the defect: 1.0 or 0.0.
 
-    Parameters
-    ----------
-    heatmap : ndarray of float, shape (h, w)
-        Signed; the positive part counts.
-    mask : ndarray of bool, shape (h, w)
-        The true defect.
+    Where several pixels share the maximum, the share of them on the defect; without a positive
+    value the share of the image that the mask covers.
 
-    Returns
-    -------
-    float
-        1.0 or 0.0; where several pixels share the maximum, the share of them on the defect. Without
-        a positive value that is the share of the image that the mask covers. NaN where the mask is
-        empty or the heatmap NaN throughout.
-
-    Raises
-    ------
-    ValueError
-        If the heatmap is NaN in part or infinite, the shapes differ, or ``mask`` is None.
-
-    References
-    ----------
     Zhang, Bargal, Lin, Brandt, Shen, Sclaroff, "Top-Down Neural Attention by Excitation Backprop",
     IJCV 2018.
 
@@ -204,26 +167,9 @@ def pointing_game(heatmap: ArrayLike, mask: ArrayLike | None) -> float:
 def relevance_mass_accuracy(heatmap: ArrayLike, mask: ArrayLike | None) -> float:
     """Share of the relevance that lies on the defect.
 
-    Parameters
-    ----------
-    heatmap : ndarray of float, shape (h, w)
-        Signed; the positive part counts.
-    mask : ndarray of bool, shape (h, w)
-        The true defect.
+    A constant heatmap, and one without a positive value, has the share of the image that the mask
+    covers.
 
-    Returns
-    -------
-    float
-        In [0, 1]. A constant heatmap, and one without a positive value, has the share of the image
-        that the mask covers. NaN where the mask is empty or the heatmap NaN throughout.
-
-    Raises
-    ------
-    ValueError
-        If the heatmap is NaN in part or infinite, the shapes differ, or ``mask`` is None.
-
-    References
-    ----------
     Arras, Osman, Samek, "CLEVR-XAI: A benchmark dataset for the ground truth evaluation of neural
     network explanations", Information Fusion 2022.
 
@@ -239,29 +185,8 @@ def relevance_mass_accuracy(heatmap: ArrayLike, mask: ArrayLike | None) -> float
 def relevance_rank_accuracy(heatmap: ArrayLike, mask: ArrayLike | None) -> float:
     """Share of the most relevant pixels, as many as the defect has, that lies on the defect.
 
-    Parameters
-    ----------
-    heatmap : ndarray of float, shape (h, w)
-        Signed; the positive part counts.
-    mask : ndarray of bool, shape (h, w)
-        The true defect.
-
-    Returns
-    -------
-    float
-        In [0, 1]. Pixels tied at the last place share it: a heatmap without a positive value has
-        the share of the image that the mask covers. NaN where the mask is empty or the heatmap NaN
-        throughout.
-
-    Raises
-    ------
-    ValueError
-        If the heatmap is NaN in part or infinite, the shapes differ, or ``mask`` is None.
-
-    References
-    ----------
-    Arras, Osman, Samek, "CLEVR-XAI: A benchmark dataset for the ground truth evaluation of neural
-    network explanations", Information Fusion 2022.
+    Pixels tied at the last place share it: a heatmap without a positive value has the share of the
+    image that the mask covers. Published with `relevance_mass_accuracy`.
 
     Examples
     --------
@@ -279,31 +204,11 @@ def relevance_rank_accuracy(heatmap: ArrayLike, mask: ArrayLike | None) -> float
 
 
 def top_k_intersection(heatmap: ArrayLike, mask: ArrayLike | None, k: int | None = None) -> float:
-    """Share of the k most relevant pixels that lies on the defect.
+    """Share of the k most relevant pixels that lies on the defect; at most its area by ``k``.
 
-    Parameters
-    ----------
-    heatmap : ndarray of float, shape (h, w)
-        Signed; the positive part counts.
-    mask : ndarray of bool, shape (h, w)
-        The true defect.
-    k : int, optional
-        Number of pixels, from 1 to all of them; by default 2 % of the image.
+    ``k`` is a number of pixels, from 1 to all of them, by default 2 % of the image; another one is
+    refused. Pixels tied at the last place share it.
 
-    Returns
-    -------
-    float
-        In [0, 1], but at most the area of the mask by ``k``. Pixels tied at the last place share
-        it. NaN where the mask is empty or the heatmap NaN throughout.
-
-    Raises
-    ------
-    ValueError
-        If the heatmap is NaN in part or infinite, the shapes differ, ``mask`` is None, or ``k`` is
-        out of range.
-
-    References
-    ----------
     Theiner, Müller-Budack, Ewerth, "Interpretable Semantic Photo Geolocation", WACV 2022.
 
     Examples
@@ -321,29 +226,12 @@ def top_k_intersection(heatmap: ArrayLike, mask: ArrayLike | None, k: int | None
 
 
 def heatmap_auroc(heatmap: ArrayLike, mask: ArrayLike | None) -> float:
-    """Pixel AUROC of one heatmap.
+    """Pixel AUROC of one heatmap; NaN where the mask covers the whole image, too.
 
-    This is the chance that a defect pixel is more relevant than another pixel, ties counting half.
-    Unlike `adhelpers.metrics.regions.pixel_auroc` it compares pixels within an image, and values
-    below zero tie.
-
-    Parameters
-    ----------
-    heatmap : ndarray of float, shape (h, w)
-        Signed; the positive part counts.
-    mask : ndarray of bool, shape (h, w)
-        The true defect.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 0.5 for a constant heatmap and for one without a positive value. NaN where the
-        mask is empty or covers the whole image, or the heatmap is NaN throughout.
-
-    Raises
-    ------
-    ValueError
-        If the heatmap is NaN in part or infinite, the shapes differ, or ``mask`` is None.
+    This is the chance that a defect pixel is more relevant than another pixel, ties counting half;
+    0.5 for a constant heatmap and for one without a positive value. Unlike
+    `adhelpers.metrics.regions.pixel_auroc` it compares pixels within an image, and values below
+    zero tie.
 
     Examples
     --------
