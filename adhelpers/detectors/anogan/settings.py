@@ -87,6 +87,8 @@ class GanSettings:
 class EncoderPlan:
     """How the encoder is trained after the generator; batches and checkpoints are as in its plan.
 
+    The loss is that of the search, with its weight of the features.
+
     Parameters
     ----------
     epochs : int
@@ -98,6 +100,11 @@ class EncoderPlan:
     ------
     ValueError
         If a value is out of range.
+
+    Examples
+    --------
+    >>> EncoderPlan(epochs=40)
+    EncoderPlan(epochs=40, learning_rate=0.0005)
     """
 
     epochs: int = 100
@@ -132,6 +139,11 @@ class GanScore:
     ------
     ValueError
         If a value is out of range.
+
+    Examples
+    --------
+    >>> GanScore("smooth_max", smoothing=1.0).score
+    'smooth_max'
     """
 
     score: str = "anogan"
