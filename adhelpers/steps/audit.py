@@ -191,13 +191,14 @@ class Audit:
         """
         others, tables = others or {}, {"Shortcuts": shortcuts.table(), **(tables or {})}
         self.save_gallery(run.folder / "gallery.html", tables, notes)
+        samples = run.samples(self.samples(**(columns or {})))
         shared = shortcuts.summary_parts()
         for name, one in others.items():
             run.summary(f"summary_{name}.json", **one.summary_parts(), **shared)
         every = [self.summary_parts(), *(one.summary_parts() for one in others.values())]
         folders = dict.fromkeys(folder for parts in every for folder in parts["models"] or [])
         run.summary(**every[0] | shared | {"models": list(folders) or None})
-        return run.samples(self.samples(**(columns or {})))
+        return samples
 
 
 def audit_detector(
