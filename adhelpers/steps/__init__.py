@@ -35,7 +35,14 @@ from .deep_sad import (
     write_run,
 )
 from .explain import ExplainerSettings, explain_detector, superpixel_example
-from .features import backbone_table, published_way, run_contest, selection_table
+from .features import (
+    backbone_table,
+    feature_makers,
+    gan_maker,
+    published_way,
+    run_contest,
+    selection_table,
+)
 from .findings import as_markdown, sentences
 from .gallery import examples, latent_figure, on_photographs, overview, reconstructions
 from .label_curve import run_label_curve
@@ -72,8 +79,10 @@ __all__ = [
     "examples",
     "explain_detector",
     "extreme_grids",
+    "feature_makers",
     "find_shortcuts",
     "inspection_figures",
+    "gan_maker",
     "latent_figure",
     "learn_explanations",
     "listed",

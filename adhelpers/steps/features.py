@@ -5,21 +5,30 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import OneClassSVM
 
 from adhelpers._shared.arrays import Labels, Names, Scores
 from adhelpers._shared.stages import stage
 from adhelpers.data import Category
 from adhelpers.detectors import (
+    AnoGAN,
     BackboneSettings,
     Detector,
     FeatureSettings,
     FeatureSVM,
+    GanScore,
+    GanSettings,
+    MemoryBank,
+    Search,
+    SVMSelection,
     fit_or_load,
 )
 from adhelpers.metrics import (
@@ -31,8 +40,13 @@ from adhelpers.metrics import (
     image_auroc,
 )
 from adhelpers.reports import contest_figure
+from adhelpers.training import Augmentation
+
+Maker = Callable[[int], Detector]
 
 SIGNIFICANCE = 0.05
+# Of generator and discriminator, for the few steps of a quick training.
+_GAN_RATE = 8e-4
 _FOLLOWS = "follows brightness (rank correlation among good images)"
 
 
@@ -128,6 +142,72 @@ def published_way(
         aurocs[layer] = bootstrap(image_auroc, scores, test.labels, stratify=test.types, seed=seed)
         follows[layer] = float(spearmanr(of_good, brightness).statistic)
     return PublishedWay(aurocs, follows)
+
+
+def feature_makers(parameters: Mapping[str, Any], backbone: BackboneSettings) -> dict[str, Maker]:
+    """Detectors on pretrained features as a notebook's parameters say.
+
+    Parameters
+    ----------
+    parameters : dict
+        ``nu`` and ``gamma`` (0 chooses on good images), ``pca`` (0 uses none) and ``pooling`` of
+        the one-class SVM on images, ``stride`` of the patches, ``coreset`` and ``neighbours`` of
+        the memory bank, and ``smoothing``.
+    backbone : BackboneSettings
+
+    Returns
+    -------
+    dict of str to callable
+        For each title ``detector(seed) -> Detector``, not fitted.
+    """
+    kept, smoothing = parameters["pca"], parameters["smoothing"]
+    selection = SVMSelection(parameters["nu"] or None, parameters["gamma"] or None)
+    svm = make_pipeline(PCA(kept, whiten=True), OneClassSVM()) if kept else OneClassSVM()
+    images = FeatureSettings("image", parameters["pooling"])
+    patches = FeatureSettings("patch", stride=parameters["stride"])
+    common: dict[str, Any] = {"backbone": backbone, "smoothing": smoothing}
+    bank = {name: parameters[name] for name in ("coreset", "neighbours")}
+    return {
+        "SVM of images": lambda seed: FeatureSVM(
+            svm, images, selection=selection, seed=seed, **common
+        ),
+        "SVM of patches": lambda seed: FeatureSVM(
+            None, patches, selection=selection, seed=seed, **common
+        ),
+        "memory bank": lambda seed: MemoryBank(patches, seed=seed, **bank, **common),
+    }
+
+
+def gan_maker(parameters: Mapping[str, Any], score: str) -> Maker:
+    """A GAN without encoder as a notebook's parameters say.
+
+    Parameters
+    ----------
+    parameters : dict
+        ``gan_width``, ``gan_epochs``, ``gan_rotation``, ``gan_steps`` and ``precision``.
+    score : str
+        As in `adhelpers.detectors.GanScore`.
+
+    Returns
+    -------
+    callable
+        ``detector(seed) -> AnoGAN``, not fitted.
+    """
+
+    def make(seed: int) -> Detector:
+        return AnoGAN(
+            gan=GanSettings(parameters["gan_width"]),
+            plan=replace(
+                AnoGAN.default_plan(), epochs=parameters["gan_epochs"], learning_rate=_GAN_RATE
+            ),
+            augmentation=Augmentation(parameters["gan_rotation"]),
+            search=Search(steps=parameters["gan_steps"]),
+            scoring=GanScore(score),
+            precision=parameters["precision"],
+            seed=seed,
+        )
+
+    return make
 
 
 @dataclass(frozen=True)
@@ -242,7 +322,7 @@ class Contest:
 
 
 def run_contest(
-    entries: Mapping[str, tuple[Callable[[int], Detector], Category]],
+    entries: Mapping[str, tuple[Maker, Category]],
     models: str | Path,
     seeds: Sequence[int],
     *,
@@ -286,7 +366,7 @@ def run_contest(
             "entries: all categories must hold the same test images, in the same order"
         )
 
-    def scores(make: Callable[[int], Detector], category: Category) -> Scores:
+    def scores(make: Maker, category: Category) -> Scores:
         fitted = (
             fit_or_load(make(int(one)), category, models, show_progress=show_progress)
             for one in seeds

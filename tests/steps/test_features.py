@@ -11,7 +11,14 @@ from adhelpers.detectors import BackboneSettings, FeatureSettings
 from adhelpers.detectors.features.backbones import Backbone
 from adhelpers.detectors.features.patches import compute_features
 from adhelpers.metrics import Estimate, compare_aurocs, image_auroc
-from adhelpers.steps.features import Contest, PublishedWay, published_way, run_contest
+from adhelpers.steps.features import (
+    Contest,
+    PublishedWay,
+    feature_makers,
+    gan_maker,
+    published_way,
+    run_contest,
+)
 
 LABELS = np.repeat([0, 1], 20)
 TYPES = np.where(LABELS == 1, "spot", "good")
@@ -84,3 +91,29 @@ def test_all_must_see_the_same_images():
         run_contest({"x": (None, one), "y": (None, other)}, "", [0])
     with pytest.raises(ValueError, match="at least one number"):
         run_contest({"x": (None, one)}, "", [])
+
+
+def test_the_makers_follow_the_parameters():
+    parameters = {
+        "nu": 0.0,
+        "gamma": 2.0,
+        "pca": 0,
+        "pooling": "max",
+        "stride": 16,
+        "coreset": 0.3,
+        "neighbours": 2,
+        "smoothing": 1.0,
+    }
+    made = {
+        title: make(3) for title, make in feature_makers(parameters, BackboneSettings()).items()
+    }
+    assert {one.seed for one in made.values()} == {3}
+    images, patches, bank = made.values()
+    assert images.features.pooling == "max" and not hasattr(images.estimator, "steps")
+    assert images.selection.nu is None and images.selection.gamma == 2.0
+    assert patches.features.stride == bank.features.stride == 16
+    assert bank.coreset == 0.3 and bank.neighbours == 2 and bank.smoothing == 1.0
+    gan = {"gan_width": 0.5, "gan_epochs": 2, "gan_rotation": 9.0, "gan_steps": 7}
+    made = gan_maker(gan | {"precision": "float32"}, "discriminator")(4)
+    assert made.plan.epochs == 2 and made.search.steps == 7 and made.encoder is None
+    assert made.scoring.score == "discriminator" and made.augmentation.rotation == 9.0
