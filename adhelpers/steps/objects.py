@@ -31,7 +31,7 @@ def loading_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def load_objects(parameters: Mapping[str, Any], **rendered: int) -> Category:
+def load_objects(parameters: Mapping[str, Any], **rendered: Any) -> Category:
     """Load the images that a notebook's parameters name.
 
     Parameters
