@@ -36,6 +36,14 @@ _MODELS: dict[str, type[BaseEstimator]] = {
     "sklearn.svm.OneClassSVM": OneClassSVM,
 }
 _PATHS = {kind: path for path, kind in (_TRANSFORMERS | _MODELS).items()}
+# What fitted ones of these hold besides the types on skops' own list of safe ones: scikit-learn's
+# trees.
+TRUSTED = [
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.neighbors._ball_tree.BallTree",
+    "sklearn.neighbors._kd_tree.KDTree",
+    "sklearn.tree._tree.Tree",
+]
 
 Steps = list[tuple[str, BaseEstimator]]
 

@@ -108,6 +108,7 @@ class MemoryBank(FeatureDetector):
     """
 
     name = "memory_bank"
+    title = "memory bank"
     scoring_parameters: ClassVar[tuple[str, ...]] = ("neighbours", "smoothing", "memory_limit")
 
     def __init__(

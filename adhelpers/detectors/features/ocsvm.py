@@ -18,12 +18,11 @@ from adhelpers._shared.batches import Batched
 from adhelpers._shared.checks import check_choice, checked_images
 
 from ..integrated_gradients import integrated_gradients
-from ..parameters import argument_names, plain
 from ..registry import register
 from ..residuals import smooth
 from .backbones import BackboneSettings
 from .detector import FeatureDetector, check_neighbours
-from .estimators import check_estimator, describe, fit_in_two, rebuild, steps_of, takes
+from .estimators import TRUSTED, check_estimator, describe, fit_in_two, rebuild, steps_of, takes
 from .patches import FeatureSettings
 from .pipelines import has_gradient, has_logarithm, pipeline_score
 from .svm_selection import Score, SVMSelection, choose_nu_and_gamma
@@ -31,9 +30,6 @@ from .svm_selection import Score, SVMSelection, choose_nu_and_gamma
 _OUTPUTS = ("auto", "decision", "log")
 _CENTRES = ("all", "place")
 _MODEL, _ARRAYS = "model.skops", "good.npz"
-# The trees of an isolation forest and of neighbours; every other type that is stored is on skops'
-# own list of safe ones.
-_TRUSTED = ["sklearn.tree._tree.Tree"]
 _SELECTION_PATCHES = 3000
 _KEY_SIDE = 32
 
@@ -109,6 +105,7 @@ class FeatureSVM(FeatureDetector):
     """
 
     name = "ocsvm"
+    title = "SVM of features"
     scoring_parameters: ClassVar[tuple[str, ...]] = ("output", "smoothing")
 
     def __init__(
@@ -151,20 +148,14 @@ class FeatureSVM(FeatureDetector):
         self.nu: float | None = None
         self.gamma: float | None = None
 
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The constructor's arguments as plain JSON values, the estimator as `describe` has it."""
-        return {
-            name: describe(self.estimator) if name == "estimator" else plain(getattr(self, name))
-            for name in argument_names(type(self))
-        }
+    def _plain(self, name: str, value: Any) -> Any:
+        return describe(value) if name == "estimator" else super()._plain(name, value)
 
     @classmethod
     def from_parameters(cls, parameters: dict[str, Any], **changed: Any) -> Self:
-        """See `Model.from_parameters`."""
-        others = {name: value for name, value in parameters.items() if name != "estimator"}
-        changed.setdefault("estimator", rebuild(parameters["estimator"]))
-        return super().from_parameters(others, **changed)
+        """See `Model.from_parameters`; the estimator is of a class on the list of `rebuild`."""
+        estimator = rebuild(parameters["estimator"])
+        return super().from_parameters(parameters, **{"estimator": estimator} | changed)
 
     def _learn(self, train: Images, show_progress: bool) -> None:
         model = steps_of(self.estimator)[-1][1]
@@ -327,4 +318,4 @@ class FeatureSVM(FeatureDetector):
         self._read_backbone(folder, manifest)
         self.trials = manifest["trials"]
         with np.load(folder / _ARRAYS, allow_pickle=False) as file:
-            self._set(skops.io.load(folder / _MODEL, trusted=_TRUSTED), dict(file))
+            self._set(skops.io.load(folder / _MODEL, trusted=TRUSTED), dict(file))

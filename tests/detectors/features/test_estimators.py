@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import skops.io
 from sklearn.cluster import KMeans
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
@@ -16,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, OneClassSVM
 
 from adhelpers.detectors.features.estimators import (
+    TRUSTED,
     check_estimator,
     describe,
     fit_in_two,
@@ -90,3 +92,11 @@ def test_a_pca_has_no_more_components_than_there_can_be():
 def test_numbers_of_numpy_become_plain_ones():
     parameters = describe(NearestNeighbors(n_neighbors=np.int64(2)))["parameters"]
     assert type(parameters["n_neighbors"]) is int
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "kd_tree", "ball_tree", "brute"])
+def test_trees_come_back_from_their_file(algorithm):
+    points = np.random.default_rng(0).normal(size=(300, 3))
+    model = LocalOutlierFactor(algorithm=algorithm, novelty=True).fit(points)
+    loaded = skops.io.loads(skops.io.dumps(model), trusted=TRUSTED)
+    np.testing.assert_array_equal(loaded.score_samples(points), model.score_samples(points))
