@@ -34,7 +34,7 @@ class ClassImages:
     defects : ndarray of bool, shape (n, h, w), or None
         What makes an image one of its class; None where no one has marked it.
     tags : ndarray of bool, shape (n, h, w), or None
-        What is in an image beside the matter, such as a printed tag, and must not decide; None
+        Something else in the image, such as a printed tag, that must not decide its class; None
         where there is no such thing.
     without_defects, without_tags : ndarray of float32, shape (n, h, w, c), or None
         Counterparts: what each image would look like without its defect, or without its tag; an

@@ -145,8 +145,8 @@ class Category:
         The folder that holds the category; None where the images do not come from files.
     train, validation, test : ImageSet
     settings : dict
-        All parameters of `load_category` but the folder, in plain values; what ``"auto"`` has
-        decided stands in its place.
+        All parameters of `load_category` but the folder, as plain values; ``"auto"`` is replaced by
+        what it has decided.
     fingerprint : str
         SHA-256 over the files' names and content and the settings: equal on any machine when the
         data are.

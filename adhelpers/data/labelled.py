@@ -163,7 +163,7 @@ def read_idx(path: str | Path) -> NDArray[np.uint8]:
 
 
 def _read_idx_folder(name: str, folder: str | Path) -> LabelledSamples:
-    """The samples of MNIST's files, or of others that are named alike."""
+    """The samples in MNIST's files, or in others of the same names."""
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"data_root: there is no folder {folder}")

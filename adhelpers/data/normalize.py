@@ -1,4 +1,4 @@
-"""Corrects what physics explains: how bright the light was, where the object lies and its turn."""
+"""Corrects light and pose: background level, position and rotation of the object."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -149,7 +149,7 @@ def divide_background(image: Images, grey_levels: int = 255) -> Images:
     The level is the mean over channels of `background_colour`: one number, so that colours
     keep their hue. The result is scaled to a background of 0.75, clipped to [0, 1] and rounded to
     the grey levels of the file again. Without the rounding the distance between neighbouring grey
-    levels, and with it any noise statistic, would still tell the original brightness.
+    levels, and with it any noise statistic, would still reveal the original brightness.
 
     Parameters
     ----------

@@ -107,9 +107,8 @@ def split_counts(
 class SemiSupervisedCategory(Category):
     """A category whose training set may hold anomalies: unlabelled ones, and a few known ones.
 
-    Everything is as in `Category`, but the truth about the training samples stands in
-    ``train.labels`` and ``train.types``; a detector is told ``known`` only. Samples may also be
-    vectors, (n, d).
+    Everything is as in `Category`. The truth about the training samples is in ``train.labels`` and
+    ``train.types``; a detector gets only ``known``. Samples may also be vectors, (n, d).
 
     Attributes
     ----------
@@ -191,7 +190,7 @@ def semi_supervised(
     validation_fraction: float = 0.1,
     seed: int = 0,
 ) -> SemiSupervisedCategory:
-    """Call one class normal, hide most labels, and pollute the training set as asked.
+    """Make one class the normal one, hide most labels and add unlabelled outliers.
 
     Parameters
     ----------
@@ -237,19 +236,23 @@ def semi_supervised(
         raise ValueError(
             f"validation_fraction must be from 0 to below 1, not {validation_fraction}"
         )
-    present = sorted(set(map(str, labelled.classes)))
-    first = GOOD if GOOD in present else present[0]
-    normal_classes = _class_list(normal_class, "normal_class", present) or [first]
-    outlier_classes = [one for one in present if one not in normal_classes]
-    if not outlier_classes:
-        raise ValueError(
-            f"normal_class {', '.join(normal_classes)} leaves no other class that could be "
-            "anomalous"
-        )
     random = np.random.default_rng(seed)
+    normal_classes, outlier_classes = _sorted_classes(labelled, normal_class)
     known_classes = _class_list(
         known_outlier_class, "known_outlier_class", outlier_classes
     ) or _drawn_classes(outlier_classes, n_known_outlier_classes, random)
+    ratios = {
+        "ratio_known_normal": ratio_known_normal,
+        "ratio_known_outlier": ratio_known_outlier,
+        "ratio_pollution": ratio_pollution,
+    }
+    settings = {
+        "normal_class": ", ".join(normal_classes),
+        "known_outlier_class": ", ".join(known_classes),
+        **ratios,
+        "validation_fraction": validation_fraction,
+        "seed": seed,
+    }
     is_normal = np.isin(labelled.classes, normal_classes)
     normal = random.permutation(np.flatnonzero(is_normal & ~labelled.is_test))
     outliers = random.permutation(np.flatnonzero(~is_normal & ~labelled.is_test))
@@ -261,26 +264,8 @@ def semi_supervised(
             f"{held_out} that are held out"
         )
     knowable = outliers[np.isin(labelled.classes[outliers], known_classes)]
-    ratios = {
-        "ratio_known_normal": ratio_known_normal,
-        "ratio_known_outlier": ratio_known_outlier,
-        "ratio_pollution": ratio_pollution,
-    }
     counts = _checked_counts(len(normal), len(knowable), len(outliers), known_classes, ratios)
-
-    known_outliers = knowable[: counts.known_outlier]
-    unlabelled_outliers = outliers[~np.isin(outliers, known_outliers)][: counts.unlabelled_outlier]
-    unlabelled_normal = normal[: counts.unlabelled_normal]
-    known_normal = normal[counts.unlabelled_normal :][: counts.known_normal]
-    parts = unlabelled_normal, unlabelled_outliers, known_normal, known_outliers
-    chosen, known = np.concatenate(parts), np.repeat([0, 0, 1, -1], [len(part) for part in parts])
-    settings = {
-        "normal_class": ", ".join(normal_classes),
-        "known_outlier_class": ", ".join(known_classes),
-        **ratios,
-        "validation_fraction": validation_fraction,
-        "seed": seed,
-    }
+    chosen, known = _training_set(normal, outliers, knowable, counts)
     everything = _image_set(labelled, _standardized(labelled.samples, chosen), is_normal)
     digest = hashlib.sha256(json.dumps([labelled.fingerprint, settings], sort_keys=True).encode())
     digest.update(chosen.astype("<i8").tobytes() + known.astype("<i8").tobytes())
@@ -295,6 +280,37 @@ def semi_supervised(
         known=known,
         counts=counts,
     )
+
+
+def _sorted_classes(labelled: LabelledSamples, normal_class: str) -> tuple[list[str], list[str]]:
+    """The normal classes, and all others."""
+    present = sorted(set(map(str, labelled.classes)))
+    first = GOOD if GOOD in present else present[0]
+    normal = _class_list(normal_class, "normal_class", present) or [first]
+    others = [one for one in present if one not in normal]
+    if not others:
+        raise ValueError(
+            f"normal_class {', '.join(normal)} leaves no other class that could be anomalous"
+        )
+    return normal, others
+
+
+def _training_set(
+    normal: Integers, outliers: Integers, knowable: Integers, counts: SplitCounts
+) -> tuple[Integers, NDArray[np.int64]]:
+    """Indices of the training samples, and what is known of each."""
+    known_outliers = knowable[: counts.known_outlier]
+    parts = {
+        "unlabelled normal": (normal[: counts.unlabelled_normal], 0),
+        "unlabelled outliers": (
+            outliers[~np.isin(outliers, known_outliers)][: counts.unlabelled_outlier],
+            0,
+        ),
+        "known normal": (normal[counts.unlabelled_normal :][: counts.known_normal], 1),
+        "known outliers": (known_outliers, -1),
+    }
+    indices, known = zip(*parts.values(), strict=True)
+    return np.concatenate(indices), np.repeat(known, [len(part) for part in indices])
 
 
 def _drawn_classes(classes: Sequence[str], count: int, random: np.random.Generator) -> list[str]:

@@ -209,7 +209,7 @@ class Execution:
             # Moved, not copied: this works on a full disk too.
             executed.replace(kept)
         except (OSError, ValueError):
-            # The disk was full, so it is cut off; what went wrong first is what has to be told.
+            # The disk was full, so it is cut off; what went wrong first is what has to be reported.
             return None
         return kept
 

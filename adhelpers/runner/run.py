@@ -172,7 +172,7 @@ class Run:
         return write_summary(self.folder / file, dict.fromkeys(SUMMARY_KEYS) | parts | given | own)
 
     def _model(self, model: _Stored | str | Path) -> str:
-        """The folder of a stored detector as it stands in the summary."""
+        """The folder of a stored detector as the summary names it."""
         folder = model if isinstance(model, (str, Path)) else model.folder
         if folder is None:
             raise ValueError(

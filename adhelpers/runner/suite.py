@@ -30,7 +30,7 @@ class _Watcher:
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._interactive = stream, stream.isatty()
         self._bars: dict[str, tqdm] = {}
-        self._told: set[str] = set()
+        self._announced: set[str] = set()
 
     def look(self, executions: "Iterable[Execution]") -> None:
         """Show how far each notebook has come."""
@@ -41,8 +41,8 @@ class _Watcher:
     def _show(self, execution: "Execution") -> None:
         name = execution.notebook.name
         if not self._interactive:
-            if name not in self._told:
-                self._told.add(name)
+            if name not in self._announced:
+                self._announced.add(name)
                 print(f"{name} ({execution.category}): started", file=self._stream, flush=True)
             return
         if name not in self._bars:
@@ -62,7 +62,7 @@ class _Watcher:
             bar.close()
         self._bars.clear()
 
-    def tell(self, outcome: "Outcome") -> None:
+    def report(self, outcome: "Outcome") -> None:
         """Write how one notebook ended; bars of others stay below it."""
         bar = self._bars.pop(outcome.notebook, None)
         if bar is not None:
@@ -113,7 +113,7 @@ def run_notebooks(
     folder : str or Path, optional
         Where the notebooks are; by default the project's ``notebooks/``.
     stream : file, optional
-        Where progress is told; by default standard error.
+        Where progress is written; by default standard error.
 
     Returns
     -------
@@ -176,7 +176,7 @@ def _run_all(executions: "Sequence[Execution]", jobs: int, stream: TextIO) -> "l
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 watcher.look(executions)
                 for future in done:
-                    watcher.tell(future.result())
+                    watcher.report(future.result())
                     write_index(executions[0].results)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -134,7 +134,7 @@ def render_category(
         Not negative.
     shortcut : {"none", "brightness"}
         ``"brightness"`` lights the images in ``test/good`` less, as happened with the real *screw*:
-        brightness alone then tells good from defective. All other images stay the same, bit for
+        brightness alone then separates good from defective. All other images stay the same, bit for
         bit.
     show_progress : bool
 

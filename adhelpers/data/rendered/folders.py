@@ -58,7 +58,7 @@ def found_or_rendered(
     Parameters
     ----------
     identity
-        Plain values that tell this rendering from others.
+        Plain values that identify this rendering.
     name : str
         Of the folder within the root.
     render : callable

@@ -98,8 +98,8 @@ def render_insulators(
     glaze on some shells), from subtle to obvious. Some strings have a tag printed on their top
     shell. In ``train`` only those of ``tag_class`` have it; in ``review`` and ``test`` any string
     may have one. A classifier that has learned the tag instead of the fault is right for a wrong
-    reason in training, and wrong afterwards. Apart from that nothing but the fault tells the
-    classes apart: scene, light, pose, glaze, noise and focus are spread evenly over each of them.
+    reason in training, and wrong afterwards. Apart from that only the fault distinguishes
+    the classes: scene, light, pose, glaze, noise and focus are spread evenly over each of them.
 
     Parameters
     ----------
