@@ -2,6 +2,7 @@
 
 from adhelpers._shared.text import listed
 
+from .all_runs import FoundRuns, audit_runs, find_runs, stand_in
 from .anogan import (
     Sampling,
     SearchGain,
@@ -20,7 +21,13 @@ from .autoencoders import (
     inspection_figures,
     train_autoencoder,
 )
-from .classifier_audit import audit_decisions, decide_task, learn_explanations
+from .classifier_audit import (
+    audit_decisions,
+    decide_task,
+    learn_explanations,
+    map_detector,
+    train_classifier,
+)
 from .classifier_data import InsulatorSet, load_task
 from .deep_sad import (
     assess_deep_sad,
@@ -54,6 +61,7 @@ from .trust import audit_trust, find_shortcuts, rules_page, score_dependence
 __all__ = [
     "Audit",
     "ExplainerSettings",
+    "FoundRuns",
     "InsulatorSet",
     "Sampling",
     "SearchGain",
@@ -65,6 +73,7 @@ __all__ = [
     "audit_decisions",
     "audit_detector",
     "audit_localization",
+    "audit_runs",
     "audit_trust",
     "autoencoder_facts",
     "autoencoder_figures",
@@ -80,6 +89,7 @@ __all__ = [
     "explain_detector",
     "extreme_grids",
     "feature_makers",
+    "find_runs",
     "find_shortcuts",
     "gan_maker",
     "inspection_figures",
@@ -89,6 +99,7 @@ __all__ = [
     "load_objects",
     "load_task",
     "loss_figure",
+    "map_detector",
     "object_facts",
     "on_photographs",
     "overview",
@@ -104,8 +115,10 @@ __all__ = [
     "selection_table",
     "sentences",
     "split_facts",
+    "stand_in",
     "superpixel_example",
     "train_autoencoder",
+    "train_classifier",
     "train_deep_sad",
     "without_search",
     "write_run",

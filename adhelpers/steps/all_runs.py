@@ -1,46 +1,39 @@
-"""The last word on all detectors: runs that were already made, found again, and their explanations audited with masks and without."""
+"""All detectors compared: stored runs are loaded again and audited with masks and without."""
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import platformdirs
 
-from adhelpers.audit import audit_agreement, review_labels
-from adhelpers.data import Corrections, load_category, rendered_root
-from adhelpers.detectors import (
-    DeepSAD,
-    ResidualScore,
-    Subspace,
-    detector_class,
-    fit_or_load,
-    read_manifest,
-)
-from adhelpers.detectors.manifest import MANIFEST
-from adhelpers.detectors.stored import stored_folder
-from adhelpers.metrics import Threshold, normal_quantile
+from adhelpers._shared.arrays import Labels, Maps, Names
+from adhelpers.audit import REASONS, audit_agreement, review_labels
+from adhelpers.data import Category, Corrections, load_category, rendered_root, root_path
+from adhelpers.detectors import AnoGAN, DeepSAD, Detector, Subspace, fit_or_load, load_detector
+from adhelpers.metrics import normal_quantile
 
-from .assess import assess_detector, estimate_text
-from .classifier_audit import fit_explanation_detector, map_inputs
+from .anogan import without_search
+from .assess import assess_detector
+from .classifier_audit import fit_explanation_detector, map_detector, map_inputs
 from .explain import ExplainerSettings, explain_detector
 from .localization import audit_localization
+from .objects import loading_options
 from .trust import audit_trust
 
-# A search for each score would take minutes an image; the encoder's one pass is what notebook 03
-# explains.
-_ONE_PASS = {"start": "encoder", "steps": 0}
+# GradCAM is for detectors on pretrained features.
 EXPLAINERS = ("SHAP", "LIME", "occlusion", "GradCAM", "residual map")
 _FEW = 100
-_LOADING = ("color", "validation_fraction", "seed")
-_CORRECTIONS = ("illumination", "pose", "crop")
+_WRONG_CLASS, _OTHER_REASON, _RIGHT = REASONS
 # A detector's verdicts as the reasons of a classifier: "wrong class" is a false alarm.
 _REASONS = {
-    "right reason": "right class, right reason",
-    "right reason, badly explained": "right class, other reason",
-    "wrong reason": "right class, other reason",
-    "false alarm": "wrong class",
+    "right reason": _RIGHT,
+    "right reason, badly explained": _OTHER_REASON,
+    "wrong reason": _OTHER_REASON,
+    "false alarm": _WRONG_CLASS,
 }
 
 
@@ -60,220 +53,256 @@ class FoundRun:
     """
 
     notebook: str
-    category: object
-    detectors: dict
-    parameters: dict
+    category: Category
+    detectors: dict[str, Detector]
+    parameters: dict[str, Any]
 
 
-def find_runs(results, models, *, skip=(), most=0, cache=None):
+@dataclass(frozen=True)
+class FoundRuns:
+    """Runs that can be audited, and why others cannot.
+
+    Attributes
+    ----------
+    runs : list of FoundRun
+    told : dict of str to str
+        For each summary that was read what came of it, by notebook and category.
+    """
+
+    runs: list[FoundRun] = field(default_factory=list)
+    told: dict[str, str] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[FoundRun]:
+        return iter(self.runs)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def table(self) -> pd.DataFrame:
+        """A row for each run that can be audited: its images and its detectors."""
+        rows = [
+            {
+                "notebook": run.notebook,
+                "category": run.category.name,
+                "test images": len(run.category.test),
+                "detectors": ", ".join(run.detectors),
+            }
+            for run in self.runs
+        ]
+        return pd.DataFrame(rows, columns=["notebook", "category", "test images", "detectors"])
+
+    def findings(self) -> list[str]:
+        """What was found, and why other runs could not be used."""
+        found = [f"{name}: {text}." for name, text in self.told.items()]
+        return found or ["No run of another notebook was found."]
+
+
+def find_runs(
+    results: str | Path,
+    models: str | Path,
+    *,
+    skip: Sequence[str] = (),
+    most: int = 0,
+    cache: str | Path | None = None,
+) -> FoundRuns:
     """Runs in ``results`` whose images and trained detectors can be loaded again.
+
+    A run's ``summary.json`` says where its images are (``data.root``) and in which folders its
+    detectors are stored (``models``).
 
     Parameters
     ----------
     results : str or Path
         Holds ``<notebook>/<category>/summary.json``.
     models : str or Path
-        Holds ``<category>/<detector>/<hash>/``; a detector belongs to a run where that hash is the
-        one of its parameters and the run's images.
+        The folders that a summary names lie there.
     skip : sequence of str
         Notebooks that are left out.
     most : int
-        At most so many runs, the latest ones; 0 is all.
+        Maximum number of runs, the latest ones; 0 is all.
     cache : str or Path, optional
         Where rendered images are kept, see `adhelpers.data.rendered_root`.
 
     Returns
     -------
-    runs : list of FoundRun
-    sentences : list of str
-        What was found, and why others could not be used.
+    FoundRuns
     """
-    runs, sentences = [], []
-    for path in sorted(
-        Path(results).glob("*/*/summary.json"),
-        key=lambda path: (-path.stat().st_mtime if most else 0, path),
-    ):
-        if most and len(runs) == most:
-            break
-        name = f"{path.parent.parent.name} on {path.parent.name}"
-        if path.parent.parent.name in skip:
+    found = FoundRuns()
+    paths = sorted(Path(results).glob("*/*/summary.json"))
+    if most:
+        paths.sort(key=lambda path: -path.stat().st_mtime)
+    for path in paths:
+        notebook, category = path.parts[-3:-1]
+        if notebook in skip:
             continue
+        if most and len(found) == most:
+            break
         try:
-            summary = json.loads(path.read_text(encoding="utf-8"))
-            parameters, fingerprint, counts = (
-                summary["parameters"],
-                summary["data"]["fingerprint"],
-                summary["data"]["counts"],
-            )
-            category = _load_again(summary["category"], parameters, fingerprint, counts, cache)
+            run = _load_run(path, Path(models), cache)
         except (ValueError, KeyError, TypeError, OSError) as error:
-            why = (
-                f"its summary does not say {error}"
-                if isinstance(error, KeyError)
-                else _first_line(error)
-            )
-            sentences.append(f"{name}: not used, since its images cannot be loaded again ({why}).")
-            continue
-        if category is None:
-            sentences.append(f"{name}: not used, since its images are not what they were.")
-            continue
-        found = stored_detectors(category, models)
-        if not found:
-            sentences.append(
-                f"{name}: not used, since no detector of these images is stored in {Path(models).name}."
-            )
-            continue
-        runs.append(FoundRun(summary["notebook"], category, found, parameters))
-        sentences.append(f"{name}: found with {', '.join(found)}.")
-    return runs, sentences or ["No run of another notebook was found."]
-
-
-def _first_line(error):
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _load_again(name, parameters, fingerprint, counts, cache):
-    """The category that a run was made on, or None where no images have its fingerprint."""
-    size = (parameters["image_height"], parameters["image_width"])
-    options = {key: parameters[key] for key in _LOADING if key in parameters}
-    corrections = Corrections(**{key: parameters[key] for key in _CORRECTIONS if key in parameters})
-    roots = (
-        [parameters["data_root"]]
-        if parameters.get("data_root")
-        else _renderings(name, counts, cache)
-    )
-    for root in roots:
-        category = load_category(root, name, image_size=size, corrections=corrections, **options)
-        if category.fingerprint == fingerprint:
-            return category
-    return None
-
-
-def _renderings(name, counts, cache):
-    """Folders of rendered images with as many of each kind as the run had, the newest first."""
-    cache = Path(platformdirs.user_cache_dir("adhelpers")) if cache is None else Path(cache)
-    wanted = (
-        sum(counts["train"].values()) + sum(counts["validation"].values()),
-        dict(counts["test"]),
-    )
-    found = []
-    for root in (cache / "rendered").glob("*"):
-        folder = root / name
-        if not (folder / "readme.txt").is_file():
-            continue
-        test = {kind.name: len(list(kind.glob("*.png"))) for kind in (folder / "test").iterdir()}
-        if (len(list((folder / "train" / "good").glob("*.png"))), test) == wanted:
-            found.append(root)
-    return sorted(found, key=lambda root: -(root / name / "readme.txt").stat().st_mtime)
-
-
-def stored_detectors(category, models):
-    """Detectors that were trained on exactly these images, one of each kind.
-
-    Parameters
-    ----------
-    category : Category
-    models : str or Path
-
-    Returns
-    -------
-    dict of str to Detector
-        By its name. Of several of a kind, as a comparison leaves them, the one whose explanations
-        were stored, else the latest.
-    """
-    candidates = {}
-    for manifest in sorted((Path(models) / category.name).glob(f"*/*/{MANIFEST}")):
-        try:
-            stored = read_manifest(manifest.parent)
-            kind = detector_class(stored["detector"])
-            # The folder's name is a hash of parameters and images: equal only where both are.
-            detector = kind.from_parameters(stored["parameters"])
-            if stored_folder(detector, category, models) != manifest.parent:
-                continue
-        except (ValueError, KeyError, TypeError, OSError):
-            continue
-        explained = sum(1 for _ in (manifest.parent / "explanations").glob("*.npz"))
-        candidates.setdefault(kind.name, []).append(
-            (explained, manifest.stat().st_mtime, manifest.parent, kind)
-        )
-    found = {}
-    for name, stored in candidates.items():
-        for _, _, folder, kind in sorted(stored, key=lambda one: one[:2], reverse=True):
-            try:
-                found[name.replace("_", " ")] = kind.load(
-                    folder, **(_ONE_PASS if set(_ONE_PASS) <= set(kind.scoring_parameters) else {})
-                )
-            except (ValueError, KeyError, OSError):
-                continue
-            break
+            found.told[f"{notebook} on {category}"] = f"not used, since {_reason(error)}"
+        else:
+            found.runs.append(run)
+            found.told[f"{notebook} on {category}"] = f"found with {', '.join(run.detectors)}"
     return found
 
 
-def stand_in(data_root, models, category="screw", *, image_size=(128, 64), smoothing=1.0, seed=0):
-    """What stands in where no run was made: the linear subspace, trained right here.
+def _reason(error: Exception) -> str:
+    """Why a run cannot be used, as the end of a sentence."""
+    if isinstance(error, KeyError):
+        return f"its summary does not say {error}"
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _load_run(path: Path, models: Path, cache: str | Path | None) -> FoundRun:
+    """The run that a summary describes; an error says why it cannot be used."""
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path.name} is not valid JSON ({error})") from error
+    missing = [
+        name
+        for name, value in (
+            ("data.root", (summary["data"] or {}).get("root")),
+            ("models", summary.get("models")),
+        )
+        if not value
+    ]
+    if missing:
+        raise ValueError(
+            f"its summary does not say {' and '.join(missing)}, as those of earlier versions and "
+            "of notebooks without such images; run the notebook again"
+        )
+    parameters, root = summary["parameters"], root_path(summary["data"]["root"], cache)
+    try:
+        category = load_category(root, summary["category"], **loading_options(parameters))
+    except (ValueError, OSError) as error:
+        raise ValueError(f"its images cannot be loaded again ({_reason(error)})") from error
+    if category.fingerprint != summary["data"]["fingerprint"]:
+        raise ValueError("its images are not what they were")
+    detectors = _load_detectors([models / one for one in summary["models"]])
+    return FoundRun(summary["notebook"], category, detectors, parameters)
+
+
+def _load_detectors(folders: Sequence[Path]) -> dict[str, Detector]:
+    """Stored detectors by name, in alphabetical order, the first of each kind.
+
+    A damaged one is left out.
+    """
+    detectors: dict[str, Detector] = {}
+    problem = "its summary names none"
+    for folder in folders:
+        try:
+            detector = load_detector(folder)
+        except (ValueError, KeyError, OSError) as error:
+            problem = _reason(error)
+            continue
+        if isinstance(detector, AnoGAN):
+            detector = without_search(detector)
+        detectors.setdefault(detector.name.replace("_", " "), detector)
+    if not detectors:
+        raise ValueError(f"none of its detectors can be loaded ({problem})")
+    return dict(sorted(detectors.items()))
+
+
+def stand_in(
+    models: str | Path,
+    category: str = "screw",
+    *,
+    root: str | Path = "",
+    image_size: tuple[int, int] = (128, 64),
+    seed: int = 0,
+) -> FoundRuns:
+    """What is audited where no run was found: the linear subspace, trained right here.
 
     Parameters
     ----------
-    data_root : str or Path
-        Folder of categories in the MVTec layout; empty renders a few images.
     models : str or Path
     category : str
+    root : str or Path
+        Folder of categories in the MVTec layout; empty renders a few images.
     image_size : tuple of int
         Height and width.
-    smoothing : float
-        Of the anomaly map, in pixels.
     seed : int
 
     Returns
     -------
-    FoundRun
+    FoundRuns
     """
-    root = data_root or rendered_root(
-        category, image_size=192, train_count=64, test_good_count=12, defect_count=4
-    )
     loaded = load_category(
-        root,
+        root
+        or rendered_root(
+            category, image_size=192, train_count=64, test_good_count=12, defect_count=4
+        ),
         category,
         image_size=image_size,
         corrections=Corrections(illumination="auto", pose="auto", crop="object"),
         seed=seed,
     )
-    detector = fit_or_load(
-        Subspace(scoring=ResidualScore(smoothing=smoothing), seed=seed), loaded, models
-    )
-    return FoundRun(
-        "this notebook", loaded, {detector.name: detector}, {"seed": seed, "smoothing": smoothing}
-    )
+    detector = fit_or_load(Subspace(seed=seed), loaded, models)
+    parameters = {"seed": seed, "lime_samples": 97, "shap_evaluations": 150}
+    run = FoundRun("this notebook", loaded, {detector.name: detector}, parameters)
+    told = "there is none that can be used; a linear subspace was trained here"
+    return FoundRuns([run], {"Runs of other notebooks": told})
 
 
 @dataclass(frozen=True)
-class HouseAudit:
+class RunsAudit:
     """Both audits of every detector and explainer.
 
     Attributes
     ----------
-    table : pandas.DataFrame
-        A row for each detector and explainer.
+    rows : list of dict
+        Figures of each detector and explainer.
     sentences : list of str
-        What it means, and what could not be said.
+        What the audit without masks found, for each category.
     """
 
-    table: pd.DataFrame
-    sentences: list
+    rows: list[dict[str, Any]]
+    sentences: list[str]
+
+    def table(self) -> pd.DataFrame:
+        """Figures of both audits: a row for each detector and explainer."""
+        return pd.DataFrame(self.rows)
+
+    def findings(self) -> list[str]:
+        """What the audit without masks found, and where it could not be made."""
+        return self.sentences
 
 
-def audit_house(
-    runs,
-    models,
+@dataclass(frozen=True)
+class _Entry:
+    """One detector, explained by one explainer.
+
+    Attributes
+    ----------
+    category : str
+    row : dict
+        What the audit with masks says of it.
+    maps : ndarray, shape (n, h, w)
+        Explanations of the flagged images.
+    verdicts : ndarray of str, shape (n,)
+        On these images.
+    """
+
+    category: str
+    row: dict[str, Any]
+    maps: Maps
+    verdicts: Names
+
+
+def audit_runs(
+    runs: FoundRuns,
+    models: str | Path,
     *,
-    explainers=("SHAP", "LIME", "residual map"),
-    most_images=0,
-    labelled_share=0.05,
-    flagged_share=0.15,
-    detector=None,
-    seed=0,
-    show_progress=True,
-):
+    explainers: Sequence[str] = ("SHAP", "LIME", "residual map"),
+    most_images: int = 0,
+    labelled_share: float = 0.05,
+    flagged_share: float = 0.15,
+    detector: DeepSAD | None = None,
+    seed: int = 0,
+    show_progress: bool = True,
+) -> RunsAudit:
     """Audit the explanations of all runs with masks and without, in one table.
 
     With masks: each flag's verdict by repairs and chance (`adhelpers.steps.trust.audit_trust`).
@@ -282,15 +311,15 @@ def audit_house(
 
     Parameters
     ----------
-    runs : list of FoundRun
+    runs : FoundRuns
     models : str or Path
         Explanations that a detector's folder holds already are found there.
     explainers : sequence of str
-        Among ``"SHAP"``, ``"LIME"``, ``"occlusion"``, ``"GradCAM"`` (of detectors that look at
-        pretrained features) and ``"residual map"``.
+        Among ``"SHAP"``, ``"LIME"``, ``"occlusion"``, ``"GradCAM"`` (of detectors on pretrained
+        features) and ``"residual map"``.
     most_images : int
-        At most so many test images of a run are explained, spread over their types; 0 is all of
-        them.
+        Maximum number of test images of a run that are explained, spread over their types; 0 is
+        all of them.
     labelled_share : float
         Share of the pooled explanations whose verdict Deep SAD is told.
     flagged_share : float
@@ -302,7 +331,7 @@ def audit_house(
 
     Returns
     -------
-    HouseAudit
+    RunsAudit
 
     Raises
     ------
@@ -312,166 +341,176 @@ def audit_house(
     unknown = [name for name in explainers if name not in EXPLAINERS]
     if unknown or not explainers:
         raise ValueError(
-            f"explainers must be among {', '.join(EXPLAINERS)}, not {unknown[0] if unknown else 'empty'!r}."
+            f"explainers must be among {', '.join(EXPLAINERS)}, not "
+            f"{unknown[0] if unknown else 'empty'!r}"
         )
     for name, value in (("labelled_share", labelled_share), ("flagged_share", flagged_share)):
         if not 0 < value < 1:
-            raise ValueError(f"{name} must lie between 0 and 1, not {value!r}.")
-    rows, pools, sentences = [], {}, []
-    for run in runs:
-        category = _spread(run.category, most_images)
-        for title, one in run.detectors.items():
-            row = {"notebook": run.notebook, "category": category.name, "detector": title}
-            for name, entry in _audited(
-                run, category, one, explainers, seed, show_progress
-            ).items():
-                rows.append(row | {"explainer": name} | entry.pop("columns"))
-                pools.setdefault(category.name, []).append((len(rows) - 1, entry))
-    for name, pool in pools.items():
-        sentences += _audit_pool(
-            name, rows, pool, models, labelled_share, flagged_share, detector, seed, show_progress
-        )
-    return HouseAudit(pd.DataFrame(rows), sentences)
+            raise ValueError(f"{name} must lie between 0 and 1, not {value!r}")
+    entries = [
+        entry
+        for run in runs
+        for title in run.detectors
+        for entry in _entries(run, title, explainers, most_images, seed, show_progress)
+    ]
+    pool_audit = _PoolAudit(labelled_share, flagged_share, detector, models, seed, show_progress)
+    sentences = [
+        pool_audit.run(name, [one for one in entries if one.category == name])
+        for name in dict.fromkeys(one.category for one in entries)
+    ]
+    return RunsAudit([entry.row for entry in entries], sentences)
 
 
-def _spread(category, most):
+def _spread(category: Category, most: int) -> Category:
     """The category with at most so many test images, each type keeping its share."""
     test = category.test
     if not most or len(test) <= most:
         return category
     order = np.argsort(test.types, kind="stable")
     chosen = np.sort(order[np.linspace(0, len(order) - 1, most).round().astype(int)])
-    return type(category)(
-        name=category.name,
-        root=category.root,
-        train=category.train,
-        validation=category.validation,
-        test=test.subset(chosen),
-        settings=category.settings,
-        fingerprint=category.fingerprint,
-    )
+    return replace(category, test=test.subset(chosen))
 
 
-# Fewer than the notebooks take where a run does not say how many: the stand-in has no explanations.
-_BUDGETS = {"lime_samples": 97, "shap_evaluations": 150}
-
-
-def _audited(run, category, detector, explainers, seed, show_progress):
-    """For each explainer its columns of the table, the heatmaps of flagged images and their verdicts."""
+def _entries(
+    run: FoundRun,
+    title: str,
+    explainers: Sequence[str],
+    most_images: int,
+    seed: int,
+    show_progress: bool,
+) -> list[_Entry]:
+    """What the audit with masks says of one detector of a run, for each explainer."""
+    category, parameters = _spread(run.category, most_images), run.parameters
+    quantile = parameters.get("quantile", 0.95)
     assessment = assess_detector(
-        detector.name, detector, category, quantile=run.parameters.get("quantile", 0.95), seed=seed
+        title, run.detectors[title], category, quantile=quantile, seed=seed
     )
-    settings = ExplainerSettings.from_parameters(_BUDGETS | run.parameters | {"good_explained": 0})
-    # Both audits compare with noise and the residual map.
-    explanations = explain_detector(
+    explained = explain_detector(
         assessment,
-        settings,
-        explainers=list(dict.fromkeys((*explainers, "noise", "residual map"))),
-        seed=run.parameters.get("seed", seed),
+        replace(ExplainerSettings.from_parameters(parameters), good_explained=0),
+        explainers=tuple(dict.fromkeys((*explainers, "residual map", "noise"))),
+        seed=parameters.get("seed", seed),
         show_progress=show_progress,
     ).test
-    names = tuple(name for name in explainers if name in explanations)
+    names = tuple(name for name in explainers if name in explained)
     trusted = audit_trust(
-        assessment, explanations, explainers=names, seed=seed, show_progress=show_progress
+        assessment, explained, explainers=names, seed=seed, show_progress=show_progress
     )
-    located = audit_localization(assessment, explanations)
-    found = {}
+    jaccards = audit_localization(assessment, explained).comparison.summary["mean"]
+    first = {"notebook": run.notebook, "category": category.name, "detector": title}
+    found = []
     for name in names:
-        verdicts, summary = trusted.verdicts[name], trusted.summaries[name]
-        relevance = trusted.localization.loc[name] if len(trusted.localization) else {}
-        columns = {
-            "image AUROC": estimate_text(assessment.detection.auroc),
+        summary, heatmaps = trusted.summaries[name], explained[name].heatmaps
+        relevance = trusted.localization.loc[name].to_dict() if len(trusted.localization) else {}
+        flagged = assessment.flags & ~np.isnan(heatmaps).any(axis=(1, 2))
+        row = first | {
+            "explainer": name,
+            "image AUROC": str(assessment.detection.auroc),
             "recall": summary.recall,
             "trust-adjusted recall": summary.trust_adjusted_recall,
-            "J*": located.comparison.summary["mean"].get(name, np.nan),
-            "J* of noise": located.comparison.summary["mean"].get("noise", np.nan),
+            "J*": jaccards.get(name, np.nan),
+            "J* of noise": jaccards.get("noise", np.nan),
             "relevance inside the defect": relevance.get("relevance inside the defect", np.nan),
             "by chance": relevance.get("by chance on the object", np.nan),
         }
-        flagged = assessment.flags & ~np.isnan(explanations[name].heatmaps).any(axis=(1, 2))
-        found[name] = {
-            "columns": columns,
-            "maps": explanations[name].heatmaps[flagged],
-            "verdicts": verdicts[flagged],
-        }
+        verdicts = trusted.verdicts[name][flagged]
+        found.append(_Entry(category.name, row, heatmaps[flagged], verdicts))
     return found
 
 
-def _audit_pool(
-    name, rows, pool, models, labelled_share, flagged_share, detector, seed, show_progress
-):
-    """Fill in what the audit without masks says of one category's explanations; returns sentences."""
-    maps = np.concatenate(
-        [map_inputs(entry["maps"])[..., 0] for _, entry in pool if len(entry["maps"])]
-        or [np.zeros((0, 16, 16))]
-    )
-    verdicts = np.concatenate([entry["verdicts"] for _, entry in pool])
-    reasons = np.array([_REASONS.get(verdict, "") for verdict in verdicts], dtype=str)
-    for index, _ in pool:
-        rows[index] |= {
-            "explanations": 0,
-            "flagged explanations": "–",
-            "of these not right": "–",
-            "agreement, kappa": np.nan,
-        }
-    if not len(maps) or "" in reasons:
-        return [
-            f"{name}: without masks the verdicts are unknown, and nothing can be said of its explanations."
-            if len(maps)
-            else f"{name}: no image is flagged, so there is no explanation to audit."
-        ]
-    try:
-        labels = review_labels(reasons != "right class, right reason", labelled_share, seed)
-    except ValueError as error:
-        return [f"{name}: the audit without masks could not learn ({_first_line(error)})."]
-    # Few labels among many: their weight makes up for it.
-    detector = (
-        DeepSAD(
-            eta=10.0,
-            plan=replace(DeepSAD.default_plan(), epochs=40, batch_size=32, milestones=(30,)),
-            pretraining=replace(
-                DeepSAD.default_pretraining(), epochs=20, batch_size=32, milestones=(15,)
-            ),
-            seed=seed,
-        )
-        if detector is None
-        else type(detector).from_parameters(detector.parameters)
-    )
-    scores = fit_explanation_detector(
-        maps, labels, detector, models, name, keep_strength=False, show_progress=show_progress
-    ).score(maps)
-    threshold = Threshold(
-        normal_quantile(scores, 1 - flagged_share).value,
-        f"{1 - flagged_share:g} quantile of all explanations",
-        False,
-    )
-    flags, start = threshold.flag(scores), 0
-    for index, entry in pool:
-        part = slice(start, start + len(entry["maps"]))
+@dataclass(frozen=True)
+class _PoolAudit:
+    """The audit without masks of all explanations of one category."""
+
+    labelled_share: float
+    flagged_share: float
+    detector: DeepSAD | None
+    models: str | Path
+    seed: int
+    show_progress: bool
+
+    def run(self, category: str, entries: Sequence[_Entry]) -> str:
+        """Add what this audit says to the entries' rows; returns what it found as a sentence."""
+        for entry in entries:
+            entry.row.update(
+                {
+                    "explanations": 0,
+                    "flagged explanations": "–",
+                    "of these not right": "–",
+                    "agreement, kappa": np.nan,
+                }
+            )
+        maps = [map_inputs(entry.maps)[..., 0] for entry in entries if len(entry.maps)]
+        if not maps:
+            return f"{category}: no image is flagged, so there is no explanation to audit."
+        verdicts = np.concatenate([entry.verdicts for entry in entries])
+        reasons = np.array([_REASONS.get(verdict, "") for verdict in verdicts], dtype=str)
+        if "" in reasons:
+            return (
+                f"{category}: there are no masks, so the verdicts are unknown and nothing can be "
+                "said of its explanations."
+            )
+        try:
+            labels = review_labels(reasons != _RIGHT, self.labelled_share, self.seed)
+        except ValueError as error:
+            return f"{category}: the audit without masks could not learn ({_reason(error)})."
+        flags = self._flags(category, np.concatenate(maps), labels)
+        _add_flags(entries, flags, reasons)
+        return _pool_finding(category, flags, reasons, labels == 0)
+
+    def _flags(self, category: str, maps: Maps, labels: Labels) -> np.ndarray:
+        """Which explanations Deep SAD flags after learning from all of them."""
+        # Few labels among many have a high weight.
+        own = self.detector or map_detector(40, 20, eta=10.0, seed=self.seed)
+        scores = fit_explanation_detector(
+            maps,
+            labels,
+            deepcopy(own),
+            self.models,
+            category,
+            keep_strength=False,
+            show_progress=self.show_progress,
+        ).score(maps)
+        return normal_quantile(scores, 1 - self.flagged_share).flag(scores)
+
+
+def _add_flags(entries: Sequence[_Entry], flags: np.ndarray, reasons: Names) -> None:
+    """Each entry's share of the flags in its row."""
+    start = 0
+    for entry in entries:
+        part = slice(start, start + len(entry.maps))
         start = part.stop
         if part.start == part.stop:
             continue
-        bad = reasons[part] != "right class, right reason"
-        agreement = audit_agreement(flags[part], reasons[part])
-        rows[index] |= {
-            "explanations": int(len(bad)),
-            "flagged explanations": f"{int(flags[part].sum())} of {len(bad)}",
-            "of these not right": f"{int((flags[part] & bad).sum())} of {int(flags[part].sum())}",
-            "agreement, kappa": agreement.kappa,
-        }
-    everything = audit_agreement(flags, reasons)
-    unknown = labels == 0
-    bad = reasons != "right class, right reason"
-    base = bad[unknown].mean()
-    told = unknown & flags
-    caught = (
-        f"among the {int(told.sum())} of these that it was not told of {100 * bad[told].mean():.0f} % are such, against {100 * base:.0f} % of all"
-        if told.any()
-        else "all of which it was told of"
+        bad = reasons[part] != _RIGHT
+        entry.row.update(
+            {
+                "explanations": len(bad),
+                "flagged explanations": f"{int(flags[part].sum())} of {len(bad)}",
+                "of these not right": f"{(flags[part] & bad).sum()} of {flags[part].sum()}",
+                "agreement, kappa": audit_agreement(flags[part], reasons[part]).kappa,
+            }
+        )
+
+
+def _pool_finding(category: str, flags: np.ndarray, reasons: Names, unknown: np.ndarray) -> str:
+    """How the flags of one category compare with the verdicts of the audit with masks."""
+    bad, agreement = reasons != _RIGHT, audit_agreement(flags, reasons)
+    found = (
+        f"{category}: the audit with masks finds {bad.sum()} of {len(flags)} explanations of "
+        "flagged images that do not show a defect for which the image was flagged. The audit "
+        f"without masks flags {flags.sum()} explanations."
     )
-    few = f" From {len(maps)} explanations little can be learned." if len(maps) < _FEW else ""
-    return [
-        f"{name}: of {len(maps)} explanations of flagged images {int(bad.sum())} do not stand for a defect that was found and shown, by the audit "
-        f"with masks. The audit without masks flags {int(flags.sum())}, {caught}. Agreement {100 * everything.share:.0f} %, Cohen's kappa "
-        f"{everything.kappa:.2f}.{few}"
-    ]
+    new = unknown & flags
+    if new.any():
+        found += (
+            f" Of {new.sum()} flagged explanations whose verdict it was not told, "
+            f"{bad[new].sum()} are among these ({100 * bad[new].mean():.0f} %; of all whose "
+            f"verdict it was not told, {100 * bad[unknown].mean():.0f} %)."
+        )
+    else:
+        found += " It was told the verdict of each of these."
+    found += f" {agreement.findings()[1]}"
+    if len(flags) < _FEW:
+        found += f" From {len(flags)} explanations little can be learned."
+    return found

@@ -1,9 +1,9 @@
 """The steps of the notebook on explanations: decisions of a classifier, their maps, two audits."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from adhelpers.audit import (
     review_curve,
     unfaithfulness,
 )
-from adhelpers.data import ClassImages
+from adhelpers.data import ClassImages, root_name
 from adhelpers.detectors import Classifier, DeepSAD, fit_or_load
 from adhelpers.explainers import class_maps
 from adhelpers.metrics import (
@@ -35,8 +35,9 @@ from adhelpers.metrics import (
     normal_quantile,
 )
 from adhelpers.reports import explanation_grid, review_figure, score_separation
+from adhelpers.training import Augmentation, WeightDecayPlan
 
-from .classifier_data import Task
+from .classifier_data import Task, TrainingData
 
 DISTANCE = "distance of the explanation (Deep SAD)"
 UNCERTAIN, UNFAITHFUL = "softmax uncertainty", "unfaithfulness (deletion)"
@@ -126,6 +127,28 @@ class Decisions:
                 f"{self.counts[_OTHER_REASON]} rest on something else than the fault."
             )
         return found
+
+
+def train_classifier(
+    classifier: Classifier, task: Task, models: str | Path, *, show_progress: bool = True
+) -> Classifier:
+    """Train a classifier, or find the one that was trained on the same images before.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Not fitted yet.
+    task : Task
+    models : str or Path
+        Folder for stored models.
+    show_progress : bool
+
+    Returns
+    -------
+    Classifier
+    """
+    data = TrainingData(task.name, task.train.fingerprint, task.train)
+    return fit_or_load(classifier, data, models, show_progress=show_progress)
 
 
 def decide(
@@ -297,11 +320,48 @@ class ExplanationDetector:
         return self.deep_sad.score(map_inputs(maps, self.strength))
 
 
+def map_detector(
+    epochs: int,
+    pretrain_epochs: int,
+    *,
+    eta: float = 1.0,
+    augmentation: Augmentation | None = None,
+    seed: int = 0,
+) -> DeepSAD:
+    """Deep SAD for small maps, not fitted yet: batches of 32, the last quarter at a tenth the rate.
+
+    Parameters
+    ----------
+    epochs, pretrain_epochs : int
+        Passes over the maps, and the same for the autoencoder that it starts from.
+    eta : float
+        Weight of a labelled map.
+    augmentation : Augmentation, optional
+    seed : int
+
+    Returns
+    -------
+    DeepSAD
+    """
+
+    def plan(default: WeightDecayPlan, passes: int) -> WeightDecayPlan:
+        late = (max(1, 3 * passes // 4),)
+        return replace(default, epochs=passes, milestones=late, batch_size=32)
+
+    return DeepSAD(
+        eta=eta,
+        plan=plan(DeepSAD.default_plan(), epochs),
+        pretraining=plan(DeepSAD.default_pretraining(), pretrain_epochs),
+        augmentation=augmentation,
+        seed=seed,
+    )
+
+
 def fit_explanation_detector(
     maps: Maps,
     labels: Labels,
     deep_sad: DeepSAD,
-    models: str,
+    models: str | Path,
     name: str,
     *,
     keep_strength: bool = True,
@@ -335,12 +395,7 @@ def fit_explanation_detector(
     strength = (float(np.quantile(maps.max(axis=(1, 2)), 0.9)) or None) if keep_strength else None
     inputs = map_inputs(maps, strength)
     digest = hashlib.sha256(inputs.tobytes() + str(labels.tolist()).encode()).hexdigest()
-    data = SimpleNamespace(
-        name=name,
-        fingerprint=digest,
-        train=SimpleNamespace(images=inputs),
-        validation=SimpleNamespace(images=inputs[:0]),
-    )
+    data = TrainingData(name, digest, train=inputs, validation=inputs[:0])
     fitted = fit_or_load(deep_sad, data, models, labels=labels, show_progress=show_progress)
     return ExplanationDetector(fitted, strength, labels)
 
@@ -348,7 +403,7 @@ def fit_explanation_detector(
 def learn_explanations(
     decisions: TaskDecisions,
     deep_sad: DeepSAD,
-    models: str,
+    models: str | Path,
     *,
     share: float = 0.05,
     seed: int = 0,
@@ -431,6 +486,11 @@ class ExplanationAudit:
         return self.scores[DISTANCE]
 
     @property
+    def distance_auroc(self) -> Estimate:
+        """AUROC of that distance against wrong, or right for another reason."""
+        return self.auroc[DISTANCE]
+
+    @property
     def flags(self) -> Flags:
         """Which test explanations are flagged: ndarray of bool, shape (n,)."""
         return self.threshold.flag(self.distance)
@@ -454,12 +514,19 @@ class ExplanationAudit:
     def findings(self) -> list[str]:
         """What the audit found, computed from its figures."""
         by_class = [] if self.class_curve is None else [self._class_finding(self.class_curve)]
+        flagged, agreement = self.agreement.findings()
+        agreement += (
+            " The audit without masks has seen no mask."
+            if self.decisions.has_reasons
+            else " Nothing in these images can be repaired, so no one knows the reasons of right "
+            "decisions, and all of them count as right for the right reason."
+        )
         return [
             self._ranking_finding(),
             *self.curve.findings(self.gain),
             *by_class,
-            self.agreement.findings()[0],
-            self._agreement_finding(),
+            flagged,
+            agreement,
         ]
 
     def _ranking_finding(self) -> str:
@@ -484,19 +551,6 @@ class ExplanationAudit:
         return (
             f"Counted over {' and '.join(self.classes)} alone: {', '.join(reached)} "
             f"(before: {curve.before:.3f})."
-        )
-
-    def _agreement_finding(self) -> str:
-        share, kappa = f"{100 * self.agreement.share:.0f} %", f"{self.agreement.kappa:.2f}"
-        if self.decisions.has_reasons:
-            return (
-                f"The audits with and without masks agree on {share} of the images, Cohen's kappa "
-                f"{kappa}; the one without has seen no mask."
-            )
-        return (
-            "Nothing in these images can be repaired, so no one knows the reasons of right "
-            "decisions, and all of them count as right for the right reason. Flags and wrong "
-            f"classes agree on {share} of the images, Cohen's kappa {kappa}."
         )
 
     def figure(self) -> Figure:
@@ -560,7 +614,11 @@ class ExplanationAudit:
         """What the audit gives to ``summary.json``, as keywords for ``Run.summary``."""
         return {
             "detector": DISTANCE,
-            "data": {"counts": task.counts, "fingerprint": task.fingerprint},
+            "data": {
+                "counts": task.counts,
+                "fingerprint": task.fingerprint,
+                "root": None if task.root is None else root_name(task.root),
+            },
             "image_auroc": self.auroc[DISTANCE],
             "threshold": self.threshold,
             "confusion": confusion(self.flags, self.decisions.anomalous.astype(int)),

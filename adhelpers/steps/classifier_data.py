@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from sklearn.model_selection import train_test_split
 
+from adhelpers._shared.arrays import Images, Masks
 from adhelpers._shared.checks import check_choice
 from adhelpers._shared.stages import stage
 from adhelpers.audit import repaired
@@ -35,6 +36,25 @@ _Size: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True)
+class TrainingData:
+    """What a model learns from, with the name and fingerprint by which `fit_or_load` stores it.
+
+    Attributes
+    ----------
+    name : str
+    fingerprint : str
+        Of ``train``; what is trained on other data is stored elsewhere.
+    train : ClassImages or ndarray
+    validation : ndarray, optional
+    """
+
+    name: str
+    fingerprint: str
+    train: ClassImages | Images
+    validation: Images | None = None
+
+
+@dataclass(frozen=True)
 class Task:
     """Images to classify, in three parts that share no image.
 
@@ -46,12 +66,15 @@ class Task:
     review : ClassImages
         Their explanations are what the detector of explanations learns from.
     test : ClassImages
+    root : Path or None
+        Folder of the images; None where they are embedded or downloaded.
     """
 
     name: str
     train: ClassImages
     review: ClassImages
     test: ClassImages
+    root: Path | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -119,20 +142,23 @@ class Task:
                 members = np.flatnonzero(part.labels == label)[:per_class]
                 parts.append((part, members))
                 titles += [f"{name} ({split})"] * len(members)
-        regions = {
-            name: None
-            if any(getattr(part, name) is None for part, _ in parts)
-            else np.concatenate([getattr(part, name)[members] for part, members in parts])
-            for name in ("defects", "tags")
-        }
-        marked = any(one is not None for one in regions.values())
+
+        def regions(name: str) -> Masks | None:
+            found = [(getattr(part, name), members) for part, members in parts]
+            if any(masks is None for masks, _ in found):
+                return None
+            return np.concatenate([masks[members] for masks, members in found])
+
+        defects, tags = regions("defects"), regions("tags")
+        plain = defects is None and tags is None
         return explanation_grid(
             np.concatenate([part.images[members] for part, members in parts]),
             None,
             titles,
+            defects,
+            tags,
             columns=2 * per_class,
-            title="Images, their faults (blue) and tags (pink)" if marked else "Images",
-            **regions,
+            title="Images" if plain else "Images, their faults (blue) and tags (pink)",
         )
 
 
@@ -218,7 +244,8 @@ def _insulators(size: _Size, wanted: InsulatorSet, seed: int, show_progress: boo
     root = insulators_root(
         image_size=height, seed=seed, show_progress=show_progress, **asdict(wanted)
     )
-    return Task("insulators", *(load_class_images(root, split) for split in SPLITS))
+    parts = {split: load_class_images(root, split) for split in SPLITS}
+    return Task("insulators", **parts, root=root)
 
 
 def _folder(root: str | Path, size: _Size, show_progress: bool) -> Task:
@@ -227,13 +254,11 @@ def _folder(root: str | Path, size: _Size, show_progress: bool) -> Task:
         raise ValueError(
             "dataset 'folder' needs data_root, the folder that holds train, review and test"
         )
-    return Task(
-        "folder",
-        *(
-            load_class_images(root, split, image_size=size, show_progress=show_progress)
-            for split in SPLITS
-        ),
-    )
+    parts = {
+        split: load_class_images(root, split, image_size=size, show_progress=show_progress)
+        for split in SPLITS
+    }
+    return Task("folder", **parts, root=Path(root))
 
 
 def _labelled(dataset: str, root: str | Path, seed: int) -> Task:
@@ -280,7 +305,7 @@ def _category(root: str | Path, category: str, size: _Size, seed: int, show_prog
         np.arange(len(images)), test_size=0.5, random_state=seed, stratify=types
     )
     review, test = train_test_split(rest, test_size=0.5, random_state=seed, stratify=types[rest])
-    return _divided(category, everything, train, review, test)
+    return replace(_divided(category, everything, train, review, test), root=Path(root))
 
 
 def _repairs(loaded: Category, images: np.ndarray, seed: int) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Runs that were already made are found again, and their explanations audited in one table."""
+"""Stored runs are found again, and their explanations audited in one table."""
 
 import json
 import os
@@ -7,12 +7,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from adhelpers.data import Corrections, load_category, rendered_root
-from adhelpers.detectors import DeepSAD, Subspace, fit_or_load
-from adhelpers.explainers import explain_images, residual_map
+from adhelpers.data import load_category, rendered_root, root_name
+from adhelpers.detectors import (
+    AnoGAN,
+    DeepSAD,
+    EncoderPlan,
+    GanScore,
+    GanSettings,
+    Subspace,
+    fit_or_load,
+)
 from adhelpers.reports import write_summary
 from adhelpers.reports.summary import SUMMARY_KEYS
-from adhelpers.steps import all_runs as house
+from adhelpers.steps import ExplainerSettings, all_runs, assess_detector, explain_detector
+from adhelpers.steps.all_runs import audit_runs, find_runs, stand_in
+from adhelpers.steps.objects import loading_options
+from adhelpers.training import TrainingPlan
 
 LOADING = {
     "image_height": 48,
@@ -24,6 +34,7 @@ LOADING = {
     "validation_fraction": 0.2,
     "seed": 0,
 }
+BUDGETS = {"smoothing": 1.0, "shap_evaluations": 32, "lime_samples": 64, "num_segments": 16}
 QUICK = DeepSAD(
     plan=replace(DeepSAD.default_plan(), epochs=5, batch_size=16),
     pretraining=replace(DeepSAD.default_pretraining(), epochs=2, batch_size=16),
@@ -32,122 +43,90 @@ QUICK = DeepSAD(
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
-    """A cache with two renderings, a run on one of them, and its trained detectors."""
-    folder = tmp_path_factory.mktemp("house")
-    for seed in (0, 1):
-        root = rendered_root(
-            "screw",
-            folder / "cache",
-            image_size=96,
-            train_count=24,
-            test_good_count=5,
-            defect_count=3,
-            seed=seed,
-        )
-        category = load_category(
-            root,
-            "screw",
-            image_size=(48, 24),
-            corrections=Corrections(**{name: LOADING[name] for name in house._CORRECTIONS}),
-            **{name: LOADING[name] for name in house._LOADING},
-        )
-        if seed == 0:
-            chosen = category
-    for parameters in ({"n_components": 4}, {"n_components": 3}):
-        detector = fit_or_load(Subspace(**parameters), chosen, folder / "models")
-        if parameters["n_components"] == 4:
-            explain_images(
-                residual_map,
-                None,
-                chosen.test.images[:1],
-                chosen.test.images[:1],
-                show_progress=False,
-                store=detector.folder / "explanations",
-            )
-    # A detector of other images must not be taken for one of these.
-    fit_or_load(Subspace(n_components=2), category, folder / "models")
-    counts = {
-        split: {
-            kind: int((getattr(chosen, split).types == kind).sum())
-            for kind in set(getattr(chosen, split).types)
-        }
-        for split in ("train", "validation", "test")
-    }
+    """A folder with a cache, a run on rendered images, and its two trained detectors."""
+    folder = tmp_path_factory.mktemp("runs")
+    counts = {"image_size": 96, "train_count": 24, "test_good_count": 5, "defect_count": 3}
+    root = rendered_root("screw", folder / "cache", **counts)
+    category = load_category(root, "screw", **loading_options(LOADING))
+    detectors = [
+        fit_or_load(Subspace(n_components=components), category, folder / "models")
+        for components in (4, 3)
+    ]
+    parts = {split: getattr(category, split).types for split in ("train", "validation", "test")}
     summary = dict.fromkeys(SUMMARY_KEYS) | {
         "notebook": "01_screw",
         "category": "screw",
         "seed": 0,
-        "data": {"counts": counts, "fingerprint": chosen.fingerprint},
-        "parameters": LOADING
-        | {
-            "data_root": "",
-            "smoothing": 1.0,
-            "shap_evaluations": 32,
-            "lime_samples": 64,
-            "num_segments": 16,
+        "data": {
+            "counts": {
+                split: {str(kind): int((types == kind).sum()) for kind in set(types)}
+                for split, types in parts.items()
+            },
+            "fingerprint": category.fingerprint,
+            "root": root_name(root, folder / "cache"),
         },
+        "models": [one.folder.relative_to(folder / "models").as_posix() for one in detectors],
+        "parameters": LOADING | BUDGETS | {"data_root": ""},
     }
     write_summary(folder / "results" / "01_screw" / "screw" / "summary.json", summary)
-    return folder, chosen
+    return folder, category
+
+
+def found_in(folder, **options):
+    return find_runs(folder / "results", folder / "models", cache=folder / "cache", **options)
 
 
 def test_a_run_is_found_with_its_images_and_its_detectors(places):
     folder, category = places
-    runs, sentences = house.find_runs(folder / "results", folder / "models", cache=folder / "cache")
+    runs = found_in(folder)
     (run,) = runs
     assert run.notebook == "01_screw" and run.category.fingerprint == category.fingerprint
-    # Of two subspaces the one with explanations.
-    assert list(run.detectors) == ["subspace"] and sentences == [
-        "01_screw on screw: found with subspace."
-    ]
-    assert run.detectors["subspace"].parameters["n_components"] == 4
+    # Of two of a kind the one that the run names first.
+    assert list(run.detectors) == ["subspace"]
+    assert run.detectors["subspace"].n_components == 4
+    assert runs.findings() == ["01_screw on screw: found with subspace."]
+    assert runs.table()["detectors"].tolist() == ["subspace"]
 
 
 def test_runs_that_cannot_be_used_say_why(places, tmp_path):
-    folder, category = places
+    folder, _ = places
     summary = json.loads((folder / "results" / "01_screw" / "screw" / "summary.json").read_text())
 
-    def found(change, models=folder / "models", **options):
-        write_summary(
-            tmp_path / "01_screw" / "screw" / "summary.json",
-            change(json.loads(json.dumps(summary))),
-        )
-        return house.find_runs(tmp_path, models, cache=folder / "cache", **options)
+    def told(stored=folder / "models", **changes):
+        file = tmp_path / "01_screw" / "screw" / "summary.json"
+        write_summary(file, summary | changes)
+        runs = find_runs(tmp_path, stored, cache=folder / "cache")
+        assert not len(runs)
+        return runs.findings()
 
-    def other_images(one):
-        one["data"]["fingerprint"] = "0" * 64
-        return one
-
-    def missing_folder(one):
-        one["parameters"]["data_root"] = str(tmp_path / "gone")
-        return one
-
-    assert found(other_images) == (
-        [],
-        ["01_screw on screw: not used, since its images are not what they were."],
-    )
-    assert "cannot be loaded again" in found(missing_folder)[1][0]
-    assert "no detector of these images" in found(lambda one: one, tmp_path / "none")[1][0]
-    assert found(lambda one: one, skip=("01_screw",)) == (
-        [],
-        ["No run of another notebook was found."],
-    )
+    data = summary["data"]
+    assert told(data=data | {"fingerprint": "0" * 64}) == [
+        "01_screw on screw: not used, since its images are not what they were."
+    ]
+    assert "cannot be loaded again" in told(data=data | {"root": str(tmp_path / "gone")})[0]
+    assert "none of its detectors can be loaded" in told(tmp_path / "none")[0]
+    # As earlier versions wrote it.
+    old = {name: value for name, value in data.items() if name != "root"}
+    [sentence] = told(data=old, models=None)
+    assert "does not say data.root and models" in sentence and "run the notebook again" in sentence
+    assert "does not say models" in told(models=[])[0]
     (tmp_path / "01_screw" / "screw" / "summary.json").write_text("{")
-    assert "cannot be loaded again" in house.find_runs(tmp_path, folder / "models")[1][0]
+    assert "summary.json is not valid JSON" in find_runs(tmp_path, folder / "models").findings()[0]
+    skipped = found_in(folder, skip=("01_screw",))
+    assert not len(skipped) and skipped.findings() == ["No run of another notebook was found."]
 
 
 def test_the_table_has_a_row_for_each_detector_and_explainer(places):
     folder, _ = places
-    runs, _ = house.find_runs(folder / "results", folder / "models", cache=folder / "cache")
-    audit = house.audit_house(
+    runs, options = found_in(folder), {"labelled_share": 0.2, "detector": QUICK}
+    audit = audit_runs(
         runs,
         folder / "models",
         explainers=("SHAP", "occlusion", "residual map", "GradCAM"),
-        labelled_share=0.2,
-        detector=QUICK,
         show_progress=False,
+        **options,
     )
-    table = audit.table
+    table = audit.table()
     # A subspace has no layers, so GradCAM has no row.
     assert table["explainer"].tolist() == ["SHAP", "occlusion", "residual map"]
     assert ((table["J*"] >= 0) & (table["J*"] <= 1)).all() and (
@@ -159,52 +138,87 @@ def test_the_table_has_a_row_for_each_detector_and_explainer(places):
     )
     flagged = sum(int(text.split(" of ")[0]) for text in table["flagged explanations"])
     assert abs(flagged - 0.15 * table["explanations"].sum()) <= 1.5
-    assert (
-        len(audit.sentences) == 1
-        and f"flags {flagged}, " in audit.sentences[0]
-        and "little can be learned" in audit.sentences[0]
-    )
+    [sentence] = audit.findings()
+    assert f"flags {flagged} explanations" in sentence and "little can be learned" in sentence
     # Explanations are stored with their detector and found again.
     files = sum(1 for _ in (folder / "models").rglob("explanations/*.npz"))
-    house.audit_house(
+    audit_runs(
         runs,
         folder / "models",
         explainers=("SHAP", "occlusion", "residual map"),
-        labelled_share=0.2,
-        detector=QUICK,
         show_progress=False,
+        **options,
     )
     assert files == sum(1 for _ in (folder / "models").rglob("explanations/*.npz"))
 
 
+def test_explanations_that_a_notebook_has_stored_are_found_again(places):
+    folder, _ = places
+    (run,) = found_in(folder)
+    detector = run.detectors["subspace"]
+    parameters = run.parameters | {"occlusion_window": 6, "good_explained": 0}
+    names = ("SHAP", "LIME", "occlusion", "residual map")
+    deep = assess_detector("linear subspace", detector, run.category)
+    settings = ExplainerSettings.from_parameters(parameters)
+    explain_detector(deep, settings, explainers=(*names, "noise"), show_progress=False)
+    before = set(detector.folder.rglob("*.npz"))
+    run = replace(run, parameters=parameters)
+    audit_runs(
+        all_runs.FoundRuns([run]),
+        folder / "models",
+        explainers=names,
+        labelled_share=0.2,
+        detector=QUICK,
+        show_progress=False,
+    )
+    assert before and set(detector.folder.rglob("*.npz")) == before
+
+
 def test_fewer_images_keep_every_type(places):
     _, category = places
-    part = house._spread(category, 8)
+    part = all_runs._spread(category, 8)
     assert (
         len(part.test) == 8
         and set(part.test.types) == set(category.test.types)
-        and house._spread(category, 0) is category
+        and all_runs._spread(category, 0) is category
     )
     np.testing.assert_array_equal(part.train.images, category.train.images)
 
 
 def test_a_damaged_detector_is_left_out(places, tmp_path):
     _, category = places
-    for components in (2, 3):
-        detector = fit_or_load(Subspace(n_components=components), category, tmp_path)
-    assert house.stored_detectors(category, tmp_path)["subspace"].parameters["n_components"] == 3
-    for file in detector.folder.glob("*.skops"):
+    folders = [
+        fit_or_load(Subspace(n_components=components), category, tmp_path).folder
+        for components in (2, 3)
+    ]
+    assert all_runs._load_detectors(folders)["subspace"].n_components == 2
+    for file in folders[0].glob("*.skops"):
         file.write_bytes(b"damaged")
-    assert house.stored_detectors(category, tmp_path)["subspace"].parameters["n_components"] == 2
+    assert all_runs._load_detectors(folders)["subspace"].n_components == 3
+
+
+@pytest.mark.filterwarnings("ignore:The generator has collapsed")
+def test_an_anogan_is_audited_without_its_search(tmp_path):
+    images = np.random.default_rng(0).uniform(size=(8, 32, 32, 1)).astype("float32")
+    detector = AnoGAN(
+        gan=GanSettings(width=0.1, latent_dim=4),
+        plan=TrainingPlan(1, batch_size=4),
+        encoder=EncoderPlan(1),
+        scoring=GanScore("smooth_max"),
+    ).fit(images, images[:2], show_progress=False)
+    detector.save(tmp_path / "anogan")
+    (found,) = all_runs._load_detectors([tmp_path / "anogan"]).values()
+    assert (found.search.start, found.search.steps) == ("encoder", 0)
+    assert found.scoring == detector.scoring
 
 
 def test_what_is_missing_is_trained_right_there(places, tmp_path):
     _, category = places
-    run = house.stand_in(category.root, tmp_path, image_size=(48, 24))
+    runs = stand_in(tmp_path, root=category.root, image_size=(48, 24))
+    (run,) = runs
     assert list(run.detectors) == ["subspace"] and len(list(tmp_path.rglob("manifest.json"))) == 1
-    # The smoothing is a score's affair, so that this is the detector that a run with these images
-    # would have.
-    assert set(house.stored_detectors(run.category, tmp_path)) == {"subspace"}
+    assert run.detectors["subspace"].folder.is_relative_to(tmp_path)
+    assert "was trained here" in runs.findings()[0]
 
 
 def test_the_latest_runs_come_first(places, tmp_path):
@@ -214,9 +228,9 @@ def test_the_latest_runs_come_first(places, tmp_path):
         path = tmp_path / notebook / "screw" / "summary.json"
         write_summary(path, summary | {"notebook": notebook})
         os.utime(path, (1000 - age, 1000 - age))
-    runs, _ = house.find_runs(tmp_path, folder / "models", most=2, cache=folder / "cache")
+    runs = find_runs(tmp_path, folder / "models", most=2, cache=folder / "cache")
     assert [run.notebook for run in runs] == ["04_cae", "01_screw"]
-    everything, _ = house.find_runs(tmp_path, folder / "models", cache=folder / "cache")
+    everything = find_runs(tmp_path, folder / "models", cache=folder / "cache")
     assert [run.notebook for run in everything] == ["01_screw", "03_anogan", "04_cae"]
 
 
@@ -231,4 +245,4 @@ def test_the_latest_runs_come_first(places, tmp_path):
 )
 def test_bad_arguments(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        house.audit_house([], tmp_path, **options)
+        audit_runs(all_runs.FoundRuns(), tmp_path, **options)
