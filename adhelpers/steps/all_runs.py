@@ -170,8 +170,8 @@ def _load_run(path: Path, models: Path, cache: str | Path | None) -> FoundRun:
     ]
     if missing:
         raise ValueError(
-            f"its summary does not say {' and '.join(missing)}, as those of earlier versions and "
-            "of notebooks without such images; run the notebook again"
+            f"its summary does not say {' and '.join(missing)}: an earlier version wrote it (run "
+            "the notebook again), or its images are not in a folder"
         )
     parameters, root = summary["parameters"], root_path(summary["data"]["root"], cache)
     try:
@@ -497,19 +497,19 @@ def _pool_finding(category: str, flags: np.ndarray, reasons: Names, unknown: np.
     """How the flags of one category compare with the verdicts of the audit with masks."""
     bad, agreement = reasons != _RIGHT, audit_agreement(flags, reasons)
     found = (
-        f"{category}: the audit with masks finds {bad.sum()} of {len(flags)} explanations of "
-        "flagged images that do not show a defect for which the image was flagged. The audit "
-        f"without masks flags {flags.sum()} explanations."
+        f"{category}: according to the audit with masks, {bad.sum()} of {len(flags)} explanations "
+        "of flagged images do not show a defect that raised the flag. The audit without masks "
+        f"flags {flags.sum()} explanations."
     )
     new = unknown & flags
     if new.any():
         found += (
-            f" Of {new.sum()} flagged explanations whose verdict it was not told, "
-            f"{bad[new].sum()} are among these ({100 * bad[new].mean():.0f} %; of all whose "
-            f"verdict it was not told, {100 * bad[unknown].mean():.0f} %)."
+            f" Among those whose verdict it was not told, {bad[new].sum()} of {new.sum()} do not "
+            f"show such a defect ({100 * bad[new].mean():.0f} %, compared with "
+            f"{100 * bad[unknown].mean():.0f} % of all explanations whose verdict it was not told)."
         )
-    else:
-        found += " It was told the verdict of each of these."
+    elif flags.any():
+        found += " It was told the verdicts of all of these."
     found += f" {agreement.findings()[1]}"
     if len(flags) < _FEW:
         found += f" From {len(flags)} explanations little can be learned."

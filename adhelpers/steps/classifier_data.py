@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from sklearn.model_selection import train_test_split
 
-from adhelpers._shared.arrays import Images, Masks
+from adhelpers._shared.arrays import Images, Integers, Masks
 from adhelpers._shared.checks import check_choice
 from adhelpers._shared.stages import stage
 from adhelpers.audit import repaired
@@ -118,12 +118,13 @@ class Task:
     def findings(self) -> list[str]:
         """Sizes, where the tag is in training, and whether the parts share an image."""
         sizes = ", ".join(f"{split} {len(part)}" for split, part in self.parts.items())
-        tags = self.train.tags
-        tagged = [] if tags is None else self.train.types[tags.any(axis=(1, 2))]
+        tags, tagged = self.train.tags, set[str]()
+        if tags is not None:
+            tagged = set(map(str, self.train.types[tags.any(axis=(1, 2))]))
         names = [name for part in self.parts.values() for name in part.names]
         return [
             f"{self.name}: {sizes}, classes {', '.join(self.class_names)}",
-            f"tag in training with: {sorted({str(one) for one in tagged})}",
+            f"tag in training with: {sorted(tagged)}",
             f"images in more than one part: {len(names) - len(set(names))}",
         ]
 
@@ -323,6 +324,9 @@ def _repairs(loaded: Category, images: np.ndarray, seed: int) -> dict[str, np.nd
     return {"defects": masks, "without_defects": np.clip(np.stack(without), 0, 1)}
 
 
-def _divided(name: str, everything: ClassImages, *parts: np.ndarray) -> Task:
+def _divided(
+    name: str, everything: ClassImages, train: Integers, review: Integers, test: Integers
+) -> Task:
     """The task whose parts hold these indices of the images, in rising order."""
-    return Task(name, *(everything.subset(np.sort(indices)) for indices in parts))
+    first, second, third = (everything.subset(np.sort(one)) for one in (train, review, test))
+    return Task(name, first, second, third)
