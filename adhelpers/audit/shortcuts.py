@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from adhelpers._shared.arrays import Flags, Floats
+from adhelpers._shared.arrays import Flags, Floats, Integers
 from adhelpers._shared.checks import checked_labels, checked_scores
 from adhelpers._shared.text import or_dash
 from adhelpers.metrics import Estimate
@@ -212,7 +212,7 @@ def probe_shortcuts(
 
 
 def _separation(
-    name: object, values: Floats, anomalous: Flags, blocks: Sequence[Floats]
+    name: object, values: Floats, anomalous: Flags, blocks: Sequence[Integers]
 ) -> tuple[object, ...]:
     """How well one statistic separates the classes, with interval and uncorrected p-value."""
     wins = _wins(values, anomalous)
@@ -278,7 +278,7 @@ def _wins(values: Floats, anomalous: Flags) -> Floats:
     return (bad > good) + 0.5 * (bad == good)
 
 
-def _resampled_means(wins: Floats, anomalous: Flags, blocks: Sequence[Floats]) -> Floats:
+def _resampled_means(wins: Floats, anomalous: Flags, blocks: Sequence[Integers]) -> Floats:
     """The mean over pairs in each resample: a pair counts as often as both images were drawn."""
     sums = [((block[:, ~anomalous] @ wins) * block[:, anomalous]).sum(axis=1) for block in blocks]
     return np.concatenate(sums) / wins.size
@@ -472,7 +472,11 @@ def _within_strata(
         return {}
     own = float(_wins(statistic, anomalous)[together].mean())
     compared = set(stratum[~anomalous]) & set(stratum[anomalous])
-    result = {"statistic_auroc_within_strata": own, "pairs": pairs, "strata": len(compared)}
+    result: dict[str, Any] = {
+        "statistic_auroc_within_strata": own,
+        "pairs": pairs,
+        "strata": len(compared),
+    }
     if 0 < own < 1:
         # Drawn within class and stratum, the number of pairs stays the same in every resample.
         blocks = list(resample_counts(2 * stratum + anomalous, resamples, seed))

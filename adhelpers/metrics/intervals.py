@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from adhelpers._shared.arrays import Floats
+
 # Blocks of resamples keep the memory of thousands of resamples of thousands of images bounded (2
 # million counts: 16 MB).
 _BLOCK_ENTRIES = 2_000_000
@@ -63,9 +65,7 @@ def checked_resampling(resamples: int, confidence: float) -> None:
         raise ValueError(f"confidence must lie between 0 and 1, such as 0.95; got {confidence}")
 
 
-def percentile_interval(
-    value: float, draws: NDArray[np.float64], confidence: float = 0.95
-) -> Estimate:
+def percentile_interval(value: float, draws: Floats, confidence: float = 0.95) -> Estimate:
     """The percentile interval of bootstrap draws around a value (Efron, 1979).
 
     Parameters
