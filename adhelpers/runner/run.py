@@ -7,11 +7,10 @@ its list of notebooks, and must not wait for pandas and Matplotlib.
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from adhelpers._shared.stages import forget_stages, stage, stage_seconds
+from adhelpers._shared.stages import forget_stages, stage_seconds
 
 from .notebooks import project_root, read_notebook, run_name
 
@@ -76,10 +75,6 @@ class Run:
     def seconds(self) -> dict[str, float]:
         """Seconds by stage since the run began (`adhelpers._shared.stages`)."""
         return stage_seconds()
-
-    def stage(self, name: str) -> AbstractContextManager[None]:
-        """Measure the seconds that the body takes as stage ``name``."""
-        return stage(name)
 
     def figure(self, figure: "Figure", name: str) -> "Figure":
         """Save a figure as ``figures/<name>.png`` and return it, so that a cell shows it once.

@@ -86,9 +86,9 @@ def test_a_run_counts_the_seconds_of_its_own_stages(run, tmp_path):
 
 def test_stage_times_add_up_also_when_the_body_fails(run):
     for _ in range(2):
-        with run.stage("training"):
+        with stage("training"):
             time.sleep(0.02)
-    with pytest.raises(KeyError), run.stage("audit"):
+    with pytest.raises(KeyError), stage("audit"):
         raise KeyError("x")
     assert 0.04 <= run.seconds["training"] < 1 and "audit" in run.seconds
 
@@ -108,7 +108,7 @@ def test_the_summary_has_every_key_and_plain_values(run):
     data = SimpleNamespace(
         train=split, validation=split, test=split, fingerprint="abc", root=Path("images")
     )
-    with run.stage("training"):
+    with stage("training"):
         pass
     run.summary(
         detector="subspace",
