@@ -13,10 +13,9 @@ from .explanations import (
 from .localization import ExplainerComparison, compare_explainers, flagged_in_wrong_place
 from .repair import RepairResult, RepairSettings, repair_test, repaired
 from .review import ReviewCurve, review_curve
-from .shortcuts import ShortcutDependence, ShortcutProbe, probe_shortcuts, shortcut_dependence
+from .shortcuts import ShortcutProbe, probe_shortcuts, shortcut_dependence
 from .statistics import image_statistics
 from .verdicts import (
-    VERDICTS,
     VerdictSummary,
     most_instructive,
     verdict_rules,
@@ -26,14 +25,12 @@ from .verdicts import (
 
 __all__ = [
     "REASONS",
-    "VERDICTS",
     "Agreement",
     "DeletionInsertion",
     "ExplainerComparison",
     "RepairResult",
     "RepairSettings",
     "ReviewCurve",
-    "ShortcutDependence",
     "ShortcutProbe",
     "VerdictSummary",
     "audit_agreement",

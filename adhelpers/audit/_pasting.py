@@ -11,7 +11,7 @@ from scipy.signal import fftconvolve
 
 from adhelpers._shared.arrays import Flags, Floats, Images, Integers
 from adhelpers._shared.checks import checked_map
-from adhelpers.explainers.explanation import BatchedScore
+from adhelpers.explainers import BatchedScore
 
 # A Gaussian edge is cut off here, in standard deviations: 1 % of its height.
 _FEATHER_REACH = 3.0

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from adhelpers._shared.arrays import Floats, Images
 from adhelpers._shared.progress import progress
-from adhelpers.explainers.explanation import BatchedScore, Score, check_pair
+from adhelpers.explainers import BatchedScore, Score, check_pair
 
 from ._pasting import checked_stacks, ranks, scored
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from adhelpers._shared.arrays import Flags, Floats, Images, Integers, Masks
 from adhelpers._shared.checks import checked_mask
 from adhelpers._shared.progress import progress
-from adhelpers.explainers.explanation import BatchedScore, Score, check_pair
+from adhelpers.explainers import BatchedScore, Score, check_pair
 from adhelpers.metrics import Threshold
 
 from ._pasting import (

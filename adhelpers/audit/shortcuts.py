@@ -12,9 +12,13 @@ from scipy import stats
 from adhelpers._shared.arrays import Flags, Floats, Integers
 from adhelpers._shared.checks import checked_labels, checked_scores
 from adhelpers._shared.text import or_dash
-from adhelpers.metrics import Estimate
-from adhelpers.metrics.comparison import holm
-from adhelpers.metrics.intervals import checked_resampling, percentile_interval, resample_counts
+from adhelpers.metrics import (
+    Estimate,
+    checked_resampling,
+    holm,
+    percentile_interval,
+    resample_counts,
+)
 
 from .statistics import FILE_STATISTICS
 

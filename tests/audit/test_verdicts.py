@@ -12,13 +12,13 @@ from sklearn.decomposition import PCA
 
 from adhelpers import metrics
 from adhelpers.audit import (
-    VERDICTS,
     most_instructive,
     repair_test,
     verdict_rules,
     verdict_summary,
     verdicts,
 )
+from adhelpers.audit.verdicts import VERDICTS
 from adhelpers.data import load_category, render_category
 from adhelpers.metrics import Threshold, chance_levels
 
