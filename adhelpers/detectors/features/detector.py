@@ -77,8 +77,8 @@ def _stamp(weights: str) -> tuple[int, int] | None:
 class FeatureDetector(Detector):
     """A detector that looks at a backbone's features.
 
-    A subclass gives `_learn` and `_keys`. One that judges each patch gives ``_cells_of_features``:
-    the map is then `cells_to_map` of it, and the score the map's maximum.
+    A subclass defines `_learn`, `_keys` and `_cells_of_features`: the map is `cells_to_map` of the
+    last, and the score is the map's maximum.
 
     The manifest keeps the SHA-256 over the weights' numbers, and `load` refuses others: the same
     path may hold another file.
@@ -118,7 +118,7 @@ class FeatureDetector(Detector):
     ) -> Self:
         """Fit on good images; see `Detector.fit`.
 
-        An interrupted run goes on from an open `feature_cache`, so ``checkpoint`` is not used.
+        An interrupted run resumes from an open `feature_cache`; ``checkpoint`` is not used.
         """
         train = checked_images(train, name="train")
         checked_images(validation, train.shape[1:], name="validation")
@@ -136,7 +136,7 @@ class FeatureDetector(Detector):
 
     @abstractmethod
     def _keys(self, images: Images) -> Floats:
-        """By what the nearest good image is found: (n, k)."""
+        """Vectors by which the nearest good image is found: (n, k)."""
 
     def _build(self, image_shape: Sequence[int]) -> None:
         self.image_shape = tuple(image_shape)

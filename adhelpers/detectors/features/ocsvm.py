@@ -43,8 +43,8 @@ class FeatureSVM(FeatureDetector):
     Schölkopf et al., "Estimating the support of a high-dimensional distribution", Neural
     Computation 2001. The published form on VGG16 takes the 4096 values of ``layers=("fc2",)``,
     where weights with the fully connected layers are at hand; else pooled convolution features.
-    The counterpart is the training image whose pixels are nearest: features of whole images do not
-    know how an object lies.
+    The counterpart is the training image whose pixels are nearest, because features of whole images
+    do not hold the object's pose.
 
     Parameters
     ----------
@@ -59,15 +59,17 @@ class FeatureSVM(FeatureDetector):
         not whitened, leave them out.
     features : FeatureSettings, optional
         None is ``FeatureSettings("image")``: one pooled vector an image, and the anomaly map shares
-        out the difference of the score from that of the counterpart (see `anomaly_map`). Of
-        ``"patch"`` each patch is scored, which is the map; the score is the smoothed map's maximum.
+        out the difference of the score from that of the counterpart (see `anomaly_map`). With
+        ``FeatureSettings("patch")`` each patch is scored, and the score is the maximum of the
+        smoothed map.
     backbone : BackboneSettings, optional
     selection : SVMSelection, optional
         Nu and gamma in place of the estimator's own; what it leaves open is chosen on good images
         (see `choose_nu_and_gamma`). None takes the estimator as it is.
     centre : {"all", "place"}
-        For patches of objects that always lie alike: ``"place"`` takes the mean of the good patches
-        of its own place off each patch, so that what is usual at one place is not usual everywhere.
+        For patches of objects that are always placed the same way: ``"place"`` subtracts from each
+        patch the mean of the good patches at its position, so that what is normal at one position
+        need not be normal at another.
     output : {"auto", "decision", "log"}
         ``"auto"`` is ``"log"`` where that is possible. The score is minus the decision function,
         or, for a one-class SVM with an RBF kernel, the logarithm of the boundary's kernel sum over
@@ -138,7 +140,7 @@ class FeatureSVM(FeatureDetector):
         if centre == "place" and self.features.level == "image":
             raise ValueError(
                 'centre="place" needs FeatureSettings("patch"): the features of a whole image have '
-                "no places"
+                "no positions"
             )
         if patches < 1:
             raise ValueError(f"patches must be 1 or more, not {patches}")
@@ -249,11 +251,11 @@ class FeatureSVM(FeatureDetector):
     def anomaly_map(self, images: Images) -> Maps:
         """Where the score comes from: float32 (n, h, w).
 
-        For patches the smoothed score of each, whose maximum is the score. For whole images there
-        is no such thing: the pooled vector has no places. There the map shares out the difference
-        between the image's score and its counterpart's over the places of the network's outputs by
+        For patches it is the smoothed score of each, whose maximum is the score. The pooled vector
+        of a whole image has no positions. There the map shares out the difference between the
+        image's score and its counterpart's over the positions of the network's outputs by
         integrated gradients (Sundararajan, Taly and Yan, ICML 2017): its mean is that difference,
-        and places that make the image look more normal are below 0. For estimators without
+        and positions that make the image look more normal are below 0. For estimators without
         gradients each block of an 8 x 8 grid has the difference that its replacement by the
         counterpart's makes. For fully connected layers the gradients are those of the pixels.
         """

@@ -34,11 +34,10 @@ _cache_folder: ContextVar[Path | None] = ContextVar("feature cache", default=Non
 def feature_cache(folder: str | Path | None) -> Iterator[None]:
     """Within the ``with`` block the features of every image are kept in ``folder`` and found again.
 
-    Each image's features are a file of their own, written as soon as they are there, so that an
-    interrupted pass goes on where it stopped. The file's name follows from the image's content, the
-    numbers in the network's weights, and all settings: features of other images or weights are
-    never taken by mistake. Explainers score thousands of images that are never seen again: run them
-    outside of the block.
+    Each image's features are stored in a file of their own as soon as they are computed, so that an
+    interrupted pass resumes. The file's name follows from the image's content, the numbers in the
+    network's weights, and all settings: features of other images or weights are never taken by
+    mistake. Explainers score thousands of images only once: run them outside of the block.
 
     Parameters
     ----------
@@ -120,7 +119,7 @@ def join_maps(maps: list[tf.Tensor], grid: tuple[int, int], local_average: int =
     Raises
     ------
     ValueError
-        For the output of a fully connected layer, which has no places.
+        For the output of a fully connected layer, which has no positions.
 
     Examples
     --------
@@ -131,8 +130,8 @@ def join_maps(maps: list[tf.Tensor], grid: tuple[int, int], local_average: int =
     for one in maps:
         if len(one.shape) != 4:
             raise ValueError(
-                "layers: patch features need layers that keep the places apart, not fully "
-                "connected ones"
+                "layers: patch features need layers with spatial positions, not fully connected "
+                "ones"
             )
         if local_average > 1:
             one = tf.nn.avg_pool2d(one, local_average, 1, "SAME")

@@ -78,7 +78,7 @@ def choose_nu_and_gamma(
 
     The good images are split into folds. For each, two models are fitted on disjoint halves of the
     others; the share of the fold that they reject, and the rank correlation of their two scores in
-    the fold (stability), say what a setting is worth. A setting is consistent if it rejects no more
+    the fold (stability) rate a setting. A setting is consistent if it rejects no more
     than nu, within two standard errors: the criterion of Tax and Müller, "A consistency-based model
     selection for one-class classification", ICPR 2004, who take the most complex consistent model.
     Here it must also be stable: of the consistent ones whose stability is within 0.05 of the best,

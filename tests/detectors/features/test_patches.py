@@ -133,7 +133,7 @@ def test_bad_input_is_named():
         (lambda: FeatureSettings("image", power=0.5), "power"),
         (lambda: FeatureSettings("patch", local_average=2), "odd number"),
         (lambda: FeatureSettings("patch", scaling="pixel"), "scaling must be one of none, layer"),
-        (lambda: join_maps([tf.zeros((1, 4))], (1, 1)), "keep the places apart"),
+        (lambda: join_maps([tf.zeros((1, 4))], (1, 1)), "layers with spatial positions"),
         (lambda: FeatureSettings("patch", stride=0), "stride"),
         (lambda: pooled_features(hed(), images(1, (64, 32, 1))), "built for"),
     ]:
