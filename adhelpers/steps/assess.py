@@ -239,11 +239,6 @@ def assess_detector(
     )
 
 
-def estimate_text(estimate: Estimate | None) -> str:
-    """An `Estimate` as people read it: ``0.968 [0.940, 0.990]``; a dash for None."""
-    return or_dash(estimate)
-
-
 @dataclass(frozen=True)
 class DetectorComparison:
     """Detectors on the same test images.

@@ -3,9 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from adhelpers.metrics import Estimate, Threshold, image_auroc
+from adhelpers.metrics import Threshold, image_auroc
 from adhelpers.steps import assess_detector, compare_detectors
-from adhelpers.steps.assess import estimate_text
 
 
 class Fixed:
@@ -60,9 +59,10 @@ def test_an_unknown_rule_is_named(hazelnuts, detector):
         assess_detector("subspace", detector, hazelnuts, rule="best")
 
 
-def test_estimates_read_as_value_and_interval():
-    assert estimate_text(Estimate(0.9, 0.85, 0.951)) == "0.900 [0.850, 0.951]"
-    assert estimate_text(None) == "–"
+def test_estimates_read_as_value_and_interval(assessed):
+    auroc = assessed.detection.auroc
+    interval = f"{auroc.value:.3f} [{auroc.low:.3f}, {auroc.high:.3f}]"
+    assert assessed.table().loc["image AUROC", "subspace"] == interval
 
 
 def test_findings_follow_the_figures_and_not_a_wish(hazelnuts):
