@@ -1,9 +1,10 @@
-"""Names for the arrays in which the rooms speak to each other; docstrings give their shapes."""
+"""Names for the arrays and callables in which the rooms speak; docstrings give the shapes."""
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 # Values in [0, 1], shape (n, h, w, c).
 Images: TypeAlias = NDArray[np.float32]
@@ -22,3 +23,5 @@ Names: TypeAlias = NDArray[np.str_]
 # Any numbers; what they are stands in the docstring.
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Integers: TypeAlias = NDArray[np.integer[Any]]
+# A detector as explainers and audits see it: images (n, h, w, c) to one number for each, (n,).
+ScoreFunction: TypeAlias = Callable[[Images], ArrayLike]

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from adhelpers._shared.arrays import Floats, Images
+from adhelpers._shared.arrays import Floats, Images, ScoreFunction
 from adhelpers._shared.progress import progress
-from adhelpers.explainers import BatchedScore, Score, check_pair
+from adhelpers.explainers import BatchedScore, check_pair
 
 from ._pasting import checked_stacks, ranks, scored
 
@@ -56,7 +56,7 @@ class DeletionInsertion:
 
 
 def deletion_insertion(
-    score: Score,
+    score: ScoreFunction,
     images: Images,
     counterparts: Images,
     heatmaps: Mapping[str, ArrayLike],

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from adhelpers._shared.arrays import Flags, Floats, Images, Integers, Masks
+from adhelpers._shared.arrays import Flags, Floats, Images, Integers, Masks, ScoreFunction
 from adhelpers._shared.checks import checked_mask
 from adhelpers._shared.progress import progress
-from adhelpers.explainers import BatchedScore, Score, check_pair
+from adhelpers.explainers import BatchedScore, check_pair
 from adhelpers.metrics import Threshold
 
 from ._pasting import (
@@ -224,7 +224,7 @@ class RepairResult:
 
 
 def repair_test(
-    score: Score,
+    score: ScoreFunction,
     images: Images,
     counterparts: Images,
     masks: Masks | None,

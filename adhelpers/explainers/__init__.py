@@ -2,7 +2,7 @@
 
 from .baselines import centre_prior, noise, residual_map, uniform
 from .batch import Explanations, explain_images
-from .explanation import BatchedScore, Explanation, Score, check_pair, versioned
+from .explanation import BatchedScore, Explanation, check_pair, versioned
 from .gradcam import class_maps, explain_with_gradcam
 from .lime import Sampling, explain_with_lime
 from .occlusion import explain_with_occlusion
@@ -14,7 +14,6 @@ __all__ = [
     "Explanation",
     "Explanations",
     "Sampling",
-    "Score",
     "Superpixels",
     "centre_prior",
     "check_pair",

@@ -6,13 +6,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter
 
-from .explanation import Explanation, Score, check_pair, versioned
+from adhelpers._shared.arrays import ScoreFunction
+
+from .explanation import Explanation, check_pair, versioned
 
 
 # Raise the version when equal arguments give another explanation.
 @versioned(1)
 def residual_map(
-    score: Score | None,
+    score: ScoreFunction | None,
     image: ArrayLike,
     counterpart: ArrayLike,
     *,
@@ -56,7 +58,7 @@ def residual_map(
 # Raise the version when equal arguments give another explanation.
 @versioned(1)
 def uniform(
-    score: Score | None,
+    score: ScoreFunction | None,
     image: ArrayLike,
     counterpart: ArrayLike,
     *,
@@ -92,7 +94,7 @@ def uniform(
 # Raise the version when equal arguments give another explanation.
 @versioned(1)
 def centre_prior(
-    score: Score | None,
+    score: ScoreFunction | None,
     image: ArrayLike,
     counterpart: ArrayLike,
     *,
@@ -139,7 +141,7 @@ def centre_prior(
 # Raise the version when equal arguments give another explanation.
 @versioned(1)
 def noise(
-    score: Score | None,
+    score: ScoreFunction | None,
     image: ArrayLike,
     counterpart: ArrayLike,
     *,

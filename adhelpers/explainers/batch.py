@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from adhelpers._shared.arrays import Maps
+from adhelpers._shared.arrays import Maps, ScoreFunction
 from adhelpers._shared.files import replacing
 from adhelpers._shared.progress import progress
 from adhelpers._shared.stages import stage
 
-from .explanation import BatchedScore, Explanation, Score, check_pair, versions_of
+from .explanation import BatchedScore, Explanation, check_pair, versions_of
 
 # explainer(score, image, counterpart, *, seed) -> Explanation
 Explainer: TypeAlias = Callable[..., Explanation]
@@ -75,7 +75,7 @@ class Explanations:
 
 def explain_images(
     explainer: Explainer,
-    score: Score | None,
+    score: ScoreFunction | None,
     images: ArrayLike,
     counterparts: ArrayLike,
     *,
@@ -222,7 +222,7 @@ def _digest(value: Any) -> Any:
 def _key(
     parameters: str | None,
     seed: int,
-    score: Score | None,
+    score: ScoreFunction | None,
     image: ArrayLike,
     counterpart: ArrayLike,
 ) -> str:

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from adhelpers._shared.arrays import Images
+from adhelpers._shared.arrays import Images, ScoreFunction
 
-# score(images) -> (n,) for float32 images (n, h, w, c).
-Score: TypeAlias = Callable[[Images], ArrayLike]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _VERSION = "_version_and_parts"
 
@@ -184,7 +182,7 @@ class BatchedScore:
     ([4.0, 4.0, 4.0], 3)
     """
 
-    def __init__(self, score: Score, batch_size: int) -> None:
+    def __init__(self, score: ScoreFunction, batch_size: int) -> None:
         if not callable(score):
             raise ValueError("score must be a function: score(images) -> one number for each image")
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:

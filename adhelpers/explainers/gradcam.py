@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adhelpers._shared.arrays import Maps
+from adhelpers._shared.arrays import Maps, ScoreFunction
 from adhelpers._shared.checks import check_choice
 
-from .explanation import BatchedScore, Explanation, Score, check_pair, versioned
+from .explanation import BatchedScore, Explanation, check_pair, versioned
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import, and the other explainers need none
     import keras
@@ -124,7 +124,7 @@ def class_maps(
 # Raise the version when equal arguments give another explanation.
 @versioned(1)
 def explain_with_gradcam(
-    score: Score,
+    score: ScoreFunction,
     image: ArrayLike,
     counterpart: ArrayLike,
     *,

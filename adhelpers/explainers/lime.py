@@ -13,10 +13,10 @@ from scipy.linalg import hadamard
 from scipy.stats import ConstantInputWarning, spearmanr
 from sklearn.metrics import pairwise_distances
 
-from adhelpers._shared.arrays import Integers
+from adhelpers._shared.arrays import Integers, ScoreFunction
 from adhelpers._shared.checks import check_choice
 
-from .explanation import BatchedScore, Explanation, Score, check_pair, versioned
+from .explanation import BatchedScore, Explanation, check_pair, versioned
 from .superpixels import Superpixels, segment_superpixels
 
 _DESIGNS = ("orthogonal", "random")
@@ -98,7 +98,7 @@ _SUPERPIXELS, _SAMPLING = Superpixels(), Sampling()
 # regression, other details. The superpixels have their own.
 @versioned(1, segment_superpixels)
 def explain_with_lime(
-    score: Score,
+    score: ScoreFunction,
     image: ArrayLike,
     counterpart: ArrayLike,
     *,

@@ -3,13 +3,15 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .explanation import BatchedScore, Explanation, Score, check_pair, versioned
+from adhelpers._shared.arrays import ScoreFunction
+
+from .explanation import BatchedScore, Explanation, check_pair, versioned
 
 
 # Raise the version when equal arguments give another explanation.
 @versioned(1)
 def explain_with_occlusion(
-    score: Score,
+    score: ScoreFunction,
     image: ArrayLike,
     counterpart: ArrayLike,
     *,

@@ -8,7 +8,9 @@ import numpy as np
 import shap
 from numpy.typing import ArrayLike, NDArray
 
-from .explanation import BatchedScore, Explanation, Score, check_pair, versioned
+from adhelpers._shared.arrays import ScoreFunction
+
+from .explanation import BatchedScore, Explanation, check_pair, versioned
 
 # Relative to the largest score involved: float32 models repeat themselves to about 1e-6 between
 # batches.
@@ -19,7 +21,7 @@ _SMALLEST_BUDGET = 4
 # Raise the version when equal arguments give another explanation.
 @versioned(1)
 def explain_with_shap(
-    score: Score,
+    score: ScoreFunction,
     image: ArrayLike,
     counterpart: ArrayLike,
     *,

@@ -276,8 +276,7 @@ class DetectorComparison:
         found = (
             f"The {main.title} ranks defective above good images with an AUROC of "
             f"{main.detection.auroc}, the {simple.title} with "
-            f"{simple.detection.auroc}. The difference is {difference.value:+.3f} "
-            f"[{difference.low:+.3f}, {difference.high:+.3f}]: {verdict}."
+            f"{simple.detection.auroc}. The difference is {difference:+.3f}: {verdict}."
         )
         return [found, *simple.findings(), *main.findings()]
 

@@ -310,8 +310,7 @@ class Contest:
         means = [np.mean(self.aurocs[title]) for title in (first, second)]
         return (
             f"Claim: {first} better than {second}. These images {verdict}: AUROC {means[0]:.3f} "
-            f"against {means[1]:.3f}, difference {difference.value:+.3f} [{difference.low:+.3f}, "
-            f"{difference.high:+.3f}], p = {p_value:.2g}."
+            f"against {means[1]:.3f}, difference {difference:+.3f}, p = {p_value:.2g}."
         )
 
     def figure(self, title: str = "Which ranks defective above good best?") -> Figure:
