@@ -1,4 +1,4 @@
-"""Names for the arrays and callables in which the rooms speak; docstrings give the shapes."""
+"""Names for the arrays and callables that rooms exchange; docstrings give the shapes."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias

@@ -1,4 +1,4 @@
-"""What is asked of input, with errors that name the parameter and say what would be right."""
+"""Checks of input whose errors name the parameter and say what would be right."""
 
 from collections.abc import Collection
 from typing import Any

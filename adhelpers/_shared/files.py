@@ -15,7 +15,7 @@ _PARTIAL = ".partial-"
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary file beside ``path`` and move it into place when the body succeeds.
+    """Yield a temporary file next to ``path`` and move it into place when the body succeeds.
 
     When the body fails the temporary file is removed, and what was at ``path`` stays.
 
@@ -58,7 +58,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``path`` and move it into place when the body succeeds.
+    """Yield a temporary folder next to ``path`` and move it into place when the body succeeds.
 
     An existing folder at ``path`` is replaced only after the new one is complete. Errors are those
     of `replacing`.

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from adhelpers._shared.batches import Batched
 
-# Images in one pass where no other number is asked for; 64 is many times faster than one by one.
+# Images in one pass where no other number is given; 64 is many times faster than one by one.
 _AT_ONCE = 64
 _CONVOLUTIONS = (
     keras.layers.Conv2D,
@@ -126,7 +126,7 @@ def _values(network, tape, images, recorded):
         if last.use_bias:
             values += tf.cast(last.bias, values.dtype)
     values = tf.cast(values, tf.float32)
-    # One value for two classes speaks for the second and against the first.
+    # One value for two classes is that of the second, and its negative that of the first.
     return tf.concat([-values, values], axis=1) if values.shape[1] == 1 else values
 
 

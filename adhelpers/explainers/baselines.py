@@ -64,7 +64,7 @@ def uniform(
     *,
     seed: int = 0,
 ) -> Explanation:
-    """A heatmap of ones: the whole image is to blame.
+    """A heatmap of ones: no place is more relevant than another.
 
     Parameters
     ----------

@@ -93,7 +93,7 @@ def explain_images(
         `explain_with_lime`. Set its other parameters with `functools.partial`.
     score : callable
         ``score(images) -> (n,)`` for float32 images (n, h, w, c); None for an explainer that does
-        not ask it.
+        not use it.
     images, counterparts : ndarray, shape (n, h, w, c)
         Images in [0, 1] and what a normal version of each looks like to the detector.
     seed : int
@@ -210,7 +210,7 @@ def _digest(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {one.name: getattr(value, one.name) for one in fields(value)}
     if inspect.ismethod(value):
-        # A detector's own function, such as its forward pass: the image's score stands for the
+        # A detector's own function, such as its forward pass: the image's score identifies the
         # detector here too.
         return [value.__func__.__module__, value.__func__.__qualname__]
     raise ValueError(
@@ -227,7 +227,7 @@ def _key(
     counterpart: ArrayLike,
 ) -> str:
     image, counterpart = check_pair(image, counterpart)
-    # The image's score stands for the detector, which has no name here.
+    # The image's score identifies the detector, which has no name here.
     value = (
         None
         if score is None

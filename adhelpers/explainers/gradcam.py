@@ -53,9 +53,9 @@ def class_maps(
         Name of the layer whose channels are weighted; by default the last convolution. Not used by
         gradient × input.
     classes : int or array-like of int, shape (n,), optional
-        The class that is asked for; by default the one that the network predicts for each image.
+        The class that is explained; by default the one that the network predicts for each image.
     positive : bool
-        Whether values below 0, which speak against the class, become 0 (as published); before
+        Whether values below 0, which count against the class, become 0 (as published); before
         upsampling.
     normalize : bool
         Whether each map is divided by its largest magnitude; a map that is 0 throughout stays so.
@@ -138,7 +138,7 @@ def explain_with_gradcam(
     Parameters
     ----------
     score : callable
-        ``score(images) -> (n,)``; only asked whether it is the score that ``forward`` returns.
+        ``score(images) -> (n,)``; used only to check that ``forward`` returns this score.
     image : ndarray, shape (h, w, c)
         In [0, 1], c = 1 or 3.
     counterpart : ndarray, shape (h, w, c)

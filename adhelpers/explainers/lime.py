@@ -49,8 +49,8 @@ class Sampling:
         little towards zero when samples are few, about 3 % for 257, with either design.)
     agreement : float
         With ``"auto"``: Spearman correlation of the two halves' weights at which the ranking counts
-        as settled. Each half knows less than the whole: halves that agree to 0.95 make a whole that
-        agrees with the truth to about 0.99.
+        as settled. Where halves agree to 0.95, all samples together agree with the truth to about
+        0.99.
     max_samples : int
         With ``"auto"``: upper limit. A score that is a maximum over the image leaves most segments
         without any effect; their order is chance and never settles.

@@ -18,7 +18,7 @@ _NO_LIMIT = 1e100
 
 @dataclass(frozen=True)
 class Superpixels:
-    """How an explainer that speaks of regions cuts an image into them.
+    """How an explainer that works on regions cuts an image into them.
 
     Parameters
     ----------

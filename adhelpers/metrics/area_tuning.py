@@ -57,7 +57,7 @@ class AreaGrid:
         Thresholds are the multiples of it from the lowest value of the validation maps on (see
         `PUBLISHED_STEPS`); None takes the exact value.
     connectivity : {4, 8}
-        Whether pixels hang together across edges only, or across corners too.
+        Whether pixels are connected across edges only, or across corners too.
     clear_border : bool
         Regions that touch the border do not count.
 
@@ -102,7 +102,7 @@ class AreaGrid:
 
 @dataclass(frozen=True)
 class AreaChoice:
-    """Which images say what area is best.
+    """Which images choose the area.
 
     Parameters
     ----------
@@ -313,7 +313,7 @@ def tune_area(
     grid : AreaGrid
         Areas and thresholds to try.
     choice : AreaChoice
-        Which images say what area is best.
+        Which images choose the area.
 
     Returns
     -------

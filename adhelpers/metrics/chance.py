@@ -1,8 +1,8 @@
 """What chance gives: the relevance on the defect if the defect lay elsewhere.
 
-The question asked of a heatmap is whether it knows where this defect is, not whether it covers
-much. So the mask is moved to every other place of the image, and the relevance on it there is what
-the same heatmap gets without knowing.
+A heatmap should show where this defect is, not merely cover much of the image. So the mask is moved
+to every other place of the image, and the relevance on it there is what the same heatmap gets by
+chance.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _ROUNDING = 1e-10
 
 
 class ChanceLevel(NamedTuple):
-    """The relevance on the defect beside what chance gives.
+    """The relevance on the defect compared with what chance gives.
 
     Attributes
     ----------

@@ -45,7 +45,7 @@ def compare_aurocs(first: ArrayLike, second: ArrayLike, labels: ArrayLike) -> Au
     DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated receiver
     operating characteristic curves", Biometrics 1988. The scores of several seeds are compared by
     the mean of their AUROCs: every image's part in it is the mean over the seeds, so that the
-    p-value speaks of other images, for these seeds.
+    p-value holds for other images, with these seeds.
 
     Parameters
     ----------

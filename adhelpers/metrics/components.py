@@ -55,7 +55,7 @@ def _added_neighbours(link, here, stride, corners, joined):
     joined[_INDEX(count)] = here - 1
     count += west
     if corners and count < 3:
-        # A corner beside a neighbour that is there hangs together with it already.
+        # A corner next to a neighbour that has been added is connected through it already.
         joined[_INDEX(count)] = here - stride + 1
         count += (not north) & (not east) & (link[_INDEX(here - stride + 1)] != 0)
         joined[_INDEX(count)] = here + stride + 1
@@ -161,7 +161,7 @@ def component_curve(
     ----------
     heatmap : ndarray of float, shape (h, w) or int
     connectivity : {4, 8}
-        Whether pixels hang together across edges only, or across corners too.
+        Whether pixels are connected across edges only, or across corners too.
     clear_border : bool
         Components that touch the image's border do not count.
 

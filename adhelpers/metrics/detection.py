@@ -319,7 +319,7 @@ def detection_report(
     """Every figure on scores and decisions, with bootstrap intervals.
 
     All figures share the same resamples. Images are drawn within their type, so each resample holds
-    as many good images and as many of each defect as the test set; the intervals speak of other
+    as many good images and as many of each defect as the test set; the intervals hold for other
     images of the same mix.
 
     Parameters

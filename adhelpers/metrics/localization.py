@@ -69,7 +69,7 @@ def jaccard_curve(heatmap: ArrayLike, mask: ArrayLike | None) -> JaccardCurve:
     Parameters
     ----------
     heatmap : ndarray of float, shape (h, w)
-        Signed; higher speaks more for the anomaly. A constant map has one threshold, whose region
+        Signed; higher is more anomalous. A constant map has one threshold, whose region
         is the whole image.
     mask : ndarray of bool, shape (h, w)
         The true defect.

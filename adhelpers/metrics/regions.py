@@ -138,7 +138,7 @@ def aupro(maps: ArrayLike, masks: ArrayLike | None, limit: float = 0.3) -> float
     Returns
     -------
     float
-        In [0, 1]; a map that knows nothing has ``limit / 2``.
+        In [0, 1]; a constant map has ``limit / 2``.
 
     Raises
     ------

@@ -2,7 +2,7 @@
 
 Named as in the Quantus library (Hedström et al., "Quantus: An Explainable AI Toolkit for
 Responsible Evaluation of Neural Network Explanations and Beyond", JMLR 2023). One policy holds for
-all: only the positive part of a heatmap speaks for the anomaly, so values below zero count as zero;
+all: only the positive part of a heatmap counts, so values below zero are taken as zero;
 pixels of equal value share what they get, as on average over random orders. A heatmap that prefers
 no pixel (all zero, constant, nowhere positive) therefore gets what chance gives.
 
