@@ -3,7 +3,7 @@
 from .checking import check_category
 from .class_images import ClassImages, load_class_images, make_class_images
 from .fetch import fetch_category
-from .images import Category, ImageSet, load_category
+from .images import Category, ImageSet, load_category, suggested_size
 from .labelled import LabelledSamples, load_labelled
 from .normalize import Corrections, object_mask
 from .reading import CategoryError, read_image
@@ -34,4 +34,5 @@ __all__ = [
     "root_name",
     "root_path",
     "semi_supervised",
+    "suggested_size",
 ]

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from .file_remarks import Note, file_remarks
 from .layouts import TEST, TRAIN, find_category, list_entries
 from .reading import GOOD, Entry, FileProblem, good_first, read_entry
-
-_BITS = {255: "8", 65535: "16", 1: "32"}
+from .remarks import Remark
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,14 @@ class CategoryCheck:
         Columns split, type, images, masks, size (height x width of the files), channels, bits.
     problems : list of str
         Empty where the category can be used as it is.
+    remarks : tuple of Remark
+        What can be used but is doubtful.
     """
 
     category: str
     inventory: pd.DataFrame
     problems: list[str]
+    remarks: tuple[Remark, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"category {self.category}", self.inventory.to_string(index=False)]
@@ -38,10 +41,15 @@ class CategoryCheck:
             lines += [f"  {problem}" for problem in self.problems]
         else:
             lines += ["no problems"]
+        if self.remarks:
+            lines += [f"{len(self.remarks)} remark{'' if len(self.remarks) == 1 else 's'}:"]
+            lines += [f"  {remark}" for remark in self.remarks]
         return "\n".join(lines)
 
 
-def check_category(root: str | Path, category: str) -> CategoryCheck:
+def check_category(
+    root: str | Path, category: str, bit_depth: int | None = None, page: int | None = None
+) -> CategoryCheck:
     """Read every file of a category and list what is there and what is wrong.
 
     Besides what `load_category` refuses, it names what makes results worthless: test images
@@ -52,6 +60,8 @@ def check_category(root: str | Path, category: str) -> CategoryCheck:
     root : str or Path
         Folder that holds the categories.
     category : str
+    bit_depth, page : int, optional
+        As in `load_category`.
 
     Returns
     -------
@@ -64,13 +74,14 @@ def check_category(root: str | Path, category: str) -> CategoryCheck:
     """
     entries, problems = list_entries(find_category(root, category))
     first_with: dict[bytes, Entry] = {}
-    rows = []
+    rows, notes = [], list[Note]()
     for entry in entries:
         try:
-            content = read_entry(entry)
+            content = read_entry(entry, bit_depth, page)
         except FileProblem as problem:
             problems.append(str(problem))
             continue
+        notes += content.notes
         first = first_with.setdefault(hashlib.sha256(content.image.tobytes()).digest(), entry)
         if first.split != entry.split:
             problems.append(f"{entry.name}: is the same image as {first.name}, which is trained on")
@@ -82,10 +93,11 @@ def check_category(root: str | Path, category: str) -> CategoryCheck:
                 "masks": int(content.mask is not None and content.mask.any()),
                 "size": f"{height}x{width}",
                 "channels": str(channels),
-                "bits": _BITS[content.grey_levels],
+                "bits": str(content.bits),
             }
         )
-    return CategoryCheck(category, _table(rows), [*problems, *_missing(entries)])
+    problems += _missing(entries)
+    return CategoryCheck(category, _table(rows), problems, file_remarks(notes))
 
 
 def _missing(entries: Sequence[Entry]) -> list[str]:

@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike
 from adhelpers._shared.arrays import Flags, Images, Integers, Labels, Masks, Names
 from adhelpers._shared.progress import progress
 
-from .normalize import height_and_width, resize_image, resize_mask
+from .decoding import decode
+from .masks import read_mask, resize_mask
+from .normalize import height_and_width, resize_image
 from .reading import SUFFIXES, CategoryError, read_image, to_color
 
 # What the end of a file's name in ``ground_truth`` and ``counterparts`` says it is about.
@@ -294,7 +296,7 @@ class _Reader:
         if not path.is_file():
             mask = np.zeros(shape, bool)
         else:
-            mask = read_image(path.read_bytes())[0].max(axis=2) > 0
+            mask = read_mask(decode(path.read_bytes()))[0]
             if mask.shape != shape:
                 raise ValueError(
                     f"its mask {path.name} has the size {mask.shape}, the image {shape}"

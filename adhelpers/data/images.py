@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from adhelpers._shared.arrays import Flags, Images, Integers, Labels, Maps, Mask
 from adhelpers._shared.checks import check_choice
 from adhelpers._shared.progress import progress
 
+from .file_remarks import Note, file_remarks, size_that_keeps, stretch_remark
 from .layouts import TRAIN, find_category, list_entries
+from .masks import resize_mask, share_outside, warp_mask
 from .normalize import (
     Corrections,
     ObjectPose,
@@ -28,10 +30,8 @@ from .normalize import (
     frame_matrix,
     height_and_width,
     resize_image,
-    resize_mask,
     unwarp_map,
     warp_image,
-    warp_mask,
     whole_frame,
 )
 from .reading import (
@@ -44,6 +44,7 @@ from .reading import (
     read_entry,
     to_color,
 )
+from .remarks import Remark
 
 # Number of good images (about) that "auto" looks at.
 _SAMPLE = 8
@@ -95,6 +96,18 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def mask_known(self) -> Flags:
+        """Where it is known which pixels are defect: bool (n,).
+
+        Not where the images have no masks, and not for a defective image whose mask is empty: the
+        defect was cut off with the frame, or the file marks nothing. Such an image belongs in no
+        measure that compares pixels.
+        """
+        if self.masks is None:
+            return np.zeros(len(self), bool)
+        return (self.labels == 0) | self.masks.any(axis=(1, 2))
 
     def subset(self, indices: Integers | Flags | Sequence[int] | slice) -> "ImageSet":
         """The images at ``indices`` as an ImageSet of their own."""
@@ -150,6 +163,8 @@ class Category:
     fingerprint : str
         SHA-256 over the files' names and content and the settings: equal on any machine when the
         data are.
+    remarks : tuple of Remark
+        What was ignored, lost, doubtful or changed on the way.
     """
 
     name: str
@@ -159,6 +174,7 @@ class Category:
     test: ImageSet
     settings: dict[str, Any]
     fingerprint: str
+    remarks: tuple[Remark, ...] = field(default=(), kw_only=True)
 
     @property
     def has_masks(self) -> bool:
@@ -202,6 +218,8 @@ def _checked_settings(
     corrections: Corrections,
     seed: int,
     validation_fraction: float,
+    bit_depth: int | None,
+    page: int | None,
 ) -> dict[str, Any]:
     """The parameters of load_category in the form that is hashed and kept."""
     check_choice("color", color, ("grayscale", "rgb"))
@@ -211,6 +229,16 @@ def _checked_settings(
         )
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"seed must be a whole number from 0, not {seed!r}")
+    if bit_depth is not None and bit_depth not in range(1, 17):
+        raise ValueError(f"bit_depth must be a whole number from 1 to 16, not {bit_depth!r}")
+    if page is not None and (not isinstance(page, (int, np.integer)) or page < 0):
+        raise ValueError(f"page must be a whole number from 0, not {page!r}")
+    # What is not set is not hashed, so that a category keeps its fingerprint.
+    optional = {
+        "bit_depth": bit_depth,
+        "page": page,
+        "fit": None if corrections.fit == "stretch" else corrections.fit,
+    }
     return {
         "image_size": list(height_and_width(image_size)),
         "color": color,
@@ -220,6 +248,7 @@ def _checked_settings(
         "margin": float(corrections.margin),
         "seed": int(seed),
         "validation_fraction": float(validation_fraction),
+        **{name: value for name, value in optional.items() if value is not None},
     }
 
 
@@ -232,14 +261,15 @@ def load_category(
     seed: int = 0,
     validation_fraction: float = 0.2,
     show_progress: bool = False,
+    bit_depth: int | None = None,
+    page: int | None = None,
 ) -> Category:
     """Load a category of images in the MVTec layout.
 
     ``root/category`` holds ``train/good``, ``test/good``, ``test/<defect type>`` and, where there
-    are masks, ``ground_truth/<defect type>/<stem of the image>_mask.png`` (or ``<stem>.png``;
-    non-zero is defect). PNG, JPEG, TIFF and BMP with 8 or 16 bits, grey, RGB, RGBA (transparent
-    parts are shown on black) and palette are read; EXIF orientation is applied. Every file is
-    checked.
+    are masks, ``ground_truth/<defect type>/<stem of the image>_mask.png`` (or ``<stem>.png``).
+    PNG, JPEG, TIFF and BMP are read (`adhelpers.data.decoding`); masks by what they hold
+    (`adhelpers.data.masks`). Every file is checked.
 
     Parameters
     ----------
@@ -257,6 +287,10 @@ def load_category(
     validation_fraction : float
         Share of ``train/good`` that is held out; at least one image is, and at least one is left.
     show_progress : bool
+    bit_depth : int, optional
+        How many bits of files with more than 8 are in use, such as 12 for a camera's 12 bits in 16.
+    page : int, optional
+        Which page of files that hold several is read; the first is 0.
 
     Returns
     -------
@@ -285,7 +319,13 @@ def load_category(
     ((2, 24, 32, 1), ['dent', 'good'], False)
     """
     settings = _checked_settings(
-        image_size, color, corrections or Corrections(), seed, validation_fraction
+        image_size,
+        color,
+        corrections or Corrections(),
+        seed,
+        validation_fraction,
+        bit_depth,
+        page,
     )
     entries, problems = list_entries(find_category(root, category))
     good = [entry for entry in entries if entry.split == TRAIN]
@@ -320,6 +360,7 @@ def load_category(
         test=everything.subset(np.arange(len(good), len(entries))),
         settings=settings,
         fingerprint=_fingerprint(settings, entries, loaded),
+        remarks=_remarks(settings, entries, loaded),
     )
 
 
@@ -338,7 +379,7 @@ def _decided(settings: dict[str, Any], sample: Sequence[Entry]) -> dict[str, Any
     for entry in sample:
         # load_category names those that cannot be read, with all others.
         with _collecting([]):
-            content = read_entry(entry)
+            content = read_entry(entry, **_reading(settings))
             images.append((to_color(content.image, settings["color"]), content.grey_levels))
     if settings["illumination"] == "auto":
         bright = _allowed(divide_background, images)
@@ -365,8 +406,10 @@ class _Loaded:
     image: Images
     mask: Masks | None
     matrix: NDArray[np.float64]
+    box: tuple[float, ...]
     original_shape: tuple[int, ...]
     digest: str
+    notes: tuple[Note, ...]
 
 
 class _Frames:
@@ -386,16 +429,24 @@ class _Frames:
         """Read an entry and cut its frame out."""
         image, content = self._prepared(entry)
         shape, mask, size = image.shape[:2], content.mask, self._size
-        if self._settings["pose"] == "axis" or self._settings["crop"] == "object":
-            pose = self._poses.get(entry.name) or self._pose(image, entry)
-            matrix = frame_matrix(pose, self._box or (max(shape),) * 2, size)
+        moved = self._settings["pose"] == "axis" or self._settings["crop"] == "object"
+        box: tuple[float, ...] = (max(shape),) * 2 if moved else shape
+        padded = self._settings.get("fit") == "pad"
+        if moved or padded:
+            pose = self._poses.get(entry.name) or (
+                self._pose(image, entry) if moved else whole_frame(shape)
+            )
+            box = self._box or (fit_aspect((box[0], box[1]), size) if padded else box)
+            matrix = frame_matrix(pose, box, size)
             image = warp_image(image, matrix, size)
-            mask = None if mask is None else warp_mask(mask, matrix, size)
         else:
             matrix = frame_matrix(whole_frame(shape), shape, size)
             image = resize_image(image, size)
-            mask = None if mask is None else resize_mask(mask, size)
-        return _Loaded(image, mask, matrix, shape, content.digest)
+        notes = content.notes
+        if mask is not None:
+            notes += _cut_off(entry, share_outside(mask, matrix, size))
+            mask = warp_mask(mask, matrix, size) if moved or padded else resize_mask(mask, size)
+        return _Loaded(image, mask, matrix, box, shape, content.digest, notes)
 
     @cached_property
     def _box(self) -> tuple[float, float] | None:
@@ -407,7 +458,7 @@ class _Frames:
 
     def _prepared(self, entry: Entry) -> tuple[Images, Content]:
         """An entry's image in the right colours and light, and what else was read."""
-        content = read_entry(entry)
+        content = read_entry(entry, **_reading(self._settings))
         image = to_color(content.image, self._settings["color"])
         if self._settings["illumination"] == "background":
             try:
@@ -422,6 +473,78 @@ class _Frames:
             return find_object(image, turn=self._settings["pose"] == "axis")
         except ValueError as error:
             raise FileProblem(f"{entry.name}: {error}") from error
+
+
+def _reading(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that `read_entry` takes."""
+    return {name: settings.get(name) for name in ("bit_depth", "page")}
+
+
+def _cut_off(entry: Entry, share: float) -> tuple[Note, ...]:
+    """What is to be said where a share of an image's defect lies outside the frame."""
+    if share == 0:
+        return ()
+    return (Note("mask_cut_away" if share == 1 else "mask_cut_in_part", entry.name, share),)
+
+
+def _remarks(
+    settings: dict[str, Any], entries: Sequence[Entry], loaded: Sequence[_Loaded]
+) -> tuple[Remark, ...]:
+    """What was ignored, lost, doubtful or changed while the files were read."""
+    stretched = stretch_remark(
+        [entry.name for entry in entries],
+        [one.box for one in loaded],
+        height_and_width(settings["image_size"]),
+    )
+    return (*file_remarks(note for one in loaded for note in one.notes), *stretched)
+
+
+def suggested_size(
+    root: str | Path, category: str, longest: int = 128, page: int | None = None
+) -> tuple[int, int]:
+    """A size for `load_category` that keeps the ratio of sides that most of the files have.
+
+    Parameters
+    ----------
+    root : str or Path
+        Folder that holds the categories.
+    category : str
+    longest : int
+        Of the two sides, in pixels. Both are rounded to multiples of 8, which networks need.
+    page : int, optional
+        As in `load_category`.
+
+    Returns
+    -------
+    height, width : int
+
+    Raises
+    ------
+    FileNotFoundError
+        Where a folder is missing.
+    CategoryError
+        Where none of the images that were tried can be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> good = Path(tempfile.mkdtemp(), "spoon", "train", "good")
+    >>> good.mkdir(parents=True), (good.parents[1] / "test").mkdir()
+    (None, None)
+    >>> Image.new("L", (640, 480), 128).save(good / "0.png")
+    >>> suggested_size(good.parents[2], "spoon")
+    (96, 128)
+    """
+    entries, problems = list_entries(find_category(root, category))
+    good = [entry for entry in entries if entry.split == TRAIN]
+    shapes = []
+    for entry in good[:: max(1, len(good) // _SAMPLE)]:
+        with _collecting(problems):
+            shapes.append(read_entry(entry, page=page).image.shape[:2])
+    if not shapes:
+        raise CategoryError(category, problems or [f"{TRAIN}/{GOOD} holds no images"])
+    return size_that_keeps(max(set(shapes), key=shapes.count), longest, multiple=8)
 
 
 def _fingerprint(

@@ -45,6 +45,9 @@ class Corrections:
         images, so that nothing is distorted. Without a crop the whole frame is resized.
     margin : float
         Share of the object's size that is added on each side by ``crop="object"``, in [0, 1].
+    fit : {"stretch", "pad"}
+        What happens where the frame has another ratio of sides than the loaded images: it is
+        stretched, or background is added on two sides.
 
     Raises
     ------
@@ -63,11 +66,13 @@ class Corrections:
     pose: str = "none"
     crop: str = "none"
     margin: float = 0.05
+    fit: str = "stretch"
 
     def __post_init__(self) -> None:
         check_choice("illumination", self.illumination, ("none", "background", "auto"))
         check_choice("pose", self.pose, ("none", "axis", "auto"))
         check_choice("crop", self.crop, ("none", "object"))
+        check_choice("fit", self.fit, ("stretch", "pad"))
         if not 0 <= self.margin <= 1:
             raise ValueError(f"margin must lie between 0 and 1, not {self.margin!r}")
 
@@ -155,7 +160,8 @@ def divide_background(image: Images, grey_levels: int = 255) -> Images:
     ----------
     image : ndarray of float32, shape (h, w, c), in [0, 1]
     grey_levels : int
-        Largest grey level of the file: 255 for 8 bits, 65535 for 16.
+        Largest grey level of the file: 255 for 8 bits, 65535 for 16. 1 stands for real values,
+        which have no levels and are not rounded.
 
     Returns
     -------
@@ -180,6 +186,8 @@ def divide_background(image: Images, grey_levels: int = 255) -> Images:
             f'{_DARKEST_BACKGROUND} needed): load this category with illumination="none"'
         )
     scaled = np.clip(image * (BACKGROUND_REFERENCE / level), 0, 1)
+    if grey_levels == 1:
+        return scaled.astype(np.float32)
     return (np.round(scaled * grey_levels) / grey_levels).astype(np.float32)
 
 
@@ -409,11 +417,6 @@ def resize_image(image: Images, image_size: tuple[int, int]) -> Images:
     return np.clip(np.stack([np.asarray(channel) for channel in channels], axis=-1), 0, 1)
 
 
-def resize_mask(mask: Masks, image_size: tuple[int, int]) -> Masks:
-    """Resize a bool mask (h, w) with nearest neighbour."""
-    return np.asarray(Image.fromarray(mask).resize(image_size[::-1], Image.Resampling.NEAREST))
-
-
 def warp_image(image: Images, matrix: Floats, image_size: tuple[int, int]) -> Images:
     """Cut the frame that ``matrix`` describes out of an image, with one linear interpolation.
 
@@ -443,14 +446,6 @@ def warp_image(image: Images, matrix: Floats, image_size: tuple[int, int]) -> Im
             plane, matrix, output_shape=image_size, order=1, mode="constant", cval=float(fill)
         )
     return np.clip(result, 0, 1)
-
-
-def warp_mask(mask: Masks, matrix: Floats, image_size: tuple[int, int]) -> Masks:
-    """Cut the frame that ``matrix`` describes out of a mask (h, w), with nearest neighbour."""
-    warped = warp(
-        mask.astype(np.float32), matrix, output_shape=image_size, order=0, mode="constant", cval=0.0
-    )
-    return warped > 0.5
 
 
 def unwarp_map(heatmap: Maps, matrix: Floats, original_shape: tuple[int, ...]) -> Maps:

@@ -1,24 +1,21 @@
-"""Decodes image files and reads an image together with its mask."""
+"""Reads an image together with its mask, and checks that they fit."""
 
 import hashlib
-import io
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import tifffile
-from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from adhelpers._shared.arrays import Images, Masks
+
+from .decoding import Decoded, decode
+from .file_remarks import Note
+from .masks import read_mask
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 GOOD = "good"
 
-_BITS_PER_SAMPLE = 258
 # Weights of ITU-R BT.601, the same as Pillow's.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -72,52 +69,33 @@ class Content:
     ----------
     image : ndarray of float32, shape (h, w, c), in [0, 1]
     grey_levels : int
-        As from `read_image`.
+        Largest value of a sample in the file: 255 for 8 bits, 65535 for 16, 1 for real values.
     mask : ndarray of bool, shape (h, w), or None
     digest : str
         SHA-256 of both files.
+    bits : int
+        Of each sample of the image in its file.
+    mode : {"grey", "rgb", "palette", "cmyk"}
+        How the image's file stores its colours.
+    notes : tuple of Note
+        What is doubtful about both files.
     """
 
     image: Images
     grey_levels: int
     mask: Masks | None
     digest: str
+    bits: int = 8
+    mode: str = "grey"
+    notes: tuple[Note, ...] = ()
 
 
-def _to_array(picture: Image.Image) -> tuple[NDArray[Any], int]:
-    """Pixels of a Pillow image, shape (h, w) or (h, w, 3), and its largest grey level."""
-    if picture.mode.startswith("I"):
-        pixels = np.asarray(picture)
-        if pixels.min() < 0 or pixels.max() > 65535:
-            raise ValueError("has 32-bit pixels; save it with 8 or 16 bits")
-        return pixels, 65535
-    if picture.mode == "F":
-        pixels = np.asarray(picture)
-        if not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1):
-            raise ValueError("has real-valued pixels outside [0, 1]; save it with 8 or 16 bits")
-        return pixels, 1
-    if picture.has_transparency_data:
-        # What lies under a transparent pixel is arbitrary, so it is shown on black.
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture).convert(
-            "RGB"
-        )
-    elif picture.mode == "1":
-        picture = picture.convert("L")
-    elif picture.mode not in ("L", "RGB"):
-        picture = picture.convert("RGB")
-    return np.asarray(picture), 255
+def read_image(
+    data: bytes, bit_depth: int | None = None, page: int | None = None
+) -> tuple[Images, int]:
+    """The image of a file, transparent parts on black, and its largest grey level.
 
-
-def read_image(data: bytes) -> tuple[Images, int]:
-    """Decode an image file.
-
-    Parameters
-    ----------
-    data : bytes
-        The file's content: PNG, JPEG, TIFF or BMP; grey, RGB, RGBA or palette; 8 or 16 bit.
-        Transparent parts are shown on black; EXIF orientation is applied. A 16-bit colour PNG is
-        read with 8 bits, which is all that Pillow gives.
+    Parameters as in `adhelpers.data.decoding.decode`.
 
     Returns
     -------
@@ -130,33 +108,8 @@ def read_image(data: bytes) -> tuple[Images, int]:
     ValueError
         Where the file cannot be decoded.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "TIFF", "BMP")) as picture:
-                bits = max(getattr(picture, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,)))
-                if bits == 16 and picture.mode in ("RGB", "RGBA"):
-                    # Pillow halves the depth of 16-bit colour TIFF; tifffile does not.
-                    pixels, grey_levels = tifffile.imread(io.BytesIO(data), key=0), 65535
-                    if pixels.shape[0] in (3, 4) and pixels.shape[-1] not in (3, 4):
-                        pixels = np.moveaxis(pixels, 0, -1)
-                    if pixels.shape[-1] == 4:
-                        pixels = pixels[..., :3] * (pixels[..., 3:] / np.float32(65535))
-                else:
-                    pixels, grey_levels = _to_array(ImageOps.exif_transpose(picture))
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ValueError(
-            "is too large to be an image of a data set; make it smaller than 89 megapixels"
-        ) from error
-    except UnidentifiedImageError as error:
-        raise ValueError(
-            "cannot be read as PNG, JPEG, TIFF or BMP (another format, or damaged)"
-        ) from error
-    except (OSError, SyntaxError, EOFError, KeyError, tifffile.TiffFileError) as error:
-        raise ValueError(f"cannot be read as PNG, JPEG, TIFF or BMP ({error})") from error
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    return (pixels / np.float32(grey_levels)).astype(np.float32), grey_levels
+    decoded = decode(data, bit_depth, page)
+    return decoded.image, decoded.grey_levels
 
 
 def to_color(image: Images, color: str) -> Images:
@@ -169,39 +122,74 @@ def to_color(image: Images, color: str) -> Images:
     return image if image.shape[-1] == 1 else (image @ _LUMA)[..., None]
 
 
-def _decoded(path: Path, name: str) -> tuple[bytes, Images, int]:
-    """A file's bytes, its image and its grey levels, or a FileProblem that names it."""
+def _decoded(
+    path: Path, name: str, bit_depth: int | None, page: int | None
+) -> tuple[bytes, Decoded]:
+    """A file's bytes and what they hold, or a FileProblem that names it."""
     try:
         data = path.read_bytes()
-        return data, *read_image(data)
+        return data, decode(data, bit_depth, page)
     except (OSError, ValueError) as error:
         raise FileProblem(f"{name}: {error}") from error
 
 
-def read_entry(entry: Entry) -> Content:
+def read_entry(entry: Entry, bit_depth: int | None = None, page: int | None = None) -> Content:
     """Read an entry's image and mask and check that they fit.
+
+    Parameters
+    ----------
+    entry : Entry
+    bit_depth, page : int, optional
+        As in `adhelpers.data.decoding.decode`.
 
     Raises
     ------
     FileProblem
         Naming the file and what is wrong with it.
     """
-    data, image, grey_levels = _decoded(entry.path, entry.name)
-    digest = hashlib.sha256(data).hexdigest()
-    if entry.mask_path is None:
-        return Content(image, grey_levels, None, digest)
-    mask_name = "/".join(entry.mask_path.parts[-3:])
-    mask_data, mask_image, _ = _decoded(entry.mask_path, mask_name)
-    mask = mask_image.max(axis=-1) > 0
-    if mask.shape != image.shape[:2]:
-        sizes = ["{}x{}".format(*shape) for shape in (mask.shape, image.shape[:2])]
+    data, decoded = _decoded(entry.path, entry.name, bit_depth, page)
+    notes = []
+    if decoded.extra_bands:
+        notes.append(Note("extra_bands", entry.name, decoded.extra_bands))
+    if decoded.peak is not None and bit_depth is None:
+        notes.append(Note("peak", entry.name, decoded.peak))
+    mask, digest = None, hashlib.sha256(data).hexdigest()
+    if entry.mask_path is not None:
+        mask, mask_digest, doubts = _mask_of(entry, decoded.colour.shape[:2], page)
+        digest, notes = digest + mask_digest, notes + doubts
+    return Content(
+        image=decoded.image,
+        grey_levels=decoded.grey_levels,
+        mask=mask,
+        digest=digest,
+        bits=decoded.bits,
+        mode=decoded.mode,
+        notes=tuple(notes),
+    )
+
+
+def _mask_of(
+    entry: Entry, shape: tuple[int, ...], page: int | None
+) -> tuple[Masks, str, list[Note]]:
+    """The mask of an image of a shape, the digest of its file, and what is doubtful about it."""
+    assert entry.mask_path is not None
+    name = "/".join(entry.mask_path.parts[-3:])
+    data, decoded = _decoded(entry.mask_path, name, None, page)
+    mask, doubts = read_mask(decoded)
+    if mask.shape != shape:
+        sizes = ["{}x{}".format(*one) for one in (mask.shape, shape)]
         raise FileProblem(
-            f"{mask_name}: the mask has {sizes[0]} pixels (height x width), "
+            f"{name}: the mask has {sizes[0]} pixels (height x width), "
             f"its image {entry.name} has {sizes[1]}"
         )
     if entry.type == GOOD and mask.any():
-        raise FileProblem(f"{mask_name}: marks a defect in an image of the type 'good'")
-    return Content(image, grey_levels, mask, digest + hashlib.sha256(mask_data).hexdigest())
+        raise FileProblem(f"{name}: marks a defect in an image of the type 'good'")
+    notes = [Note(doubt, name) for doubt in doubts]
+    if entry.type != GOOD and not mask.any():
+        notes.append(Note("mask_empty", name))
+    if mask.mean() > 0.5:
+        notes.append(Note("mask_covers_most", name, float(mask.mean())))
+    return mask, hashlib.sha256(data).hexdigest(), notes
 
 
 def good_first(types: Iterable[str]) -> list[str]:

@@ -113,7 +113,10 @@ def on_photographs(
         if category.root is None:
             raise ValueError("category must come from files: there are no photographs otherwise")
         file = category.root / category.name / str(test.names[index])
-        photograph, _ = read_image(file.read_bytes())
+        settings = category.settings
+        photograph, _ = read_image(
+            file.read_bytes(), settings.get("bit_depth"), settings.get("page")
+        )
         strength = np.clip((test.to_original(maps[index], index) - floor) / (limit - floor), 0, 1)
         # Squared, so that the photograph shows wherever the map is low, and in the map's bright
         # colours only, which no object has.

@@ -14,6 +14,7 @@ from adhelpers.data import (
     check_category,
     load_category,
     render_category,
+    suggested_size,
 )
 
 
@@ -37,7 +38,7 @@ def test_contract_of_a_loaded_category(root):
     ]
     assert category.test.labels.tolist() == [1, 1, 0, 0, 1]
     assert category.test.masks.any(axis=(1, 2)).tolist() == [True, True, False, False, True]
-    # Nearest neighbour: rows 10 to 13 of 40 become rows 5 and 6 of 20.
+    # Rows 10 to 13 of 40 become rows 5 and 6 of 20.
     assert category.test.masks[0].any(axis=1).nonzero()[0].tolist() == [5, 6]
     assert category.has_masks and category.settings["image_size"] == [20, 15]
     json.dumps(category.settings)
@@ -189,6 +190,8 @@ def test_all_bad_files_are_named_in_one_error(root, write):
         ({"color": "gray"}, "color must be one of grayscale, rgb, not 'gray'"),
         ({"seed": -1}, "seed"),
         ({"validation_fraction": 1.0}, "validation_fraction"),
+        ({"bit_depth": 17}, "bit_depth must be a whole number from 1 to 16, not 17"),
+        ({"page": -1}, "page must be a whole number from 0, not -1"),
     ],
 )
 def test_wrong_parameters_are_named(root, options, text):
@@ -290,3 +293,68 @@ def test_auto_on_the_real_images(real_data):
             corrections=Corrections(illumination="auto", pose="auto"),
         ).settings
         assert (decided["illumination"], decided["pose"]) == expected
+
+
+def test_defects_stay_at_any_size_and_a_crop_says_what_it_cuts_off(root, write, picture):
+    for index, (row, column) in enumerate([(39, 29), (22, 13)]):
+        mask = np.zeros((40, 30), np.uint8)
+        mask[row, column] = 255
+        write(root / f"bar/ground_truth/cut/{index:03}_mask.png", mask)
+    mask[:] = 0
+    mask[10:20, :] = 255
+    write(root / "bar/ground_truth/hole/000_mask.png", mask)
+    whole = load_category(root, "bar", image_size=(8, 8), corrections=Corrections(fit="pad"))
+    assert whole.test.mask_known.all() and whole.test.masks.any(axis=(1, 2)).sum() == 3
+    assert not [one for one in whole.remarks if one.kind.startswith("mask")]
+    crop = load_category(
+        root, "bar", image_size=(32, 16), corrections=Corrections(crop="object", margin=0)
+    )
+    remarks = {remark.kind: remark for remark in crop.remarks}
+    assert remarks["mask_cut_away"].files == ("test/cut/000.png",)
+    assert "left out of all measures that need a mask" in remarks["mask_cut_away"].sentence
+    assert remarks["mask_cut_in_part"].files == ("test/hole/000.png",)
+    assert "test/hole/000.png (" in remarks["mask_cut_in_part"].sentence
+    assert crop.test.names[~crop.test.mask_known].tolist() == ["test/cut/000.png"]
+
+
+def test_a_stretch_is_said_with_the_size_that_keeps_the_ratio(root):
+    square = load_category(root, "bar", image_size=32)
+    (remark,) = square.remarks
+    assert remark.kind == "stretched" and len(remark.files) == 15
+    assert "1.33 times wider" in remark.sentence and "image_size=(32, 24)" in remark.sentence
+    size = suggested_size(root, "bar", longest=64)
+    assert size == (64, 48) and load_category(root, "bar", image_size=size).remarks == ()
+    padded = load_category(root, "bar", image_size=32, corrections=Corrections(fit="pad"))
+    assert padded.remarks == () and padded.settings["fit"] == "pad"
+    image = padded.test.images[0, ..., 0]
+    # 24 of 32 columns hold the file, the others its background.
+    assert np.abs(image[:, :4] - np.median(image)).max() < 0.02 and image[:, 4:28].min() < 0.4
+    assert np.diag(padded.test.transforms[0]).tolist() == [1.25, 1.25, 1]
+    assert padded.fingerprint != square.fingerprint and "fit" not in square.settings
+
+
+def test_twelve_bits_in_sixteen_are_named_and_read_as_such(root, write, picture):
+    for path in sorted((root / "bar").glob("t*/*/*.png")):
+        write(path, np.array(Image.open(path)).astype(np.uint16) * 16)
+    (remark,) = (one for one in load_category(root, "bar", (16, 12)).remarks)
+    assert remark.kind == "small_range" and len(remark.files) == 15
+    assert remark.sentence.endswith("load them with bit_depth=12")
+    assert check_category(root, "bar").remarks == (remark,)
+    assert "1 remark:" in str(check_category(root, "bar"))
+    deep = load_category(root, "bar", (16, 12), bit_depth=12)
+    assert deep.remarks == () and 0.7 < np.median(deep.test.images) < 0.85
+    with pytest.raises(CategoryError, match="more than bit_depth=8 holds"):
+        load_category(root, "bar", (16, 12), bit_depth=8)
+
+
+def test_pages_are_chosen_for_all_files(root):
+    for path in sorted((root / "bar").glob("t*/*/*.png")):
+        first = Image.open(path)
+        second = Image.fromarray(255 - np.array(first))
+        first.save(path.with_suffix(".tif"), save_all=True, append_images=[second])
+        path.unlink()
+    with pytest.raises(CategoryError, match="000.tif: holds 2 pages; choose one with page=0"):
+        load_category(root, "bar", 16)
+    pages = [load_category(root, "bar", (40, 30), page=page).test for page in (0, 1)]
+    assert np.allclose(pages[0].images + pages[1].images, 1)
+    assert np.array_equal(pages[0].masks, pages[1].masks) and pages[0].masks.any()

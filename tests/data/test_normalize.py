@@ -8,6 +8,7 @@ from scipy import ndimage
 from skimage.draw import polygon2mask
 
 from adhelpers.data.images import load_category
+from adhelpers.data.masks import resize_mask, warp_mask
 from adhelpers.data.normalize import (
     BACKGROUND_REFERENCE,
     Corrections,
@@ -19,10 +20,8 @@ from adhelpers.data.normalize import (
     frame_matrix,
     object_mask,
     resize_image,
-    resize_mask,
     unwarp_map,
     warp_image,
-    warp_mask,
     whole_frame,
 )
 
@@ -164,6 +163,12 @@ def test_divide_background_by_hand_and_keeps_hue():
     )
 
 
+def test_real_values_are_not_rounded_to_black_and_white():
+    image = np.full((30, 30, 1), 0.5)
+    image[10, 10] = 0.123
+    assert divide_background(image, grey_levels=1)[10, 10, 0] == pytest.approx(0.1845)
+
+
 def test_divide_background_refuses_a_dark_background():
     with pytest.raises(ValueError, match='too dark.*illumination="none"'):
         divide_background(np.full((30, 30, 3), 0.1))
@@ -255,6 +260,7 @@ def test_real_screws_stand_upright_and_alike(real_data):
         ({"pose": "upright"}, "pose must be one of none, axis, auto, not 'upright'"),
         ({"crop": "tight"}, "crop"),
         ({"margin": -0.1}, "margin"),
+        ({"fit": "letterbox"}, "fit must be one of stretch, pad"),
     ],
 )
 def test_wrong_corrections_are_named(options, text):

@@ -1,0 +1,233 @@
+"""What the files of a category have that is doubtful, ignored or lost: notes, and their sentences.
+
+Whoever reads files collects a `Note` for each of them; `file_remarks` makes one remark of all notes
+of a kind.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from .remarks import Remark
+
+# More files than this are not listed in a sentence; `Remark.files` has all.
+_LISTED = 5
+# The usual depths of cameras; what uses more of 16 bits is not named.
+_DEPTHS = (8, 10, 12, 14)
+# A side that is rounded to whole pixels changes the ratio of sides by less.
+_SAME_RATIO = 0.02
+
+
+@dataclass(frozen=True)
+class Note:
+    """One thing that is to be said of one file.
+
+    Attributes
+    ----------
+    kind : str
+        As in `Remark`.
+    file : str
+        Name within the category.
+    value : float
+        What the kind counts: a share, a number of bands, the largest value of a sample.
+    """
+
+    kind: str
+    file: str
+    value: float = 0.0
+
+
+def _number(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    Examples
+    --------
+    >>> _number(1, "mask"), _number(2, "mask")
+    ('1 mask', '2 masks')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _listed(notes: Sequence[Note], values: bool = False) -> str:
+    """The first files, with their shares where these are asked for."""
+    shown = [note.file + (f" ({note.value:.0%})" if values else "") for note in notes[:_LISTED]]
+    rest = len(notes) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+def _cut_away(notes: Sequence[Note]) -> str:
+    return (
+        f"the defects of {_number(len(notes), 'image')} lie wholly outside the frame that is "
+        f"loaded ({_listed(notes)}); these images are left out of all measures that need a mask: "
+        "load them without crop or pose, or with a larger margin"
+    )
+
+
+def _cut_in_part(notes: Sequence[Note]) -> str:
+    return (
+        f"the defects of {_number(len(notes), 'image')} lie partly outside the frame that is "
+        f"loaded; what share of their pixels is cut off: {_listed(notes, values=True)}; load them "
+        "without crop or pose, or with a larger margin"
+    )
+
+
+def _empty(notes: Sequence[Note]) -> str:
+    return (
+        f"{_number(len(notes), 'mask')} of defective images mark nothing ({_listed(notes)}); these "
+        "images are left out of all measures that need a mask: draw the defect, or remove image "
+        "and mask"
+    )
+
+
+def _covering(notes: Sequence[Note]) -> str:
+    return (
+        f"{_number(len(notes), 'mask')} cover more than half of the image "
+        f"({_listed(notes, values=True)}); make sure that black is good and white is defect"
+    )
+
+
+def _in_alpha(notes: Sequence[Note]) -> str:
+    return (
+        f"{_number(len(notes), 'mask')} have their content in the alpha channel only, which was "
+        f"taken as the mask ({_listed(notes)}); save masks as black and white without alpha"
+    )
+
+
+def _lossy(notes: Sequence[Note]) -> str:
+    return (
+        f"{_number(len(notes), 'mask')} hold values around black and white, as JPEG or smooth "
+        f"edges leave them ({_listed(notes)}); the limit is the middle between both: save masks "
+        "as black and white PNG"
+    )
+
+
+def _unclear(notes: Sequence[Note]) -> str:
+    return (
+        f"{_number(len(notes), 'mask')} are neither labels nor black and white ({_listed(notes)}); "
+        "every pixel that is not black was taken as defect (in a JPEG every one above a quarter "
+        "of the largest value): save masks as black and white PNG"
+    )
+
+
+def _extra_bands(notes: Sequence[Note]) -> str:
+    bands = sorted({int(note.value) for note in notes})
+    return (
+        f"{_number(len(notes), 'file')} have bands beyond colour and alpha "
+        f"({' or '.join(map(str, bands))} each), which were ignored ({_listed(notes)}); save the "
+        "bands that matter as grey or RGB"
+    )
+
+
+_SENTENCES: dict[str, Callable[[Sequence[Note]], str]] = {
+    "mask_cut_away": _cut_away,
+    "mask_cut_in_part": _cut_in_part,
+    "mask_empty": _empty,
+    "mask_covers_most": _covering,
+    "mask_in_alpha": _in_alpha,
+    "mask_lossy": _lossy,
+    "mask_unclear": _unclear,
+    "extra_bands": _extra_bands,
+}
+
+
+def file_remarks(notes: Iterable[Note]) -> tuple[Remark, ...]:
+    """One remark for each kind of notes, in a fixed order.
+
+    Notes of the kind ``"peak"`` (the largest value of a file with more than 8 bits) become a remark
+    only where all of them stay below a smaller usual depth.
+
+    Parameters
+    ----------
+    notes : iterable of Note
+
+    Returns
+    -------
+    tuple of Remark
+
+    Examples
+    --------
+    >>> print(*file_remarks([Note("mask_empty", "ground_truth/cut/000_mask.png")]))
+    1 mask of defective images mark nothing ...
+    """
+    by_kind: dict[str, list[Note]] = {}
+    for note in notes:
+        by_kind.setdefault(note.kind, []).append(note)
+    found = [
+        Remark(kind, tuple(note.file for note in by_kind[kind]), sentence(by_kind[kind]))
+        for kind, sentence in _SENTENCES.items()
+        if kind in by_kind
+    ]
+    return (*found, *_small_range(by_kind.get("peak", [])))
+
+
+def _small_range(peaks: Sequence[Note]) -> tuple[Remark, ...]:
+    """Files of 16 bits whose values use fewer: the option that is right."""
+    if not peaks:
+        return ()
+    highest = int(max(note.value for note in peaks))
+    depth = next((bits for bits in _DEPTHS if highest < 2**bits), None)
+    if depth is None:
+        return ()
+    sentence = (
+        f"{_number(len(peaks), 'file')} with more than 8 bits have no value above {highest} of "
+        f"65535, so that they load as almost black (up to {highest / 65535:.3f}); load them with "
+        f"bit_depth={depth}"
+    )
+    return (Remark("small_range", tuple(note.file for note in peaks), sentence),)
+
+
+def size_that_keeps(shape: tuple[float, ...], longest: int, multiple: int = 1) -> tuple[int, int]:
+    """The size whose longer side is ``longest`` and whose ratio of sides is that of ``shape``.
+
+    Examples
+    --------
+    >>> size_that_keeps((480, 640), 128), size_that_keeps((480, 640), 100, multiple=8)
+    ((96, 128), (72, 96))
+    """
+    height, width = (
+        max(multiple, 8, round(longest * side / max(shape) / multiple) * multiple) for side in shape
+    )
+    return height, width
+
+
+def stretch_remark(
+    names: Sequence[str], boxes: Sequence[tuple[float, ...]], image_size: tuple[int, int]
+) -> tuple[Remark, ...]:
+    """A remark where frames of files get another ratio of sides when they are loaded.
+
+    Parameters
+    ----------
+    names : sequence of str
+    boxes : sequence of tuple of float
+        Height and width in the file of what is loaded.
+    image_size : tuple of int
+        Height and width of the loaded images.
+
+    Returns
+    -------
+    tuple of Remark
+    """
+
+    def stretch(box: tuple[float, ...]) -> float:
+        """By which factor an image is made wider in proportion to its height."""
+        return (image_size[1] / image_size[0]) / (box[1] / box[0])
+
+    longest = max(image_size)
+    files = [
+        (name, box)
+        for name, box in zip(names, boxes, strict=True)
+        if abs(stretch(box) - 1) > _SAME_RATIO
+        and size_that_keeps(box, longest, multiple=8) != image_size
+    ]
+    if not files:
+        return ()
+    box = files[0][1]
+    factor = stretch(box)
+    how = f"{factor:.2f} times wider" if factor > 1 else f"{1 / factor:.2f} times higher"
+    height, width = size_that_keeps(box, longest)
+    sentence = (
+        f"{_number(len(files), 'image')} of {len(names)} are stretched: the size "
+        f"{image_size[0]}x{image_size[1]} (height x width) makes {files[0][0]} {how} in "
+        f'proportion; image_size=({height}, {width}) keeps its proportions, fit="pad" adds '
+        "background instead"
+    )
+    return (Remark("stretched", tuple(name for name, _ in files), sentence),)

@@ -1,0 +1,37 @@
+"""Notes on files become one sentence for each kind."""
+
+import pytest
+
+from adhelpers.data.file_remarks import Note, file_remarks, size_that_keeps, stretch_remark
+
+
+def test_notes_of_a_kind_become_one_remark_with_all_files():
+    notes = [Note("mask_cut_in_part", f"test/cut/{index:03}.png", 0.25) for index in range(7)]
+    notes.insert(3, Note("mask_empty", "ground_truth/cut/001_mask.png"))
+    cut, empty = file_remarks(notes)
+    assert (cut.kind, len(cut.files), empty.kind) == ("mask_cut_in_part", 7, "mask_empty")
+    assert "7 images" in cut.sentence and "test/cut/004.png (25%) and 2 more" in cut.sentence
+    assert "1 mask" in empty.sentence and "left out of all measures" in empty.sentence
+
+
+@pytest.mark.parametrize(
+    "peaks, depth", [([255, 3], 8), ([1000, 20], 10), ([4095, 0], 12), ([16383], 14)]
+)
+def test_the_depth_that_files_use_is_named(peaks, depth):
+    (remark,) = file_remarks([Note("peak", str(peak), peak) for peak in peaks])
+    assert remark.kind == "small_range" and f"bit_depth={depth}" in remark.sentence
+
+
+def test_one_file_that_uses_the_range_is_enough():
+    assert file_remarks([Note("peak", "a", 4000), Note("peak", "b", 60000)]) == ()
+    assert file_remarks([]) == ()
+
+
+def test_a_stretch_is_named_only_where_rounding_does_not_explain_it():
+    names, boxes = ["a", "b"], [(480, 640), (480, 640)]
+    (remark,) = stretch_remark(names, boxes, (128, 128))
+    assert "1.33 times higher" in remark.sentence and "image_size=(96, 128)" in remark.sentence
+    assert remark.files == ("a", "b")
+    assert stretch_remark(names, boxes, (96, 128)) == ()
+    size = size_that_keeps((1000, 437), 128, multiple=8)
+    assert size == (128, 56) and stretch_remark(["a"], [(1000, 437)], size) == ()
