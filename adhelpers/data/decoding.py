@@ -18,7 +18,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from adhelpers._shared.arrays import Floats, Images
+from adhelpers._shared.arrays import Images
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -82,7 +82,7 @@ class Decoded:
     """
 
     colour: Images
-    alpha: Floats | None
+    alpha: Images | None
     premultiplied: bool
     grey_levels: int
     bits: int
