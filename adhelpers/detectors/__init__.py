@@ -3,9 +3,8 @@
 from .anogan.detector import AnoGAN
 from .anogan.latent_search import Search
 from .anogan.settings import EncoderPlan, GanScore, GanSettings
-from .base import Detector, Model
+from .base import Detector
 from .cae import CAE
-from .cae_networks import ARCHITECTURES, COPYING_ARCHITECTURES, build_autoencoder
 from .classifier import Classifier
 from .deep_sad import DeepSAD
 from .features import (
@@ -17,22 +16,19 @@ from .features import (
     feature_cache,
 )
 from .fusion import Fusion
-from .integrated_gradients import integrated_gradients
 from .manifest import read_manifest
 from .planted import copied_share, plant_patches
 from .registry import detector_class, load_detector, register
-from .residuals import ReconstructionDetector, ResidualScore, smooth
+from .residuals import ReconstructionDetector, ResidualScore
 from .shallow import SHALLOW_METHODS, fit_shallow
 from .stored import fit_or_load
 from .subspace import Subspace
-from .vae_gan import VAEGAN, VAELoss, build_decoder, build_discriminator, build_encoder
+from .vae_gan import VAEGAN, VAELoss
 
 __all__ = [
-    "ARCHITECTURES",
     "AnoGAN",
     "BackboneSettings",
     "CAE",
-    "COPYING_ARCHITECTURES",
     "Classifier",
     "DeepSAD",
     "Detector",
@@ -43,7 +39,6 @@ __all__ = [
     "GanScore",
     "GanSettings",
     "MemoryBank",
-    "Model",
     "ReconstructionDetector",
     "ResidualScore",
     "SHALLOW_METHODS",
@@ -52,19 +47,13 @@ __all__ = [
     "Subspace",
     "VAEGAN",
     "VAELoss",
-    "build_autoencoder",
-    "build_decoder",
-    "build_discriminator",
-    "build_encoder",
     "copied_share",
     "detector_class",
     "feature_cache",
     "fit_or_load",
     "fit_shallow",
-    "integrated_gradients",
     "load_detector",
     "plant_patches",
     "read_manifest",
     "register",
-    "smooth",
 ]

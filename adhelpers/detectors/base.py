@@ -40,17 +40,13 @@ class Model(ABC):
     title: str = ""
     scoring_parameters: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, **parameters: Any) -> None:
-        # Detectors that do not take parts yet hand their flat parameters on.
-        self._flat = parameters
+    def __init__(self) -> None:
         self.image_shape: tuple[int, ...] | None = None
         self.folder: Path | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The constructor's arguments as plain JSON values."""
-        if self._flat:
-            return self._flat
         return {name: self._plain(name, getattr(self, name)) for name in argument_names(type(self))}
 
     def _plain(self, name: str, value: Any) -> Any:
@@ -62,8 +58,7 @@ class Model(ABC):
 
     def scoring_arguments(self) -> dict[str, Any]:
         """The constructor's arguments that training does not depend on, as `load` takes them."""
-        kept = self._flat or vars(self)
-        return {name: kept[name] for name in self.scoring_parameters}
+        return {name: getattr(self, name) for name in self.scoring_parameters}
 
     @classmethod
     def from_parameters(cls, parameters: dict[str, Any], **changed: Any) -> Self:

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from scipy.integrate import quad
 
-from adhelpers.detectors import integrated_gradients
+from adhelpers.detectors.integrated_gradients import integrated_gradients
 
 ENDS, STARTS = (
     np.float32([[1.0, -2.0, 0.5], [0.3, 0.0, 2.0]]),

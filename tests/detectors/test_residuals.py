@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from adhelpers.detectors import ResidualScore, smooth
-from adhelpers.detectors.residuals import RESIDUALS, SCORES
+from adhelpers.detectors import ResidualScore
+from adhelpers.detectors.residuals import RESIDUALS, SCORES, smooth
 from adhelpers.metrics import area_levels
 
 

@@ -5,13 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adhelpers.detectors import (
-    VAEGAN,
-    VAELoss,
-    build_decoder,
-    build_discriminator,
-    build_encoder,
-)
+from adhelpers.detectors import VAEGAN, VAELoss
+from adhelpers.detectors.vae_gan import build_decoder, build_discriminator, build_encoder
 from adhelpers.training import TrainingPlan
 
 
