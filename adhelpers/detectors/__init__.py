@@ -16,9 +16,8 @@ from .features import (
     feature_cache,
 )
 from .fusion import Fusion
-from .manifest import read_manifest
 from .planted import copied_share, plant_patches
-from .registry import detector_class, load_detector, register
+from .registry import load_detector, register
 from .residuals import ReconstructionDetector, ResidualScore
 from .shallow import SHALLOW_METHODS, fit_shallow
 from .stored import fit_or_load
@@ -48,12 +47,10 @@ __all__ = [
     "VAEGAN",
     "VAELoss",
     "copied_share",
-    "detector_class",
     "feature_cache",
     "fit_or_load",
     "fit_shallow",
     "load_detector",
     "plant_patches",
-    "read_manifest",
     "register",
 ]

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from adhelpers.detectors import Subspace, detector_class, load_detector, register
+from adhelpers.detectors import Subspace, load_detector, register
+from adhelpers.detectors.registry import detector_class
 
 
 def test_a_stored_detector_of_whatever_kind_is_loaded(tmp_path):
