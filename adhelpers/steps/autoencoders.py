@@ -279,10 +279,11 @@ class AreaDecision:
 
     def summary_parts(self) -> dict[str, Any]:
         """What ``summary_area.json`` says of it, as keywords for ``Run.summary``."""
-        pixels = self.pixels or {}
+        pixels, shared = self.pixels or {}, self.assessment.summary_parts()
         return {
             "detector": f"region of {self.tuning.minimal_area} pixels above a threshold",
-            "data": self.assessment.category,
+            "data": shared["data"],
+            "models": shared["models"],
             "image_auroc": self.detection.auroc,
             "pixel_auroc": pixels.get("pixel_auroc"),
             "aupro": pixels.get("aupro"),

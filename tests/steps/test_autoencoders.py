@@ -80,6 +80,7 @@ def test_decisions_tables_and_findings_agree(screws, assessed, map_type, selecti
         summary["confusion"] == decision.detection.confusion
         and summary["threshold"] == tuning.threshold
     )
+    assert set(summary) == set(assessed.summary_parts())
     validation = assessed.detector.residual_map(screws.validation.images)
     maps = eight_bit(validation) if map_type == "uint8" else validation
     np.testing.assert_array_equal(
