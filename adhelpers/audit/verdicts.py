@@ -325,10 +325,24 @@ class VerdictSummary:
                 f"Recall is {self.recall:.2f}. Without masks no flag can be verified: whether it "
                 "is about the defect stays unknown."
             ]
-        return [
+        found = (
             f"Recall is {self.recall:.2f}; counting only flags raised by the defect it is "
-            f"{self.trust_adjusted_recall:.2f}."
-        ]
+            f"{self.trust_adjusted_recall:.2f}"
+        )
+        if self.unverified:
+            highest = self.trust_adjusted_recall + self.recall * self.unverified / self._flagged
+            found += (
+                f", or up to {highest:.2f}: {self.unverified} flagged defective "
+                f"{'image shows' if self.unverified == 1 else 'images show'} no defect in the mask "
+                "(it is empty, or the frame cuts the defect off), so what raised the flag cannot "
+                "be known"
+            )
+        return [f"{found}."]
+
+    @property
+    def _flagged(self) -> int:
+        """Number of flagged anomalous images."""
+        return sum(self.count(verdict) for verdict in _FOUND)
 
     def count(self, verdict: str) -> int:
         """Number of images with a verdict, also where it does not occur."""

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from adhelpers._shared.arrays import Flags, Images, Maps, Scores
 from adhelpers._shared.stages import stage
 from adhelpers._shared.text import or_dash
-from adhelpers.data import Category
+from adhelpers.data import Category, ImageSet
 from adhelpers.detectors import Detector
 from adhelpers.metrics import (
     DetectionReport,
@@ -109,7 +109,7 @@ class Assessment:
         kind, weakest = min(self.detection.recall.items(), key=lambda item: item[1].value)
         if weakest.value < 1:
             found += f" It is weakest on {kind} (recall {weakest.value:.2f})."
-        return [found]
+        return [found, *_without_place(self.category.test)]
 
     def figure(self) -> Figure:
         """Scores of good and defective test images on both sides of the threshold."""
@@ -230,13 +230,48 @@ def assess_detector(
         reference_scores=reference_scores,
         threshold=threshold,
         detection=detection_report(scores, test.labels, test.types, threshold, seed=seed),
-        pixels=pixel_report(maps, test.masks, seed=seed) if category.has_masks else None,
+        pixels=pixel_figures(maps, test, seed=seed),
         seconds=seconds,
         anomaly_maps=maps,
         counterparts=counterparts,
         # A detector from elsewhere fulfils the contract without a name for it.
         counterpart_name=getattr(detector, "counterpart_name", ImageAssessment.counterpart_name),
     )
+
+
+def pixel_figures(maps: Maps, images: ImageSet, *, seed: int = 0) -> dict[str, Estimate] | None:
+    """Pixel AUROC and AUPRO over the images of which it is known where the defect is.
+
+    Parameters
+    ----------
+    maps : ndarray of float32, shape (n, h, w)
+    images : ImageSet
+    seed : int
+        For the bootstrap.
+
+    Returns
+    -------
+    dict of str to Estimate, or None
+        None where no defect has a pixel: without masks, or where all are empty or cut off.
+    """
+    known = images.mask_known
+    if images.masks is None or not images.masks[known].any():
+        return None
+    return pixel_report(maps[known], images.masks[known], seed=seed)
+
+
+def _without_place(images: ImageSet) -> list[str]:
+    """A sentence where defective images have masks that show no defect."""
+    count = 0 if images.masks is None else int((~images.mask_known).sum())
+    if not count:
+        return []
+    one = count == 1
+    return [
+        f"Of {count} defective {'image' if one else 'images'} it is not known where the defect is "
+        f"({'its mask is' if one else 'their masks are'} empty, or the frame cuts the defect off): "
+        f"{'it counts' if one else 'they count'} here, and {'is' if one else 'are'} left out of "
+        "pixel AUROC, AUPRO and all that needs a mask."
+    ]
 
 
 @dataclass(frozen=True)

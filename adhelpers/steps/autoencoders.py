@@ -34,7 +34,6 @@ from adhelpers.metrics import (
     Estimate,
     detection_report,
     eight_bit,
-    pixel_report,
     segmentation_report,
     tune_area,
 )
@@ -48,7 +47,7 @@ from adhelpers.reports import (
     training_curves,
 )
 
-from .assess import ImageAssessment, assess_detector
+from .assess import ImageAssessment, assess_detector, pixel_figures
 from .gallery import examples
 
 MAP_TYPES = ("float", "uint8")
@@ -385,9 +384,10 @@ def _decided(
     test = assessment.category.test
     tested, levels, segmentations = tuning.tested_on, tuning.levels(maps), tuning.segment(maps)
     pixels = regions = None
-    if test.masks is not None:
-        pixels = pixel_report(maps[tested], test.masks[tested], seed=seed)
-        regions = segmentation_report(segmentations[tested], test.masks[tested])
+    known = tested & test.mask_known
+    if test.masks is not None and test.masks[known].any():
+        pixels = pixel_figures(maps[known], test.subset(known), seed=seed)
+        regions = segmentation_report(segmentations[known], test.masks[known])
     detection = detection_report(
         levels[tested], test.labels[tested], test.types[tested], tuning.threshold, seed=seed
     )

@@ -28,12 +28,11 @@ from adhelpers.metrics import (
     detection_report,
     image_auroc,
     normal_quantile,
-    pixel_report,
 )
 from adhelpers.reports import image_grid, reconstruction_grid
 from adhelpers.training import Augmentation
 
-from .assess import Assessment
+from .assess import Assessment, pixel_figures
 from .training_figures import loss_figure
 
 GRID = 32
@@ -292,7 +291,7 @@ def assess_deep_sad(
             threshold = Threshold(normal_quantile(reference, quantile).value, rule, False)
         pixels = None
         if category.has_masks:
-            pixels = pixel_report(detector.anomaly_map(test.images), test.masks, seed=seed)
+            pixels = pixel_figures(detector.anomaly_map(test.images), test, seed=seed)
     return SampleAssessment(
         title="Deep SAD",
         category=category,

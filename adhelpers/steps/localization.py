@@ -93,8 +93,13 @@ class LocalizationAudit:
         counts = ", ".join(
             f"{len(one)} by {name}" for name, one in zip(explainers, names, strict=True)
         )
+        test = self.assessment.category.test
+        positive = self.assessment.flags & (test.labels == 1)
+        flagged = int((positive & test.mask_known).sum())
+        left_out = int(positive.sum()) - flagged
+        hidden = f"whose defect is in the mask ({left_out} more show none) " if left_out else ""
         found = (
-            f"Of {self.assessment.detection.confusion['tp']} flagged defective images the "
+            f"Of {flagged} flagged defective images {hidden}the "
             f"explanation misses the defect (optimal Jaccard below {self.cutoff:g}) in: {counts}; "
             f"in {len(set.intersection(*names))} by all of them."
         )

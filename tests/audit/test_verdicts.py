@@ -237,6 +237,12 @@ def test_summary_has_a_table_and_findings():
     [unverified] = summarize([UNVERIFIED, MISSED], [1, 1]).findings()
     assert unverified.startswith("Recall is 0.50. Without masks no flag can be verified")
     assert "cannot be known" in summarize([PASSED], [0]).findings()[0]
+    # Of four flags one is proven right, one wrong, and of two no defect is in the mask.
+    [partly] = summarize([RIGHT, WRONG, UNVERIFIED, UNVERIFIED, MISSED], [1] * 5).findings()
+    assert partly.startswith(
+        "Recall is 0.80; counting only flags raised by the defect it is 0.20, or up to 0.60: "
+        "2 flagged defective images show no defect in the mask"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from adhelpers.data import load_category, render_category
@@ -57,3 +60,11 @@ def bare(hazelnuts, tmp_path_factory):
         ignore=shutil.ignore_patterns("ground_truth"),
     )
     return load_category(root, "hazelnut", image_size=64, color="rgb")
+
+
+@pytest.fixture(scope="package")
+def partly_cut(hazelnuts):
+    """The same images, but the masks of the first and last defective ones show no defect."""
+    masks = hazelnuts.test.masks.copy()
+    masks[np.flatnonzero(hazelnuts.test.labels)[[0, -1]]] = False
+    return replace(hazelnuts, test=replace(hazelnuts.test, masks=masks))

@@ -1,10 +1,12 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from adhelpers.metrics import Threshold, image_auroc
+from adhelpers.metrics import Threshold, image_auroc, pixel_report
 from adhelpers.steps import assess_detector, compare_detectors
+from adhelpers.steps.assess import pixel_figures
 
 
 class Fixed:
@@ -121,3 +123,26 @@ def test_a_threshold_may_flag_nothing(hazelnuts):
 
 def test_the_figure_shows_both_sides_of_the_threshold(assessed):
     assert assessed.figure().axes and assessed.heading == "Subspace"
+
+
+def test_images_whose_defect_is_not_in_the_mask_are_left_out_of_measures_of_pixels(
+    hazelnuts, partly_cut, detector, assessed
+):
+    one, test = assess_detector("subspace", detector, partly_cut), partly_cut.test
+    known = (test.labels == 0) | test.masks.any(axis=(1, 2))
+    assert (~known).sum() == 2
+    expected = pixel_report(one.anomaly_maps[known], test.masks[known])
+    assert one.pixels == expected
+    # A map that shows all defects is perfect, also where the mask does not show one: with such
+    # images its right pixels would count as false.
+    perfect = hazelnuts.test.masks.astype(np.float32)
+    assert pixel_figures(perfect, test)["pixel_auroc"].value == 1
+    assert pixel_report(perfect, test.masks)["pixel_auroc"].value < 0.9999
+    assert one.detection == assessed.detection
+    assert one.findings()[0] == assessed.findings()[0] and len(assessed.findings()) == 1
+    assert one.findings()[1].startswith(
+        "Of 2 defective images it is not known where the defect is (their masks are empty"
+    )
+    nowhere = replace(test, masks=np.zeros_like(test.masks))
+    assert pixel_figures(one.anomaly_maps, nowhere) is None
+    assert pixel_figures(one.anomaly_maps, replace(test, masks=None)) is None

@@ -41,3 +41,20 @@ def test_without_masks_every_jaccard_is_unknown(bare, detector, explained):
 def test_the_figures_show_a_dot_for_each_defective_image(located):
     assert located.figure().axes and located.explainer_figure().axes
     assert list(located.table().index) == ["LIME", "SHAP", "uniform"]
+
+
+def test_images_whose_defect_is_not_in_the_mask_are_counted_apart(
+    partly_cut, detector, assessed, explained
+):
+    audit = audit_localization(
+        assess_detector("subspace", detector, partly_cut), explained, cutoff=0.2
+    )
+    hidden = ~partly_cut.test.mask_known
+    assert np.isnan(audit.jaccards["SHAP"][hidden]).all()
+    flagged = assessed.flags & (partly_cut.test.labels == 1)
+    count, more = int((flagged & ~hidden).sum()), int((flagged & hidden).sum())
+    assert more > 0
+    sentence = audit.findings(baselines=("uniform",))[-1]
+    assert (
+        f"Of {count} flagged defective images whose defect is in the mask ({more} more" in sentence
+    )

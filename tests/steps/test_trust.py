@@ -166,3 +166,19 @@ def test_tables_keep_numbers_as_numbers(nuts):
     audit = audit_trust(assessed, explanations, explainers=("residual map",), show_progress=False)
     assert pd.api.types.is_float_dtype(audit.localization["J*, upper bound"])
     assert audit.localization["J at a threshold from good images"].isna().all()
+
+
+def test_flags_on_images_whose_defect_is_not_in_the_mask_stay_unverified(
+    partly_cut, detector, explained
+):
+    one = assess_detector("subspace", detector, partly_cut)
+    trust = audit_trust(
+        one, explained, explainers=("LIME", "SHAP"), reference="LIME", show_progress=False
+    )
+    hidden = ~partly_cut.test.mask_known
+    assert set(trust.verdicts["SHAP"][hidden & one.flags]) == {"flagged, unverified"}
+    assert not set(trust.repair.per_image.index) & set(np.flatnonzero(hidden))
+    assert trust.chance["SHAP"]["p_adjusted"][hidden].isna().all()
+    summary = trust.summaries["SHAP"]
+    assert summary.unverified == int((hidden & one.flags).sum()) > 0
+    assert "or up to" in summary.findings()[0] and "no defect in the mask" in summary.findings()[0]
