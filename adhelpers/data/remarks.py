@@ -1,6 +1,10 @@
 """What is ignored, lost, doubtful or changed on the way from files to images."""
 
 from dataclasses import dataclass
+from typing import Any
+
+# A summary names no more files of a remark than this.
+_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,21 @@ class Remark:
     kind: str
     files: tuple[str, ...]
     sentence: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values: kind, count, the first 20 files and the sentence.
+
+        Examples
+        --------
+        >>> Remark("stray_file", ("notes.txt",), "1 file is not used: notes.txt").as_dict()["count"]
+        1
+        """
+        return {
+            "kind": self.kind,
+            "count": len(self.files),
+            "files": list(self.files[:_NAMED]),
+            "sentence": self.sentence,
+        }
 
     def __str__(self) -> str:
         return self.sentence

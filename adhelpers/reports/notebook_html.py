@@ -1,5 +1,6 @@
 """An executed notebook as one page of HTML: text and results, no code, nothing from a network."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -167,7 +168,12 @@ def _blocks(cells: list[NotebookNode]) -> tuple[list[Markup], list[tuple[int, st
     return [block for block in blocks if block], headings
 
 
-def notebook_to_html(notebook: str | Path, html: str | Path, title: str | None = None) -> Path:
+def notebook_to_html(
+    notebook: str | Path,
+    html: str | Path,
+    title: str | None = None,
+    remarks: Sequence[str] = (),
+) -> Path:
     """Export an executed notebook as one self-contained page: text and results, no code.
 
     Scripts, remote pictures, frames, forms and widgets are left out, whatever the notebook's
@@ -182,6 +188,8 @@ def notebook_to_html(notebook: str | Path, html: str | Path, title: str | None =
         The page to write, at once or not at all.
     title
         Title of the page; by default the notebook's first heading.
+    remarks
+        Sentences on the data that whoever reads the results should know: a box under the title.
 
     Returns
     -------
@@ -211,6 +219,7 @@ def notebook_to_html(notebook: str | Path, html: str | Path, title: str | None =
         blocks=blocks,
         contents=[heading for heading in headings if heading[0] > 1],
         notebook=notebook.name,
+        remarks=remarks,
     )
     write_text(html, page)
     return Path(html)

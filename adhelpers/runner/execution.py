@@ -1,5 +1,6 @@
 """Executes one notebook with papermill; progress is read, and it is stopped, from other threads."""
 
+import json
 import logging
 import os
 import tempfile
@@ -116,7 +117,9 @@ class Execution:
                 executed = staged / f"{self.notebook.name}.ipynb"
                 try:
                     self._execute(executed, staged)
-                    notebook_to_html(executed, staged / "report.html")
+                    notebook_to_html(
+                        executed, staged / "report.html", remarks=_data_remarks(staged)
+                    )
                 except Exception:
                     partial = self._keep(executed)
                     raise
@@ -222,3 +225,12 @@ class Execution:
         shown = "\n".join(f"    {line}" for line in lines[:3] + ["…"] * (len(lines) > 3))
         where = f"cell {self.cell} of {self.cells}" + (f", In [{count}]" if count else "")
         return f"{where}, under “{self._heading}”:\n{shown}\n  {strip_ansi(what)}"
+
+
+def _data_remarks(folder: Path) -> list[str]:
+    """The sentences on the data in the summaries of a run's folder, each once."""
+    sentences: dict[str, None] = {}
+    for path in sorted(folder.glob("summary*.json")):
+        data = json.loads(path.read_text(encoding="utf-8")).get("data") or {}
+        sentences |= dict.fromkeys(remark["sentence"] for remark in data.get("remarks", ()))
+    return list(sentences)

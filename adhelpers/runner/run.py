@@ -119,7 +119,7 @@ class Run:
             ``summary.json`` for the run's main detector; ``summary_<detector>.json`` for another
             one in the same run, which the index lists in a row of its own.
         data : Category or dict, optional
-            Of a category the counts, the fingerprint and the root folder are written.
+            Of a category the counts, the fingerprint, the root folder and the remarks are written.
         models : sequence of Detector, str or Path, optional
             Stored detectors that this run has used, or their folders. They are written relative to
             the folder of all models where they lie in it.
@@ -153,7 +153,8 @@ class Run:
             "versions": versions(),
         }
         if data is not None:
-            data = {"root": None} | dict(data) if isinstance(data, Mapping) else _described(data)
+            empty: dict[str, Any] = {"root": None, "remarks": []}
+            data = empty | dict(data) if isinstance(data, Mapping) else _described(data)
         given = {
             "data": data,
             "models": None if models is None else [self._model(one) for one in models],
@@ -194,7 +195,7 @@ class Run:
 
 
 def _described(category: "Category") -> dict[str, Any]:
-    """The ``data`` part of a summary: images by split and type, fingerprint, and where they lie."""
+    """The ``data`` part of a summary: what the images are, where they lie, and what to know."""
     from adhelpers.data import root_name
 
     counts = {}
@@ -202,7 +203,12 @@ def _described(category: "Category") -> dict[str, Any]:
         types = [str(one) for one in getattr(category, split).types]
         counts[split] = {one: types.count(one) for one in sorted(set(types))}
     root = None if category.root is None else root_name(category.root)
-    return {"counts": counts, "fingerprint": category.fingerprint, "root": root}
+    return {
+        "counts": counts,
+        "fingerprint": category.fingerprint,
+        "root": root,
+        "remarks": [remark.as_dict() for remark in category.remarks],
+    }
 
 
 def _parameter_names(notebook: str, variables: Mapping[str, Any]) -> Iterator[str]:

@@ -55,6 +55,14 @@ def test_the_report_holds_text_and_results_but_no_code(tmp_path, assert_self_con
     assert "<title>Screws</title>" in text
 
 
+def test_remarks_on_the_data_are_in_a_box_under_the_title_only_where_there_are_any(tmp_path):
+    cells = new_markdown_cell("# Screws"), new_markdown_cell("## Training")
+    text = export(tmp_path, *cells, remarks=["2 files <b> are not used"])
+    assert "<li>2 files &lt;b&gt; are not used</li>" in text
+    assert text.index("Screws</h1>") < text.index("<aside") < text.index("<nav")
+    assert "<aside" not in export(tmp_path, *cells)
+
+
 def test_the_contents_lead_to_the_headings(tmp_path, Page):
     text = export(
         tmp_path,

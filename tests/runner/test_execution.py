@@ -1,6 +1,7 @@
 """One notebook executed: what it leaves, and what stays after a failure."""
 
 import io
+import json
 import re
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import nbformat
 
 from adhelpers.runner import run_notebooks
+from adhelpers.runner.execution import _data_remarks
 
 
 def test_a_good_notebook_leaves_its_files(ran):
@@ -82,3 +84,12 @@ def test_a_full_disk_is_told_and_leaves_no_cut_off_notebook(tmp_path, monkeypatc
         and outcome.partial is None
     )
     assert list(place.parent.iterdir()) == []
+
+
+def test_remarks_of_all_summaries_reach_the_report_once(tmp_path):
+    for name, sentences in (("summary", "ab"), ("summary_cae", "bc")):
+        remarks = [{"kind": "x", "count": 1, "files": [], "sentence": one} for one in sentences]
+        (tmp_path / f"{name}.json").write_text(json.dumps({"data": {"remarks": remarks}}))
+    for name, data in (("summary_old", {"counts": {}}), ("summary_none", None)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"data": data}))
+    assert sorted(_data_remarks(tmp_path)) == ["a", "b", "c"]

@@ -11,6 +11,7 @@ import pytest
 from matplotlib import pyplot
 
 from adhelpers._shared.stages import stage
+from adhelpers.data.remarks import Remark
 from adhelpers.metrics import Threshold
 from adhelpers.reports import SUMMARY_KEYS
 from adhelpers.runner import start_run
@@ -106,7 +107,12 @@ def test_a_figure_is_saved_closed_and_returned(run):
 def test_the_summary_has_every_key_and_plain_values(run):
     split = SimpleNamespace(types=np.array(["good", "crack", "good"]))
     data = SimpleNamespace(
-        train=split, validation=split, test=split, fingerprint="abc", root=Path("images")
+        train=split,
+        validation=split,
+        test=split,
+        fingerprint="abc",
+        root=Path("images"),
+        remarks=(Remark("stray_file", tuple(f"{i}.txt" for i in range(30)), "30 files"),),
     )
     with stage("training"):
         pass
@@ -135,6 +141,14 @@ def test_the_summary_has_every_key_and_plain_values(run):
         4,
         [1, 2],
     )
+    assert summary["data"]["remarks"] == [
+        {
+            "kind": "stray_file",
+            "count": 30,
+            "files": [f"{i}.txt" for i in range(20)],
+            "sentence": "30 files",
+        }
+    ]
     assert list(summary["seconds"]) == ["training"] and summary["aupro"] is None
     assert summary["data"]["root"] == str(Path("images").resolve()) and summary["models"] is None
 
@@ -142,12 +156,13 @@ def test_the_summary_has_every_key_and_plain_values(run):
 def test_the_summary_says_where_images_and_models_are(run, tmp_path):
     parts = {name: SimpleNamespace(types=[]) for name in ("train", "validation", "test")}
     root = Path(platformdirs.user_cache_dir("adhelpers")) / "rendered" / "0a1b"
-    data = SimpleNamespace(**parts, fingerprint="abc", root=root)
+    data = SimpleNamespace(**parts, fingerprint="abc", root=root, remarks=())
     stored = SimpleNamespace(folder=run.models / "nut" / "subspace" / "12ab")
     summary = run.summary(data=data, models=[stored, tmp_path / "mine"])
     assert summary["data"]["root"] == "rendered/0a1b"
     assert summary["models"] == ["nut/subspace/12ab", str(tmp_path / "mine")]
-    assert run.summary(data={"counts": {}, "fingerprint": "a"})["data"]["root"] is None
+    given = run.summary(data={"counts": {}, "fingerprint": "a"})["data"]
+    assert given["root"] is None and given["remarks"] == []
     with pytest.raises(ValueError, match="models must be stored detectors"):
         run.summary(models=[SimpleNamespace(folder=None)])
 
