@@ -77,8 +77,50 @@ def test_a_room_imports_only_what_the_table_says(room):
     assert not wrong, "\n".join(wrong)
 
 
+def test_rooms_take_from_each_other_what_their_init_lists():
+    wrong = [
+        f"{name_of(path)} imports {'.'.join(target)}: import it from adhelpers.{other}"
+        for path in MODULES
+        for other, target in other_rooms(path)
+        if other != "_shared" and len(target) > 2
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_nothing_lies_at_the_root_of_the_package():
     assert [path.name for path in PACKAGE.glob("*.py")] == ["__init__.py", "__main__.py"]
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*/**/__init__.py")), ids=name_of)
+def test_an_init_only_lists_names(path):
+    body = tree_of(path).body
+    assert ast.get_docstring(ast.Module(body, []))
+    public, imported = [], []
+    for node in body[1:]:
+        if isinstance(node, ast.ImportFrom):
+            own = node.level == 1 or (node.module or "").startswith("adhelpers._shared")
+            assert own, f"{name_of(path)} imports from another room"
+            imported += [alias.asname or alias.name for alias in node.names]
+        else:
+            assert isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+            public = ast.literal_eval(node.value)
+    assert sorted(public) == sorted(imported)
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room != "_shared"])
+def test_a_public_name_is_used_outside_of_its_room(room):
+    outside = [path for path in MODULES if room_of(path) != room]
+    outside += [*PROJECT.glob("notebooks/*.ipynb"), *PROJECT.glob("docs/*.md")]
+    outside.append(PROJECT / "README.md")
+    words = set(re.findall(r"\w+", " ".join(path.read_text("utf-8") for path in outside)))
+    listed = [
+        alias.name
+        for node in tree_of(PACKAGE / room / "__init__.py").body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
+    unused = [name for name in listed if name not in words]
+    assert not unused, f"only its own room or tests use: {', '.join(unused)}"
 
 
 @pytest.mark.parametrize(
@@ -94,6 +136,30 @@ def defines_something(path):
     return any(
         isinstance(node, (ast.FunctionDef, ast.ClassDef)) for node in ast.walk(tree_of(path))
     )
+
+
+def test_every_module_has_its_test():
+    modules = [
+        path for path in MODULES if not path.name.startswith("_") and defines_something(path)
+    ]
+    tests = [
+        PROJECT.joinpath("tests", *path.relative_to(PACKAGE).parts[:-1], f"test_{path.name}")
+        for path in modules
+    ]
+    missing = [name_of(path) for path in tests if not path.is_file()]
+    assert not missing, "\n".join(missing)
+
+
+def test_every_test_has_its_module():
+    """A test file that was left behind when its module moved tests nothing that is called so."""
+    mirrored = [path for path in PROJECT.glob("tests/*/**/test_*.py")]
+    rooms = [path for path in mirrored if path.relative_to(PROJECT).parts[1] in ROOMS]
+    modules = [
+        PACKAGE.joinpath(*path.relative_to(PROJECT).parts[1:-1], path.name.removeprefix("test_"))
+        for path in rooms
+    ]
+    missing = [name_of(path) for path in modules if not path.is_file()]
+    assert not missing, "\n".join(missing)
 
 
 def test_the_examples_of_the_document_work():
