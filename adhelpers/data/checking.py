@@ -1,13 +1,14 @@
 """Checks a category before it is loaded: what is there, and what is wrong."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from .duplicates import content_digest, duplicate_remarks, group_copies
 from .file_remarks import Note, file_remarks
 from .layouts import TEST, TRAIN, find_category, list_entries
 from .reading import GOOD, Entry, FileProblem, good_first, read_entry
@@ -73,7 +74,8 @@ def check_category(
         Where a folder is missing. A misspelt category gets the nearest names.
     """
     entries, problems = list_entries(find_category(root, category))
-    first_with: dict[bytes, Entry] = {}
+    first_with: dict[str, Entry] = {}
+    readable, digests = list[Entry](), list[str]()
     rows, notes = [], list[Note]()
     for entry in entries:
         try:
@@ -82,7 +84,9 @@ def check_category(
             problems.append(str(problem))
             continue
         notes += content.notes
-        first = first_with.setdefault(hashlib.sha256(content.image.tobytes()).digest(), entry)
+        readable.append(entry)
+        digests.append(content_digest(content.image))
+        first = first_with.setdefault(digests[-1], entry)
         if first.split != entry.split:
             problems.append(f"{entry.name}: is the same image as {first.name}, which is trained on")
         height, width, channels = content.image.shape
@@ -97,7 +101,13 @@ def check_category(
             }
         )
     problems += _missing(entries)
-    return CategoryCheck(category, _table(rows), problems, file_remarks(notes))
+    copies = duplicate_remarks(
+        [entry.name for entry in readable],
+        group_copies(digests),
+        [entry.split for entry in readable],
+        np.array([entry.type != GOOD for entry in readable], bool),
+    )
+    return CategoryCheck(category, _table(rows), problems, (*copies, *file_remarks(notes)))
 
 
 def _missing(entries: Sequence[Entry]) -> list[str]:

@@ -17,6 +17,7 @@ from adhelpers._shared.arrays import Flags, Images, Integers, Labels, Maps, Mask
 from adhelpers._shared.checks import check_choice
 from adhelpers._shared.progress import progress
 
+from .duplicates import content_digest, duplicate_remarks, group_copies, held_out_groups
 from .file_remarks import Note, file_remarks, size_that_keeps, stretch_remark
 from .layouts import TRAIN, find_category, list_entries
 from .masks import resize_mask, share_outside, warp_mask
@@ -351,7 +352,10 @@ def load_category(
 
     everything = _image_set(entries, loaded)
     train = np.arange(len(good))
-    validation = _held_out(train, validation_fraction, seed)
+    groups = group_copies([one.content for one in loaded])
+    validation = _held_out(groups[train], validation_fraction, seed)
+    parts = np.repeat(["train", "test"], [len(good), len(entries) - len(good)]).astype(object)
+    parts[validation] = "validation"
     return Category(
         name=category,
         root=Path(root),
@@ -359,8 +363,13 @@ def load_category(
         validation=everything.subset(validation),
         test=everything.subset(np.arange(len(good), len(entries))),
         settings=settings,
-        fingerprint=_fingerprint(settings, entries, loaded),
-        remarks=_remarks(settings, entries, loaded),
+        fingerprint=_fingerprint(settings, entries, loaded, groups[train]),
+        remarks=(
+            *duplicate_remarks(
+                [entry.name for entry in entries], groups, parts.tolist(), everything.labels == 1
+            ),
+            *_remarks(settings, entries, loaded),
+        ),
     )
 
 
@@ -410,6 +419,7 @@ class _Loaded:
     original_shape: tuple[int, ...]
     digest: str
     notes: tuple[Note, ...]
+    content: str
 
 
 class _Frames:
@@ -446,7 +456,9 @@ class _Frames:
         if mask is not None:
             notes += _cut_off(entry, share_outside(mask, matrix, size))
             mask = warp_mask(mask, matrix, size) if moved or padded else resize_mask(mask, size)
-        return _Loaded(image, mask, matrix, box, shape, content.digest, notes)
+        return _Loaded(
+            image, mask, matrix, box, shape, content.digest, notes, content_digest(content.image)
+        )
 
     @cached_property
     def _box(self) -> tuple[float, float] | None:
@@ -548,11 +560,17 @@ def suggested_size(
 
 
 def _fingerprint(
-    settings: dict[str, Any], entries: Sequence[Entry], loaded: Sequence[_Loaded]
+    settings: dict[str, Any],
+    entries: Sequence[Entry],
+    loaded: Sequence[_Loaded],
+    groups: Integers,
 ) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for entry, one in zip(entries, loaded, strict=True):
         digest.update(f"{entry.name} {one.digest}\n".encode())
+    if len(np.unique(groups)) < len(groups):
+        # Models that were trained before copies were kept together saw another split.
+        digest.update(b"copies kept together\n")
     return digest.hexdigest()
 
 
@@ -572,7 +590,8 @@ def _image_set(entries: Sequence[Entry], loaded: Sequence[_Loaded]) -> ImageSet:
     )
 
 
-def _held_out(good: Integers, fraction: float, seed: int) -> Integers:
-    """Seeded choice of validation images: at least one, and at least one is left."""
-    count = min(max(1, round(fraction * len(good))), len(good) - 1)
-    return np.sort(np.random.default_rng(seed).permutation(good)[:count])
+def _held_out(groups: Integers, fraction: float, seed: int) -> Integers:
+    """Seeded choice of validation images: at least one, at least one is left, copies together."""
+    count = min(max(1, round(fraction * len(groups))), len(groups) - 1)
+    order = np.random.default_rng(seed).permutation(np.arange(len(groups)))
+    return np.sort(held_out_groups(order, groups, count))

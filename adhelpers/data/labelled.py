@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from sklearn.model_selection import train_test_split
 from adhelpers._shared.arrays import Flags, Images, Masks, Names
 from adhelpers._shared.checks import check_choice
 
+from .duplicates import content_digest, group_copies
 from .images import load_category
 from .normalize import Corrections
 from .reading import GOOD
+from .remarks import Remark
 
 DATASETS = ("digits", "mnist", "fashion_mnist", "idx", "folder", "csv")
 # Where a data set comes without a test set, this share of each class becomes one, always the same:
@@ -50,6 +52,8 @@ class LabelledSamples:
         True on the defect, where the data have masks.
     fingerprint : str
         SHA-256 over samples, classes and the division.
+    remarks : tuple of Remark
+        What was ignored, lost, doubtful or changed where the samples come from a folder.
     """
 
     name: str
@@ -59,6 +63,7 @@ class LabelledSamples:
     is_test: Flags
     masks: Masks | None
     fingerprint: str
+    remarks: tuple[Remark, ...] = ()
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -82,7 +87,7 @@ def _labelled(
     """Samples with their fingerprint; where there are no separate test data some are chosen."""
     classes = np.asarray(classes).astype(str)
     samples = np.ascontiguousarray(samples, dtype=np.float32)
-    is_test = _test_share(name, classes) if is_test is None else np.asarray(is_test)
+    is_test = _test_share(name, samples, classes) if is_test is None else np.asarray(is_test)
     if names is None:
         numbered = enumerate(zip(classes, is_test, strict=True))
         names = np.array(
@@ -97,8 +102,11 @@ def _labelled(
     return LabelledSamples(name, samples, classes, names, is_test, masks, fingerprint)
 
 
-def _test_share(name: str, classes: Names) -> Flags:
-    """Which samples are tested on: the same share of each class, always the same ones."""
+def _test_share(name: str, samples: Images, classes: Names) -> Flags:
+    """Which samples are tested on: the same share of each class, always the same ones.
+
+    Copies of one sample are on the side of the first one, unless that leaves a class without any.
+    """
     kinds, counts = np.unique(classes, return_counts=True)
     if counts.min() < 2:
         raise ValueError(
@@ -109,7 +117,10 @@ def _test_share(name: str, classes: Names) -> Flags:
     _, chosen = train_test_split(
         indices, test_size=_TEST_SHARE, random_state=_SPLIT_SEED, stratify=classes
     )
-    return np.isin(indices, chosen)
+    is_test = np.isin(indices, chosen)
+    together = is_test[group_copies([content_digest(one) for one in samples])]
+    sides = {(kind, bool(test)) for kind, test in zip(classes, together, strict=True)}
+    return together if len(sides) == 2 * len(kinds) else is_test
 
 
 def read_idx(path: str | Path) -> NDArray[np.uint8]:
@@ -243,7 +254,8 @@ def _read_folder(root: str | Path, category: str, **options: Any) -> LabelledSam
     if masks is not None:
         unmarked = np.zeros((is_test.size - len(loaded.test), *samples.shape[1:3]), bool)
         masks = np.concatenate([unmarked, masks])
-    return _labelled(category, samples, types, is_test, names, masks)
+    labelled = _labelled(category, samples, types, is_test, names, masks)
+    return replace(labelled, remarks=loaded.remarks)
 
 
 def _read_csv(path: str | Path, label_column: str) -> LabelledSamples:

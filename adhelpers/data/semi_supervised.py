@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 from adhelpers._shared.arrays import Flags, Images, Integers
 from adhelpers._shared.text import listed
 
+from .duplicates import content_digest, duplicate_remarks, group_copies, held_out_groups
 from .images import Category, ImageSet
 from .labelled import LabelledSamples
 from .reading import GOOD
+from .remarks import Remark
 
+# Kinds of remarks on copies: those of a folder are about its own splits.
+_COPIES = ("duplicate_", "contradictory_")
 # What floating point takes from a count that is whole.
 _ROUNDING = 1e-9
 
@@ -257,7 +261,9 @@ def semi_supervised(
     normal = random.permutation(np.flatnonzero(is_normal & ~labelled.is_test))
     outliers = random.permutation(np.flatnonzero(~is_normal & ~labelled.is_test))
     held_out = math.ceil(validation_fraction * len(normal))
-    validation, normal = np.sort(normal[:held_out]), normal[held_out:]
+    groups = group_copies([content_digest(one) for one in labelled.samples])
+    validation = held_out_groups(normal, groups, held_out)
+    validation, normal = np.sort(validation), normal[~np.isin(normal, validation)]
     if len(normal) == 0:
         raise ValueError(
             f"normal_class {', '.join(normal_classes)} has no samples to train with beside the "
@@ -279,6 +285,26 @@ def semi_supervised(
         fingerprint=digest.hexdigest(),
         known=known,
         counts=counts,
+        remarks=(
+            *_copies(labelled, groups, is_normal, chosen, validation),
+            *(one for one in labelled.remarks if not one.kind.startswith(_COPIES)),
+        ),
+    )
+
+
+def _copies(
+    labelled: LabelledSamples,
+    groups: Integers,
+    is_normal: Flags,
+    chosen: Integers,
+    validation: Integers,
+) -> tuple[Remark, ...]:
+    """Remarks on the samples in use that are there more than once."""
+    parts = np.where(labelled.is_test, "test", "").astype(object)
+    parts[chosen], parts[validation] = "train", "validation"
+    used = np.flatnonzero(parts != "")
+    return duplicate_remarks(
+        labelled.names[used].tolist(), groups[used], parts[used].tolist(), ~is_normal[used]
     )
 
 

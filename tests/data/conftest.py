@@ -36,11 +36,11 @@ def root(tmp_path, write, picture):
     """Ten good training images; test: two good, two cuts, one hole; with masks."""
     for index in range(10):
         write(tmp_path / "bar" / "train" / "good" / f"{index:03}.png", picture(index))
-    for kind, count in (("good", 2), ("cut", 2), ("hole", 1)):
+    for kind, count, first in (("good", 2, 128), ("cut", 2, 121), ("hole", 1, 135)):
         for index in range(count):
             write(
                 tmp_path / "bar" / "test" / kind / f"{index:03}.png",
-                picture(100 + index + len(kind) * 7),
+                picture(first + index),
             )
             if kind != "good":
                 mask = np.zeros((40, 30), np.uint8)
