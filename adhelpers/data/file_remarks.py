@@ -13,8 +13,10 @@ from .remarks import Remark
 _LISTED = 5
 # The usual depths of cameras; what uses more of 16 bits is not named.
 _DEPTHS = (8, 10, 12, 14)
-# A side that is rounded to whole pixels changes the ratio of sides by less.
-_SAME_RATIO = 0.02
+# Networks halve an image up to four times, so their sides are multiples of this.
+SIZE_STEP = 16
+# Changes of the ratio of sides that are not named: by any size, and by one rounded to such steps.
+_THE_SAME, _NEARLY_THE_SAME = 0.02, 0.05
 
 
 @dataclass(frozen=True)
@@ -180,13 +182,25 @@ def size_that_keeps(shape: tuple[float, ...], longest: int, multiple: int = 1) -
 
     Examples
     --------
-    >>> size_that_keeps((480, 640), 128), size_that_keeps((480, 640), 100, multiple=8)
-    ((96, 128), (72, 96))
+    >>> size_that_keeps((480, 640), 128), size_that_keeps((480, 640), 100, multiple=16)
+    ((96, 128), (80, 96))
     """
     height, width = (
         max(multiple, 8, round(longest * side / max(shape) / multiple) * multiple) for side in shape
     )
     return height, width
+
+
+def _stretch(box: tuple[float, ...], image_size: tuple[int, int]) -> float:
+    """By which factor an image is made wider in proportion to its height."""
+    return (image_size[1] / image_size[0]) / (box[1] / box[0])
+
+
+def _usable_size(box: tuple[float, ...], longest: int) -> tuple[int, int]:
+    """A size that keeps a ratio of sides, in steps that networks need where that is near enough."""
+    rounded = size_that_keeps(box, longest, SIZE_STEP)
+    near = abs(_stretch(box, rounded) - 1) <= _NEARLY_THE_SAME
+    return rounded if near else size_that_keeps(box, longest)
 
 
 def stretch_remark(
@@ -206,28 +220,22 @@ def stretch_remark(
     -------
     tuple of Remark
     """
-
-    def stretch(box: tuple[float, ...]) -> float:
-        """By which factor an image is made wider in proportion to its height."""
-        return (image_size[1] / image_size[0]) / (box[1] / box[0])
-
     longest = max(image_size)
     files = [
         (name, box)
         for name, box in zip(names, boxes, strict=True)
-        if abs(stretch(box) - 1) > _SAME_RATIO
-        and size_that_keeps(box, longest, multiple=8) != image_size
+        if abs(_stretch(box, image_size) - 1) > _THE_SAME
+        and _usable_size(box, longest) != image_size
     ]
     if not files:
         return ()
-    box = files[0][1]
-    factor = stretch(box)
+    name, box = files[0]
+    factor = _stretch(box, image_size)
     how = f"{factor:.2f} times wider" if factor > 1 else f"{1 / factor:.2f} times higher"
-    height, width = size_that_keeps(box, longest)
+    height, width = _usable_size(box, longest)
     sentence = (
         f"{_number(len(files), 'image')} of {len(names)} are stretched: the size "
-        f"{image_size[0]}x{image_size[1]} (height x width) makes {files[0][0]} {how} in "
-        f'proportion; image_size=({height}, {width}) keeps its proportions, fit="pad" adds '
-        "background instead"
+        f"{image_size[0]}x{image_size[1]} (height x width) makes {name} {how} in proportion; "
+        f'image_size=({height}, {width}) keeps its proportions, fit="pad" adds background instead'
     )
     return (Remark("stretched", tuple(name for name, _ in files), sentence),)

@@ -18,7 +18,7 @@ from adhelpers._shared.checks import check_choice
 from adhelpers._shared.progress import progress
 
 from .duplicates import content_digest, duplicate_remarks, group_copies, held_out_groups
-from .file_remarks import Note, file_remarks, size_that_keeps, stretch_remark
+from .file_remarks import SIZE_STEP, Note, file_remarks, size_that_keeps, stretch_remark
 from .layouts import TRAIN, find_category, list_entries
 from .masks import resize_mask, share_outside, warp_mask
 from .normalize import (
@@ -522,7 +522,7 @@ def suggested_size(
         Folder that holds the categories.
     category : str
     longest : int
-        Of the two sides, in pixels. Both are rounded to multiples of 8, which networks need.
+        Of the two sides, in pixels. Both are rounded to multiples of 16, which networks need.
     page : int, optional
         As in `load_category`.
 
@@ -556,7 +556,7 @@ def suggested_size(
             shapes.append(read_entry(entry, page=page).image.shape[:2])
     if not shapes:
         raise CategoryError(category, problems or [f"{TRAIN}/{GOOD} holds no images"])
-    return size_that_keeps(max(set(shapes), key=shapes.count), longest, multiple=8)
+    return size_that_keeps(max(set(shapes), key=shapes.count), longest, SIZE_STEP)
 
 
 def _fingerprint(

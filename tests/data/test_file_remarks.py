@@ -33,5 +33,10 @@ def test_a_stretch_is_named_only_where_rounding_does_not_explain_it():
     assert "1.33 times higher" in remark.sentence and "image_size=(96, 128)" in remark.sentence
     assert remark.files == ("a", "b")
     assert stretch_remark(names, boxes, (96, 128)) == ()
-    size = size_that_keeps((1000, 437), 128, multiple=8)
-    assert size == (128, 56) and stretch_remark(["a"], [(1000, 437)], size) == ()
+    # 437 of 1000 is 55.9 of 128: 64 would be too far off, so whole pixels are suggested.
+    (remark,) = stretch_remark(["a"], [(1000, 437)], (128, 64))
+    assert "image_size=(128, 56)" in remark.sentence
+    assert stretch_remark(["a"], [(1000, 437)], (128, 56)) == ()
+    # 489 of 1000 is 62.6: 64 stretches by 2 %, which is near enough.
+    assert size_that_keeps((1000, 489), 128, multiple=16) == (128, 64)
+    assert stretch_remark(["a"], [(1000, 489)], (128, 64)) == ()

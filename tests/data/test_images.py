@@ -358,3 +358,20 @@ def test_pages_are_chosen_for_all_files(root):
     pages = [load_category(root, "bar", (40, 30), page=page).test for page in (0, 1)]
     assert np.allclose(pages[0].images + pages[1].images, 1)
     assert np.array_equal(pages[0].masks, pages[1].masks) and pages[0].masks.any()
+
+
+def test_narrow_and_wide_defects_of_large_files_are_all_loaded(tmp_path, write):
+    background = np.full((512, 512), 180, np.uint8)
+    for name in ("train/good/0", "train/good/1", "test/good/0"):
+        write(tmp_path / "plate" / f"{name}.png", background)
+    for index, width in enumerate((3, 3, 60, 60)):
+        mask = np.zeros((512, 512), np.uint8)
+        left = 37 + 101 * index
+        mask[left : left + width, left : left + width] = 255
+        write(tmp_path / f"plate/test/dent/{index}.png", background - mask // 4)
+        write(tmp_path / f"plate/ground_truth/dent/{index}_mask.png", mask)
+    test = load_category(tmp_path, "plate", image_size=64).test
+    sides = test.masks.any(axis=1).sum(axis=1)[test.labels == 1]
+    assert (sides[:2] >= 1).all() and (sides[:2] <= 2).all()
+    assert (sides[2:] >= 8).all() and (sides[2:] <= 9).all()
+    assert test.mask_known.all()
