@@ -18,6 +18,10 @@ _EPILOG = """examples:
   python -m adhelpers data check DATA/screw
 """
 
+_READING = {
+    "bit-depth": "bits in use of files with more than 8, such as 12",
+    "page": "page of files that hold several; the first is 0",
+}
 _RENDERING = {
     "image_size": "height and width in pixels",
     "train_count": "good images to train on",
@@ -82,7 +86,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
     # resolve() gives "." and "screw/" a name too.
     folder = arguments.folder.resolve()
-    check = check_category(folder.parent, folder.name)
+    check = check_category(folder.parent, folder.name, arguments.bit_depth, arguments.page)
     print(check)
     return int(bool(check.problems))
 
@@ -182,12 +186,15 @@ def _add_data(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)
     text = "print a category's inventory and every problem in its files"
-    _command(actions, "check", _check, text).add_argument(
+    check = _command(actions, "check", _check, text)
+    check.add_argument(
         "folder",
         type=Path,
         metavar="ROOT/CATEGORY",
         help="a folder with train/good and test/<type>",
     )
+    for name, text in _READING.items():
+        check.add_argument(f"--{name}", type=int, metavar="N", help=text)
     text = "download a category of MVTec AD from its publisher"
     fetch = _command(actions, "fetch", _fetch, text)
     fetch.add_argument("category", metavar="CATEGORY", help="such as screw or hazelnut")

@@ -165,6 +165,10 @@ def test_render_then_check(tmp_path, capsys):
     assert main(["data", "check", f"{tmp_path / 'hazelnut'}/"]) == 0
     out = capsys.readouterr().out
     assert "crack" in out and "64" in out and "no problems" in out
+    folder = str(tmp_path / "hazelnut")
+    assert main(["data", "check", folder, "--bit-depth", "12", "--page", "0"]) == 0
+    assert main(["data", "check", folder, "--bit-depth", "0"]) == 1
+    assert "bit_depth must be a whole number from 1 to 16, not 0" in capsys.readouterr().err
     (tmp_path / "hazelnut" / "test" / "crack" / "000.png").write_bytes(b"no image")
     assert main(["data", "check", str(tmp_path / "hazelnut")]) == 1
     assert "test/crack/000.png" in capsys.readouterr().out

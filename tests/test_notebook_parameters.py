@@ -77,7 +77,7 @@ class Receivers:
             return read_settings(self.parameters(notebook, **values)).load_samples()
         return steps.load_objects(self.parameters(notebook, **{name: value}))
 
-    color = illumination = pose = crop = image
+    color = illumination = pose = crop = fit = image
 
     def side(self, notebook, name, value):
         check_sides((value, 32, 1))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .decoding import check_reading
 from .duplicates import content_digest, duplicate_remarks, group_copies
 from .file_remarks import Note, file_remarks
 from .layouts import TEST, TRAIN, find_category, list_entries
@@ -72,7 +73,10 @@ def check_category(
     ------
     FileNotFoundError
         Where a folder is missing. A misspelt category gets the nearest names.
+    ValueError
+        Where ``bit_depth`` or ``page`` is wrong.
     """
+    check_reading(bit_depth, page)
     entries, problems = list_entries(find_category(root, category))
     first_with: dict[str, Entry] = {}
     readable, digests = list[Entry](), list[str]()

@@ -164,6 +164,19 @@ def _grey_levels(values: NDArray[Any], bits: int, bit_depth: int | None) -> int:
     return int(2 ** min(bits, 16) - 1)
 
 
+def check_reading(bit_depth: int | None, page: int | None) -> None:
+    """Refuse what `decode` cannot take for the bits in use and the page.
+
+    Raises
+    ------
+    ValueError
+    """
+    if bit_depth is not None and bit_depth not in range(1, 17):
+        raise ValueError(f"bit_depth must be a whole number from 1 to 16, not {bit_depth!r}")
+    if page is not None and (not isinstance(page, (int, np.integer)) or page < 0):
+        raise ValueError(f"page must be a whole number from 0, not {page!r}")
+
+
 def decode(data: bytes, bit_depth: int | None = None, page: int | None = None) -> Decoded:
     """Decode an image file.
 

@@ -17,6 +17,7 @@ from adhelpers._shared.arrays import Flags, Images, Integers, Labels, Maps, Mask
 from adhelpers._shared.checks import check_choice
 from adhelpers._shared.progress import progress
 
+from .decoding import check_reading
 from .duplicates import content_digest, duplicate_remarks, group_copies, held_out_groups
 from .file_remarks import SIZE_STEP, Note, file_remarks, size_that_keeps, stretch_remark
 from .layouts import TRAIN, find_category, list_entries
@@ -230,10 +231,7 @@ def _checked_settings(
         )
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"seed must be a whole number from 0, not {seed!r}")
-    if bit_depth is not None and bit_depth not in range(1, 17):
-        raise ValueError(f"bit_depth must be a whole number from 1 to 16, not {bit_depth!r}")
-    if page is not None and (not isinstance(page, (int, np.integer)) or page < 0):
-        raise ValueError(f"page must be a whole number from 0, not {page!r}")
+    check_reading(bit_depth, page)
     # What is not set is not hashed, so that a category keeps its fingerprint.
     optional = {
         "bit_depth": bit_depth,

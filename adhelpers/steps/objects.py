@@ -14,7 +14,8 @@ def loading_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
     ----------
     parameters : dict
         ``image_height`` and ``image_width``; where they are there also ``color``, ``illumination``,
-        ``pose``, ``crop``, ``validation_fraction`` and ``seed``.
+        ``pose``, ``crop``, ``fit``, ``validation_fraction``, ``seed``, ``bit_depth`` (0 is None)
+        and ``page`` (-1 is None).
 
     Returns
     -------
@@ -24,10 +25,13 @@ def loading_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
     def given(names: Sequence[str]) -> dict[str, Any]:
         return {name: parameters[name] for name in names if name in parameters}
 
+    reading = given(("bit_depth", "page"))
+    unset = {"bit_depth": 0, "page": -1}
     return {
         "image_size": (parameters["image_height"], parameters["image_width"]),
-        "corrections": Corrections(**given(("illumination", "pose", "crop"))),
+        "corrections": Corrections(**given(("illumination", "pose", "crop", "fit"))),
         **given(("color", "validation_fraction", "seed")),
+        **{name: None if value == unset[name] else value for name, value in reading.items()},
     }
 
 

@@ -1,3 +1,5 @@
+import pytest
+
 from adhelpers.steps import load_objects, object_facts
 
 PARAMETERS = {
@@ -19,6 +21,17 @@ def test_a_folder_is_loaded_as_the_parameters_say(hazelnuts):
     loaded = load_objects(PARAMETERS | {"data_root": str(hazelnuts.root)}, image_size=16)
     assert loaded.test.images.shape == (12, 32, 48, 3) and loaded.root == hazelnuts.root
     assert len(loaded.validation) == round(0.25 * 14)
+
+
+def test_what_is_not_set_about_files_leaves_the_fingerprint(hazelnuts):
+    given = PARAMETERS | {"data_root": str(hazelnuts.root)}
+    unset = {"fit": "stretch", "bit_depth": 0, "page": -1}
+    assert load_objects(given | unset).fingerprint == load_objects(given).fingerprint
+    chosen = load_objects(given | {"fit": "pad", "bit_depth": 12, "page": 0})
+    names = ("fit", "bit_depth", "page")
+    assert [chosen.settings[name] for name in names] == ["pad", 12, 0]
+    with pytest.raises(ValueError, match="bit_depth must be a whole number from 1 to 16, not 40"):
+        load_objects(given | {"bit_depth": 40})
 
 
 def test_where_no_folder_is_given_images_are_rendered(tmp_path, monkeypatch):
