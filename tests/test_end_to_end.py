@@ -101,7 +101,7 @@ CASES = {
             "its image test/spot/001.png has 32x32",
         ],
     ),
-    "oneclass": (only_good, REPORT, ["no anomalous image (label 1)", "needs both"]),
+    "oneclass": (only_good, LOAD, ["test holds no anomalous images", "without both classes"]),
     "equal": (
         lambda tile: None,
         f"scores = scores * 0\n{REPORT}",

@@ -13,6 +13,7 @@ from adhelpers._shared.arrays import Flags, Images, Integers, Labels, Masks, Nam
 from adhelpers._shared.progress import progress
 
 from .decoding import decode
+from .layouts import is_data
 from .masks import read_mask, resize_mask
 from .normalize import height_and_width, resize_image
 from .reading import SUFFIXES, CategoryError, read_image, to_color
@@ -226,7 +227,7 @@ def load_class_images(
         for label, name in enumerate(class_names)
         if (folder / name).is_dir()
         for path in sorted((folder / name).iterdir())
-        if path.suffix.lower() in SUFFIXES
+        if is_data(path) and path.suffix.lower() in SUFFIXES
     ]
     reader = _Reader(
         root, split, color, None if image_size is None else height_and_width(image_size)
@@ -257,7 +258,7 @@ def load_class_images(
 
 def _class_names(root: Path, folder: Path) -> list[str]:
     """Names of the classes; their order gives the labels."""
-    found = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    found = sorted(path.name for path in folder.iterdir() if path.is_dir() and is_data(path))
     note = root / "classes.txt"
     if not note.is_file():
         return found

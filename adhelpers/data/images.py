@@ -20,7 +20,7 @@ from adhelpers._shared.progress import progress
 from .decoding import check_reading
 from .duplicates import content_digest, duplicate_remarks, group_copies, held_out_groups
 from .file_remarks import SIZE_STEP, Note, file_remarks, size_that_keeps, stretch_remark
-from .layouts import TRAIN, find_category, list_entries
+from .layouts import TRAIN, find_category, list_entries, one_form
 from .masks import resize_mask, share_outside, warp_mask
 from .normalize import (
     Corrections,
@@ -326,7 +326,7 @@ def load_category(
         bit_depth,
         page,
     )
-    entries, problems = list_entries(find_category(root, category))
+    entries, problems, unused = list_entries(find_category(root, category))
     good = [entry for entry in entries if entry.split == TRAIN]
     if len(good) < 2:
         problems.append(f"{TRAIN}/{GOOD} holds {len(good)} images; at least two are needed")
@@ -355,7 +355,7 @@ def load_category(
     parts = np.repeat(["train", "test"], [len(good), len(entries) - len(good)]).astype(object)
     parts[validation] = "validation"
     return Category(
-        name=category,
+        name=one_form(category),
         root=Path(root),
         train=everything.subset(np.setdiff1d(train, validation)),
         validation=everything.subset(validation),
@@ -363,6 +363,7 @@ def load_category(
         settings=settings,
         fingerprint=_fingerprint(settings, entries, loaded, groups[train]),
         remarks=(
+            *unused,
             *duplicate_remarks(
                 [entry.name for entry in entries], groups, parts.tolist(), everything.labels == 1
             ),
@@ -546,7 +547,7 @@ def suggested_size(
     >>> suggested_size(good.parents[2], "spoon")
     (96, 128)
     """
-    entries, problems = list_entries(find_category(root, category))
+    entries, problems, _ = list_entries(find_category(root, category))
     good = [entry for entry in entries if entry.split == TRAIN]
     shapes = []
     for entry in good[:: max(1, len(good) // _SAMPLE)]:

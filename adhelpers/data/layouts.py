@@ -5,14 +5,34 @@
 """
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 from .reading import GOOD, SUFFIXES, Entry
+from .remarks import Remark
 
 TRAIN, TEST, TRUTH = "train", "test", "ground_truth"
 
-_FILES_OF_THE_DESKTOP = ("thumbs.db", "desktop.ini")
+# What desktops, network drives and archives leave beside data.
+_NOT_DATA = (
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "@eadir",
+    "#recycle",
+    "__macosx",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+)
+# What people call good images, without spaces, hyphens and case.
+_LIKE_GOOD = frozenset(
+    "good ok okay normal defectfree nodefect nodefects nondefective gut fine pass intact".split()
+)
+# Documents in a category's folder, as publishers put them there.
+_DOCUMENTS = ("readme", "license", "licence", "copying", "citation")
+_LISTED = 5
 _LAYOUT = (
     "expected <root>/<category>/train/good, test/good, test/<defect type> and, where there are "
     "masks, ground_truth/<defect type>"
@@ -41,6 +61,22 @@ def mask_name(kind: str, stem: str) -> str:
     return f"{TRUTH}/{kind}/{stem}_mask.png"
 
 
+def is_data(path: Path) -> bool:
+    """Whether a file or folder can be data: not hidden, and not left by a desktop or an archive.
+
+    Examples
+    --------
+    >>> [is_data(Path(name)) for name in ("000.png", "._000.png", "Thumbs.db", "@eaDir")]
+    [True, False, False, False]
+    """
+    return not path.name.startswith(".") and path.name.lower() not in _NOT_DATA
+
+
+def one_form(name: str) -> str:
+    """A name in the Unicode form in which names are compared (NFC)."""
+    return unicodedata.normalize("NFC", name)
+
+
 def missing_folder(folder: Path) -> Path | None:
     """The first of the folders that every category has and this one lacks."""
     needed = (folder / TRAIN / GOOD, folder / TEST)
@@ -63,13 +99,27 @@ def find_category(root: str | Path, category: str) -> Path:
         )
     # Compared by listing: a file system that ignores case would let "Screw" pass and give it
     # another fingerprint.
-    folders = [path.name for path in _folders(root)]
-    if category not in folders:
+    found = {one_form(path.name): path for path in _folders(root)}
+    folders = list(found)
+    if one_form(category) not in found:
         raise FileNotFoundError(f"no category {category!r} in {root}: {_hint(category, folders)}")
-    missing = missing_folder(root / category)
+    folder = found[one_form(category)]
+    missing = missing_folder(folder)
     if missing is not None:
-        raise FileNotFoundError(f"no folder {missing}: {_LAYOUT}")
-    return root / category
+        like = _like_good(missing.parent) if missing.name == GOOD else []
+        hint = f"rename {TRAIN}/{like[0]} to {TRAIN}/{GOOD}" if like else _LAYOUT
+        raise FileNotFoundError(f"no folder {missing}: {hint}")
+    return folder
+
+
+def _like_good(folder: Path) -> list[str]:
+    """Names of folders that people use for good images, other than ``good``."""
+    return [
+        path.name
+        for path in (_folders(folder) if folder.is_dir() else ())
+        if path.name != GOOD
+        and "".join(one for one in path.name.casefold() if one not in " -_.") in _LIKE_GOOD
+    ]
 
 
 def _hint(category: str, folders: list[str]) -> str:
@@ -83,7 +133,7 @@ def _hint(category: str, folders: list[str]) -> str:
     return f"the root is empty; {_LAYOUT}"
 
 
-def list_entries(folder: Path) -> tuple[list[Entry], list[str]]:
+def list_entries(folder: Path) -> tuple[list[Entry], list[str], list[Remark]]:
     """All images of a category in a fixed order, with their masks.
 
     Parameters
@@ -96,35 +146,118 @@ def list_entries(folder: Path) -> tuple[list[Entry], list[str]]:
     entries : list of Entry
         Train first, then test by type and name.
     problems : list of str
-        Wrong files, masks without image, defective images without mask.
+        Wrong files, masks without image, defective images without mask, a test set of one class.
+    remarks : list of Remark
+        What is there and not used.
     """
     problems: list[str] = []
     truth = folder / TRUTH
-    has_truth = truth.is_dir() and any(path.is_file() for path in truth.rglob("*"))
+    mask_folders = {one_form(path.name): path for path in _folders(truth) if _holds_images(path)}
     entries = [
-        Entry(TRAIN, GOOD, f"{TRAIN}/{GOOD}/{path.name}", path)
+        Entry(TRAIN, GOOD, f"{TRAIN}/{GOOD}/{one_form(path.name)}", path)
         for path in _list_images(folder / TRAIN / GOOD, problems)
     ]
     types = [path.name for path in _folders(folder / TEST)]
     for kind in types:
-        masks = _masks(truth / kind, problems)
+        masks = _masks(mask_folders.pop(one_form(kind), None), problems)
         for path in _list_images(folder / TEST / kind, problems):
-            entry = Entry(
-                TEST, kind, f"{TEST}/{kind}/{path.name}", path, masks.pop(path.stem, None)
-            )
-            if has_truth and kind != GOOD and entry.mask_path is None:
+            name = f"{TEST}/{one_form(kind)}/{one_form(path.name)}"
+            mask = masks.pop(one_form(path.stem), None)
+            entry = Entry(TEST, one_form(kind), name, path, mask)
+            if kind != GOOD and mask is None and _has_masks(truth):
                 problems.append(f"{entry.name}: has no mask {mask_name(kind, path.stem)}")
             entries.append(entry)
         for stem, path in sorted(masks.items()):
             problems.append(f"{_short(path)}: is a mask without an image {TEST}/{kind}/{stem}.*")
-    if has_truth:
-        problems += _masks_of_no_type(truth, types)
-    return entries, problems
+    problems += [
+        f"{TRUTH}/{name}: holds masks, but there is no folder {TEST}/{name}"
+        for name in mask_folders
+    ]
+    like = _like_good(folder / TEST)
+    return entries, problems + _one_class(entries, like), [*_unused(folder), *_beside(like, types)]
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(is_data(path) and path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+
+
+def _has_masks(truth: Path) -> bool:
+    """Whether there is any mask; a folder with hidden files only has none."""
+    return any(_holds_images(path) for path in _folders(truth))
+
+
+def _one_class(entries: Iterable[Entry], like: list[str]) -> list[str]:
+    """What is wrong with a test set that holds images, but of one class only."""
+    tested = {entry.type == GOOD for entry in entries if entry.split == TEST}
+    if tested == {False}:
+        hint = f"rename {TEST}/{like[0]} to" if like else "put good images into"
+        return [
+            f"{TEST} holds no good images: nothing can be measured without both classes; "
+            f"{hint} {TEST}/{GOOD}"
+        ]
+    if tested == {True}:
+        return [
+            f"{TEST} holds no anomalous images: nothing can be measured without both classes; put "
+            f"them into a folder named after the defect, such as {TEST}/crack"
+        ]
+    return []
+
+
+def _beside(like: list[str], types: Iterable[str]) -> list[Remark]:
+    """Folders of a test set that may hold good images, beside ``good``."""
+    if GOOD not in types or not like:
+        return []
+    files = tuple(f"{TEST}/{name}" for name in like)
+    sentence = (
+        f"{', '.join(files)} beside {TEST}/{GOOD}: read as a type of defect; where these images "
+        f"are good, move them into {TEST}/{GOOD}"
+    )
+    return [Remark("good_synonym", files, sentence)]
+
+
+def _unused(folder: Path) -> list[Remark]:
+    """What lies in a category and is not used."""
+    places = {folder: (TRAIN, TEST, TRUTH), folder / TRAIN: (GOOD,), folder / TEST: None}
+    files, folders = [], []
+    for place, used in places.items():
+        for path in sorted(place.iterdir()):
+            name = path.relative_to(folder).as_posix()
+            if not is_data(path) or place == folder and path.stem.lower() in _DOCUMENTS:
+                continue
+            if not path.is_dir():
+                files.append(name)
+            elif used is not None and path.name not in used:
+                folders.append(name)
+    truth, remarks = folder / TRUTH, []
+    if truth.is_dir() and not _has_masks(truth):
+        sentence = f"{TRUTH} holds no masks: the category is used without masks"
+        remarks.append(Remark("masks_none", (TRUTH,), sentence))
+    if files:
+        sentence = (
+            f"{len(files)} file{' is' if len(files) == 1 else 's are'} not used "
+            f"({_first(files)}): images lie in {TRAIN}/{GOOD}, {TEST}/{GOOD} and {TEST}/<type>"
+        )
+        remarks.append(Remark("file_unused", tuple(files), sentence))
+    if folders:
+        sentence = (
+            f"{len(folders)} folder{' is' if len(folders) == 1 else 's are'} not used "
+            f"({_first(folders)}): good images to train on lie in {TRAIN}/{GOOD}, of which the "
+            f"validation part is taken, all others in {TEST}/<type>"
+        )
+        remarks.append(Remark("folder_unused", tuple(folders), sentence))
+    return remarks
+
+
+def _first(names: list[str]) -> str:
+    rest = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _folders(folder: Path) -> list[Path]:
-    """Folders within ``folder`` by name, without hidden ones."""
-    found = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    """Folders of data within ``folder`` by name; none where it does not exist."""
+    if not folder.is_dir():
+        return []
+    found = (path for path in folder.iterdir() if path.is_dir() and is_data(path))
     return sorted(found, key=lambda path: path.name)
 
 
@@ -132,7 +265,7 @@ def _list_images(folder: Path, problems: list[str]) -> list[Path]:
     """Image files of one folder by name; anything else in it is a problem."""
     found = []
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
-        if path.name.startswith(".") or path.name.lower() in _FILES_OF_THE_DESKTOP:
+        if not is_data(path):
             continue
         if path.is_dir():
             problems.append(f"{_short(path)}: is a folder; images lie directly in {folder.name}/")
@@ -143,25 +276,16 @@ def _list_images(folder: Path, problems: list[str]) -> list[Path]:
     return found
 
 
-def _masks(folder: Path, problems: list[str]) -> dict[str, Path]:
+def _masks(folder: Path | None, problems: list[str]) -> dict[str, Path]:
     """Masks of one type by the stem of the image that each belongs to."""
     masks: dict[str, Path] = {}
-    for path in _list_images(folder, problems) if folder.is_dir() else ():
+    for path in _list_images(folder, problems) if folder else ():
         # The published data say "000_mask.png"; other tools write "000.png".
-        stem = path.stem.removesuffix("_mask")
+        stem = one_form(path.stem).removesuffix("_mask")
         if stem in masks:
             problems.append(f"{_short(path)}: is a second mask beside {masks[stem].name}")
         masks[stem] = path
     return masks
-
-
-def _masks_of_no_type(truth: Path, types: Iterable[str]) -> list[str]:
-    """What is wrong with folders of masks that belong to no type of test image."""
-    return [
-        f"{TRUTH}/{path.name}: holds masks, but there is no folder {TEST}/{path.name}"
-        for path in _folders(truth)
-        if path.name not in types and any(path.iterdir())
-    ]
 
 
 def _short(path: Path) -> str:

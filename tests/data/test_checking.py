@@ -3,8 +3,9 @@
 import shutil
 
 import numpy as np
+import pytest
 
-from adhelpers.data import check_category, load_category
+from adhelpers.data import CategoryError, check_category, load_category
 
 
 def test_check_prints_an_inventory(root, write):
@@ -35,10 +36,20 @@ def test_check_finds_a_test_image_that_was_trained_on(root, write, picture):
     assert "1 problem:" in str(check_category(root, "bar"))
 
 
-def test_only_one_class_in_test_loads_and_the_check_names_it(root):
-    shutil.rmtree(root / "bar/test/good")
-    assert load_category(root, "bar", image_size=16).test.labels.tolist() == [1, 1, 1]
-    assert [text for text in check_category(root, "bar").problems if "no good images" in text]
+def test_only_one_class_in_test_is_refused_by_load_and_check_alike(root):
+    (root / "bar/test/good").rename(root / "good")
+    with pytest.raises(
+        CategoryError, match="no good images.*put good images into test/good"
+    ) as one:
+        load_category(root, "bar", image_size=16)
+    assert check_category(root, "bar").problems == one.value.problems
+    for kind in ("cut", "hole"):
+        shutil.rmtree(root / "bar/test" / kind)
+        shutil.rmtree(root / "bar/ground_truth" / kind)
+    (root / "good").rename(root / "bar/test/good")
+    with pytest.raises(CategoryError, match="no anomalous images") as other:
+        load_category(root, "bar", image_size=16)
+    assert check_category(root, "bar").problems == other.value.problems
 
 
 def test_real_categories_are_sound(real_data):

@@ -64,3 +64,82 @@ def test_missing_and_empty_folders(root, tmp_path, write, picture):
     (root / "bar/test").mkdir()
     with pytest.raises(CategoryError, match="test holds no images"):
         load_category(root, "bar")
+
+
+def remarks_of(root):
+    found = load_category(root, "bar", image_size=(16, 12)).remarks
+    assert found == check_category(root, "bar").remarks
+    return {one.kind: one.files for one in found}
+
+
+def test_what_desktops_and_archives_leave_is_no_data(root):
+    for name in ("@eaDir", "__MACOSX", ".ipynb_checkpoints", "$RECYCLE.BIN"):
+        for place in ("", "train", "train/good", "test", "test/cut", "ground_truth"):
+            folder = root / "bar" / place / name
+            folder.mkdir()
+            shutil.copy(root / "bar/test/cut/000.png", folder / "000.png")
+    shutil.copy(root / "bar/test/cut/000.png", root / "bar/test/cut/._000.png")
+    assert remarks_of(root) == {}
+    assert check_category(root, "bar").inventory["images"].tolist() == [10, 2, 2, 1]
+
+
+def test_everything_that_is_not_used_is_named(root):
+    for name in (
+        "stray.png",
+        "readme.txt",
+        "test/lost.png",
+        "train/lost.txt",
+        "validation/crack/0.png",
+    ):
+        path = root / "bar" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / "bar/test/cut/000.png", path)
+    (root / "bar/train/bad").mkdir()
+    assert remarks_of(root) == {
+        "file_unused": ("stray.png", "train/lost.txt", "test/lost.png"),
+        "folder_unused": ("validation", "train/bad"),
+    }
+
+
+def test_a_folder_of_masks_without_masks_means_no_masks(root):
+    shutil.rmtree(root / "bar/ground_truth")
+    for name in ("cut/.DS_Store", "hole/@eaDir/000_mask.png"):
+        path = root / "bar/ground_truth" / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x")
+    assert remarks_of(root) == {"masks_none": ("ground_truth",)}
+    assert not load_category(root, "bar", image_size=16).has_masks
+
+
+@pytest.mark.parametrize("name", ["ok", "OK", "Good", "normal", "defect-free", "gut"])
+def test_synonyms_of_good_are_pointed_out(root, name):
+    test, train = root / "bar/test", root / "bar/train"
+    (test / "good").rename(test / name)
+    shutil.rmtree(root / "bar/ground_truth")
+    with pytest.raises(CategoryError, match=f"rename test/{name} to test/good"):
+        load_category(root, "bar", image_size=16)
+    shutil.copytree(train / "good", test / "good")
+    assert remarks_of(root)["good_synonym"] == (f"test/{name}",)
+    (train / "good").rename(train / name)
+    with pytest.raises(FileNotFoundError, match=f"rename train/{name} to train/good"):
+        load_category(root, "bar")
+
+
+def test_a_type_that_only_begins_like_a_synonym_is_a_type(root):
+    for place in ("test", "ground_truth"):
+        (root / "bar" / place / "cut").rename(root / "bar" / place / "normal_crack.v2")
+    assert remarks_of(root) == {}
+
+
+def test_names_are_compared_in_one_unicode_form(root):
+    composed, parts = "fl\u00e4che", "fla\u0308che"
+    (root / "bar/test/cut").rename(root / "bar/test" / composed)
+    (root / "bar/ground_truth/cut").rename(root / "bar/ground_truth" / parts)
+    (root / "bar/test" / composed / "000.png").rename(root / f"bar/test/{composed}/{parts}.png")
+    masks = root / "bar/ground_truth" / parts
+    (masks / "000_mask.png").rename(masks / f"{composed}_mask.png")
+    (root / "bar").rename(root / parts)
+    category = load_category(root, composed, image_size=16)
+    assert f"test/{composed}/{composed}.png" in category.test.names
+    assert category.test.masks.any(axis=(1, 2)).sum() == 3
+    assert category.fingerprint == load_category(root, parts, image_size=16).fingerprint
