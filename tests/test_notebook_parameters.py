@@ -196,6 +196,7 @@ def receivers(tmp_path_factory):
 
 @pytest.mark.parametrize("notebook, name, value", NAMED)
 def test_a_value_that_a_comment_names_is_accepted(receivers, notebook, name, value):
+    assert NOTEBOOKS[notebook].parameters[name].checked(value) == value
     getattr(receivers, name)(notebook, name, value)
 
 
