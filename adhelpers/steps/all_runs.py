@@ -185,11 +185,11 @@ def _load_run(path: Path, models: Path, cache: str | Path | None) -> FoundRun:
 
 
 def _load_detectors(folders: Sequence[Path]) -> dict[str, Detector]:
-    """Stored detectors by name, in alphabetical order, the first of each kind.
+    """Stored detectors by name, in alphabetical order; a damaged one is left out.
 
-    A damaged one is left out.
+    Of several of a kind it is the one whose explanations are stored, else the last.
     """
-    detectors: dict[str, Detector] = {}
+    chosen: dict[str, tuple[int, Detector]] = {}
     problem = "its summary names none"
     for folder in folders:
         try:
@@ -199,10 +199,13 @@ def _load_detectors(folders: Sequence[Path]) -> dict[str, Detector]:
             continue
         if isinstance(detector, AnoGAN):
             detector = without_search(detector)
-        detectors.setdefault(detector.name.replace("_", " "), detector)
-    if not detectors:
+        name = detector.name.replace("_", " ")
+        explained = sum(1 for _ in (folder / "explanations").glob("*.npz"))
+        if name not in chosen or explained >= chosen[name][0]:
+            chosen[name] = (explained, detector)
+    if not chosen:
         raise ValueError(f"none of its detectors can be loaded ({problem})")
-    return dict(sorted(detectors.items()))
+    return {name: chosen[name][1] for name in sorted(chosen)}
 
 
 def stand_in(

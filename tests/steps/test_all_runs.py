@@ -17,6 +17,7 @@ from adhelpers.detectors import (
     Subspace,
     fit_or_load,
 )
+from adhelpers.explainers import explain_images, residual_map
 from adhelpers.reports import write_summary
 from adhelpers.reports.summary import SUMMARY_KEYS
 from adhelpers.steps import ExplainerSettings, all_runs, assess_detector, explain_detector
@@ -25,8 +26,8 @@ from adhelpers.steps.objects import loading_options
 from adhelpers.training import TrainingPlan
 
 LOADING = {
-    "image_height": 48,
-    "image_width": 24,
+    "image_height": 64,
+    "image_width": 32,
     "color": "grayscale",
     "illumination": "background",
     "pose": "axis",
@@ -50,8 +51,11 @@ def places(tmp_path_factory):
     category = load_category(root, "screw", **loading_options(LOADING))
     detectors = [
         fit_or_load(Subspace(n_components=components), category, folder / "models")
-        for components in (4, 3)
+        for components in (8, 3)
     ]
+    some = category.test.images[:1]
+    store = detectors[0].folder / "explanations"
+    explain_images(residual_map, None, some, some, show_progress=False, store=store)
     parts = {split: getattr(category, split).types for split in ("train", "validation", "test")}
     summary = dict.fromkeys(SUMMARY_KEYS) | {
         "notebook": "01_screw",
@@ -81,9 +85,9 @@ def test_a_run_is_found_with_its_images_and_its_detectors(places):
     runs = found_in(folder)
     (run,) = runs
     assert run.notebook == "01_screw" and run.category.fingerprint == category.fingerprint
-    # Of two of a kind the one that the run names first.
+    # Of two subspaces the one with explanations.
     assert list(run.detectors) == ["subspace"]
-    assert run.detectors["subspace"].n_components == 4
+    assert run.detectors["subspace"].n_components == 8
     assert runs.findings() == ["01_screw on screw: found with subspace."]
     assert runs.table()["detectors"].tolist() == ["subspace"]
 
@@ -191,10 +195,10 @@ def test_a_damaged_detector_is_left_out(places, tmp_path):
         fit_or_load(Subspace(n_components=components), category, tmp_path).folder
         for components in (2, 3)
     ]
-    assert all_runs._load_detectors(folders)["subspace"].n_components == 2
-    for file in folders[0].glob("*.skops"):
-        file.write_bytes(b"damaged")
     assert all_runs._load_detectors(folders)["subspace"].n_components == 3
+    for file in folders[1].glob("*.skops"):
+        file.write_bytes(b"damaged")
+    assert all_runs._load_detectors(folders)["subspace"].n_components == 2
 
 
 @pytest.mark.filterwarnings("ignore:The generator has collapsed")
@@ -214,7 +218,7 @@ def test_an_anogan_is_audited_without_its_search(tmp_path):
 
 def test_what_is_missing_is_trained_right_there(places, tmp_path):
     _, category = places
-    runs = stand_in(tmp_path, root=category.root, image_size=(48, 24))
+    runs = stand_in(tmp_path, root=category.root, image_size=(64, 32))
     (run,) = runs
     assert list(run.detectors) == ["subspace"] and len(list(tmp_path.rglob("manifest.json"))) == 1
     assert run.detectors["subspace"].folder.is_relative_to(tmp_path)
