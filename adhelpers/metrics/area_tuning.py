@@ -367,7 +367,7 @@ def tune_area(
         positive, negative = grid.levels(planted_maps, areas), validation_levels
         rule += "area chosen with planted patches"
     table = _rates(areas, thresholds, positive, negative)
-    best = int(np.nanargmax(table["balanced"]))
+    best = _best(thresholds, positive, negative)
     return AreaTuning(
         int(areas[best]),
         Threshold(thresholds[best], rule, uses_test_labels=choice.selection == "balanced"),
@@ -393,6 +393,18 @@ def _rates(areas: Integers, thresholds: Floats, positive: Floats, negative: Floa
             "balanced": (true_positive_rate + true_negative_rate) / 2,
         }
     )
+
+
+def _best(thresholds: Floats, positive: Floats, negative: Floats) -> int:
+    """Index of the first area with the highest mean of both rates, compared as exact fractions.
+
+    With n defective and m good images, tp / n + tn / m is (m tp + n tn) / (n m): integers keep
+    equals equal, which rounded rates do not.
+    """
+    true_positives = (positive > thresholds).sum(axis=0)
+    true_negatives = (negative <= thresholds).sum(axis=0)
+    balanced = len(negative) * true_positives + len(positive) * true_negatives
+    return int(np.argmax(np.where(np.isnan(thresholds), -1, balanced)))
 
 
 def _checked_test(

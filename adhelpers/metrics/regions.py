@@ -165,11 +165,18 @@ def aupro(maps: ArrayLike, masks: ArrayLike | None, limit: float = 0.3) -> float
 
 
 def _threshold_grid(good: NDArray[Any], size: int) -> NDArray[Any]:
-    """Falling quantiles of the sorted good pixels: half evenly over their rates, half towards 0."""
-    even = np.linspace(0, 1, size // 2)
-    fine = np.geomspace(1 / len(good), 1, size - size // 2)
-    positions = np.unique(np.round(np.concatenate([even, fine]) * (len(good) - 1)).astype(int))
-    return np.unique(good[len(good) - 1 - positions])[::-1]
+    """Values of the sorted good pixels, falling, at which curves are read.
+
+    All of them where there are few, as in 8-bit maps; otherwise quantiles, half of them evenly over
+    the rates, half towards rate 0.
+    """
+    values = np.unique(good)
+    if len(values) > size:
+        even = np.linspace(0, 1, size // 2)
+        fine = np.geomspace(1 / len(good), 1, size - size // 2)
+        positions = np.unique(np.round(np.concatenate([even, fine]) * (len(good) - 1)).astype(int))
+        values = np.unique(good[len(good) - 1 - positions])
+    return values[::-1]
 
 
 def pixel_report(
@@ -185,8 +192,9 @@ def pixel_report(
 
     The values are exact. The intervals draw whole images (pixels of an image are not independent),
     those with and those without a defect each from their own, and read each resample's curves at a
-    fixed grid of thresholds, quantiles of all good pixels, with straight lines between; at the
-    default size that moves them by less than 0.001.
+    fixed grid of thresholds with straight lines between: all values of good pixels where there are
+    few, quantiles of them otherwise, each with what lies at or above it and what lies strictly
+    above it. At the default size the quantiles move the ends by less than 0.001.
 
     Parameters
     ----------
@@ -201,7 +209,7 @@ def pixel_report(
         Between 0 and 1.
     seed : int
     grid_size : int
-        Number of thresholds at which the resampled curves are read, at least 10.
+        Maximum number of values at which the resampled curves are read, at least 10.
 
     Returns
     -------
@@ -257,22 +265,28 @@ def pixel_report(
 def _above(
     maps: NDArray[Any], masks: Masks, shares: NDArray[np.float64], thresholds: NDArray[Any]
 ) -> NDArray[np.float64]:
-    """What lies at or above each threshold, of each image: good pixels, defect pixels, overlap.
+    """What lies above falling thresholds, of each image: good pixels, defect pixels, overlap.
 
-    The overlap is summed over the image's regions. Shape (3, n, thresholds).
+    The overlap is summed over the image's regions. Shape (3, n, 2 * thresholds): for each threshold
+    what lies strictly above it, then with what lies at it. Without the first, ties would be joined
+    to whatever lies above them by one straight line.
     """
-    above = np.zeros((3, len(maps), len(thresholds)))
+    above = np.zeros((3, len(maps), 2 * len(thresholds)))
     share_ends = np.cumsum(masks.sum(axis=(1, 2)))
+
+    def count(ascending: NDArray[Any]) -> NDArray[np.int_]:
+        below = [np.searchsorted(ascending, thresholds, side) for side in ("right", "left")]
+        return len(ascending) - np.stack(below, axis=1).ravel()
+
     for index, (heatmap, mask) in enumerate(zip(maps, masks, strict=True)):
-        good = np.sort(heatmap[~mask])
-        above[0, index] = len(good) - np.searchsorted(good, thresholds, side="left")
+        above[0, index] = count(np.sort(heatmap[~mask]))
         if mask.any():
             defect = heatmap[mask]
             order = np.argsort(defect)
             own = shares[share_ends[index] - len(defect) : share_ends[index]]
             from_top = np.concatenate([[0.0], np.cumsum(own[order][::-1])])
-            count = len(defect) - np.searchsorted(defect[order], thresholds, side="left")
-            above[1, index], above[2, index] = count, from_top[count]
+            found = count(defect[order])
+            above[1, index], above[2, index] = found, from_top[found]
     return above
 
 

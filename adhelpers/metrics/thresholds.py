@@ -148,9 +148,11 @@ def gmean_threshold(scores: ArrayLike, labels: ArrayLike) -> Threshold:
     refuse_equal_scores(scores)
     above, below = np.sort(scores[anomalous]), np.sort(scores[~anomalous])
     # Two sorted lists answer for every candidate at once what a confusion matrix answers for one.
-    true_positive_rate = (len(above) - np.searchsorted(above, scores, side="right")) / len(above)
-    true_negative_rate = np.searchsorted(below, scores, side="right") / len(below)
-    best = np.argmax(np.sqrt(true_positive_rate * true_negative_rate))
+    true_positives = len(above) - np.searchsorted(above, scores, side="right")
+    true_negatives = np.searchsorted(below, scores, side="right")
+    # The rates differ from these counts by a constant factor. Integers keep equals equal, which
+    # rounded rates do not.
+    best = np.argmax(true_positives * true_negatives)
     return Threshold(scores[best], "best G-mean on the test labels", uses_test_labels=True)
 
 

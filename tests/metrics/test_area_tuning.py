@@ -1,6 +1,7 @@
 """Area and threshold together, against a loop that labels for each of them, and by hand."""
 
 import json
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from skimage.measure import label
 
 from adhelpers.metrics import PUBLISHED_STEPS, AreaChoice, AreaGrid, eight_bit, tune_area
+from adhelpers.metrics.area_tuning import _best
 
 
 def has_region(heatmap, threshold, area, connectivity):
@@ -256,3 +258,20 @@ def test_findings_say_what_was_chosen_and_what_has_no_threshold():
         f"{rates['true_negative_rate']:.0%} of the good images that it was chosen with."
     )
     assert missing.startswith("For 2 of 4 areas there is no threshold")
+
+
+def test_the_first_of_equally_good_areas_is_kept():
+    random = np.random.default_rng(14)
+    for _ in range(500):
+        defective, good = random.integers(1, 30, 2)
+        thresholds = np.where(random.random(8) < 0.1, np.nan, 0.5)
+        thresholds[0] = 0.5
+        positive, negative = random.random((defective, 8)), random.random((good, 8))
+        means = [
+            -1
+            if np.isnan(threshold)
+            else Fraction(int((one > threshold).sum()), int(defective))
+            + Fraction(int((other <= threshold).sum()), int(good))
+            for threshold, one, other in zip(thresholds, positive.T, negative.T, strict=True)
+        ]
+        assert _best(thresholds, positive, negative) == means.index(max(means))

@@ -1,5 +1,7 @@
 """Jaccard indices against a loop over thresholds; the table against single images."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -64,6 +66,19 @@ def test_optimum_is_reached_at_its_threshold_and_not_exceeded(pair):
     assert best.value == max(curve_by_brute_force(heatmap, mask)[1])
     # The lowest threshold takes the whole image, so no map does worse than the mask's share of it.
     assert mask.mean() <= best.value <= 1
+
+
+def test_the_highest_of_equally_good_thresholds_is_kept():
+    random = np.random.default_rng(14)
+    for _ in range(500):
+        heatmap = np.round(random.random((9, 9)), 1)
+        mask = random.random((9, 9)) < random.uniform(0.05, 0.9)
+        mask[0, 0] = True
+        exact = {}
+        for threshold in sorted(set(heatmap.ravel().tolist()), reverse=True):
+            region = heatmap >= threshold
+            exact[threshold] = Fraction(int((region & mask).sum()), int((region | mask).sum()))
+        assert optimal_jaccard(heatmap, mask).threshold == max(exact, key=exact.get)
 
 
 @given(heatmaps_and_masks())

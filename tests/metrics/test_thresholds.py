@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -21,12 +21,17 @@ two_classes = st.lists(
 
 
 def gmean_by_trying_all(scores, labels):
-    """Every score in the order given, a confusion matrix each, the first best kept."""
+    """Every score in the order given, a confusion matrix each, the first best kept.
+
+    Squares of G-means, exact: rounded ones can differ where the true ones are equal.
+    """
     qualities = []
     for candidate in scores:
-        tn, fp, fn, tp = confusion_matrix(labels, scores > candidate, labels=[0, 1]).ravel()
-        qualities.append(math.sqrt(tp / (tp + fn) * (tn / (tn + fp))))
-    return scores[int(np.argmax(qualities))]
+        tn, fp, fn, tp = map(
+            int, confusion_matrix(labels, scores > candidate, labels=[0, 1]).ravel()
+        )
+        qualities.append(Fraction(tp, tp + fn) * Fraction(tn, tn + fp))
+    return scores[qualities.index(max(qualities))]
 
 
 def test_flag_is_strict():
@@ -103,6 +108,23 @@ def test_gmean_is_what_trying_all_gives(pairs):
     scores = np.array([score for score, _ in pairs], dtype=float)
     labels = np.array([label for _, label in pairs], dtype=int)
     assert gmean_threshold(scores, labels).value == gmean_by_trying_all(scores, labels)
+
+
+def test_gmean_keeps_the_first_of_equals_in_2000_cases():
+    def counted(scores, bad, candidate):
+        flagged = scores > candidate
+        return Fraction(int(flagged[bad].sum()), int(bad.sum())) * Fraction(
+            int((~flagged)[~bad].sum()), int((~bad).sum())
+        )
+
+    random = np.random.default_rng(14)
+    for _ in range(2000):
+        good, anomalous = random.integers(2, 30, 2)
+        bad = random.permutation(np.repeat([False, True], [good, anomalous]))
+        scores = np.round(random.normal(size=len(bad)) + bad, random.integers(1, 4))
+        qualities = [counted(scores, bad, candidate) for candidate in scores]
+        # With rounded rates a later one of equals was taken in some of these.
+        assert gmean_threshold(scores, bad).value == scores[qualities.index(max(qualities))]
 
 
 def test_gmean_of_two_equally_good_keeps_the_first_given():
