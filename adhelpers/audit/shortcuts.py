@@ -14,9 +14,10 @@ from adhelpers._shared.checks import checked_labels, checked_scores
 from adhelpers._shared.text import or_dash
 from adhelpers.metrics import (
     Estimate,
+    auroc_estimate,
     checked_resampling,
     holm,
-    percentile_interval,
+    ranking_interval,
     resample_counts,
 )
 
@@ -39,9 +40,9 @@ class ShortcutProbe:
         A row for each statistic, the most separating first. Columns: ``statistic``; ``auroc`` with
         "higher is anomalous"; ``direction`` in the anomalous images (``"higher"``, ``"lower"`` or
         ``"none"``); ``separability``, the AUROC in that direction; ``low``, ``high``, its 95 %
-        bootstrap interval, direction held, so it may reach below 0.5; ``p_value``, Mann-Whitney,
-        corrected after Holm; ``significant``. NaN and ``"unknown"`` where the test set has a single
-        class.
+        interval, direction held, so it may reach below 0.5, NaN for a constant statistic;
+        ``p_value``, Mann-Whitney, corrected after Holm; ``note`` on the interval (see `Estimate`);
+        ``significant``. NaN and ``"unknown"`` where the test set has a single class.
     strongest : str or None
         The statistic that separates most, significantly or not; None where the test set has a
         single class.
@@ -70,12 +71,12 @@ class ShortcutProbe:
         pandas.DataFrame
         """
         table = self.statistics.head(len(self.statistics) if count is None else count)
-        numbers = table[["separability", "low", "high"]].to_numpy(dtype=float)
+        intervals = table[["separability", "low", "high", "note"]].itertuples(index=False)
         return pd.DataFrame(
             {
                 "statistic": table["statistic"].str.replace("_", " "),
                 "in defective images": table["direction"],
-                "AUROC": [str(Estimate(*row)) for row in numbers],
+                "AUROC": [str(Estimate(*row)) for row in intervals],
                 "p, corrected": table["p_value"].map("{:.3g}".format),
                 "shortcut": np.where(table["significant"], "yes", "no"),
             }
@@ -205,7 +206,17 @@ def probe_shortcuts(
         for name, column in statistics.items()
     ]
     table = pd.DataFrame(
-        rows, columns=["statistic", "auroc", "direction", "separability", "low", "high", "p_value"]
+        rows,
+        columns=[
+            "statistic",
+            "auroc",
+            "direction",
+            "separability",
+            "low",
+            "high",
+            "note",
+            "p_value",
+        ],
     )
     raw = table["p_value"].to_numpy(copy=True)
     table["p_value"] = holm(raw)
@@ -222,13 +233,14 @@ def _separation(
     wins = _wins(values, anomalous)
     auroc, draws = float(wins.mean()), _resampled_means(wins, anomalous, blocks)
     direction = "none" if auroc == 0.5 else "higher" if auroc > 0.5 else "lower"
-    interval = percentile_interval(
-        max(auroc, 1 - auroc), 1 - draws if direction == "lower" else draws
+    smaller = min(int(anomalous.sum()), int((~anomalous).sum()))
+    interval = ranking_interval(
+        max(auroc, 1 - auroc), 1 - draws if direction == "lower" else draws, smaller
     )
     p_value = np.nan
     if np.ptp(values) > 0:
         p_value = stats.mannwhitneyu(values[anomalous], values[~anomalous]).pvalue
-    return name, auroc, direction, *interval, p_value
+    return name, auroc, direction, *interval, interval.note, p_value
 
 
 def _checked_statistics(statistics: pd.DataFrame) -> pd.DataFrame:
@@ -270,6 +282,7 @@ def _unknown(statistics: pd.DataFrame) -> pd.DataFrame:
             "separability": np.nan,
             "low": np.nan,
             "high": np.nan,
+            "note": "",
             "p_value": np.nan,
             "significant": False,
         }
@@ -395,6 +408,7 @@ def shortcut_dependence(
     strata: int = 5,
     resamples: int = 1000,
     seed: int = 0,
+    types: ArrayLike | None = None,
 ) -> ShortcutDependence:
     """Whether a detector's score follows a trivial statistic, and what it finds beside it.
 
@@ -410,7 +424,11 @@ def shortcut_dependence(
     strata
         Number of quantile strata of the statistic among the test images, at least 1.
     resamples, seed
-        Of the bootstrap, within class and stratum.
+        Of the bootstrap: of the AUROC over all as in `adhelpers.metrics.auroc_estimate`, of that
+        among images alike within class and stratum.
+    types : array-like of str, shape (n,), optional
+        ``"good"`` or the defect type of each test image. With them the AUROC over all has the
+        interval that a `DetectionReport` of the same seed has.
 
     Returns
     -------
@@ -450,9 +468,8 @@ def shortcut_dependence(
     correlations = (validation, _spearman(scores, statistic))
     if anomalous.all() or not anomalous.any():
         return ShortcutDependence(name, *correlations)
+    auroc = auroc_estimate(scores, anomalous, types, resamples=resamples, seed=seed)
     wins = _wins(scores, anomalous)
-    blocks = list(resample_counts(anomalous, resamples, seed))
-    auroc = percentile_interval(wins.mean(), _resampled_means(wins, anomalous, blocks))
     within = _within_strata(wins, statistic, anomalous, strata, resamples, seed)
     return ShortcutDependence(name, *correlations, auroc, **within)
 
@@ -485,5 +502,13 @@ def _within_strata(
         # Drawn within class and stratum, the number of pairs stays the same in every resample.
         blocks = list(resample_counts(2 * stratum + anomalous, resamples, seed))
         draws = _resampled_means(wins * together, anomalous, blocks) * wins.size / pairs
-        result["auroc_within_strata"] = percentile_interval(wins[together].mean(), draws)
+        # Pairs without a common image: of each stratum as many as its smaller class has. Weighted
+        # by all pairs as the strata are, the mean is as sure as one over so many pairs.
+        largest = max(
+            max(np.sum(anomalous[stratum == one]), np.sum(~anomalous[stratum == one]))
+            for one in compared
+        )
+        result["auroc_within_strata"] = ranking_interval(
+            wins[together].mean(), draws, pairs / largest
+        )
     return result

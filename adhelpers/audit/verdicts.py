@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from adhelpers._shared.arrays import Flags, Floats, Integers, Names
 from adhelpers._shared.checks import checked_flags, checked_labels, checked_scores, checked_types
-from adhelpers.metrics import Threshold
+from adhelpers.metrics import Estimate, Threshold, share_estimate
 
 from ._checks import checked_column
 
@@ -322,12 +322,12 @@ class VerdictSummary:
             return ["There is no anomalous image, so recall cannot be known."]
         if np.isnan(self.trust_adjusted_recall):
             return [
-                f"Recall is {self.recall:.2f}. Without masks no flag can be verified: whether it "
-                "is about the defect stays unknown."
+                f"Recall is {self.estimate(self.recall):.2f}. Without masks no flag can be "
+                "verified: whether it is about the defect stays unknown."
             ]
         found = (
-            f"Recall is {self.recall:.2f}; counting only flags raised by the defect it is "
-            f"{self.trust_adjusted_recall:.2f}"
+            f"Recall is {self.estimate(self.recall):.2f}; counting only flags raised by the defect "
+            f"it is {self.estimate(self.trust_adjusted_recall):.2f}"
         )
         if self.unverified:
             highest = self.trust_adjusted_recall + self.recall * self.unverified / self._flagged
@@ -343,6 +343,13 @@ class VerdictSummary:
     def _flagged(self) -> int:
         """Number of flagged anomalous images."""
         return sum(self.count(verdict) for verdict in _FOUND)
+
+    def estimate(self, share: float) -> Estimate:
+        """One of the recalls with its exact binomial interval over all anomalous images."""
+        if np.isnan(share):
+            return share_estimate(0, 0)
+        anomalous = sum(self.count(name) for name in (*_FOUND, _MISSED))
+        return share_estimate(round(share * anomalous), anomalous)
 
     def count(self, verdict: str) -> int:
         """Number of images with a verdict, also where it does not occur."""
@@ -376,8 +383,8 @@ def verdict_summary(verdicts: ArrayLike, types: ArrayLike, labels: ArrayLike) ->
     >>> summary = verdict_summary(found, ["cut", "cut", "hole", "good"], [1, 1, 1, 0])
     >>> summary.counts["cut"].to_dict()
     {'right reason': 1, 'wrong reason': 1, 'missed': 0, 'passed': 0}
-    >>> summary.findings()
-    ['Recall is 0.67; counting only flags raised by the defect it is 0.33.']
+    >>> summary.findings()[0][:46]
+    'Recall is 0.67 [0.09, 0.99; too few images]; c'
     """
     verdicts = _checked_verdicts(verdicts)
     types = checked_types(types, len(verdicts))

@@ -14,6 +14,8 @@ from .components import area_levels
 from .detection import (
     DetectionReport,
     accuracy,
+    auroc_difference,
+    auroc_estimate,
     confusion,
     detection_report,
     f1_score,
@@ -22,9 +24,11 @@ from .detection import (
 from .intervals import (
     Estimate,
     bootstrap,
+    bounded_mean,
     checked_resampling,
-    percentile_interval,
+    ranking_interval,
     resample_counts,
+    share_estimate,
 )
 from .localization import (
     explained_region,
@@ -46,7 +50,10 @@ __all__ = [
     "Threshold",
     "accuracy",
     "area_levels",
+    "auroc_difference",
+    "auroc_estimate",
     "bootstrap",
+    "bounded_mean",
     "chance_levels",
     "checked_resampling",
     "compare_aurocs",
@@ -64,9 +71,10 @@ __all__ = [
     "normal_quantile",
     "optimal_jaccards",
     "paired_difference",
-    "percentile_interval",
     "pixel_report",
+    "ranking_interval",
     "resample_counts",
     "segmentation_report",
+    "share_estimate",
     "tune_area",
 ]

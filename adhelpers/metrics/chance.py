@@ -17,7 +17,7 @@ from scipy.stats import false_discovery_control
 from adhelpers._shared.arrays import Flags
 from adhelpers._shared.checks import checked_mask
 
-from .intervals import Estimate, checked_resampling, percentile_interval, resample_counts
+from .intervals import FEW, Estimate, checked_resampling, percentile_interval, resample_counts
 from .relevance import mass_inside, positive_part
 
 # Masses this close are equal: what the Fourier transform rounds is smaller (below 1e-11 at
@@ -282,8 +282,8 @@ def paired_difference(
     -------
     Estimate
         The mean of ``first - second``: an interval above zero says that the first explainer is
-        better. NaN where no image has both values; of a single image the interval is the value and
-        says nothing.
+        better. NaN where no image has both values; no interval where all differences are the same,
+        as of a single image.
 
     Raises
     ------
@@ -318,4 +318,5 @@ def paired_difference(
         counts @ differences / len(differences)
         for counts in resample_counts(np.zeros(len(differences)), resamples, seed)
     ]
-    return percentile_interval(differences.mean(), np.concatenate(draws), confidence)
+    few = len(differences) < FEW
+    return percentile_interval(differences.mean(), np.concatenate(draws), confidence, few=few)

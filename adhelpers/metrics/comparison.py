@@ -1,17 +1,21 @@
 """Is one detector better than another on the same images? DeLong's paired test of two AUROCs."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import rel_entr
 from scipy.stats import norm, rankdata
 
 from adhelpers._shared.arrays import Flags
 from adhelpers._shared.checks import checked_labels
 
-from .intervals import Estimate
+from .intervals import FEW, TOO_FEW, Estimate, bounded_difference
 
 _SIGNIFICANCE = 0.05
+# A spread below this is that of rounding.
+_ROUNDING = 1e-12
 
 
 class AurocComparison(NamedTuple):
@@ -20,7 +24,10 @@ class AurocComparison(NamedTuple):
     Attributes
     ----------
     difference : Estimate
-        First minus second, with its normal 95 % interval, cut to [-1, 1].
+        First minus second, with its normal 95 % interval, cut to [-1, 1]. Where every image says
+        the same of it, the normal interval has no width: Hoeffding's bound (see
+        `adhelpers.metrics.intervals.bounded_mean`) takes its place, and there is no interval where
+        both rank alike.
     p_value : float
         Two-sided: how often so large a difference would come by chance if the AUROCs were equal.
     """
@@ -81,13 +88,31 @@ def compare_aurocs(first: ArrayLike, second: ArrayLike, labels: ArrayLike) -> Au
     spread = float(
         np.sqrt(of_anomalous.var(ddof=1) / len(of_anomalous) + of_good.var(ddof=1) / len(of_good))
     )
-    if spread == 0:
-        return AurocComparison(Estimate(value, value, value), 1.0 if value == 0 else 0.0)
+    smaller = min(len(of_anomalous), len(of_good))
+    if spread <= _ROUNDING:
+        return _without_spread(value, smaller)
     half = norm.ppf(0.975) * spread
     return AurocComparison(
-        Estimate(value, max(value - half, -1.0), min(value + half, 1.0)),
+        Estimate(
+            value,
+            max(value - half, -1.0),
+            min(value + half, 1.0),
+            TOO_FEW if smaller < FEW else "",
+        ),
         float(2 * norm.sf(abs(value) / spread)),
     )
+
+
+def _without_spread(value: float, smaller: int) -> AurocComparison:
+    """What can be said of a difference that is the same for every image."""
+    if abs(value) <= _ROUNDING:
+        note = TOO_FEW if smaller < FEW else ""
+        return AurocComparison(Estimate(value, math.nan, math.nan, note), 1.0)
+    # Halved and moved, the difference of two wins lies in [0, 1], and is 1/2 without a difference.
+    share = (1 + value) / 2
+    divergence = float(rel_entr(share, 0.5) + rel_entr(1 - share, 0.5))
+    p_value = min(1.0, 2 * math.exp(-smaller * divergence))
+    return AurocComparison(bounded_difference(value, smaller), p_value)
 
 
 def _placements(

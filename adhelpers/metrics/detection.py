@@ -1,12 +1,15 @@
 """How well scores and decisions tell good images from anomalous ones, with intervals."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from adhelpers._shared.arrays import Flags
+from adhelpers._shared.arrays import Flags, Names
 from adhelpers._shared.checks import (
     checked_flags,
     checked_labels,
@@ -15,7 +18,18 @@ from adhelpers._shared.checks import (
     refuse_equal_scores,
 )
 
-from .intervals import Estimate, checked_resampling, percentile_interval, resample_counts
+from .intervals import (
+    FEW,
+    TOO_FEW,
+    Estimate,
+    bounded_difference,
+    checked_resampling,
+    image_strata,
+    percentile_interval,
+    ranking_interval,
+    resample_counts,
+    share_estimate,
+)
 from .thresholds import Threshold
 
 
@@ -78,6 +92,136 @@ def image_auroc(scores: ArrayLike, labels: ArrayLike) -> float:
     return float(
         _Ranking(scores, anomalous).statistics(np.ones((1, len(scores)), dtype=np.int64))[0][0]
     )
+
+
+def auroc_estimate(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    types: ArrayLike | None = None,
+    *,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """`image_auroc` with its interval: the same wherever an image AUROC is reported.
+
+    Parameters
+    ----------
+    scores : ndarray of float, shape (n,) or (seeds, n)
+        Higher is more anomalous. Of several seeds the mean AUROC is taken; its interval speaks of
+        other images, for these seeds.
+    labels : ndarray of int, shape (n,)
+        0 good, 1 anomalous.
+    types : ndarray of str, shape (n,), optional
+        Images are drawn within their type, see `image_strata`; without types within their label.
+    resamples : int
+    confidence : float
+        Between 0 and 1.
+    seed : int
+
+    Returns
+    -------
+    Estimate
+        See `ranking_interval`.
+
+    Raises
+    ------
+    ValueError
+        As `image_auroc`, or if ``types`` has another length.
+
+    Examples
+    --------
+    >>> print(auroc_estimate(np.arange(14), np.repeat([0, 1], [6, 8])))
+    1.000 [0.541, 1.000; exact bound]
+    """
+    checked_resampling(resamples, confidence)
+    anomalous, strata = _classes_and_strata(labels, types)
+    seeds = np.atleast_2d(np.asarray(scores))
+    value, draws = _drawn_aurocs(seeds, anomalous, strata, resamples, seed)
+    return ranking_interval(value, draws, _smaller(anomalous), confidence)
+
+
+def auroc_difference(
+    first: ArrayLike,
+    second: ArrayLike,
+    labels: ArrayLike,
+    types: ArrayLike | None = None,
+    *,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """The `image_auroc` of one score minus that of another of the same images.
+
+    Both are drawn together, as in `auroc_estimate`, whose other arguments these are.
+
+    Parameters
+    ----------
+    first, second : ndarray of float, shape (n,)
+        Higher is more anomalous.
+    labels, types : ndarray, shape (n,)
+    resamples : int
+    confidence : float
+    seed : int
+
+    Returns
+    -------
+    Estimate
+        With an exact bound where a class has fewer than five images, or where every resample has
+        the same difference; none where that is 0.
+
+    Examples
+    --------
+    >>> labels = np.repeat([0, 1], 12)
+    >>> print(auroc_difference(np.arange(24), -np.arange(24), labels))
+    1.000 [0.471, 1.000; exact bound]
+    """
+    checked_resampling(resamples, confidence)
+    anomalous, strata = _classes_and_strata(labels, types)
+    (one, of_one), (other, of_other) = (
+        _drawn_aurocs([scores], anomalous, strata, resamples, seed) for scores in (first, second)
+    )
+    smaller = _smaller(anomalous)
+    found = percentile_interval(one - other, of_one - of_other, confidence, few=smaller < FEW)
+    fixed = math.isnan(found.low)
+    if one != other and (fixed or smaller < FEW):
+        return bounded_difference(one - other, smaller, confidence)
+    return found
+
+
+def _classes_and_strata(labels: ArrayLike, types: ArrayLike | None) -> tuple[Flags, Names]:
+    """Which images are anomalous, and within what they are drawn again."""
+    anomalous = checked_labels(labels, np.size(labels), both_classes=True)
+    types = anomalous if types is None else checked_types(types, len(anomalous))
+    return anomalous, image_strata(types, anomalous)
+
+
+def _drawn_aurocs(
+    seeds: Sequence[ArrayLike] | NDArray[Any],
+    anomalous: Flags,
+    strata: Names,
+    resamples: int,
+    seed: int,
+) -> tuple[float, NDArray[np.float64]]:
+    """The mean AUROC over seeds: on all images, and on each resample."""
+    rankings = []
+    for scores in seeds:
+        checked = checked_scores(scores)
+        checked_labels(anomalous, len(checked))
+        rankings.append(_Ranking(checked, anomalous))
+
+    def mean(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.mean([ranking.statistics(counts)[0] for ranking in rankings], axis=0)
+
+    value = mean(np.ones((1, len(anomalous)), dtype=np.int64))[0]
+    blocks = resample_counts(strata, resamples, seed)
+    return float(value), np.concatenate([mean(block) for block in blocks])
+
+
+def _smaller(anomalous: Flags) -> int:
+    """The size of the smaller class."""
+    bad = int(anomalous.sum())
+    return min(bad, len(anomalous) - bad)
 
 
 def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
@@ -239,9 +383,14 @@ class DetectionReport:
 
     Attributes
     ----------
-    auroc, average_precision, accuracy, f1, g_mean : Estimate
+    auroc : Estimate
+        As of `auroc_estimate`.
+    accuracy : Estimate
+        With its exact binomial interval.
+    average_precision, f1, g_mean : Estimate
+        With bootstrap intervals; none where the figure is perfect, because no resample moves it.
     recall : dict of str to Estimate
-        By defect type.
+        By defect type, with exact binomial intervals.
     confusion : dict of str to int
         ``tp``, ``fp``, ``tn``, ``fn``.
     images : dict of str to int
@@ -316,11 +465,12 @@ def detection_report(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> DetectionReport:
-    """Every figure on scores and decisions, with bootstrap intervals.
+    """Every figure on scores and decisions, with intervals.
 
-    All figures share the same resamples. Images are drawn within their type, so each resample holds
-    as many good images and as many of each defect as the test set; the intervals hold for other
-    images of the same mix.
+    Shares have exact binomial intervals. The other figures share the same resamples: images are
+    drawn within their type (see `adhelpers.metrics.intervals.image_strata`), so each resample holds
+    as many good and as many defective images as the test set; the intervals hold for other images
+    of the same mix.
 
     Parameters
     ----------
@@ -347,11 +497,6 @@ def detection_report(
         If a class is missing, all scores are equal, a score is not finite, lengths differ, or a
         type holds both labels.
 
-    Notes
-    -----
-    Percentile intervals, so a figure that is perfect on all images has the interval (1, 1): see
-    `bootstrap`.
-
     Examples
     --------
     >>> types = ["good", "good", "good", "crack", "hole"]
@@ -374,41 +519,36 @@ def detection_report(
         threshold = Threshold(threshold, "given", uses_test_labels=False)
     flags = threshold.flag(scores)
     names, numbers = np.unique(types, return_counts=True)
+    images = {str(name): int(number) for name, number in zip(names, numbers, strict=True)}
     ranking = _Ranking(scores, anomalous)
 
     def figures(counts: NDArray[np.int64]) -> NDArray[np.float64]:
         """A column of resampled values for each figure, in one fixed order."""
         tp, fp = counts @ (flags & anomalous), counts @ (flags & ~anomalous)
         cells = {"tp": tp, "fp": fp, "tn": (~anomalous).sum() - fp, "fn": anomalous.sum() - tp}
-        found = {
-            name: counts @ (flags & (types == name)) / (types == name).sum()
-            for name in np.unique(types[anomalous])
-        }
-        return np.column_stack(
-            [
-                *ranking.statistics(counts),
-                _accuracy(**cells),
-                _f1(**cells),
-                _g_mean(**cells),
-                *found.values(),
-            ]
-        )
+        return np.column_stack([*ranking.statistics(counts), _f1(**cells), _g_mean(**cells)])
 
     values = figures(np.ones((1, len(scores)), dtype=np.int64))[0]
-    draws = np.concatenate([figures(block) for block in resample_counts(types, resamples, seed)])
-    estimates = [
-        percentile_interval(value, column, confidence)
-        for value, column in zip(values, draws.T, strict=True)
-    ]
-    auroc, precision, right, f1, mean, *recall = estimates
+    strata, smaller = image_strata(types, anomalous), _smaller(anomalous)
+    draws = np.concatenate([figures(block) for block in resample_counts(strata, resamples, seed)])
+    few = smaller < FEW
+    precision, f1, mean = (
+        percentile_interval(value, column, confidence, few=few)
+        for value, column in zip(values[1:], draws.T[1:], strict=True)
+    )
+    right = share_estimate(int((flags == anomalous).sum()), len(flags), confidence)
     return DetectionReport(
-        auroc,
+        ranking_interval(values[0], draws[:, 0], smaller, confidence),
         precision,
-        right,
+        replace(right, note=TOO_FEW) if few else right,
         f1,
         mean,
-        recall=dict(zip((str(name) for name in np.unique(types[anomalous])), recall, strict=True)),
+        recall={
+            name: share_estimate(int(flags[types == name].sum()), images[name], confidence)
+            for name in images
+            if anomalous[types == name].all()
+        },
         confusion=confusion(flags, anomalous),
-        images={str(name): int(number) for name, number in zip(names, numbers, strict=True)},
+        images=images,
         threshold=threshold,
     )

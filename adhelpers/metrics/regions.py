@@ -9,7 +9,7 @@ from scipy import ndimage
 from adhelpers._shared.arrays import Masks
 from adhelpers._shared.checks import checked_map, checked_mask
 
-from .intervals import Estimate, checked_resampling, percentile_interval, resample_counts
+from .intervals import FEW, Estimate, checked_resampling, percentile_interval, resample_counts
 
 # A region is connected across edges and corners, as in MVTec's own evaluation.
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
@@ -214,7 +214,8 @@ def pixel_report(
     Returns
     -------
     dict of str to Estimate
-        ``"pixel_auroc"`` and ``"aupro"``.
+        ``"pixel_auroc"`` and ``"aupro"``. There is no interval where no resample moves the figure,
+        as of perfect or constant maps; with fewer than five defective images the text says so.
 
     Raises
     ------
@@ -256,9 +257,11 @@ def pixel_report(
             np.column_stack([_area(rate, recall, 1.0), _area(rate, overlap, limit) / limit])
         )
     drawn = np.concatenate(draws)
+    few = int(masks.any(axis=(1, 2)).sum()) < FEW
+    values = {"pixel_auroc": pixel_auroc(maps, masks), "aupro": aupro(maps, masks, limit)}
     return {
-        "pixel_auroc": percentile_interval(pixel_auroc(maps, masks), drawn[:, 0], confidence),
-        "aupro": percentile_interval(aupro(maps, masks, limit), drawn[:, 1], confidence),
+        name: percentile_interval(value, drawn[:, index], confidence, few=few)
+        for index, (name, value) in enumerate(values.items())
     }
 
 

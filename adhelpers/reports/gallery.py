@@ -292,8 +292,10 @@ def _number(value: float | None) -> str | None:
 def _shown(value: Any) -> str:
     """``value`` as a reader wants it: three digits, a dash for nothing, words for truth."""
     if all(hasattr(value, part) for part in ("value", "low", "high")):
-        interval = f" [{_shown(value.low)}, {_shown(value.high)}]" if _number(value.low) else ""
-        return _shown(value.value) + interval
+        ends = [_shown(value.low), _shown(value.high)] if _number(value.low) else []
+        note = [value.note] if getattr(value, "note", "") else []
+        within = "; ".join([", ".join(ends)] * bool(ends) + note)
+        return _shown(value.value) + (f" [{within}]" if within else "")
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if _is_number(value):

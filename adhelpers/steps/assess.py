@@ -17,13 +17,13 @@ from adhelpers.metrics import (
     DetectionReport,
     Estimate,
     Threshold,
-    bootstrap,
+    auroc_difference,
     detection_report,
     gmean_threshold,
-    image_auroc,
     midpoint_threshold,
     normal_quantile,
     pixel_report,
+    share_estimate,
 )
 from adhelpers.reports import score_separation
 
@@ -85,6 +85,9 @@ class Assessment:
             "threshold used test labels": "yes" if self.threshold.uses_test_labels else "no",
             "defects flagged": f"{confusion['tp']} of {confusion['tp'] + confusion['fn']}",
             "false alarms": f"{confusion['fp']} of {confusion['fp'] + confusion['tn']}",
+            "false alarm rate": str(
+                share_estimate(confusion["fp"], confusion["fp"] + confusion["tn"])
+            ),
             "accuracy": or_dash(detection.accuracy),
             "F1": or_dash(detection.f1),
             "G-mean": or_dash(detection.g_mean),
@@ -284,7 +287,7 @@ class DetectorComparison:
     simple, main : Assessment
         The baseline, and the detector that is compared with it.
     difference : Estimate
-        Image AUROC of ``main`` minus that of ``simple``, with a paired bootstrap interval.
+        Image AUROC of ``main`` minus that of ``simple``, with the interval of `auroc_difference`.
     """
 
     assessments: list[Assessment]
@@ -336,12 +339,5 @@ def compare_detectors(
     """
     simple, main = assessments[0], main or assessments[-1]
     test = simple.category.test
-    difference = bootstrap(
-        lambda a, b, labels: image_auroc(a, labels) - image_auroc(b, labels),
-        main.scores,
-        simple.scores,
-        test.labels,
-        stratify=test.types,
-        seed=seed,
-    )
+    difference = auroc_difference(main.scores, simple.scores, test.labels, test.types, seed=seed)
     return DetectorComparison(list(assessments), simple, main, difference)

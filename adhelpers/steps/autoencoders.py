@@ -35,6 +35,7 @@ from adhelpers.metrics import (
     detection_report,
     eight_bit,
     segmentation_report,
+    share_estimate,
     tune_area,
 )
 from adhelpers.reports import (
@@ -167,15 +168,19 @@ class AreaDecision:
 
     def table(self) -> pd.DataFrame:
         """One column: what was chosen, how, and how well it decides."""
-        tuning, detection, (positive, negative, balanced) = self.tuning, self.detection, self.rates
+        tuning, detection, (*_, balanced) = self.tuning, self.detection, self.rates
         confusion, pixels, regions = detection.confusion, self.pixels or {}, self.regions or {}
         rows = {
             "minimal area": f"{tuning.minimal_area} pixels",
             "threshold": f"{tuning.threshold.value:.4g}",
             "area chosen with": self._chosen_with(),
             "images tested on": int(tuning.tested_on.sum()),
-            "true positive rate": f"{positive:.3f}",
-            "true negative rate": f"{negative:.3f}",
+            "true positive rate": str(
+                share_estimate(confusion["tp"], confusion["tp"] + confusion["fn"])
+            ),
+            "true negative rate": str(
+                share_estimate(confusion["tn"], confusion["tn"] + confusion["fp"])
+            ),
             "balanced accuracy": f"{balanced:.3f}",
             "defects flagged": f"{confusion['tp']} of {confusion['tp'] + confusion['fn']}",
             "false alarms": f"{confusion['fp']} of {confusion['fp'] + confusion['tn']}",

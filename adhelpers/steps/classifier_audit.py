@@ -28,10 +28,11 @@ from adhelpers.explainers import class_maps
 from adhelpers.metrics import (
     Estimate,
     Threshold,
+    auroc_estimate,
     bootstrap,
+    bounded_mean,
     confusion,
     f1_score,
-    image_auroc,
     normal_quantile,
 )
 from adhelpers.reports import explanation_grid, review_figure, score_separation
@@ -112,6 +113,10 @@ class Decisions:
             stratify=labels,
             seed=seed,
         )
+        if np.isnan(mean.low):
+            # Each class has the same weight, so the smallest says how sure the mean is.
+            smallest = min(np.count_nonzero(labels == kind) for kind in present)
+            mean = bounded_mean(mean.value, float(len(present) * smallest))
         found = [
             f"The accuracy, averaged over the {len(present)} classes, is {mean}; "
             f"chance gives {chance:.3f}."
@@ -691,10 +696,7 @@ def audit_decisions(
             detector=detector,
             scores=scores,
             threshold=threshold,
-            auroc={
-                name: bootstrap(image_auroc, values, bad, stratify=bad, seed=seed)
-                for name, values in scores.items()
-            },
+            auroc={name: auroc_estimate(values, bad, seed=seed) for name, values in scores.items()},
             f1={name: _f1_of_highest(values, bad, flags.sum()) for name, values in scores.items()},
             curve=curve(),
             classes=tuple(classes),

@@ -24,7 +24,7 @@ from adhelpers.data import (
 from adhelpers.detectors import SHALLOW_METHODS, DeepSAD, fit_or_load, fit_shallow
 from adhelpers.metrics import (
     Threshold,
-    bootstrap,
+    auroc_estimate,
     detection_report,
     image_auroc,
     normal_quantile,
@@ -369,14 +369,7 @@ def compare_baselines(assessment: SampleAssessment, *, seed: int = 0) -> Baselin
                 continue
             for name, (fitted_on, tested_on) in inputs.items():
                 model = fit_shallow(method, fitted_on, category.known, seed=seed)
-                auroc = bootstrap(
-                    image_auroc,
-                    model.score(tested_on),
-                    test.labels,
-                    resamples=200,
-                    seed=seed,
-                    stratify=test.labels,
-                )
+                auroc = auroc_estimate(model.score(tested_on), test.labels, test.types, seed=seed)
                 chosen = ", ".join(f"{one} {value:.3g}" for one, value in model.chosen.items())
                 rows.append(
                     {

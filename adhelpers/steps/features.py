@@ -34,7 +34,7 @@ from adhelpers.detectors import (
 from adhelpers.metrics import (
     AurocComparison,
     Estimate,
-    bootstrap,
+    auroc_estimate,
     compare_aurocs,
     holm,
     image_auroc,
@@ -139,7 +139,7 @@ def published_way(
                 category.train.images, category.validation.images, show_progress=show_progress
             )
             scores, of_good = detector.score(test.images), detector.score(good)
-        aurocs[layer] = bootstrap(image_auroc, scores, test.labels, stratify=test.types, seed=seed)
+        aurocs[layer] = auroc_estimate(scores, test.labels, test.types, seed=seed)
         follows[layer] = float(spearmanr(of_good, brightness).statistic)
     return PublishedWay(aurocs, follows)
 
@@ -247,13 +247,7 @@ class Contest:
     def estimates(self) -> dict[str, Estimate]:
         """The mean AUROC over the seeds with the interval that other test images would give."""
         return {
-            title: bootstrap(
-                lambda *arrays: np.mean([image_auroc(one, arrays[-1]) for one in arrays[:-1]]),
-                *scores,
-                self.labels,
-                stratify=self.types,
-                seed=self.seed,
-            )
+            title: auroc_estimate(scores, self.labels, self.types, seed=self.seed)
             for title, scores in self.scores.items()
         }
 

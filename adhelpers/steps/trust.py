@@ -154,6 +154,7 @@ def score_dependence(
             shortcuts.labels,
             one.reference_scores,
             shortcuts.validation_statistics[shortcuts.strongest],
+            types=one.category.test.types,
             seed=seed,
         )
         rows.append(result.table().set_axis([one.title]))

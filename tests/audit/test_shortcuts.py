@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from adhelpers.audit import image_statistics, probe_shortcuts, shortcut_dependence
 from adhelpers.data import Corrections, load_category, rendered_root
-from adhelpers.metrics import bootstrap, image_auroc
+from adhelpers.metrics import bootstrap, detection_report, image_auroc
 
 LIGHT = ["mean_brightness", "median_background"]
 
@@ -48,7 +48,8 @@ def test_table_equals_other_implementations():
             if row.auroc >= 0.5
             else (1 - estimate.high, 1 - estimate.low)
         )
-        assert (row.low, row.high) == pytest.approx((low, high))
+        # A constant statistic has no interval.
+        assert (row.low, row.high) == pytest.approx((low, high), nan_ok=name == "flat")
     assert (
         _found(probe, "shifted").direction == "lower"
         and "lower in the defective" in probe.findings()[0]
@@ -143,7 +144,7 @@ def test_tables_are_for_people():
     assert probe.table().to_dict("list") == {
         "statistic": ["mean brightness", "flat"],
         "in defective images": ["lower", "none"],
-        "AUROC": ["1.000 [1.000, 1.000]", "0.500 [0.500, 0.500]"],
+        "AUROC": ["1.000 [0.735, 1.000; exact bound]", "0.500 [n/a]"],
         "p, corrected": [f"{_found(probe, 'mean_brightness').p_value:.3g}", "1"],
         "shortcut": ["yes", "no"],
     }
@@ -231,6 +232,25 @@ def test_within_strata_equals_loops_over_pairs():
         stratify=2 * stratum + labels,
     )
     assert (within.low, within.high) == pytest.approx((draws.low, draws.high))
+
+
+def test_the_auroc_of_a_dependence_is_that_of_the_detection_report():
+    random = np.random.default_rng(4)
+    types = np.array(["good"] * 20 + ["cut"] * 12 + ["hole"] * 9)
+    labels = (types != "good").astype(int)
+    scores = random.normal(size=41) + 1.5 * (types == "cut") + 0.3 * labels
+    report = detection_report(scores, labels, types, 0.5, seed=7)
+    found = shortcut_dependence(scores, random.normal(size=41), labels, seed=7, types=types)
+    assert found.auroc == report.auroc
+
+
+def test_a_perfect_auroc_within_strata_has_the_bound_of_its_independent_pairs():
+    # Two strata of six images, each with two good and four anomalous, and all pairs right: four
+    # pairs have no image in common.
+    statistic, labels = np.repeat([0.0, 1.0], 6), np.tile([0, 0, 1, 1, 1, 1], 2)
+    statistic += np.tile([0, 0.01], 6)
+    found = shortcut_dependence(labels + 0.0, statistic, labels, strata=2).auroc_within_strata
+    assert found.low == pytest.approx(0.025 ** (1 / 4)) and found.note == "too few images"
 
 
 def test_strata_separate_skill_from_brightness():

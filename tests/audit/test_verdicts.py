@@ -232,10 +232,13 @@ def test_summary_has_a_table_and_findings():
     pd.testing.assert_frame_equal(summary.table(), summary.counts, check_names=False)
     assert summary.count(RIGHT) == 1 and summary.count(BADLY) == 0
     assert summary.findings() == [
-        "Recall is 0.67; counting only flags raised by the defect it is 0.33."
+        "Recall is 0.67 [0.09, 0.99; too few images]; counting only flags raised by the defect it "
+        "is 0.33 [0.01, 0.91; too few images]."
     ]
     [unverified] = summarize([UNVERIFIED, MISSED], [1, 1]).findings()
-    assert unverified.startswith("Recall is 0.50. Without masks no flag can be verified")
+    assert unverified.startswith(
+        "Recall is 0.50 [0.01, 0.99; too few images]. Without masks no flag can be verified"
+    )
     assert "cannot be known" in summarize([PASSED], [0]).findings()[0]
     # Of four flags one is proven right, one wrong, and of two no defect is in the mask.
     [partly] = summarize([RIGHT, WRONG, UNVERIFIED, UNVERIFIED, MISSED], [1] * 5).findings()

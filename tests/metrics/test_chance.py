@@ -262,8 +262,8 @@ def test_pairs_with_a_gap_are_left_out():
     first, second = [0.5, np.nan, 0.7, 0.2, 0.9], [0.1, 0.4, np.nan, 0.2, 0.3]
     assert paired_difference(first, second) == paired_difference([0.5, 0.2, 0.9], [0.1, 0.2, 0.3])
     assert paired_difference(first, second).value == pytest.approx(1 / 3)
-    assert np.isnan(paired_difference([np.nan, 1.0], [1.0, np.nan])).all()
-    assert paired_difference([0.75], [0.25]) == (0.5, 0.5, 0.5)
+    assert np.isnan([*paired_difference([np.nan, 1.0], [1.0, np.nan])]).all()
+    assert str(paired_difference([0.75], [0.25])) == "0.500 [n/a; too few images]"
 
 
 def test_difference_depends_on_the_seed_only():

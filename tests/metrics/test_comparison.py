@@ -118,6 +118,22 @@ def test_the_same_scores_do_not_differ():
     scores = np.random.default_rng(3).normal(size=10)
     found = compare_aurocs(scores, 2 * scores + 1, labels)
     assert found.difference.value == 0 and found.p_value == 1
+    assert str(found.difference) == "0.000 [n/a]"
+
+
+@pytest.mark.parametrize("goods, bads", [(6, 8), (30, 50), (3, 3)])
+def test_a_difference_without_spread_is_not_certain(goods, bads):
+    labels = np.repeat([0, 1], [goods, bads])
+    perfect = np.arange(goods + bads)
+    smaller = min(goods, bads)
+    # All pairs right against all pairs wrong: independent pairs are those of the smaller class, and
+    # each would fall so with a probability of at most 1/2 if the AUROCs were equal.
+    found = compare_aurocs(perfect, -perfect, labels)
+    assert found.difference.value == found.difference.high == 1
+    assert found.difference.low == pytest.approx(2 * 0.025 ** (1 / smaller) - 1)
+    assert found.p_value == pytest.approx(2 * 0.5**smaller)
+    found = compare_aurocs(perfect, np.zeros(goods + bads), labels)
+    assert found.difference.low < 0.5 < found.difference.high and 0 < found.p_value <= 1
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import beta, norm
 
 from adhelpers import metrics
 from adhelpers.metrics import Threshold, detection, detection_report, image_auroc
@@ -171,20 +172,80 @@ def test_report_intervals_are_those_of_the_plain_bootstrap(example_set):
     report = detection_report(scores, labels, types, 0.85, resamples=200, seed=4)
 
     def plain(function, *arrays):
-        return metrics.bootstrap(function, *arrays, resamples=200, seed=4, stratify=types)
+        drawn = metrics.bootstrap(function, *arrays, resamples=200, seed=4, stratify=types)
+        return pytest.approx(tuple(drawn), abs=1e-12)
 
-    assert report.auroc == pytest.approx(
-        plain(sklearn.metrics.roc_auc_score, labels, scores), abs=1e-12
+    assert tuple(report.auroc) == plain(sklearn.metrics.roc_auc_score, labels, scores)
+    assert tuple(report.average_precision) == plain(
+        sklearn.metrics.average_precision_score, labels, scores
     )
-    assert report.average_precision == pytest.approx(
-        plain(sklearn.metrics.average_precision_score, labels, scores), abs=1e-12
-    )
-    assert report.accuracy == pytest.approx(plain(metrics.accuracy, flags, labels))
-    assert report.f1 == pytest.approx(plain(metrics.f1_score, flags, labels))
-    assert report.g_mean == pytest.approx(plain(detection.g_mean, flags, labels))
-    assert report.recall["crack"] == pytest.approx(
-        plain(lambda f, t: f[t == "crack"].mean(), flags, types)
-    )
+    assert tuple(report.f1) == plain(metrics.f1_score, flags, labels)
+    assert tuple(report.g_mean) == plain(detection.g_mean, flags, labels)
+
+
+def test_shares_of_a_report_have_exact_intervals(example_set):
+    scores, labels, types = example_set
+    flags = scores > 0.85
+    report = detection_report(scores, labels, types, 0.85, resamples=50)
+    # Clopper and Pearson's ends are quantiles of beta distributions.
+    for estimate, right in [
+        (report.accuracy, flags == labels),
+        (report.recall["crack"], flags[types == "crack"]),
+        (report.recall["hole"], flags[types == "hole"]),
+    ]:
+        hits, total = int(right.sum()), len(right)
+        assert tuple(estimate) == pytest.approx(
+            (
+                hits / total,
+                beta.ppf(0.025, hits, total - hits + 1),
+                beta.ppf(0.975, hits + 1, total - hits),
+            )
+        )
+
+
+def test_nothing_perfect_is_certain():
+    types = ["good"] * 6 + ["cut"] * 4 + ["hole"] * 4
+    report = detection_report(np.arange(14), np.repeat([0, 1], [6, 8]), types, 5.5)
+    assert str(report.auroc) == "1.000 [0.541, 1.000; exact bound]"
+    assert str(report.recall["cut"]) == "1.000 [0.398, 1.000; too few images]"
+    assert str(report.accuracy) == "1.000 [0.768, 1.000]"
+    for estimate in (report.average_precision, report.f1, report.g_mean):
+        assert str(estimate) == "1.000 [n/a]"
+    few = detection_report(np.arange(8), np.repeat([0, 1], [4, 4]), ["good"] * 4 + ["cut"] * 4, 3.5)
+    assert str(few.auroc) == "1.000 [0.398, 1.000; too few images]"
+    assert few.auroc.as_dict() == {"value": 1.0, "low": pytest.approx(0.3976, abs=1e-4), "high": 1}
+    assert str(few.f1) == "1.000 [n/a; too few images]"
+
+
+def test_every_image_auroc_has_one_interval(example_set):
+    scores, labels, types = example_set
+    report = detection_report(scores, labels, types, 0.85, seed=4)
+    assert metrics.auroc_estimate(scores, labels, types, seed=4) == report.auroc
+    assert metrics.auroc_estimate([scores, scores], labels, types, seed=4) == report.auroc
+    # Types of one image are joined: the interval is not that of images which never move.
+    alone = [kind if kind == "good" else f"{kind} {index}" for index, kind in enumerate(types)]
+    spread = metrics.auroc_estimate(scores, labels, alone, seed=4)
+    assert spread.high - spread.low > 0.8 * (report.auroc.high - report.auroc.low)
+
+
+def coverage(true, good, bad, cases, random):
+    """How often the interval holds the true AUROC of two normal distributions."""
+    found = []
+    labels = np.repeat([0, 1], [good, bad])
+    for _ in range(cases):
+        scores = random.normal(size=good + bad) + labels * np.sqrt(2) * norm.ppf(true)
+        found.append(metrics.auroc_estimate(scores, labels, resamples=200))
+    held = np.mean([one.low <= true <= one.high for one in found])
+    perfect = [one for one in found if one.value == 1]
+    return held, [one.low <= true for one in perfect]
+
+
+@pytest.mark.parametrize("good, bad", [(6, 8), (12, 10), (4, 20)])
+@pytest.mark.parametrize("true", [0.9, 0.95, 0.99])
+def test_the_interval_of_an_auroc_holds_the_true_one(true, good, bad):
+    held, perfect = coverage(true, good, bad, 300, np.random.default_rng(14))
+    # Where all pairs are right, the bound is exact and holds the true AUROC nearly always.
+    assert held >= 0.91 and np.mean(perfect) >= 0.975
 
 
 def test_auroc_interval_has_the_width_that_delong_gives(example_set):

@@ -1,11 +1,22 @@
 """The bootstrap against the normal approximation; its resamples against what is promised."""
 
 import json
+import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import beta
 
-from adhelpers.metrics import Estimate, bootstrap, image_auroc, intervals
+from adhelpers.metrics import (
+    Estimate,
+    bootstrap,
+    bounded_mean,
+    image_auroc,
+    intervals,
+    share_estimate,
+)
 
 
 def test_interval_of_a_mean_is_that_of_the_normal_approximation():
@@ -43,7 +54,8 @@ def test_same_seed_same_interval_and_another_seed_another():
 def test_arrays_are_drawn_together():
     values = np.arange(30.0)
     estimate = bootstrap(lambda a, b: np.abs(a - b).max(), values, values.copy(), resamples=50)
-    assert estimate == Estimate(0.0, 0.0, 0.0)
+    # No resample moves it, so there is no interval.
+    assert estimate.value == 0 and np.isnan([estimate.low, estimate.high]).all()
 
 
 def test_no_resample_loses_a_class():
@@ -97,3 +109,73 @@ def test_nothing_to_draw_from_is_refused():
         bootstrap(np.mean)
     with pytest.raises(ValueError, match="at least 1"):
         bootstrap(np.mean, np.array([]))
+
+
+def test_an_interval_that_does_not_hold_its_value_is_refused():
+    for low, high in ((0.5, 0.6), (0.95, 1.0)):
+        with pytest.raises(ValueError, match="does not hold its value 0.9"):
+            Estimate(0.9, low, high)
+    assert str(Estimate(math.nan, math.nan, math.nan)) == "n/a"
+
+
+def test_draws_beside_the_value_extend_the_interval_to_it():
+    draws = np.linspace(0.2, 0.4, 101)
+    assert tuple(intervals.percentile_interval(0.9, draws)) == pytest.approx((0.9, 0.205, 0.9))
+    assert tuple(intervals.percentile_interval(0.1, draws)) == pytest.approx((0.1, 0.1, 0.395))
+
+
+@pytest.mark.parametrize("strange", [np.nan, np.inf])
+def test_draws_that_are_no_numbers_are_named(strange):
+    draws = np.r_[np.linspace(0, 1, 98), strange, strange]
+    with pytest.raises(ValueError, match="2 of 100 resamples give a figure that is NaN or infinit"):
+        intervals.percentile_interval(0.5, draws)
+    # Without a value there is nothing to give an interval for.
+    assert np.isnan([*intervals.percentile_interval(np.nan, draws)]).all()
+
+
+@pytest.mark.parametrize("total", [1, 2, 4, 5, 10, 30])
+def test_intervals_of_shares_are_exact(total):
+    for hits in range(total + 1):
+        found = share_estimate(hits, total)
+        low = beta.ppf(0.025, hits, total - hits + 1) if hits else 0
+        high = beta.ppf(0.975, hits + 1, total - hits) if hits < total else 1
+        assert tuple(found) == pytest.approx((hits / total, low, high))
+        assert (found.note == "too few images") == (total < 5)
+    assert np.isnan([*share_estimate(0, 0)]).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 6, 20, 100])
+def test_the_bound_of_a_perfect_mean_is_that_of_all_of_so_many(count):
+    perfect, zero = bounded_mean(1.0, count), bounded_mean(0.0, count)
+    assert tuple(perfect) == pytest.approx((1, 0.025 ** (1 / count), 1))
+    assert tuple(perfect) == pytest.approx(tuple(share_estimate(count, count)))
+    assert tuple(zero) == pytest.approx((0, 0, 1 - 0.025 ** (1 / count)))
+
+
+@given(st.integers(1, 60), st.integers(0, 60))
+def test_the_bound_of_a_mean_holds_that_of_a_share(count, hits):
+    share = share_estimate(min(hits, count), count)
+    bound = bounded_mean(share.value, count)
+    # Right for all values in [0, 1], so no narrower than for zeros and ones.
+    assert bound.low <= share.low + 1e-9 and share.high - 1e-9 <= bound.high
+    assert bound.high - bound.low > 0
+
+
+def test_small_types_are_joined():
+    types = np.array(["good"] * 9 + ["a"] * 7 + ["b"] * 3 + ["c"] * 1 + ["d"] * 4 + ["e"] * 6)
+    bad = types != "good"
+    strata = intervals.image_strata(types, bad)
+    joined = {kind: strata[types == kind][0] for kind in np.unique(types)}
+    assert joined == {
+        "good": "good",
+        "a": "a",
+        "b": "c + b + d",
+        "c": "c + b + d",
+        "d": "c + b + d",
+        "e": "e",
+    }
+    # What is left over joins the last; types of enough images stay as they are.
+    assert set(intervals.image_strata(["x", "x", "y", "z"], [False, False, True, True])) == {
+        "x",
+        "y + z",
+    }

@@ -192,8 +192,70 @@ def test_report_copes_with_ties_and_without_good_images():
     masks[:, 2:5, 2:5] = True
     maps = np.zeros(masks.shape, dtype=np.float32)
     report = pixel_report(maps, masks, resamples=20)
-    assert report["pixel_auroc"] == pytest.approx((0.5, 0.5, 0.5))
-    assert report["aupro"] == pytest.approx((0.15, 0.15, 0.15))
+    assert str(report["pixel_auroc"]) == "0.500 [n/a]"
+    assert str(report["aupro"]) == "0.150 [n/a]"
+
+
+def with_defects(kind, images, defective, seed=0):
+    """Maps whose good pixels have ties where it hurts, and masks of so many of the images."""
+    random = np.random.default_rng(seed)
+    masks = np.zeros((images, 24, 24), dtype=bool)
+    for index in range(defective):
+        y, x = random.integers(0, 17, 2)
+        masks[index, y : y + random.integers(2, 7), x : x + random.integers(2, 7)] = True
+        masks[index, 22, :2] = index % 2
+    strength = random.uniform(0.2, 2.5, images)[:, None, None]
+    maps = random.normal(size=masks.shape) + strength * masks
+    made = {
+        "tied": np.round(maps),
+        "clipped": np.clip(maps, -0.5, 0.8),
+        "above the clip": np.where(masks, maps + 1, np.minimum(maps, 0.5)),
+        "8 bit": np.round(np.clip(40 * maps + 90, 0, 255)),
+        "8 bit, defects above": np.where(masks, 255, np.round(np.clip(maps, 0, 1) * 200)),
+        "continuous": maps,
+    }
+    return made[kind].astype(np.float32), masks
+
+
+@pytest.mark.parametrize("images, defective", [(20, 12), (9, 1), (7, 6), (2, 1)])
+@pytest.mark.parametrize(
+    "kind", ["tied", "clipped", "above the clip", "8 bit", "8 bit, defects above", "continuous"]
+)
+def test_intervals_are_those_of_a_bootstrap_with_exact_areas(kind, images, defective):
+    maps, masks = with_defects(kind, images, defective)
+    report = pixel_report(maps, masks, resamples=40, seed=3)
+    for name, function in (("pixel_auroc", pixel_auroc), ("aupro", aupro)):
+        plain = bootstrap(
+            function, maps, masks, resamples=40, seed=3, stratify=masks.any(axis=(1, 2))
+        )
+        found = report[name]
+        assert found.value == plain.value
+        if np.isnan(plain.low):
+            assert np.isnan(found.low) and np.isnan(found.high)
+            continue
+        assert found.low <= found.value <= found.high
+        # Where all values are thresholds, the curves are exact.
+        tolerance = 1e-9 if len(np.unique(maps[~masks])) <= 2000 else 1e-3
+        assert tuple(found) == pytest.approx(tuple(plain), abs=tolerance)
+
+
+@pytest.mark.parametrize("good_value", [0.0, 0.7])
+def test_perfect_maps_have_no_interval_and_never_one_beside_their_value(good_value):
+    masks = with_defects("tied", 8, 5)[1]
+    maps = np.where(masks, 1, good_value).astype(np.float32)
+    report = pixel_report(maps, masks, resamples=30)
+    # Before, AUROC 1 [0.5, 0.5] and AUPRO 1 [0.15, 0.15].
+    assert str(report["pixel_auroc"]) == str(report["aupro"]) == "1.000 [n/a]"
+    clipped = np.where(masks, 3, np.clip(with_defects("continuous", 8, 5)[0], -1, 0.5))
+    report = pixel_report(clipped.astype(np.float32), masks, resamples=30)
+    assert str(report["pixel_auroc"]) == str(report["aupro"]) == "1.000 [n/a]"
+
+
+def test_few_defective_images_are_said_to_be_few():
+    maps, masks = with_defects("continuous", 12, 4)
+    report = pixel_report(maps, masks, resamples=30)
+    assert all(str(one).endswith("; too few images]") for one in report.values())
+    assert all(one.low < one.value < one.high for one in report.values())
 
 
 @pytest.mark.parametrize("function", [pixel_auroc, aupro, pixel_report])
