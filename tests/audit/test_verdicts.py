@@ -243,8 +243,8 @@ def test_summary_has_a_table_and_findings():
     # Of four flags one is proven right, one wrong, and of two no defect is in the mask.
     [partly] = summarize([RIGHT, WRONG, UNVERIFIED, UNVERIFIED, MISSED], [1] * 5).findings()
     assert partly.startswith(
-        "Recall is 0.80; counting only flags raised by the defect it is 0.20, or up to 0.60: "
-        "2 flagged defective images show no defect in the mask"
+        "Recall is 0.80 [0.28, 0.99]; counting only flags raised by the defect it is 0.20 "
+        "[0.01, 0.72], or up to 0.60: 2 flagged defective images show no defect in the mask"
     )
 
 

@@ -50,7 +50,7 @@ class Scored:
 
     def all_scores(self, pictures, show_progress=False):
         return {
-            name: np.array(values if len(pictures) == 6 else [0.5, 1, 1.5, 3.5], "float32")
+            name: np.resize(values if len(pictures) % 6 == 0 else [0.5, 1, 1.5, 3.5], len(pictures))
             for name, values in self.values.items()
         }
 
@@ -84,12 +84,21 @@ def test_every_score_is_judged_with_every_rule(category):
 def test_the_sentences_follow_from_the_numbers(category):
     best, alone, accuracy = anogan.compare_scores(Scored(), category).findings()
     assert "A(x) (1.000" in best and "discriminator alone (0.000" in best.split("best and")[1]
-    assert "takes good images for fakes more often than defective ones" in alone
+    # Three images of each label do not show even that which is wrong on all of them.
+    assert "is not shown to be better than chance: AUROC 0.000 [0.000, 0.708; too few" in alone
     # The quantile of four validation scores is 3.5, above every good image.
     assert (
         "an accuracy of 1.000, with one from good validation images 1.000" in accuracy
         and "0.500: the tuned accuracy is more than that" in accuracy
     )
+
+
+def test_enough_images_show_that_a_score_is_worse_than_chance(category):
+    category.test = Images(
+        images=images(18), labels=np.tile(LABELS, 3), types=np.tile(category.test.types, 3)
+    )
+    alone = anogan.compare_scores(Scored(), category).findings()[1]
+    assert "takes good images for fakes more often than defective ones: AUROC 0.000 [0" in alone
 
 
 def assessed(category, title="AnoGAN", **values):
