@@ -23,6 +23,8 @@ _BLOCK_ENTRIES = 2_000_000
 # With fewer images on a side the text says so, and a bootstrap of a ranking is not used.
 FEW = 5
 TOO_FEW, EXACT = "too few images", "exact bound"
+# To tell the ends of a narrow interval apart.
+_MOST_DIGITS = 6
 # Draws that differ by less are equal but for rounding.
 _ROUNDING = 1e-12
 
@@ -74,11 +76,20 @@ class Estimate:
         return iter((self.value, self.low, self.high))
 
     def __format__(self, form: str) -> str:
-        """The figure as people read it; ``form`` is that of each number."""
+        """The figure as people read it; ``form`` is that of each number.
+
+        Where both ends would read the same, there are more digits.
+        """
         form = form or ".3f"
         if math.isnan(self.value):
             return "n/a"
         known = not math.isnan(self.low) and not math.isnan(self.high)
+        sign, _, digits = form.rstrip("f").partition(".")
+        while known and digits.isdecimal() and int(digits) < _MOST_DIGITS:
+            if f"{self.low:{form}}" != f"{self.high:{form}}":
+                break
+            digits = str(int(digits) + 1)
+            form = f"{sign}.{digits}f"
         ends = f"{self.low:{form}}, {self.high:{form}}" if known else "n/a"
         return f"{self.value:{form}} [{ends}{f'; {self.note}' if self.note else ''}]"
 

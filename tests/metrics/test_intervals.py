@@ -33,6 +33,12 @@ def test_an_estimate_reads_as_value_and_interval():
     assert f"{intervals.Estimate(1.0, np.float64(0.5), 1.0)}" == "1.000 [0.500, 1.000]"
 
 
+def test_a_narrow_interval_does_not_read_as_none():
+    narrow = intervals.Estimate(0.99981, 0.99962, 0.99991)
+    assert str(narrow) == "0.9998 [0.9996, 0.9999]"
+    assert f"{narrow:+.1f}" == "+0.9998 [+0.9996, +0.9999]"
+
+
 def test_wider_confidence_gives_a_wider_interval():
     values = np.random.default_rng(1).normal(size=50)
     narrow, wide = (
