@@ -209,7 +209,8 @@ def pixel_report(
         Between 0 and 1.
     seed : int
     grid_size : int
-        Maximum number of values at which the resampled curves are read, at least 10.
+        Maximum number of points at which the resampled curves are read, at least 10; a value makes
+        two.
 
     Returns
     -------
@@ -235,7 +236,7 @@ def pixel_report(
     if grid_size < 10:
         raise ValueError(f"grid_size must be at least 10, better 2000; got {grid_size}")
     maps, masks = _checked(maps, masks)
-    thresholds = _threshold_grid(np.sort(maps[~masks]), grid_size)
+    thresholds = _threshold_grid(np.sort(maps[~masks]), grid_size // 2)
     shares, regions = _region_shares(masks)
     good_above, defect_above, overlap_above = _above(maps, masks, shares, thresholds)
     defect_pixels = masks.sum(axis=(1, 2))

@@ -235,7 +235,7 @@ def test_intervals_are_those_of_a_bootstrap_with_exact_areas(kind, images, defec
             continue
         assert found.low <= found.value <= found.high
         # Where all values are thresholds, the curves are exact.
-        tolerance = 1e-9 if len(np.unique(maps[~masks])) <= 2000 else 1e-3
+        tolerance = 1e-9 if len(np.unique(maps[~masks])) <= 1000 else 1e-3
         assert tuple(found) == pytest.approx(tuple(plain), abs=tolerance)
 
 
