@@ -161,7 +161,8 @@ def percentile_interval(
         )
     ends = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
     low, high = min(float(ends[0]), value), max(float(ends[1]), value)
-    if high - low <= _ROUNDING * max(1.0, abs(value)):
+    rounding = _ROUNDING * max(1.0, abs(value))
+    if high - low <= rounding or np.ptp(draws) <= rounding:
         low = high = math.nan
     return Estimate(value, low, high, note)
 
