@@ -4,7 +4,7 @@ from adhelpers._shared.text import listed
 
 from .all_runs import FoundRuns, audit_runs, find_runs, stand_in
 from .anogan import (
-    Sampling,
+    GeneratedSamples,
     SearchGain,
     anogan_figures,
     compare_scores,
@@ -63,7 +63,7 @@ __all__ = [
     "ExplainerSettings",
     "FoundRuns",
     "InsulatorSet",
-    "Sampling",
+    "GeneratedSamples",
     "SearchGain",
     "anogan_figures",
     "as_markdown",

@@ -36,7 +36,7 @@ TITLES = {
 
 
 @dataclass(frozen=True)
-class Sampling:
+class GeneratedSamples:
     """What the generator made of the same noise over its training.
 
     Attributes

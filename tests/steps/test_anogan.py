@@ -112,7 +112,7 @@ def test_a_good_image_of_the_middle_and_the_surest_defect_are_chosen(category):
 
 def test_film_and_search_show_what_the_detector_made(category):
     detector = SimpleNamespace(film=np.zeros((2, 8, 32, 32, 1)), film_epochs=[1, 9])
-    figure = anogan.Sampling(detector, category.train.images).figure()
+    figure = anogan.GeneratedSamples(detector, category.train.images).figure()
     titles = [ax.get_title("left") for ax in figure.axes if ax.get_title("left")]
     assert titles == ["epoch 1", "epoch 9", "good images"]
 
@@ -149,7 +149,7 @@ def test_the_nearest_normal_image_is_called_so(category):
 
 def test_what_is_not_fitted_or_stored_is_said():
     with pytest.raises(ValueError, match="no samples before it is fitted"):
-        anogan.Sampling(AnoGAN(), images(2)).figure()
+        anogan.GeneratedSamples(AnoGAN(), images(2)).figure()
     with pytest.raises(ValueError, match="detector must be stored"):
         anogan.without_search(AnoGAN())
 
@@ -157,9 +157,9 @@ def test_what_is_not_fitted_or_stored_is_said():
 def test_collapse_is_said_where_there_is_one():
     measured = {"samples": 0.2, "samples_nearest": 0.06, "data": 0.25, "data_nearest": 0.1}
     collapsed = SimpleNamespace(collapse="It has collapsed.", diversity=measured)
-    assert anogan.Sampling(collapsed, images(2)).findings() == ["It has collapsed."]
+    assert anogan.GeneratedSamples(collapsed, images(2)).findings() == ["It has collapsed."]
     fine = SimpleNamespace(collapse=None, diversity=measured)
-    [sentence] = anogan.Sampling(fine, images(2)).findings()
+    [sentence] = anogan.GeneratedSamples(fine, images(2)).findings()
     assert "not collapsed" in sentence and "80 %" in sentence and "60 %" in sentence
 
 
