@@ -38,15 +38,15 @@ class Note:
     value: float = 0.0
 
 
-def _number(count: int, noun: str) -> str:
-    """A count with its noun.
+def _number(count: int, noun: str, one: str = "", many: str = "") -> str:
+    """A count with its noun, and what follows for one and for many.
 
     Examples
     --------
-    >>> _number(1, "mask"), _number(2, "mask")
-    ('1 mask', '2 masks')
+    >>> _number(1, "mask"), _number(2, "mask", " is", " are")
+    ('1 mask', '2 masks are')
     """
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    return f"{count} {noun}{one if count == 1 else 's' + many}"
 
 
 def _listed(notes: Sequence[Note], values: bool = False) -> str:
@@ -58,7 +58,7 @@ def _listed(notes: Sequence[Note], values: bool = False) -> str:
 
 def _cut_away(notes: Sequence[Note]) -> str:
     return (
-        f"the defects of {_number(len(notes), 'image')} lie wholly outside the frame that is "
+        f"the defect of {_number(len(notes), 'image')} lies wholly outside the frame that is "
         f"loaded ({_listed(notes)}); these images are left out of all measures that need a mask: "
         "load them without crop or pose, or with a larger margin"
     )
@@ -66,7 +66,7 @@ def _cut_away(notes: Sequence[Note]) -> str:
 
 def _cut_in_part(notes: Sequence[Note]) -> str:
     return (
-        f"the defects of {_number(len(notes), 'image')} lie partly outside the frame that is "
+        f"the defect of {_number(len(notes), 'image')} lies partly outside the frame that is "
         f"loaded; what share of their pixels is cut off: {_listed(notes, values=True)}; load them "
         "without crop or pose, or with a larger margin"
     )
@@ -74,46 +74,47 @@ def _cut_in_part(notes: Sequence[Note]) -> str:
 
 def _empty(notes: Sequence[Note]) -> str:
     return (
-        f"{_number(len(notes), 'mask')} of defective images mark nothing ({_listed(notes)}); these "
-        "images are left out of all measures that need a mask: draw the defect, or remove image "
-        "and mask"
+        f"{_number(len(notes), 'mask', ' marks', ' mark')} nothing though the image is defective "
+        f"({_listed(notes)}); these images are left out of all measures that need a "
+        "mask: draw the defect, or remove image and mask"
     )
 
 
 def _covering(notes: Sequence[Note]) -> str:
     return (
-        f"{_number(len(notes), 'mask')} cover more than half of the image "
+        f"{_number(len(notes), 'mask', ' covers', ' cover')} more than half of the image "
         f"({_listed(notes, values=True)}); make sure that black is good and white is defect"
     )
 
 
 def _in_alpha(notes: Sequence[Note]) -> str:
     return (
-        f"{_number(len(notes), 'mask')} have their content in the alpha channel only, which was "
-        f"taken as the mask ({_listed(notes)}); save masks as black and white without alpha"
+        f"{_number(len(notes), 'mask', ' has its', ' have their')} content in the alpha channel "
+        f"only, which was taken as the mask ({_listed(notes)}); save masks as "
+        "black and white without alpha"
     )
 
 
 def _lossy(notes: Sequence[Note]) -> str:
     return (
-        f"{_number(len(notes), 'mask')} hold values around black and white, as JPEG or smooth "
-        f"edges leave them ({_listed(notes)}); the limit is the middle between both: save masks "
-        "as black and white PNG"
+        f"{_number(len(notes), 'mask', ' holds', ' hold')} values around black and white, as "
+        f"JPEG or smooth edges leave them ({_listed(notes)}); the limit is the middle between "
+        "both: save masks as black and white PNG"
     )
 
 
 def _unclear(notes: Sequence[Note]) -> str:
     return (
-        f"{_number(len(notes), 'mask')} are neither labels nor black and white ({_listed(notes)}); "
-        "every pixel that is not black was taken as defect (in a JPEG every one above a quarter "
-        "of the largest value): save masks as black and white PNG"
+        f"{_number(len(notes), 'mask', ' is', ' are')} neither labels nor black and white "
+        f"({_listed(notes)}); every pixel that is not black was taken as defect (in a JPEG "
+        "every one above a quarter of the largest value): save masks as black and white PNG"
     )
 
 
 def _extra_bands(notes: Sequence[Note]) -> str:
     bands = sorted({int(note.value) for note in notes})
     return (
-        f"{_number(len(notes), 'file')} have bands beyond colour and alpha "
+        f"{_number(len(notes), 'file', ' has', ' have')} bands beyond colour and alpha "
         f"({' or '.join(map(str, bands))} each), which were ignored ({_listed(notes)}); save the "
         "bands that matter as grey or RGB"
     )
@@ -148,7 +149,7 @@ def file_remarks(notes: Iterable[Note]) -> tuple[Remark, ...]:
     Examples
     --------
     >>> print(*file_remarks([Note("mask_empty", "ground_truth/cut/000_mask.png")]))
-    1 mask of defective images mark nothing ...
+    1 mask marks nothing though the image is defective ...
     """
     by_kind: dict[str, list[Note]] = {}
     for note in notes:
@@ -170,8 +171,8 @@ def _small_range(peaks: Sequence[Note]) -> tuple[Remark, ...]:
     if depth is None:
         return ()
     sentence = (
-        f"{_number(len(peaks), 'file')} with more than 8 bits have no value above {highest} of "
-        f"65535, so that they load as almost black (up to {highest / 65535:.3f}); load them with "
+        f"no value of {_number(len(peaks), 'file')} with more than 8 bits is above {highest} of "
+        f"65535, so almost black once loaded (up to {highest / 65535:.3f}); load them with "
         f"bit_depth={depth}"
     )
     return (Remark("small_range", tuple(note.file for note in peaks), sentence),)
@@ -234,8 +235,9 @@ def stretch_remark(
     how = f"{factor:.2f} times wider" if factor > 1 else f"{1 / factor:.2f} times higher"
     height, width = _usable_size(box, longest)
     sentence = (
-        f"{_number(len(files), 'image')} of {len(names)} are stretched: the size "
-        f"{image_size[0]}x{image_size[1]} (height x width) makes {name} {how} in proportion; "
+        f"{len(files)} of {_number(len(names), 'image')} {'is' if len(files) == 1 else 'are'} "
+        f"stretched: the size {image_size[0]}x{image_size[1]} (height x width) "
+        f"makes {name} {how} in proportion; "
         f'image_size=({height}, {width}) keeps its proportions, fit="pad" adds background instead'
     )
     return (Remark("stretched", tuple(name for name, _ in files), sentence),)

@@ -406,6 +406,9 @@ def _entries(
         summary, heatmaps = trusted.summaries[name], explained[name].heatmaps
         relevance = trusted.localization.loc[name].to_dict() if len(trusted.localization) else {}
         flagged = assessment.flags & ~np.isnan(heatmaps).any(axis=(1, 2))
+        if category.has_masks:
+            # What raised the flag is unknown where the mask does not show the defect.
+            flagged &= category.test.mask_known
         row = first | {
             "explainer": name,
             "image AUROC": str(assessment.detection.auroc),
