@@ -1,6 +1,8 @@
 """Fixtures for all tests, and how the whole suite is spread over two processes."""
 
 import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,23 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 # Before any test imports TensorFlow by itself: its start-up is made quiet here.
 import adhelpers  # noqa: E402, F401  (after the number of threads)
+
+
+@pytest.fixture(scope="session")
+def start_process():
+    """Starts a command that Ctrl-C reaches, also where a background job has it ignored."""
+
+    def start(command, cwd):
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+
+    return start
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -213,8 +212,8 @@ explanations = explain_images(
 class Chain:
     """Images, training, explanations as a small notebook, started by the real command line."""
 
-    def __init__(self, root):
-        self.root = root
+    def __init__(self, root, start_process):
+        self.root, self.start_process = root, start_process
         write_images(root / "data")
         parameters = (
             'category = "tile"\ndata_root = ""\nimage_height = 32\nresults = ""\nmodels = ""\n'
@@ -242,9 +241,7 @@ class Chain:
         ]
         for name, value in parameters.items():
             command += ["-p", name, str(value)]
-        self.runner = subprocess.Popen(
-            command, cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        self.runner = self.start_process(command, self.root)
         return self.runner
 
     def wait_for(self, pattern, count=1):
@@ -287,8 +284,8 @@ def assert_ends(pid, seconds=20):
     pytest.fail(f"process {pid} is still there")
 
 
-def test_a_run_that_is_killed_again_and_again_goes_on_where_it_was(tmp_path):
-    chain = Chain(tmp_path)
+def test_a_run_that_is_killed_again_and_again_goes_on_where_it_was(tmp_path, start_process):
+    chain = Chain(tmp_path, start_process)
     # The runner is killed in the training: its kernel must not stay behind.
     runner = chain.start(wait_training=300)
     try:

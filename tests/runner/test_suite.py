@@ -4,7 +4,6 @@ import io
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -84,7 +83,9 @@ def test_a_bar_on_a_terminal_shows_cell_and_status_line():
     assert terminal.getvalue().index("SHAP 1/160") > terminal.getvalue().index("LIME 57/160")
 
 
-def test_ctrl_c_ends_the_kernel_and_keeps_nothing_half_done(tmp_path, write_notebook):
+def test_ctrl_c_ends_the_kernel_and_keeps_nothing_half_done(
+    tmp_path, write_notebook, start_process
+):
     mark = tmp_path / "pid"
     write_notebook(
         tmp_path / "notebooks" / "01_long.ipynb",
@@ -101,9 +102,7 @@ def test_ctrl_c_ends_the_kernel_and_keeps_nothing_half_done(tmp_path, write_note
         "--results",
         "results",
     ]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = start_process(command, tmp_path)
     try:
         deadline = time.monotonic() + 60
         while not (mark.exists() and mark.read_text()) and time.monotonic() < deadline:
