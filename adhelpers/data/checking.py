@@ -78,7 +78,6 @@ def check_category(
     """
     check_reading(bit_depth, page)
     entries, problems, unused = list_entries(find_category(root, category))
-    first_with: dict[str, Entry] = {}
     readable, digests = list[Entry](), list[str]()
     rows, notes = [], list[Note]()
     for entry in entries:
@@ -90,9 +89,6 @@ def check_category(
         notes += content.notes
         readable.append(entry)
         digests.append(content_digest(content.image))
-        first = first_with.setdefault(digests[-1], entry)
-        if first.split != entry.split:
-            problems.append(f"{entry.name}: is the same image as {first.name}, which is trained on")
         height, width, channels = content.image.shape
         rows.append(
             {
@@ -104,10 +100,14 @@ def check_category(
                 "bits": str(content.bits),
             }
         )
+    groups = group_copies(digests)
+    for entry, group in zip(readable, groups, strict=True):
+        if (first := readable[group]).split != entry.split:
+            problems.append(f"{entry.name}: is the same image as {first.name}, which is trained on")
     problems += _missing(entries)
     copies = duplicate_remarks(
         [entry.name for entry in readable],
-        group_copies(digests),
+        groups,
         [entry.split for entry in readable],
         np.array([entry.type != GOOD for entry in readable], bool),
     )
