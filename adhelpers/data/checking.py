@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 
 from .decoding import check_reading
-from .duplicates import content_digest, duplicate_remarks, group_copies
+from .duplicates import (
+    LEAK,
+    Look,
+    duplicate_remarks,
+    group_copies,
+    look_of,
+    near_duplicate_remarks,
+)
 from .file_remarks import Note, file_remarks
 from .layouts import TEST, TRAIN, find_category, list_entries
 from .reading import GOOD, Entry, FileProblem, good_first, read_entry
@@ -78,7 +85,7 @@ def check_category(
     """
     check_reading(bit_depth, page)
     entries, problems, unused = list_entries(find_category(root, category))
-    readable, digests = list[Entry](), list[str]()
+    readable, looks = list[Entry](), list[Look]()
     rows, notes = [], list[Note]()
     for entry in entries:
         try:
@@ -88,7 +95,7 @@ def check_category(
             continue
         notes += content.notes
         readable.append(entry)
-        digests.append(content_digest(content.image))
+        looks.append(look_of(content.image))
         height, width, channels = content.image.shape
         rows.append(
             {
@@ -100,18 +107,22 @@ def check_category(
                 "bits": str(content.bits),
             }
         )
-    groups = group_copies(digests)
+    groups = group_copies([look.digest for look in looks])
     for entry, group in zip(readable, groups, strict=True):
         if (first := readable[group]).split != entry.split:
             problems.append(f"{entry.name}: is the same image as {first.name}, which is trained on")
     problems += _missing(entries)
-    copies = duplicate_remarks(
-        [entry.name for entry in readable],
-        groups,
-        [entry.split for entry in readable],
-        np.array([entry.type != GOOD for entry in readable], bool),
+    names, parts = [entry.name for entry in readable], [entry.split for entry in readable]
+    is_anomalous = np.array([entry.type != GOOD for entry in readable], bool)
+    copies = duplicate_remarks(names, groups, parts, is_anomalous)
+    remarks = (
+        *unused,
+        # Here each leaked image is a problem already.
+        *(remark for remark in copies if remark.kind != LEAK),
+        *near_duplicate_remarks(names, looks, parts),
+        *file_remarks(notes),
     )
-    return CategoryCheck(category, _table(rows), problems, (*unused, *copies, *file_remarks(notes)))
+    return CategoryCheck(category, _table(rows), problems, remarks)
 
 
 def _missing(entries: Sequence[Entry]) -> list[str]:

@@ -4,6 +4,7 @@ Whoever reads files collects a `Note` for each of them; `file_remarks` makes one
 of a kind.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -31,11 +32,14 @@ class Note:
         Name within the category.
     value : float
         What the kind counts: a share, a number of bands, the largest value of a sample.
+    text : str
+        What the kind compares between files: a size, a mode, a depth.
     """
 
     kind: str
     file: str
     value: float = 0.0
+    text: str = ""
 
 
 def _number(count: int, noun: str, one: str = "", many: str = "") -> str:
@@ -132,11 +136,30 @@ _SENTENCES: dict[str, Callable[[Sequence[Note]], str]] = {
 }
 
 
+# Of notes that every file has: what a file that differs from most has, and why that matters.
+_ODD_ONES = {
+    "size": (
+        "another size (height x width)",
+        "brought to one size, they are more or less sharp than the others, which a detector may "
+        "take for a defect: use images of one size",
+    ),
+    "mode": (
+        "another kind of colours",
+        "a detector may take the difference for a defect: save all in one way",
+    ),
+    "bits": (
+        "another number of bits",
+        "a detector may take the difference for a defect: save all in one way",
+    ),
+}
+
+
 def file_remarks(notes: Iterable[Note]) -> tuple[Remark, ...]:
     """One remark for each kind of notes, in a fixed order.
 
     Notes of the kind ``"peak"`` (the largest value of a file with more than 8 bits) become a remark
-    only where all of them stay below a smaller usual depth.
+    only where all of them stay below a smaller usual depth, those of the kinds ``"size"``,
+    ``"mode"`` and ``"bits"`` one on the files that differ from most.
 
     Parameters
     ----------
@@ -159,7 +182,25 @@ def file_remarks(notes: Iterable[Note]) -> tuple[Remark, ...]:
         for kind, sentence in _SENTENCES.items()
         if kind in by_kind
     ]
-    return (*found, *_small_range(by_kind.get("peak", [])))
+    odd = (_odd_ones(kind, by_kind.get(kind, [])) for kind in _ODD_ONES)
+    return (*found, *_small_range(by_kind.get("peak", [])), *(one for one in odd if one))
+
+
+def _odd_ones(kind: str, notes: Sequence[Note]) -> Remark | None:
+    """Files that differ from most in what a kind compares."""
+    counts = Counter(note.text for note in notes)
+    if len(counts) < 2:
+        return None
+    usual = counts.most_common(1)[0][0]
+    odd = [note for note in notes if note.text != usual]
+    shown = ", ".join(f"{note.file} ({note.text})" for note in odd[:_LISTED])
+    rest = f" and {len(odd) - _LISTED} more" if len(odd) > _LISTED else ""
+    what, advice = _ODD_ONES[kind]
+    sentence = (
+        f"{len(odd)} of {len(notes)} images {'has' if len(odd) == 1 else 'have'} {what} than the "
+        f"most common one, {usual}: {shown}{rest}; {advice}"
+    )
+    return Remark(f"odd_{kind}", tuple(note.file for note in odd), sentence)
 
 
 def _small_range(peaks: Sequence[Note]) -> tuple[Remark, ...]:

@@ -18,7 +18,14 @@ from adhelpers._shared.checks import check_choice
 from adhelpers._shared.progress import progress
 
 from .decoding import check_reading
-from .duplicates import content_digest, duplicate_remarks, group_copies, held_out_groups
+from .duplicates import (
+    Look,
+    duplicate_remarks,
+    group_copies,
+    held_out_groups,
+    look_of,
+    near_duplicate_remarks,
+)
 from .file_remarks import SIZE_STEP, Note, file_remarks, size_that_keeps, stretch_remark
 from .layouts import TRAIN, find_category, list_entries, one_form
 from .masks import resize_mask, share_outside, warp_mask
@@ -350,10 +357,12 @@ def load_category(
 
     everything = _image_set(entries, loaded)
     train = np.arange(len(good))
-    groups = group_copies([one.content for one in loaded])
+    looks = [one.look for one in loaded]
+    groups = group_copies([look.digest for look in looks])
     validation = _held_out(groups[train], validation_fraction, seed)
     parts = np.repeat(["train", "test"], [len(good), len(entries) - len(good)]).astype(object)
     parts[validation] = "validation"
+    names = [entry.name for entry in entries]
     return Category(
         name=one_form(category),
         root=Path(root),
@@ -364,9 +373,8 @@ def load_category(
         fingerprint=_fingerprint(settings, entries, loaded, groups[train]),
         remarks=(
             *unused,
-            *duplicate_remarks(
-                [entry.name for entry in entries], groups, parts.tolist(), everything.labels == 1
-            ),
+            *duplicate_remarks(names, groups, parts.tolist(), everything.labels == 1),
+            *near_duplicate_remarks(names, looks, parts.tolist()),
             *_remarks(settings, entries, loaded),
         ),
     )
@@ -418,7 +426,7 @@ class _Loaded:
     original_shape: tuple[int, ...]
     digest: str
     notes: tuple[Note, ...]
-    content: str
+    look: Look
 
 
 class _Frames:
@@ -456,7 +464,7 @@ class _Frames:
             notes += _cut_off(entry, share_outside(mask, matrix, size))
             mask = warp_mask(mask, matrix, size) if moved or padded else resize_mask(mask, size)
         return _Loaded(
-            image, mask, matrix, box, shape, content.digest, notes, content_digest(content.image)
+            image, mask, matrix, box, shape, content.digest, notes, look_of(content.image)
         )
 
     @cached_property

@@ -174,7 +174,7 @@ def list_entries(folder: Path) -> tuple[list[Entry], list[str], list[Remark]]:
         for name in mask_folders
     ]
     like = _like_good(folder / TEST)
-    return entries, problems + _one_class(entries, like), [*_unused(folder), *_beside(like, types)]
+    return entries, problems + _one_class(entries, like), [*_unused(folder), *_beside(folder)]
 
 
 def _holds_images(folder: Path) -> bool:
@@ -203,24 +203,36 @@ def _one_class(entries: Iterable[Entry], like: list[str]) -> list[str]:
     return []
 
 
-def _beside(like: list[str], types: Iterable[str]) -> list[Remark]:
-    """Folders of a test set that may hold good images, beside ``good``."""
-    if GOOD not in types or not like:
-        return []
-    files = tuple(f"{TEST}/{name}" for name in like)
-    sentence = (
-        f"{', '.join(files)} beside {TEST}/{GOOD}: read as a type of defect; where these images "
-        f"are good, move them into {TEST}/{GOOD}"
+def _beside(folder: Path) -> list[Remark]:
+    """Folders that may hold good images, beside ``good``."""
+    found = []
+    for split, use in ((TRAIN, "not used"), (TEST, "read as a type of defect")):
+        good = f"{split}/{GOOD}"
+        if (folder / good).is_dir():
+            files = tuple(f"{split}/{name}" for name in _like_good(folder / split))
+            found += [Remark("good_synonym", files, _synonym(files, use, good))] * bool(files)
+    return found
+
+
+def _synonym(files: tuple[str, ...], use: str, good: str) -> str:
+    return (
+        f"{', '.join(files)} beside {good}: {use}; where these images are good, move them into "
+        f"{good}"
     )
-    return [Remark("good_synonym", files, sentence)]
 
 
 def _unused(folder: Path) -> list[Remark]:
     """What lies in a category and is not used."""
-    places = {folder: (TRAIN, TEST, TRUTH), folder / TRAIN: (GOOD,), folder / TEST: None}
+    places = {
+        folder: (TRAIN, TEST, TRUTH),
+        # What `_beside` names needs no second word.
+        folder / TRAIN: (GOOD, *_like_good(folder / TRAIN)),
+        folder / TEST: None,
+        folder / TRUTH: None,
+    }
     files, folders = [], []
     for place, used in places.items():
-        for path in sorted(place.iterdir()):
+        for path in sorted(place.iterdir()) if place.is_dir() else ():
             name = path.relative_to(folder).as_posix()
             if not is_data(path) or place == folder and path.stem.lower() in _DOCUMENTS:
                 continue
@@ -235,7 +247,8 @@ def _unused(folder: Path) -> list[Remark]:
     if files:
         sentence = (
             f"{len(files)} file{' is' if len(files) == 1 else 's are'} not used "
-            f"({_first(files)}): images lie in {TRAIN}/{GOOD}, {TEST}/{GOOD} and {TEST}/<type>"
+            f"({_first(files)}): images lie in {TRAIN}/{GOOD}, {TEST}/{GOOD} and {TEST}/<type>, "
+            f"masks in {TRUTH}/<type>"
         )
         remarks.append(Remark("file_unused", tuple(files), sentence))
     if folders:

@@ -148,11 +148,7 @@ def read_entry(entry: Entry, bit_depth: int | None = None, page: int | None = No
         Naming the file and what is wrong with it.
     """
     data, decoded = _decoded(entry.path, entry.name, bit_depth, page)
-    notes = []
-    if decoded.extra_bands:
-        notes.append(Note("extra_bands", entry.name, decoded.extra_bands))
-    if decoded.peak is not None and bit_depth is None:
-        notes.append(Note("peak", entry.name, decoded.peak))
+    notes = _notes(decoded, entry.name, bit_depth)
     mask, digest = None, hashlib.sha256(data).hexdigest()
     if entry.mask_path is not None:
         mask, mask_digest, doubts = _mask_of(entry, decoded.colour.shape[:2], page)
@@ -166,6 +162,21 @@ def read_entry(entry: Entry, bit_depth: int | None = None, page: int | None = No
         mode=decoded.mode,
         notes=tuple(notes),
     )
+
+
+def _notes(decoded: Decoded, name: str, bit_depth: int | None) -> list[Note]:
+    """What is to be said of an image, or compared with the others."""
+    height, width = decoded.colour.shape[:2]
+    notes = [
+        Note("size", name, text=f"{height}x{width}"),
+        Note("mode", name, text=decoded.mode),
+        Note("bits", name, text=str(decoded.bits)),
+    ]
+    if decoded.extra_bands:
+        notes.append(Note("extra_bands", name, decoded.extra_bands))
+    if decoded.peak is not None and bit_depth is None:
+        notes.append(Note("peak", name, decoded.peak))
+    return notes
 
 
 def _mask_of(

@@ -27,6 +27,24 @@ def test_one_file_that_uses_the_range_is_enough():
     assert file_remarks([]) == ()
 
 
+def test_files_that_differ_from_most_are_named_by_kind():
+    notes = [Note("size", f"{index}.png", text="40x30") for index in range(9)]
+    notes += [Note("bits", f"{index}.png", text="8") for index in range(9)]
+    assert file_remarks(notes) == ()
+    notes += [Note("size", f"odd{index}.png", text=f"{index}x30") for index in range(7)]
+    (remark,) = file_remarks(notes)
+    assert remark.kind == "odd_size" and remark.files == tuple(f"odd{i}.png" for i in range(7))
+    assert remark.sentence.startswith(
+        "7 of 16 images have another size (height x width) than the most common one, 40x30: "
+        "odd0.png (0x30), odd1.png (1x30), "
+    )
+    assert "odd4.png (4x30) and 2 more;" in remark.sentence
+    assert [one.kind for one in file_remarks([*notes, Note("bits", "deep.png", text="16")])] == [
+        "odd_size",
+        "odd_bits",
+    ]
+
+
 def test_a_stretch_is_named_only_where_rounding_does_not_explain_it():
     names, boxes = ["a", "b"], [(480, 640), (480, 640)]
     (remark,) = stretch_remark(names, boxes, (128, 128))

@@ -95,8 +95,9 @@ def test_everything_that_is_not_used_is_named(root):
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / "bar/test/cut/000.png", path)
     (root / "bar/train/bad").mkdir()
+    shutil.copy(root / "bar/test/cut/000.png", root / "bar/ground_truth")
     assert remarks_of(root) == {
-        "file_unused": ("stray.png", "train/lost.txt", "test/lost.png"),
+        "file_unused": ("stray.png", "train/lost.txt", "test/lost.png", "ground_truth/000.png"),
         "folder_unused": ("validation", "train/bad"),
     }
 
@@ -118,8 +119,17 @@ def test_synonyms_of_good_are_pointed_out(root, name):
     shutil.rmtree(root / "bar/ground_truth")
     with pytest.raises(CategoryError, match=f"rename test/{name} to test/good"):
         load_category(root, "bar", image_size=16)
-    shutil.copytree(train / "good", test / "good")
+    (test / name).rename(test / "good")
+    shutil.copytree(test / "good", test / name)
+    (test / name / "000.png").unlink()
     assert remarks_of(root)["good_synonym"] == (f"test/{name}",)
+    shutil.rmtree(test / name)
+    (train / name).mkdir()
+    assert remarks_of(root) == {"good_synonym": (f"train/{name}",)}
+    (remark,) = check_category(root, "bar").remarks
+    assert f"train/{name} beside train/good: not used" in str(remark)
+    assert "move them into train/good" in str(remark)
+    (train / name).rmdir()
     (train / "good").rename(train / name)
     with pytest.raises(FileNotFoundError, match=f"rename train/{name} to train/good"):
         load_category(root, "bar")
