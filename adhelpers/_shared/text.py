@@ -1,5 +1,6 @@
 """Words that people write and read: lists in parameters, cells of tables."""
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -12,6 +13,18 @@ def listed(text: Any) -> tuple[str, ...]:
     ('SHAP', 'residual map')
     """
     return tuple(name.strip() for name in str(text).split(",") if name.strip())
+
+
+def and_list(words: Sequence[str]) -> str:
+    """Words as a sentence lists them.
+
+    Examples
+    --------
+    >>> and_list(["LIME"]), and_list(["LIME", "SHAP"]), and_list(["a", "b", "c"])
+    ('LIME', 'LIME and SHAP', 'a, b and c')
+    """
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def or_dash(value: Any) -> str:

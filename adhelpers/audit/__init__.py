@@ -13,8 +13,13 @@ from .explanations import (
 from .localization import ExplainerComparison, compare_explainers, flagged_in_wrong_place
 from .repair import RepairResult, RepairSettings, repair_test, repaired
 from .review import ReviewCurve, review_curve
-from .shortcuts import ShortcutProbe, probe_shortcuts, shortcut_dependence
-from .statistics import image_statistics
+from .shortcuts import (
+    ShortcutProbe,
+    dependence_findings,
+    probe_shortcuts,
+    shortcut_dependence,
+)
+from .statistics import has_measurable_outside, image_statistics, regions_to_leave_out
 from .verdicts import (
     VerdictSummary,
     most_instructive,
@@ -37,11 +42,14 @@ __all__ = [
     "compare_explainers",
     "decision_reasons",
     "deletion_insertion",
+    "dependence_findings",
     "explanations_to_learn_from",
     "flagged_in_wrong_place",
+    "has_measurable_outside",
     "image_statistics",
     "most_instructive",
     "probe_shortcuts",
+    "regions_to_leave_out",
     "repair_test",
     "repaired",
     "review_curve",

@@ -1,6 +1,6 @@
 """Can a trivial statistic tell good from defective images? Then a high AUROC proves nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from scipy import stats
 
 from adhelpers._shared.arrays import Flags, Floats, Integers
 from adhelpers._shared.checks import checked_labels, checked_scores
-from adhelpers._shared.text import or_dash
+from adhelpers._shared.text import and_list, or_dash
 from adhelpers.metrics import (
     Estimate,
     auroc_estimate,
@@ -25,6 +25,7 @@ from .statistics import FILE_STATISTICS
 
 # A statistic counts as a shortcut where its corrected p-value is below this.
 _SIGNIFICANCE = 0.05
+_COLUMNS = ["statistic", "auroc", "direction", "separability", "low", "high", "note", "p_value"]
 # From this AUROC on, a statistic that is not significant is still worth a word, and strata count as
 # not alike.
 _NOTABLE = 0.7
@@ -41,8 +42,10 @@ class ShortcutProbe:
         "higher is anomalous"; ``direction`` in the anomalous images (``"higher"``, ``"lower"`` or
         ``"none"``); ``separability``, the AUROC in that direction; ``low``, ``high``, its 95 %
         interval, direction held, so it may reach below 0.5, NaN for a constant statistic;
-        ``p_value``, Mann-Whitney, corrected after Holm; ``note`` on the interval (see `Estimate`);
-        ``significant``. NaN and ``"unknown"`` where the test set has a single class.
+        ``note`` on the interval (see `Estimate`); ``p_value``, Mann-Whitney, corrected after Holm;
+        ``significant``. All of these outside the defects where that was measured; the same of whole
+        images in columns that begin with ``whole_``. NaN and ``"unknown"`` where the test set has a
+        single class.
     strongest : str or None
         The statistic that separates most, significantly or not; None where the test set has a
         single class.
@@ -50,6 +53,9 @@ class ShortcutProbe:
         Number of images of each class.
     tested : int
         Number of statistics that differ between images; p-values are corrected for it.
+    outside_defects : bool
+        Whether statistics were measured outside the defects. Where not, one that separates may do
+        so through the defects themselves.
     """
 
     statistics: pd.DataFrame
@@ -57,6 +63,7 @@ class ShortcutProbe:
     good: int
     anomalous: int
     tested: int
+    outside_defects: bool = False
 
     def table(self, count: int | None = None) -> pd.DataFrame:
         """The statistics as people read them, the best first; by default all.
@@ -71,12 +78,14 @@ class ShortcutProbe:
         pandas.DataFrame
         """
         table = self.statistics.head(len(self.statistics) if count is None else count)
-        intervals = table[["separability", "low", "high", "note"]].itertuples(index=False)
+        where = {"AUROC": ""}
+        if self.outside_defects:
+            where = {"AUROC outside the defects": "", "AUROC of the whole image": "whole_"}
         return pd.DataFrame(
             {
-                "statistic": table["statistic"].str.replace("_", " "),
+                "statistic": table["statistic"].map(_words),
                 "in defective images": table["direction"],
-                "AUROC": [str(Estimate(*row)) for row in intervals],
+                **{title: _intervals(table, prefix) for title, prefix in where.items()},
                 "p, corrected": table["p_value"].map("{:.3g}".format),
                 "shortcut": np.where(table["significant"], "yes", "no"),
             }
@@ -95,6 +104,8 @@ class ShortcutProbe:
         none = "No trivial statistic tells good from defective test images"
         if not self.tested:
             return [f"{none}: each is the same in all of them."]
+        if self.outside_defects:
+            none += " when the defects are left out"
         found = (
             f"{none}: the best single one, {_words(first.statistic)}, has an AUROC of "
             f"{first.separability:.3f}, which may be chance (p = {first.p_value:.2f}, corrected "
@@ -105,17 +116,31 @@ class ShortcutProbe:
                 f" With {self.good} good and {self.anomalous} defective images a shortcut cannot "
                 "be ruled out either."
             )
-        return [found]
+        return [found + self._through_the_defects()]
 
-    @staticmethod
-    def _shortcut(first: Any) -> str:
+    def _through_the_defects(self) -> str:
+        """A sentence on the statistic of whole images that separates through the defects alone."""
+        if not self.outside_defects:
+            return ""
+        whole = self.statistics.sort_values("whole_separability", ascending=False).iloc[0]
+        if not whole.whole_significant:
+            return ""
+        return (
+            f" Of whole images {_words(whole.statistic)} has {whole.whole_separability:.3f}: the "
+            "defects themselves change it, which is no shortcut."
+        )
+
+    def _shortcut(self, first: Any) -> str:
         """What follows where the best statistic, a row of the table, is significant."""
         name = _words(first.statistic)
-        found = (
-            f"{name[0].upper()}{name[1:]} alone tells good from defective test images "
+        found = f"{name[0].upper()}{name[1:]} alone tells good from defective test images "
+        is_of_file = first.statistic in FILE_STATISTICS
+        if self.outside_defects and not is_of_file:
+            found += "even where the defects are left out "
+        found += (
             f"({first.direction} in the defective ones) with an AUROC of {first.separability:.3f}: "
         )
-        if first.statistic in FILE_STATISTICS:
+        if is_of_file:
             return (
                 f"{found}the files were not made alike, and what differs may reach a detector "
                 "through the pixels."
@@ -123,7 +148,13 @@ class ShortcutProbe:
         reach = f"an AUROC of up to {first.separability:.3f}"
         if first.separability >= 0.9995:
             reach = "a high AUROC"
-        return f"{found}{reach} of a detector on this test set proves nothing."
+        found += f"{reach} of a detector on this test set proves nothing."
+        if not self.outside_defects:
+            found += (
+                " Without masks it cannot be told whether the defects themselves change it or the "
+                "photographs differ."
+            )
+        return found
 
     def as_dict(self) -> dict[str, Any] | None:
         """The best statistic as plain values for JSON.
@@ -131,8 +162,9 @@ class ShortcutProbe:
         Returns
         -------
         dict or None
-            ``name``, ``auroc``, ``separability``, ``direction``, ``significant``; None where the
-            test set has a single class.
+            ``name``, ``auroc``, ``separability``, ``direction``, ``significant``,
+            ``outside_defects``, ``whole_image`` (its separability there); None where the test set
+            has a single class.
         """
         if self.strongest is None:
             return None
@@ -143,11 +175,17 @@ class ShortcutProbe:
             "separability": float(first.separability),
             "direction": first.direction,
             "significant": bool(first.significant),
+            "outside_defects": self.outside_defects,
+            "whole_image": float(first.whole_separability),
         }
 
 
 def probe_shortcuts(
-    statistics: pd.DataFrame, labels: ArrayLike, resamples: int = 1000, seed: int = 0
+    statistics: pd.DataFrame,
+    labels: ArrayLike,
+    resamples: int = 1000,
+    seed: int = 0,
+    outside: pd.DataFrame | None = None,
 ) -> ShortcutProbe:
     """Hold each trivial statistic against the labels of the test set.
 
@@ -161,6 +199,9 @@ def probe_shortcuts(
     resamples
         Of the bootstrap, stratified by label.
     seed
+    outside
+        The same statistics measured outside the defects (`regions_to_leave_out`); then these decide
+        what is a shortcut.
 
     Returns
     -------
@@ -169,13 +210,13 @@ def probe_shortcuts(
     Raises
     ------
     ValueError
-        If there are no statistics, one is not a finite number, or labels do not fit.
+        If there are no statistics, one is not a finite number, labels do not fit, or ``outside``
+        has other rows or columns.
 
     Notes
     -----
-    A statistic can also separate because the defects themselves change it: a large dark hole lowers
-    the mean brightness. The probe cannot tell that from a shortcut, and for a detector's AUROC it
-    makes no difference: what brightness alone reaches does not show that the detector saw a hole.
+    A statistic of whole images can also separate because the defects themselves change it: a large
+    dark hole lowers the mean brightness. Only outside the defects can that be told from a shortcut.
 
     A constant statistic has AUROC 0.5 and is not counted in the correction for looking at many.
 
@@ -192,38 +233,44 @@ def probe_shortcuts(
     ('mean_brightness', [1.0, 0.5])
     >>> probe.findings()[0][:62]
     'Mean brightness alone tells good from defective test images (h'
+    >>> outside = pd.DataFrame({"mean_brightness": [1, 2] * 10, "noise": [1, 2] * 10})
+    >>> probe_shortcuts(statistics, [0] * 10 + [1] * 10, outside=outside).as_dict()["significant"]
+    False
     """
     checked_resampling(resamples, 0.95)
     statistics = _checked_statistics(statistics)
     anomalous = checked_labels(labels, len(statistics))
+    decisive = statistics if outside is None else _checked_statistics(outside)
+    if decisive.shape != statistics.shape or list(decisive) != list(statistics):
+        raise ValueError(
+            "outside must have the rows and columns of statistics, measured outside the defects"
+        )
     bad = int(anomalous.sum())
     good = len(anomalous) - bad
     if not good or not bad:
-        return ShortcutProbe(_unknown(statistics), None, good, bad, 0)
+        return ShortcutProbe(_unknown(statistics), None, good, bad, 0, outside is not None)
     blocks = list(resample_counts(anomalous, resamples, seed))
+    whole = _separations(statistics, anomalous, blocks)
+    table = whole if outside is None else _separations(decisive, anomalous, blocks)
+    tested = int(table["p_value"].notna().sum())
+    for one in (table, whole):
+        one["p_value"] = holm(one["p_value"].to_numpy(copy=True))
+        one["significant"] = one["p_value"] < _SIGNIFICANCE
+    table = table.join(whole.drop(columns="statistic").add_prefix("whole_"))
+    table = table.sort_values("separability", ascending=False, kind="stable", ignore_index=True)
+    strongest = str(table["statistic"].iloc[0])
+    return ShortcutProbe(table, strongest, good, bad, tested, outside is not None)
+
+
+def _separations(
+    statistics: pd.DataFrame, anomalous: Flags, blocks: Sequence[Integers]
+) -> pd.DataFrame:
+    """How well each statistic separates the classes, p-values not yet corrected."""
     rows = [
         _separation(name, column.to_numpy(), anomalous, blocks)
         for name, column in statistics.items()
     ]
-    table = pd.DataFrame(
-        rows,
-        columns=[
-            "statistic",
-            "auroc",
-            "direction",
-            "separability",
-            "low",
-            "high",
-            "note",
-            "p_value",
-        ],
-    )
-    raw = table["p_value"].to_numpy(copy=True)
-    table["p_value"] = holm(raw)
-    table["significant"] = table["p_value"] < _SIGNIFICANCE
-    table = table.sort_values("separability", ascending=False, kind="stable", ignore_index=True)
-    tested = int(np.isfinite(raw).sum())
-    return ShortcutProbe(table, str(table["statistic"].iloc[0]), good, bad, tested)
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def _separation(
@@ -274,19 +321,16 @@ def _checked_values(values: ArrayLike, name: str, length: int | None = None) -> 
 
 def _unknown(statistics: pd.DataFrame) -> pd.DataFrame:
     """The table where a test set with a single class leaves nothing to measure."""
-    return pd.DataFrame(
-        {
-            "statistic": statistics.columns,
-            "auroc": np.nan,
-            "direction": "unknown",
-            "separability": np.nan,
-            "low": np.nan,
-            "high": np.nan,
-            "note": "",
-            "p_value": np.nan,
-            "significant": False,
-        }
-    )
+    measured: dict[str, Any] = dict.fromkeys(_COLUMNS[1:], np.nan)
+    measured |= {"direction": "unknown", "note": "", "significant": False}
+    whole = {f"whole_{name}": value for name, value in measured.items()}
+    return pd.DataFrame({"statistic": statistics.columns, **measured, **whole})
+
+
+def _intervals(table: pd.DataFrame, prefix: str) -> list[str]:
+    """The AUROC of each statistic with its interval, as people read it."""
+    columns = [prefix + name for name in ("separability", "low", "high", "note")]
+    return [str(Estimate(*row)) for row in table[columns].itertuples(index=False)]
 
 
 def _wins(values: Floats, anomalous: Flags) -> Floats:
@@ -353,46 +397,68 @@ class ShortcutDependence:
 
     def findings(self) -> list[str]:
         """How far the score follows the statistic, and the AUROC among images alike in it."""
-        name, within, own = (
-            self.statistic,
-            self.auroc_within_strata,
-            self.statistic_auroc_within_strata,
-        )
-        follows = self._correlations()
-        if self.auroc is None:
-            return [
-                f"{follows}The test set has a single class: what the detector can do cannot be "
-                "known."
-            ]
-        if within is None or own is None:
-            return [
-                f"{follows}No good and defective test images are alike in {name}, so the AUROC of "
-                f"{self.auroc.value:.3f} may come from it alone: the test set cannot prove skill."
-            ]
-        alike = (
-            f"{follows}Among test images alike in {name} the AUROC is {within} "
-            f"({self.auroc} over all; {self.pairs} pairs in {self.strata} strata)."
-        )
-        if max(own, 1 - own) >= _NOTABLE:
-            alike += (
-                f" Even there {name} reaches {max(own, 1 - own):.3f}, so the test set proves "
-                "little skill."
-            )
-        return [alike]
+        return dependence_findings({"": self})
 
-    def _correlations(self) -> str:
-        """A sentence on those that are known."""
-        known = [
+    def correlations(self) -> str:
+        """The rank correlations that are known, in words; empty where none is."""
+        return ", ".join(
             f"{value:+.2f} among the {where}"
             for value, where in (
                 (self.spearman_validation, "good validation images"),
                 (self.spearman_test, "test images"),
             )
             if value is not None
+        )
+
+
+def dependence_findings(results: Mapping[str, ShortcutDependence]) -> list[str]:
+    """What the scores of several detectors have to do with one statistic, said once.
+
+    Parameters
+    ----------
+    results : dict of str to ShortcutDependence
+        By the detector's title, all of the same statistic and test set; the title may be empty for
+        a single one.
+
+    Returns
+    -------
+    list of str
+    """
+    first = next(iter(results.values()))
+    name, own = first.statistic, first.statistic_auroc_within_strata
+    known = [f"{title} {one.correlations()}" for title, one in results.items()]
+    follows = ""
+    if any(one.correlations() for one in results.values()):
+        follows = f"Rank correlation of the score with {name}: {'; '.join(known).strip()}. "
+    if first.auroc is None:
+        return [
+            f"{follows}The test set has a single class: what the detector can do cannot be known."
         ]
-        if not known:
-            return ""
-        return f"Rank correlation of the score with {self.statistic}: {', '.join(known)}. "
+    if own is None or first.auroc_within_strata is None:
+        reached = _by_title(
+            {t: f"{one.auroc.value:.3f}" for t, one in results.items() if one.auroc}
+        )
+        return [
+            f"{follows}No good and defective test images are alike in {name}, so the AUROC of "
+            f"{reached} may come from it alone: the test set cannot prove skill."
+        ]
+    within = _by_title({title: str(one.auroc_within_strata) for title, one in results.items()})
+    overall = _by_title({title: str(one.auroc) for title, one in results.items()})
+    alike = (
+        f"{follows}Among test images alike in {name} the AUROC is {within}, over all {overall} "
+        f"({first.pairs} pairs in {first.strata} strata)."
+    )
+    if max(own, 1 - own) >= _NOTABLE:
+        alike += (
+            f" Even there {name} reaches {max(own, 1 - own):.3f}, so the test set proves "
+            "little skill."
+        )
+    return [alike]
+
+
+def _by_title(values: Mapping[str, str]) -> str:
+    """Values in words, each with the title it belongs to."""
+    return and_list([f"{value} ({title})" if title else value for title, value in values.items()])
 
 
 def _signed(value: float | None) -> str:

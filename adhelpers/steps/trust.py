@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from adhelpers._shared.arrays import Images, Labels, Maps, Masks, Names
+from adhelpers._shared.arrays import Flags, Images, Labels, Maps, Masks, Names
 from adhelpers._shared.stages import stage
 from adhelpers.audit import (
     DeletionInsertion,
@@ -17,8 +17,11 @@ from adhelpers.audit import (
     ShortcutProbe,
     VerdictSummary,
     deletion_insertion,
+    dependence_findings,
+    has_measurable_outside,
     image_statistics,
     probe_shortcuts,
+    regions_to_leave_out,
     repair_test,
     repaired,
     shortcut_dependence,
@@ -49,7 +52,8 @@ class Shortcuts:
     Attributes
     ----------
     statistics, validation_statistics : pandas.DataFrame
-        Of the test and of the good validation images, as the detectors see them.
+        Of the test and of the good validation images, as the detectors see them; with masks outside
+        the defects, and in good images outside regions of the same shapes.
     labels : ndarray of int, shape (n,)
         Of the test images.
     probe : ShortcutProbe
@@ -93,16 +97,37 @@ def find_shortcuts(category: Category, *, seed: int = 0) -> Shortcuts:
     -------
     Shortcuts
     """
-    test = category.test
+    test, validation = category.test, category.validation
     with stage("shortcuts"):
         root = category.root
         files = None if root is None else [root / category.name / name for name in test.names]
-        statistics = image_statistics(test.images, files)
-        probe = probe_shortcuts(statistics, test.labels, seed=seed)
-        of_validation = image_statistics(category.validation.images)
+        whole = image_statistics(test.images, files)
+        masks, known = _known_defects(test)
+        if masks is None:
+            statistics, of_validation = whole, image_statistics(validation.images)
+            probe = probe_shortcuts(whole, test.labels, seed=seed)
+        else:
+            regions = regions_to_leave_out(test.images, masks, seed=seed)
+            statistics = whole.assign(**image_statistics(test.images, left_out=regions))
+            regions = regions_to_leave_out(test.images, masks, validation.images, seed)
+            of_validation = image_statistics(validation.images, left_out=regions)
+            probe = probe_shortcuts(
+                whole[known], test.labels[known], seed=seed, outside=statistics[known]
+            )
     pixels = [name for name in probe.statistics["statistic"] if not name.startswith("file_")]
     strongest = pixels[0] if probe.strongest else None
     return Shortcuts(statistics, of_validation, test.labels, probe, strongest)
+
+
+def _known_defects(test: ImageSet) -> tuple[Masks | None, Flags]:
+    """The masks, and the images that are good or whose defect can be left out; None without any."""
+    everything = np.ones(len(test), bool)
+    if test.masks is None:
+        return None, everything
+    measurable = has_measurable_outside(test.masks) & (test.labels == 1)
+    if not measurable.any():
+        return None, everything
+    return test.masks, (test.labels == 0) | measurable
 
 
 @dataclass(frozen=True)
@@ -124,7 +149,7 @@ class ScoreDependence:
         return self.rows
 
     def findings(self) -> list[str]:
-        """A sentence for each detector."""
+        """What the scores have to do with the statistic, in one sentence for all detectors."""
         return self.sentences
 
 
@@ -146,9 +171,8 @@ def score_dependence(
     """
     if shortcuts.strongest is None:
         return ScoreDependence(pd.DataFrame(), shortcuts.findings())
-    rows, sentences = [], []
-    for one in assessments:
-        result = shortcut_dependence(
+    results = {
+        one.title: shortcut_dependence(
             one.scores,
             shortcuts.statistics[shortcuts.strongest],
             shortcuts.labels,
@@ -157,9 +181,10 @@ def score_dependence(
             types=one.category.test.types,
             seed=seed,
         )
-        rows.append(result.table().set_axis([one.title]))
-        sentences += [f"{one.heading}: {sentence}" for sentence in result.findings()]
-    return ScoreDependence(pd.concat(rows), sentences)
+        for one in assessments
+    }
+    rows = [result.table().set_axis([title]) for title, result in results.items()]
+    return ScoreDependence(pd.concat(rows), dependence_findings(results))
 
 
 def object_regions(category: Category) -> Masks:

@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from adhelpers.audit import image_statistics, probe_shortcuts, shortcut_dependence
+from adhelpers.audit import (
+    dependence_findings,
+    image_statistics,
+    probe_shortcuts,
+    regions_to_leave_out,
+    shortcut_dependence,
+)
 from adhelpers.data import Corrections, load_category, rendered_root
 from adhelpers.metrics import bootstrap, detection_report, image_auroc
 
@@ -62,6 +68,8 @@ def test_table_equals_other_implementations():
         "separability": _found(probe, "shifted").separability,
         "direction": "lower",
         "significant": True,
+        "outside_defects": False,
+        "whole_image": _found(probe, "shifted").separability,
     }
 
 
@@ -124,7 +132,9 @@ def test_sentences_say_what_is_known():
 
     assert sentence(mean_brightness=ramp) == (
         "Mean brightness alone tells good from defective test images (higher in the defective "
-        "ones) with an AUROC of 1.000: a high AUROC of a detector on this test set proves nothing."
+        "ones) with an AUROC of 1.000: a high AUROC of a detector on this test set proves nothing. "
+        "Without masks it cannot be told whether the defects themselves change it or the "
+        "photographs differ."
     )
     mixed = ramp.copy()
     mixed[[2, 20]] = mixed[[20, 2]]
@@ -184,6 +194,103 @@ def test_bad_statistics_and_labels_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             probe_shortcuts(statistics, labels, **options)
+
+
+def _planted_set(kind, seed, count=16, side=32):
+    """Good images, then as many with a defect and a mask, and what ``kind`` adds to the latter."""
+    random = np.random.default_rng(seed)
+    images = 0.5 + 0.04 * random.normal(size=(2 * count, side, side, 1))
+    images += 0.03 * random.normal(size=(2 * count, 1, 1, 1))
+    masks = np.zeros(images.shape[:3], bool)
+    for index, image in enumerate(images):
+        if kind == "defects on objects anywhere":
+            row, column = random.integers(0, side - 12, 2)
+            image[row : row + 12, column : column + 6] -= 0.3
+            row, column = row + random.integers(0, 8), column + random.integers(0, 2)
+        else:
+            row, column = random.integers(2, side - 6, 2)
+        if index < count:
+            continue
+        defect = (slice(row, row + 4), slice(column, column + 4))
+        masks[index][defect] = True
+        if kind == "sharp defects":
+            image[defect] += 0.25 * random.choice([-1, 1], (4, 4, 1))
+        else:
+            image[defect] = 0.05
+        if kind == "brighter photographs":
+            image += 0.15
+        elif kind == "a bright border":
+            image[:2] += 0.2
+        elif kind == "another camera's noise":
+            image += 0.04 * random.normal(size=image.shape)
+    return np.clip(images, 0, 1), masks, np.repeat([0, 1], count)
+
+
+def _probe_planted(kind, seed):
+    images, masks, labels = _planted_set(kind, seed)
+    outside = image_statistics(images, left_out=regions_to_leave_out(images, masks, seed=seed))
+    return probe_shortcuts(image_statistics(images), labels, resamples=2, outside=outside)
+
+
+@pytest.mark.parametrize(
+    "kind, names",
+    [
+        ("brighter photographs", {"mean_brightness", "median_background"}),
+        ("a bright border", {"median_background", "standard_deviation", "sharpness"}),
+        ("another camera's noise", {"noise", "standard_deviation", "sharpness"}),
+    ],
+)
+def test_what_differs_beside_the_defects_is_a_shortcut(kind, names):
+    probes = [_probe_planted(kind, seed) for seed in range(30)]
+    found = [probe.statistics["significant"].iloc[0] for probe in probes]
+    assert np.mean(found) >= 0.95
+    assert {probe.strongest for probe in probes} <= names
+    assert "even where the defects are left out" in probes[0].findings()[0]
+
+
+def test_what_only_the_defects_change_is_no_shortcut():
+    kinds = ("dark defects", "sharp defects", "defects on objects anywhere")
+    probes = [_probe_planted(kind, seed) for kind in kinds for seed in range(37)]
+    tables = [probe.statistics for probe in probes]
+    assert np.mean([table["significant"].any() for table in tables]) <= 0.05
+    # Whole images are fooled: that is what the test is about.
+    assert np.mean([table["whole_significant"].any() for table in tables]) > 0.9
+    assert "the defects themselves change it, which is no shortcut" in probes[0].findings()[0]
+
+
+def test_regions_without_regard_to_the_object_would_make_its_area_a_shortcut():
+    # The same masks at the same places in the good images cover background where the defective
+    # ones' cover object.
+    wrong = []
+    for seed in range(20):
+        images, masks, labels = _planted_set("defects on objects anywhere", seed)
+        regions = regions_to_leave_out(np.zeros_like(images), masks, seed=seed)
+        outside = image_statistics(images, left_out=regions)
+        probe = probe_shortcuts(image_statistics(images), labels, resamples=2, outside=outside)
+        wrong.append(_found(probe, "object_area")["significant"])
+    assert np.mean(wrong) > 0.5
+
+
+def test_both_figures_stand_side_by_side():
+    labels, ramp = np.repeat([0, 1], 12), np.arange(24.0)
+    shuffled = np.random.default_rng(0).permutation(ramp)
+    probe = probe_shortcuts(
+        pd.DataFrame({"noise": ramp, "file_size": shuffled}),
+        labels,
+        resamples=2,
+        outside=pd.DataFrame({"noise": shuffled, "file_size": shuffled}),
+    )
+    table = probe.table().set_index("statistic")
+    assert table.loc["noise", "AUROC of the whole image"].startswith("1.000")
+    assert (
+        table.loc["noise", "AUROC outside the defects"]
+        == (table.loc["file size", "AUROC outside the defects"])
+    )
+    assert not probe.as_dict()["significant"] and probe.as_dict()["whole_image"] == 1
+    assert "Of whole images noise has 1.000" in probe.findings()[0]
+    for outside in (pd.DataFrame({"noise": ramp}), pd.DataFrame({"a": ramp, "b": ramp})):
+        with pytest.raises(ValueError, match="outside must have the rows and columns"):
+            probe_shortcuts(pd.DataFrame({"noise": ramp, "b": ramp}), labels, 2, 0, outside)
 
 
 def _slow_within(scores, stratum, labels):
@@ -316,6 +423,25 @@ def test_single_class_has_no_dependence_but_a_correlation():
         result.spearman_test == -1
         and result.auroc is None
         and "cannot be known" in result.findings()[0]
+    )
+
+
+def test_several_detectors_share_one_sentence():
+    labels, statistic = np.repeat([0, 1], 30), pd.Series(np.tile(np.arange(30.0), 2), name="noise")
+    good, better = statistic + 20 * labels, statistic + 40 * labels
+    results = {
+        title: shortcut_dependence(scores, statistic, labels, resamples=2)
+        for title, scores in (("GAN", good), ("subspace", better))
+    }
+    (sentence,) = dependence_findings(results)
+    assert sentence.count("pairs in 5 strata") == 1
+    for title, one in results.items():
+        assert f"{one.auroc_within_strata} ({title})" in sentence
+        assert f"{one.auroc} ({title})" in sentence and f"{title} +" in sentence
+    apart = {title: shortcut_dependence(labels, labels, labels) for title in ("GAN", "subspace")}
+    assert (
+        "the AUROC of 1.000 (GAN) and 1.000 (subspace) may come from it alone"
+        in (dependence_findings(apart)[0])
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adhelpers.audit import image_statistics
+from adhelpers.audit import has_measurable_outside, image_statistics, regions_to_leave_out
 
 
 def _slow_statistics(image):
@@ -128,3 +128,71 @@ def test_bad_images_and_files_are_refused(tmp_path):
         image_statistics(good, [tmp_path / "text.png"] * 2)
     with pytest.raises(FileNotFoundError, match="missing.png"):
         image_statistics(good, [tmp_path / "missing.png"] * 2)
+
+
+def _in_a_frame(image, mask, frame):
+    """An image whose left-out pixels hold something else."""
+    changed = image.copy()
+    changed[mask] = frame
+    return changed
+
+
+def test_what_is_left_out_changes_no_statistic():
+    random = np.random.default_rng(5)
+    images = random.random((4, 24, 20, 3)).astype(np.float32)
+    left_out = np.zeros(images.shape[:3], bool)
+    left_out[:, 4:9, 0:7] = True
+    left_out[1] = ~left_out[1]
+    table = image_statistics(images, left_out=left_out)
+    for frame in (0.0, 1.0, 0.3):
+        changed = np.array(
+            [_in_a_frame(*pair, frame) for pair in zip(images, left_out, strict=True)]
+        )
+        assert image_statistics(changed, left_out=left_out).equals(table)
+    assert image_statistics(images, left_out=np.zeros_like(left_out)).equals(
+        image_statistics(images)
+    )
+    # Half of an image left out: the statistics of the other half alone, but for its edges.
+    half = np.zeros((1, 24, 20), bool)
+    half[:, 12:] = True
+    kept, alone = image_statistics(images[:1], left_out=half), image_statistics(images[:1, :12])
+    for name in ("mean_brightness", "standard_deviation", "noise", "sharpness", "clipped_share"):
+        assert kept.loc[0, name] == pytest.approx(alone.loc[0, name]), name
+
+
+def test_left_out_pixels_are_checked():
+    images = np.full((2, 8, 8, 1), 0.5)
+    for left_out, message in (
+        (np.zeros((2, 8, 7), bool), "bool of shape"),
+        (np.zeros((2, 8, 8)), "bool of shape"),
+        (np.ones((2, 8, 8), bool), "no neighbourhood"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            image_statistics(images, left_out=left_out)
+
+
+def test_regions_cover_defects_and_are_drawn_alike_for_good_images():
+    images, masks = np.full((7, 40, 40, 1), 0.5), np.zeros((7, 40, 40), bool)
+    masks[4, 10:14, 30], masks[5, 39, 39], masks[6] = True, True, True
+    regions = regions_to_leave_out(images, masks, seed=3)
+    assert (regions[4:6] & masks[4:6]).sum() == masks[4:6].sum()
+    # Two pixels around one in the corner, by distance: itself, two each way, the diagonal.
+    assert regions[5].sum() == 6
+    # A mask of the whole image leaves nothing: such an image is treated as one without.
+    assert has_measurable_outside(masks).tolist() == [False] * 4 + [True, True, False]
+    drawn = [regions[index].sum() for index in (0, 1, 2, 3, 6)]
+    assert set(drawn) == {regions[4].sum(), 6} and 2 <= drawn.count(6) <= 3
+    others = regions_to_leave_out(images, masks, images[:4], seed=3)
+    assert others.shape == (4, 40, 40) and others.any(axis=(1, 2)).all()
+    assert not regions_to_leave_out(images, np.zeros_like(masks)).any()
+
+
+def test_a_region_on_the_object_lies_on_the_object_in_good_images():
+    images, masks = np.full((2, 30, 30, 1), 0.9), np.zeros((2, 30, 30), bool)
+    images[0, 2:12, 2:12] = 0.1
+    images[1, 16:28, 16:28] = 0.1
+    masks[1, 21:23, 21:23] = True
+    region = regions_to_leave_out(images, masks)[0]
+    rows, columns = np.nonzero(region)
+    assert rows.min() >= 2 and rows.max() <= 12 and columns.min() >= 2 and columns.max() <= 12
+    assert (images[0][region] < 0.5).mean() >= 0.9

@@ -38,7 +38,8 @@ def shortcut_figure(probe: "ShortcutProbe", statistics: pd.DataFrame, labels: Ar
     probe
         What :func:`adhelpers.audit.probe_shortcuts` found; its finding is written above.
     statistics
-        The statistics that were probed, a row for each image.
+        The statistics that were probed, a row for each image; those outside the defects where the
+        probe measured there.
     labels : array-like of int, shape (n,)
         0 good, 1 anomalous.
 
@@ -78,7 +79,7 @@ def shortcut_figure(probe: "ShortcutProbe", statistics: pd.DataFrame, labels: Ar
             say(ax, "needs good and defective images")
         return figure
     _draw_strip(strip, statistics[probe.strongest].to_numpy(dtype=float), labels, probe.strongest)
-    _draw_bars(bars, table)
+    _draw_bars(bars, table, probe.outside_defects)
     figure.legend(*bars.get_legend_handles_labels(), loc="outside lower right", ncols=2)
     return figure
 
@@ -101,7 +102,7 @@ def _draw_strip(ax: Axes, values: Floats, labels: Integers, name: str) -> None:
     ax.grid(axis="y", visible=False)
 
 
-def _draw_bars(ax: Axes, table: pd.DataFrame) -> None:
+def _draw_bars(ax: Axes, table: pd.DataFrame, outside_defects: bool) -> None:
     """The AUROC of each statistic with its interval."""
     table = table[::-1]
     rows = np.arange(len(table))
@@ -125,6 +126,17 @@ def _draw_bars(ax: Axes, table: pd.DataFrame) -> None:
     ax.hlines(rows, table["low"], table["high"], color=INK, linewidth=1.3, zorder=3)
     for row, value in enumerate(reach):
         note_right(ax, row, f"{value:.2f}")
+    if outside_defects:
+        ax.plot(
+            table["whole_separability"],
+            rows,
+            "D",
+            color="white",
+            markeredgecolor=INK,
+            markersize=4,
+            zorder=4,
+            label="whole image, defect included",
+        )
     ax.axvline(0.5, color=INK, linewidth=0.8)
     arrows = table["direction"].map({"higher": " ↑", "lower": " ↓"}).fillna("")
     ax.set(
@@ -133,5 +145,6 @@ def _draw_bars(ax: Axes, table: pd.DataFrame) -> None:
         xlim=(min(0.35, table["low"].min() - 0.02), 1.01),
         xlabel="AUROC, in the direction that separates",
     )
-    ax.set_title("all statistics; ↑ ↓: higher or lower in defective images", fontweight="normal")
+    where = " outside the defects" if outside_defects else ""
+    ax.set_title(f"all statistics{where}; ↑ ↓: in defective images", fontweight="normal")
     ax.grid(axis="y", visible=False)
