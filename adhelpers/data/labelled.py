@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from adhelpers._shared.arrays import Flags, Images, Masks, Names
+from adhelpers._shared.arrays import Flags, Floats, Images, Masks, Names
 from adhelpers._shared.checks import check_choice
 
 from .duplicates import content_digest, group_copies
@@ -22,6 +22,7 @@ from .images import load_category
 from .normalize import Corrections
 from .reading import GOOD
 from .remarks import Remark
+from .tables import read_table
 
 DATASETS = ("digits", "mnist", "fashion_mnist", "idx", "folder", "csv")
 # Where a data set comes without a test set, this share of each class becomes one, always the same:
@@ -44,7 +45,7 @@ class LabelledSamples:
     Attributes
     ----------
     name : str
-    samples : ndarray of float32, shape (n, h, w, c) in [0, 1], or (n, d)
+    samples : ndarray of float32, shape (n, h, w, c) in [0, 1], or of float64, shape (n, d)
     classes : ndarray of str, shape (n,)
     names : ndarray of str, shape (n,)
     is_test : ndarray of bool, shape (n,)
@@ -53,17 +54,20 @@ class LabelledSamples:
     fingerprint : str
         SHA-256 over samples, classes and the division.
     remarks : tuple of Remark
-        What was ignored, lost, doubtful or changed where the samples come from a folder.
+        What was ignored, lost, doubtful or changed in a folder or table.
+    columns : tuple of str
+        Names of the d features of vectors.
     """
 
     name: str
-    samples: Images
+    samples: Images | NDArray[np.float64]
     classes: Names
     names: Names
     is_test: Flags
     masks: Masks | None
     fingerprint: str
     remarks: tuple[Remark, ...] = ()
+    columns: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -86,7 +90,9 @@ def _labelled(
 ) -> LabelledSamples:
     """Samples with their fingerprint; where there are no separate test data some are chosen."""
     classes = np.asarray(classes).astype(str)
-    samples = np.ascontiguousarray(samples, dtype=np.float32)
+    samples = np.asarray(samples)
+    # Vectors keep their digits until they are centred and scaled.
+    samples = np.ascontiguousarray(samples, np.float64 if samples.ndim == 2 else np.float32)
     is_test = _test_share(name, samples, classes) if is_test is None else np.asarray(is_test)
     if names is None:
         numbered = enumerate(zip(classes, is_test, strict=True))
@@ -102,7 +108,7 @@ def _labelled(
     return LabelledSamples(name, samples, classes, names, is_test, masks, fingerprint)
 
 
-def _test_share(name: str, samples: Images, classes: Names) -> Flags:
+def _test_share(name: str, samples: Floats, classes: Names) -> Flags:
     """Which samples are tested on: the same share of each class, always the same ones.
 
     Copies of one sample are on the side of the first one, unless that leaves a class without any.
@@ -260,36 +266,9 @@ def _read_folder(root: str | Path, category: str, **options: Any) -> LabelledSam
 
 def _read_csv(path: str | Path, label_column: str) -> LabelledSamples:
     """Vectors, a row each."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"data_root: there is no file {path}; for the data set csv it is the file itself"
-        )
-    try:
-        table = pd.read_csv(path)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read as CSV: {error}") from error
-    if label_column not in table:
-        raise ValueError(
-            f"label_column: {path} has no column {label_column!r}; its columns are "
-            f"{', '.join(map(str, table.columns))}"
-        )
-    features = table.drop(columns=label_column)
-    wrong = [
-        str(column)
-        for column in features
-        if not (
-            pd.api.types.is_numeric_dtype(features[column])
-            and np.isfinite(features[column].astype(float)).all()
-        )
-    ]
-    if wrong or features.empty or table[label_column].isna().any():
-        named = ", ".join(wrong) or ("an empty table" if features.empty else label_column)
-        raise ValueError(
-            f"{path}: every column but {label_column!r} must hold finite numbers, and "
-            f"{label_column!r} a class in every row; what does not is {named}"
-        )
-    return _labelled(path.stem, features.to_numpy(np.float32), table[label_column])
+    table = read_table(path, label_column)
+    labelled = _labelled(Path(path).stem, table.values, table.classes)
+    return replace(labelled, columns=table.columns, remarks=table.remarks)
 
 
 def load_labelled(
@@ -318,7 +297,8 @@ def load_labelled(
     category : str
         For ``"folder"``.
     label_column : str
-        For ``"csv"``: the column that holds the classes. All others must be numbers.
+        For ``"csv"``: the column that holds the classes. All others must be numbers; those without
+        a name or that count the rows are left out.
     image_size, color, corrections
         For ``"folder"``, see `load_category`.
 

@@ -23,6 +23,8 @@ from .remarks import Remark
 _COPIES = ("duplicate_", "contradictory_")
 # What floating point takes from a count that is whole.
 _ROUNDING = 1e-9
+# In standard deviations: the squared distance of a code, several layers on, must fit 32 bits.
+_FARTHEST = 1e15
 
 
 @dataclass(frozen=True)
@@ -272,7 +274,8 @@ def semi_supervised(
     knowable = outliers[np.isin(labelled.classes[outliers], known_classes)]
     counts = _checked_counts(len(normal), len(knowable), len(outliers), known_classes, ratios)
     chosen, known = _training_set(normal, outliers, knowable, counts)
-    everything = _image_set(labelled, _standardized(labelled.samples, chosen), is_normal)
+    samples, precision = _standardized(labelled, chosen)
+    everything = _image_set(labelled, samples, is_normal)
     digest = hashlib.sha256(json.dumps([labelled.fingerprint, settings], sort_keys=True).encode())
     digest.update(chosen.astype("<i8").tobytes() + known.astype("<i8").tobytes())
     return SemiSupervisedCategory(
@@ -288,6 +291,7 @@ def semi_supervised(
         remarks=(
             *_copies(labelled, groups, is_normal, chosen, validation),
             *(one for one in labelled.remarks if not one.kind.startswith(_COPIES)),
+            *precision,
         ),
     )
 
@@ -349,12 +353,42 @@ def _drawn_classes(classes: Sequence[str], count: int, random: np.random.Generat
     return sorted(map(str, random.permutation(classes)[:count]))
 
 
-def _standardized(samples: Images, chosen: Integers) -> Images:
-    """Vectors with mean 0 and deviation 1 of the chosen ones; images as they are."""
+def _standardized(labelled: LabelledSamples, chosen: Integers) -> tuple[Images, tuple[Remark, ...]]:
+    """Vectors with mean 0 and deviation 1 of the chosen ones; images as they are.
+
+    In 64 bits: 32 would leave of time stamps, for example, only a few different values.
+    """
+    samples = labelled.samples
     if samples.ndim != 2:
-        return samples
-    deviation = samples[chosen].std(axis=0)
-    return (samples - samples[chosen].mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+        return samples.astype(np.float32, copy=False), ()
+    columns = labelled.columns or [f"{index}" for index in range(samples.shape[1])]
+    exact = np.asarray(samples, np.float64)
+    training = exact[chosen]
+    varies = (training != training[0]).any(axis=0)
+    scaled = (exact - training.mean(axis=0)) / np.where(varies, training.std(axis=0), 1)
+    far = np.argwhere(~(np.abs(scaled) <= _FARTHEST))
+    if len(far):
+        row, column = far[0]
+        raise ValueError(
+            f"column {columns[column]!r} holds {exact[row, column]:g} in {labelled.names[row]}: "
+            f"{abs(scaled[row, column]):.1e} standard deviations from the mean of the training "
+            f"samples, where more than {_FARTHEST:g} cannot be computed with; correct the value, "
+            "or remove the row"
+        )
+    rounded = scaled.astype(np.float32)
+    lost = [
+        name
+        for name, before, after in zip(columns, exact.T, rounded.T, strict=True)
+        if 2 * len(np.unique(after)) < len(np.unique(before))
+    ]
+    if not lost:
+        return rounded, ()
+    sentence = (
+        f"{len(lost)} column{'s' * (len(lost) > 1)} of the table cannot be told apart from a "
+        f"constant in most rows ({', '.join(lost)}): a few values lie so far from the others that "
+        "32 bits do not hold both; correct them, or remove their rows"
+    )
+    return rounded, (Remark("table_precision", tuple(lost), sentence),)
 
 
 def _checked_counts(
@@ -397,7 +431,7 @@ def _image_set(labelled: LabelledSamples, samples: Images, is_normal: Flags) -> 
     """All samples, normal ones called good."""
     size = samples.shape[1:3] if samples.ndim == 4 else (0, 0)
     return ImageSet(
-        images=samples.astype(np.float32, copy=False),
+        images=samples,
         labels=np.where(is_normal, 0, 1).astype(np.int64),
         types=np.where(is_normal, GOOD, labelled.classes.astype(object)).astype(str),
         names=labelled.names,

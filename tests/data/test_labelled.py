@@ -150,34 +150,19 @@ def test_a_folder_gives_half_of_each_defect_to_train_with(tmp_path):
 
 def test_a_table_gives_vectors(tmp_path):
     path = tmp_path / "flowers.csv"
-    pd.DataFrame({"width": np.arange(10), "kind": list("ab") * 5, "height": 0.5}).to_csv(
+    pd.DataFrame({"width": np.arange(10) % 7, "kind": list("ab") * 5, "height": 0.5}).to_csv(
         path, index=False
     )
     found = load_labelled("csv", path, label_column="kind")
-    assert (
-        found.name == "flowers"
-        and found.samples.shape == (10, 2)
-        and found.classes[:2].tolist() == ["a", "b"]
-    )
+    assert found.name == "flowers" and found.columns == ("width", "height")
+    assert found.samples.shape == (10, 2) and found.classes[:2].tolist() == ["a", "b"]
     assert found.class_table().to_numpy().tolist() == [[3, 2], [3, 2]]
 
 
-@pytest.mark.parametrize(
-    "content, message",
-    [
-        ("a,b\n1,2\n", "no column 'label'; its columns are a, b"),
-        ("a,word,label\n1,x,0\n2,y,1\n", "what does not is word"),
-        ("a,label\n1,0\n,1\n", "what does not is a"),
-        ("label\n1\n", "an empty table"),
-        ("a,label\n1,\n2,1\n", "what does not is label"),
-        ("", "cannot be read as CSV"),
-        ("a,label\n1,x\n2,y\n3,y\n", "class 'x' has a single sample"),
-    ],
-)
-def test_a_table_that_cannot_be_used_is_named(content, message, tmp_path):
+def test_a_table_with_a_single_sample_of_a_class_is_refused(tmp_path):
     path = tmp_path / "table.csv"
-    path.write_text(content)
-    with pytest.raises(ValueError, match=message):
+    path.write_text("a,label\n1,x\n2,y\n3,y\n")
+    with pytest.raises(ValueError, match="class 'x' has a single sample"):
         load_labelled("csv", path)
 
 

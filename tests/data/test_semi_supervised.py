@@ -230,3 +230,37 @@ def test_too_few_samples_are_refused_with_the_ratio_that_works():
 def test_wrong_choices_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         semi_supervised(labelled([30, 20]), **{"normal_class": "0", **arguments})
+
+
+def table(column, classes="ab" * 10):
+    """A table of one column, whose first 12 rows can be trained with."""
+    classes = np.array(list(classes))
+    names = np.array([f"row/{index}" for index in range(20)])
+    samples = np.asarray(column, np.float64)[:, None]
+    is_test = np.arange(20) >= 12
+    return LabelledSamples("t", samples, classes, names, is_test, None, "abc", (), ("width",))
+
+
+def test_a_test_value_too_far_from_training_to_compute_with_is_named():
+    column = np.arange(20.0)
+    column[17] = 1e20
+    with pytest.raises(ValueError, match=r"column 'width' holds 1e\+20 in row/17: 2\.\de\+19 stan"):
+        semi_supervised(table(column), "a", validation_fraction=0)
+    column[17] = -1e14
+    category = semi_supervised(table(column), "a", validation_fraction=0)
+    assert np.isfinite(category.test.images).all() and category.remarks == ()
+
+
+def test_a_column_that_one_value_makes_constant_is_named():
+    column = 1 + np.arange(20) / 100
+    column[4] = 1e30
+    (remark,) = semi_supervised(table(column), "a", validation_fraction=0).remarks
+    assert remark.kind == "table_precision" and remark.files == ("width",)
+
+
+def test_a_column_that_is_constant_in_training_is_not_divided_by_what_rounding_leaves():
+    column = np.full(20, 0.1)
+    column[15] = 0.6
+    category = semi_supervised(table(column), "a", validation_fraction=0)
+    assert np.abs(category.train.images).max() < 1e-12
+    assert category.test.images.max() == pytest.approx(0.5)
