@@ -29,10 +29,12 @@ from .gallery import Card, figure_png, write_gallery
 from .index import write_index
 from .notebook_html import notebook_to_html
 from .sample import Sample
+from .style import MapScale, map_scale
 from .summary import SUMMARY_KEYS, versions, write_samples, write_summary
 
 __all__ = [
     "Card",
+    "MapScale",
     "SUMMARY_KEYS",
     "Sample",
     "area_tuning_curves",
@@ -48,6 +50,7 @@ __all__ = [
     "label_curve",
     "latent_pca",
     "learning_rate_curve",
+    "map_scale",
     "notebook_to_html",
     "reconstruction_grid",
     "review_figure",

@@ -15,10 +15,12 @@ from .gallery import figure_png
 from .sample import Sample
 from .style import (
     EXPLANATION,
+    MapScale,
     blocks_of_panels,
     caption,
     corner,
     image_panels,
+    map_scale,
     name_panel,
     one_line,
     outline,
@@ -154,6 +156,7 @@ def _browser(
     picture = widgets.Image(
         format="png", layout=widgets.Layout(max_width="100%", object_fit="contain")
     )
+    scale = _map_scale(samples, threshold)
     rule = "" if threshold is None else f"<small>{html.escape(threshold_text(threshold))}</small>"
 
     def redraw(_: object = None) -> None:
@@ -162,7 +165,7 @@ def _browser(
         parts = [f"<b>{name}</b>", *others, *([rule] if rule else [])]
         text.value = " &nbsp; ".join(parts)
         sample = samples[index.value]
-        figure = _detail(sample, explainer.value, quantile.value, counterpart_name)
+        figure = _detail(sample, explainer.value, quantile.value, counterpart_name, scale)
         picture.value = figure_png(figure)
 
     for control in (index, explainer, quantile):
@@ -174,9 +177,22 @@ def _browser(
     return widgets.VBox([controls, text, picture])
 
 
+def _map_scale(samples: Sequence[Sample], threshold: Threshold | float | None) -> MapScale | None:
+    """One scale for the anomaly maps of all samples; None where there are none."""
+    known = [sample for sample in samples if sample.anomaly_map is not None]
+    if not known:
+        return None
+    maps, scores = zip(*((sample.anomaly_map, sample.score) for sample in known), strict=True)
+    return map_scale(maps, scores, threshold, quantile=0.9)
+
+
 @styled
 def _detail(
-    sample: Sample, name: str, quantile: float, counterpart_name: str = "reconstruction"
+    sample: Sample,
+    name: str,
+    quantile: float,
+    counterpart_name: str = "reconstruction",
+    scale: MapScale | None = None,
 ) -> Figure:
     """One image with the region that one explainer's heatmap gives at one quantile."""
     heatmap = np.asarray(sample.heatmaps[name])
@@ -186,7 +202,7 @@ def _detail(
     mask = np.zeros_like(region) if sample.mask is None else np.asarray(sample.mask, dtype=bool)
     optional = (sample.counterpart, sample.anomaly_map)
     count = 3 + sum(part is not None for part in optional)
-    figure, axes = image_panels(1, count, sample.image.shape, top=0.22, scale=1.25)
+    figure, axes = image_panels(1, count, sample.image.shape, top=0.22, bottom=0.34, scale=1.25)
     panels = iter(axes[0])
 
     def panel(title: str) -> Axes:
@@ -201,7 +217,7 @@ def _detail(
         show_image(panel(counterpart_name), sample.counterpart)
     if sample.anomaly_map is not None:
         ax = panel("anomaly map")
-        show_map(ax, sample.anomaly_map, floor=float(np.min(sample.anomaly_map)))
+        show_map(ax, sample.anomaly_map, scale)
         outline(ax, mask)
     ax = panel(f"{name}, region")
     show_heatmap(ax, heatmap)
@@ -218,7 +234,7 @@ def _static_grid(samples: Sequence[Sample], words: Sequence[Sequence[str]]) -> F
     """Image and heatmaps of each sample."""
     names = list(samples[0].heatmaps)
     figure, blocks = blocks_of_panels(
-        len(samples), 1 + len(names), samples[0].image.shape, top=0.42, row_gap=0.45
+        len(samples), 1 + len(names), samples[0].image.shape, top=0.42, bottom=0.2, row_gap=0.57
     )
     for sample, said, (first, *others) in zip(samples, words, blocks, strict=True):
         last = others[-1].get_position()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -25,7 +26,7 @@ from adhelpers.metrics import (
     pixel_report,
     share_estimate,
 )
-from adhelpers.reports import score_separation
+from adhelpers.reports import MapScale, map_scale, score_separation
 
 THRESHOLD_RULES = ("normal_quantile", "gmean", "midpoint")
 
@@ -170,6 +171,14 @@ class ImageAssessment(Assessment):
     anomaly_maps: Maps
     counterparts: Images
     counterpart_name: str = "reconstruction"
+
+    @cached_property
+    def map_scale(self) -> MapScale:
+        """One scale for all pictures of these anomaly maps, so that a bright map is a high score.
+
+        A tenth of the images may be brighter than its last colour.
+        """
+        return map_scale(self.anomaly_maps, self.scores, self.threshold, quantile=0.9)
 
 
 def assess_detector(

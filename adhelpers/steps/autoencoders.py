@@ -32,6 +32,7 @@ from adhelpers.metrics import (
     AreaTuning,
     DetectionReport,
     Estimate,
+    Threshold,
     detection_report,
     eight_bit,
     segmentation_report,
@@ -42,6 +43,7 @@ from adhelpers.reports import (
     area_tuning_curves,
     counterparts_grid,
     learning_rate_curve,
+    map_scale,
     reconstruction_grid,
     score_separation,
     segmentation_grid,
@@ -400,7 +402,11 @@ def _decided(
 
 
 def inspection_figures(
-    detector: ReconstructionDetector, category: Category, per_page: int = 12
+    detector: ReconstructionDetector,
+    category: Category,
+    per_page: int = 12,
+    *,
+    threshold: Threshold | float | None = None,
 ) -> Iterator[tuple[str, Figure]]:
     """Every good validation and every test image beside its reconstruction and map, with its score.
 
@@ -411,18 +417,22 @@ def inspection_figures(
     category : Category
     per_page : int
         Images on a page.
+    threshold : Threshold or float, optional
+        Of the scores, for the scale of the maps, which is that of the test images on every page.
 
     Yields
     ------
     str, matplotlib.figure.Figure
         Name of the page, such as ``inspection-test-01``, and the page.
     """
-    for split in ("validation", "test"):
+    scale = None
+    for split in ("test", "validation"):
         images = getattr(category, split)
         scores, counterparts, maps = (
             function(images.images)
             for function in (detector.score, detector.counterpart, detector.anomaly_map)
         )
+        scale = scale or map_scale(maps, scores, threshold, quantile=0.9)
         for number, start in enumerate(range(0, len(images), per_page), start=1):
             page = slice(start, start + per_page)
             yield (
@@ -435,6 +445,7 @@ def inspection_figures(
                     scores[page],
                     None if images.masks is None else images.masks[page],
                     title=f"Images {start + 1} to {min(start + per_page, len(images))}",
+                    scale=scale,
                 ),
             )
 
@@ -509,6 +520,7 @@ class ArchitectureComparison:
             {name: one.anomaly_maps[index] for name, one in self.assessments.items()},
             None if test.masks is None else test.masks[index],
             title=f"{test.names[index]}: reconstructions and anomaly maps",
+            scales={name: one.map_scale for name, one in self.assessments.items()},
         )
 
 

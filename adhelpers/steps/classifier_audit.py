@@ -597,6 +597,7 @@ class ExplanationAudit:
             None if images.tags is None else images.tags[chosen],
             columns=per_kind,
             title="What the classifier looked at",
+            note="colour from 0 to each map's own largest value",
         )
 
     def samples(self) -> pd.DataFrame:

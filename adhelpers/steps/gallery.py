@@ -60,6 +60,7 @@ def reconstructions(assessment: ImageAssessment, indices: Sequence[int] | Intege
         None if test.masks is None else test.masks[indices],
         title=assessment.heading,
         names=("image", assessment.counterpart_name, "anomaly map"),
+        scale=assessment.map_scale,
     )
 
 
@@ -88,7 +89,9 @@ def on_photographs(
 ) -> Figure:
     """Anomaly maps on the photographs as they are on disk, before light, pose and crop changed.
 
-    Where the map reaches the threshold it is drawn in full; below, it fades.
+    Where the map reaches the threshold it is drawn in full; below, it fades. Where the score is not
+    a value of the map, the limit of `ImageAssessment.map_scale` takes the threshold's place. Both
+    values stand below the pictures.
 
     Parameters
     ----------
@@ -106,9 +109,10 @@ def on_photographs(
     maps, pictures = assessment.anomaly_maps, list[Images]()
     # A score that sums over the image has a threshold that no pixel reaches; distances do not begin
     # at 0.
-    limit = min(assessment.threshold.value, float(maps[list(indices)].max()))
-    floor = max(0.0, float(maps.min()))
-    limit = limit if limit > floor else floor + 1.0
+    scale = assessment.map_scale
+    limit, what, floor = scale.limit, "", max(0.0, scale.floor)
+    if scale.threshold is not None and scale.threshold > floor:
+        limit, what = scale.threshold, ", the threshold"
     for index in indices:
         if category.root is None:
             raise ValueError("category must come from files: there are no photographs otherwise")
@@ -126,7 +130,8 @@ def on_photographs(
         width = pictures[0].shape[1] if pictures else round(size * blend.shape[1] / blend.shape[0])
         pictures.append(resize(blend, (size, width), order=1, anti_aliasing=True))
     titles = [str(test.names[index]) for index in indices]
-    return image_grid(np.clip(pictures, 0, 1), titles, title="Back on the photograph")
+    note = f"colour from {floor:.3g} on, in full from {limit:.3g}{what}"
+    return image_grid(np.clip(pictures, 0, 1), titles, title="Back on the photograph", note=note)
 
 
 @dataclass(frozen=True)
@@ -177,9 +182,7 @@ class Strips:
             self.sample(index, self.names),
             one.threshold,
             title=title if titled else "",
-            # One scale for all strips of a run, so that a bright map is a high score.
-            map_limit=float(np.quantile(one.anomaly_maps.max(axis=(1, 2)), 0.9)),
-            map_floor=float(one.anomaly_maps.min()),
+            scale=one.map_scale,
             counterpart_name=one.counterpart_name,
         )
 

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from adhelpers.metrics import Threshold
-from adhelpers.reports.explore import _detail, explore
+from adhelpers.reports.explore import _detail, _map_scale, explore
 from adhelpers.reports.sample import Sample
+from adhelpers.reports.style import MapScale
 
 
 @pytest.fixture
@@ -116,7 +117,27 @@ def test_all_panels_and_a_failed_explanation(data):
         "region",
     ]
     assert figure.axes[3].texts[0].get_text() == "not available"
+    scaled = _detail(sample, "LIME", 0.9, scale=MapScale(4.0, threshold=2.0)).axes[2]
+    assert scaled.get_xlabel() == "0 to 4\nthreshold 2"
+    assert scaled.images[0].get_clim() == (0.0, 4.0)
     assert parts(look(**data))[-1].value
+
+
+def test_all_maps_that_are_looked_through_have_one_scale(data):
+    maps = np.zeros((5, 16, 8))
+    maps[:, 3, 3] = data["scores"]
+    samples = [
+        Sample(image, {"LIME": one}, anomaly_map=one, score=float(score))
+        for image, one, score in zip(data["images"], maps, data["scores"], strict=True)
+    ]
+    assert _map_scale(samples[:1], 0.4).ends == (0.0, 0.4)
+    # The 0.9 quantile of five maxima: six tenths of the way from 0.7 to 0.9.
+    whole = _map_scale(samples, data["threshold"])
+    assert whole.ends == pytest.approx((0.0, 0.82)) and whole.threshold == 0.4
+    assert _map_scale([Sample(data["images"][0], {"LIME": maps[0]}, score=0.1)], 0.4) is None
+    box = explore(samples, data["threshold"])
+    box.children[0].children[0].value = 1
+    assert parts(box)[-1].value
 
 
 def test_a_hostile_name_stays_text(data):
@@ -146,6 +167,8 @@ def test_fixed_grid_spreads_over_the_scores_and_outlines_defects(data, monkeypat
     assert captions[0].endswith("score 0.1, passed") and captions[2].endswith("score 0.9, flagged")
     assert [len(ax.collections) for ax in figure.axes] == [0] * 3 + [1] * 6
     np.testing.assert_allclose(figure.axes[4].images[0].get_array(), data["heatmaps"]["LIME"][4])
+    largest = np.abs(data["heatmaps"]["LIME"][4]).max()
+    assert figure.axes[4].get_xlabel() == f"±{largest:.3g}"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from adhelpers.detectors import AnoGAN, Search
 from adhelpers.metrics import image_auroc
+from adhelpers.reports import MapScale
 from adhelpers.steps import anogan, reconstructions
 
 LABELS = np.array([0, 0, 0, 1, 1, 1])
@@ -123,7 +124,8 @@ def test_film_and_search_show_what_the_detector_made(category):
     detector = Searching(search=Search(steps=60))
     figure = anogan.search_figure(assessed(category, detector=detector), [0, 5])
     steps = ["step 0", "step 2", "step 10", "step 30", "step 60", "difference"]
-    assert [ax.get_title("left") for ax in figure.axes] == ["good", *steps, "hole", *steps]
+    *panels, _ = figure.axes
+    assert [ax.get_title("left") for ax in panels] == ["good", *steps, "hole", *steps]
     assert np.abs(figure.axes[6].images[0].get_array()).max() == 0
     with pytest.raises(TypeError, match="the subspace has no search"):
         anogan.search_figure(assessed(category, "subspace", detector=object()), [0])
@@ -137,6 +139,7 @@ def test_the_nearest_normal_image_is_called_so(category):
         counterparts=images(6, 3),
         anomaly_maps=images(6, 4)[..., 0],
         counterpart_name=AnoGAN.counterpart_name,
+        map_scale=MapScale(),
     )
     figure = reconstructions(one, [0, 3])
     assert [ax.get_title("left") for ax in figure.axes[:3]] == [

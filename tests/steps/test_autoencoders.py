@@ -141,6 +141,19 @@ def test_inspection_shows_every_image_once(screws, subspace):
     assert "inspection-test-01" in pages
 
 
+def test_every_page_of_the_inspection_has_one_scale_which_reaches_the_threshold(screws, subspace):
+    threshold = 2 * float(subspace.score(screws.test.images).max())
+    pages = dict(autoencoders.inspection_figures(subspace, screws, threshold=threshold))
+    assert {name.split("-")[1] for name in pages} == {"validation", "test"}
+    limits = {
+        ax.images[0].get_clim()
+        for page in pages.values()
+        for ax in page.axes
+        if ax.get_title("left") == "anomaly map"
+    }
+    assert limits == {(0.0, threshold)}
+
+
 def test_architectures_are_compared_and_copying_is_said(screws, assessed):
     train, validation = screws.train.images, screws.validation.images
     detectors = {

@@ -81,7 +81,11 @@ def test_the_photograph_shows_where_the_map_is_low_and_the_map_where_it_reaches_
 ):
     maps = np.zeros((len(hazelnuts.test), 64, 64), "float32")
     maps[0] = assessed.threshold.value
-    figure = on_photographs(dataclasses.replace(assessed, anomaly_maps=maps), [0, 1], size=64)
+    # Each score is the maximum of its map.
+    one = dataclasses.replace(assessed, anomaly_maps=maps, scores=maps.max(axis=(1, 2)))
+    figure = on_photographs(one, [0, 1], size=64)
+    said = f"colour from 0 on, in full from {assessed.threshold.value:.3g}, the threshold"
+    assert any(said in text.get_text() for text in figure.texts)
     bright, plain = (ax.images[0].get_array() for ax in figure.axes[:2])
     np.testing.assert_allclose(plain, hazelnuts.test.images[1], atol=0.02)
     assert np.abs(bright - hazelnuts.test.images[0]).mean() > 0.2
@@ -89,11 +93,37 @@ def test_the_photograph_shows_where_the_map_is_low_and_the_map_where_it_reaches_
     lifted = dataclasses.replace(
         assessed,
         anomaly_maps=maps + 5,
+        scores=maps.max(axis=(1, 2)) + 5,
         threshold=dataclasses.replace(assessed.threshold, value=assessed.threshold.value + 5),
     )
     again = on_photographs(lifted, [0, 1], size=64)
     for one, expected in zip(again.axes[:2], (bright, plain), strict=True):
         np.testing.assert_allclose(one.images[0].get_array(), expected, atol=1e-5)
+
+
+def test_good_images_alone_are_not_drawn_as_bright_as_a_defect(hazelnuts, assessed):
+    good = np.flatnonzero(hazelnuts.test.labels == 0)
+    maps = np.full((len(hazelnuts.test), 64, 64), 0.01, "float32")
+    maps[:, 3, 3] = np.where(hazelnuts.test.labels == 1, 0.9, 0.02)
+    one = dataclasses.replace(
+        assessed,
+        anomaly_maps=maps,
+        scores=maps.max(axis=(1, 2)),
+        threshold=dataclasses.replace(assessed.threshold, value=0.5),
+    )
+    assert one.map_scale.ends == pytest.approx((0.0, 0.9)) and one.map_scale.threshold == 0.5
+    grid, photographs = reconstructions(one, good), on_photographs(one, good, size=64)
+    assert {ax.images[0].get_clim() for ax in grid.axes[2:-1:3]} == {one.map_scale.ends}
+    for ax, index in zip(photographs.axes, good, strict=True):
+        picture = ax.images[0].get_array()
+        np.testing.assert_allclose(picture, hazelnuts.test.images[index], atol=0.02)
+    # A sum over the image has a threshold that no pixel reaches: the run's own limit takes its
+    # place, not that of the few good images shown.
+    summed = dataclasses.replace(one, scores=maps.sum(axis=(1, 2)))
+    assert summed.map_scale.threshold is None
+    for ax, index in zip(on_photographs(summed, good, size=64).axes, good, strict=True):
+        picture = ax.images[0].get_array()
+        np.testing.assert_allclose(picture, hazelnuts.test.images[index], atol=0.02)
 
 
 def test_the_browser_has_the_explainers_that_there_are(assessed, explained, located):

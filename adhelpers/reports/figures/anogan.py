@@ -11,8 +11,10 @@ from adhelpers._shared.arrays import Floats, Images
 from ..style import (
     FAINT,
     GAP,
+    MapScale,
     Texts,
     check_batch,
+    color_bar,
     corner,
     headline,
     image_panels,
@@ -114,7 +116,7 @@ def search_walk(
     Returns
     -------
     Figure
-        The differences share one colour scale.
+        The differences share one colour scale, which has a bar.
 
     Raises
     ------
@@ -125,7 +127,7 @@ def search_walk(
     --------
     >>> image, walk = np.zeros((1, 8, 8, 1)), np.ones((1, 2, 8, 8, 1))
     >>> figure = search_walk(image, walk, [0, 50], [[3.0, 1.0]], ["good"])
-    >>> [ax.get_title("left") for ax in figure.axes]
+    >>> [ax.get_title("left") for ax in figure.axes[:-1]]
     ['good', 'step 0', 'step 50', 'difference']
     """
     images, walks, losses = np.asarray(images), np.asarray(walks), np.asarray(losses, dtype=float)
@@ -134,11 +136,11 @@ def search_walk(
         raise ValueError(f"walks must have the shape {shape}, not {walks.shape}")
     check_batch(len(images), losses=losses, titles=titles)
     figure, axes = image_panels(
-        len(images), len(moments) + 2, images.shape[1:], top=0.45, scale=0.75
+        len(images), len(moments) + 2, images.shape[1:], top=0.45, right=0.75, scale=0.75
     )
     headline(figure, title)
     left = np.abs(images - walks[:, -1]).mean(axis=-1)
-    limit = float(left.max()) or 1.0
+    scale = MapScale(float(left.max()) or 1.0)
     for row, (first, *steps, last) in enumerate(axes):
         name_panel(first, "image" if titles is None else titles[row])
         show_image(first, images[row])
@@ -147,5 +149,6 @@ def search_walk(
             show_image(ax, picture)
             corner(ax, f"A {loss:.4g}")
         name_panel(last, "difference", color=FAINT)
-        show_map(last, left[row], limit)
+        show_map(last, left[row], scale, told=False)
+    color_bar(figure, axes[0, -1].images[0], axes[0, -1], scale)
     return figure

@@ -15,6 +15,7 @@ from ..style import (
     GOOD,
     INK,
     MAX_WIDTH,
+    MapScale,
     Texts,
     blocks_of_panels,
     chart_title,
@@ -230,6 +231,7 @@ def counterparts_grid(
     maps: Mapping[str, Floats],
     mask: Flags | None = None,
     title: str = "The same image, several detectors",
+    scales: Mapping[str, MapScale] | None = None,
 ) -> Figure:
     """One image as several detectors return it: each counterpart above its anomaly map.
 
@@ -239,10 +241,13 @@ def counterparts_grid(
         Values in [0, 1].
     counterparts : dict of str to ndarray of float, shape (h, w, c)
     maps : dict of str to ndarray of float, shape (h, w)
-        Each with its own colour scale, because scores of different detectors have different units.
+        Each with a colour scale of its own, written below it, because scores of different
+        detectors have different units.
     mask : ndarray of bool, shape (h, w), optional
         Outlined everywhere.
     title
+    scales : dict of str to MapScale, optional
+        Of the maps; by default each map's own.
 
     Returns
     -------
@@ -271,7 +276,9 @@ def counterparts_grid(
     )
     columns = 1 + len(counterparts)
     scale = min(1.0, MAX_WIDTH / (columns * (panel_size(image.shape)[0] + 0.09)))
-    figure, axes = image_panels(2, columns, image.shape, top=0.5, row_gap=0.1, scale=scale)
+    figure, axes = image_panels(
+        2, columns, image.shape, top=0.5, bottom=0.32, row_gap=0.1, scale=scale
+    )
     headline(figure, title)
     axes[1, 0].remove()
     name_panel(axes[0, 0], "image")
@@ -280,6 +287,6 @@ def counterparts_grid(
     for column, name in enumerate(counterparts, start=1):
         name_panel(axes[0, column], name)
         show_image(axes[0, column], counterparts[name])
-        show_map(axes[1, column], maps[name])
+        show_map(axes[1, column], maps[name], (scales or {}).get(name))
         outline(axes[1, column], mask)
     return figure

@@ -20,6 +20,7 @@ from ..style import (
     check_batch,
     check_plane,
     displayable,
+    footnote,
     grey,
     headline,
     image_panels,
@@ -49,6 +50,7 @@ def explanation_grid(
     colors: Sequence[str] | None = None,
     columns: int = 8,
     title: str = "What the classifier looked at",
+    note: str = "colour from 0 to 1",
 ) -> Figure:
     """Images with their heatmaps over them; defects and tags are outlined.
 
@@ -67,6 +69,8 @@ def explanation_grid(
     columns
         Maximum number of images in a row.
     title
+    note
+        The scale of the heatmaps, in words.
 
     Returns
     -------
@@ -95,9 +99,17 @@ def explanation_grid(
     check_plane(images.shape[:3], heatmaps=heatmaps, defects=defects, tags=tags)
     columns = min(columns, len(images))
     figure, axes = image_panels(
-        -(-len(images) // columns), columns, images.shape[1:], top=0.5, row_gap=0.24, scale=0.75
+        -(-len(images) // columns),
+        columns,
+        images.shape[1:],
+        top=0.5,
+        row_gap=0.24,
+        scale=0.75,
+        bottom=0.08 if heatmaps is None else 0.25,
     )
     headline(figure, title)
+    if heatmaps is not None:
+        footnote(figure, note)
     for index, ax in enumerate(axes.ravel()):
         if index >= len(images):
             ax.remove()

@@ -11,6 +11,7 @@ from adhelpers._shared.arrays import Floats, Images, Integers, Maps, Masks
 from ..style import (
     FAINT,
     MAX_WIDTH,
+    MapScale,
     Texts,
     blocks_of_panels,
     caption,
@@ -20,8 +21,10 @@ from ..style import (
     corner,
     displayable,
     fitted,
+    footnote,
     headline,
     image_panels,
+    map_scale,
     name_panel,
     one_line,
     outline,
@@ -39,6 +42,7 @@ def image_grid(
     titles: Texts | None = None,
     columns: int | None = None,
     title: str | None = None,
+    note: str = "",
 ) -> Figure:
     """A contact sheet.
 
@@ -51,6 +55,8 @@ def image_grid(
     columns
         By default as many as fit the page.
     title
+    note
+        Below the images.
 
     Returns
     -------
@@ -66,9 +72,10 @@ def image_grid(
     >>> len(image_grid(np.zeros((5, 8, 8, 1)), columns=3).axes)
     5
     """
-    figure, axes = _flow(images, titles, columns, title)
+    figure, axes = _flow(images, titles, columns, title, bottom=0.25 if note else 0.08)
     for ax, image in zip(axes, images, strict=True):
         show_image(ax, image)
+    footnote(figure, note)
     return figure
 
 
@@ -139,6 +146,7 @@ def reconstruction_grid(
     masks: Masks | None = None,
     title: str = "What the detector sees",
     names: tuple[str, str, str] = ("image", "reconstruction", "anomaly map"),
+    scale: MapScale | None = None,
 ) -> Figure:
     """Image, reconstruction and anomaly map side by side for each sample.
 
@@ -147,8 +155,7 @@ def reconstruction_grid(
     images, counterparts : ndarray of float, shape (n, h, w, c)
         Values in [0, 1].
     maps : ndarray of float, shape (n, h, w)
-        Anomaly maps. All share one colour scale, from the lowest value to the highest, so that a
-        faint map looks faint.
+        Anomaly maps. All share one colour scale, so that a faint map looks faint.
     titles
         One for each image.
     scores : array-like of float, shape (n,), optional
@@ -158,6 +165,9 @@ def reconstruction_grid(
     title
     names
         What the three panels of a sample are called.
+    scale
+        Of the maps; by default from the lowest value to the highest of those shown, see
+        `map_scale`.
 
     Returns
     -------
@@ -185,19 +195,20 @@ def reconstruction_grid(
     )
     check_plane(images.shape[:3], maps=maps, masks=masks)
     figure, blocks = blocks_of_panels(
-        count, 3, images.shape[1:], top=0.74, right=0.75, row_gap=0.45
+        count, 3, images.shape[1:], top=0.74, right=1.25, row_gap=0.45
     )
     headline(figure, title)
-    limit, floor, signed = _common_scale(maps)
+    scale = map_scale(maps) if scale is None else scale
+    largest = float(maps.max(where=np.isfinite(maps), initial=-np.inf))
     for index, panels in enumerate(blocks):
         for ax, name in zip(panels, names, strict=True):
             name_panel(ax, name, color=FAINT)
         show_image(panels[0], images[index])
         show_image(panels[1], counterparts[index])
-        drawn = show_map(panels[2], maps[index], limit, signed, floor)
+        drawn = show_map(panels[2], maps[index], scale, told=False)
         if index == 0:
             rightmost = max((block[-1] for block in blocks), key=lambda ax: ax.get_position().x1)
-            color_bar(figure, drawn, rightmost)
+            color_bar(figure, drawn, rightmost, scale, largest)
         words = [] if titles is None else [one_line(titles[index], 44)]
         words += [] if scores is None else [f"score {scores[index]:.4g}"]
         caption(panels[0], "   ".join(words))
@@ -205,16 +216,6 @@ def reconstruction_grid(
             outline(panels[0], masks[index])
             outline(panels[2], masks[index])
     return figure
-
-
-def _common_scale(maps: Floats) -> tuple[float, float, bool]:
-    """Highest and lowest value of all maps, and whether they need colours for both signs."""
-    limit = float(np.nanmax(maps)) if np.isfinite(maps).any() else 1.0
-    limit = limit if limit > 0 else 1.0
-    floor = float(np.nanmin(maps)) if np.isfinite(maps).any() else 0.0
-    # What is noticeably below 0 somewhere; a trace of it would take half the colours from all the
-    # others.
-    return limit, floor, floor < -0.05 * limit
 
 
 @styled
@@ -270,7 +271,11 @@ def superpixel_overlay(image: Floats, segments: Integers, title: str | None = No
 
 
 def _flow(
-    images: Images, titles: Texts | None, columns: int | None, title: str | None
+    images: Images,
+    titles: Texts | None,
+    columns: int | None,
+    title: str | None,
+    bottom: float = 0.08,
 ) -> tuple[Figure, list[Axes]]:
     """Panels for ``images`` in reading order, as many a row as fit."""
     if len(images) == 0:
@@ -284,6 +289,7 @@ def _flow(
         columns,
         shape,
         top=(0.25 if title else 0.06) + (0.2 if titles is not None else 0.0),
+        bottom=bottom,
         row_gap=0.26 if titles is not None else 0.07,
     )
     panels = list(axes.ravel())

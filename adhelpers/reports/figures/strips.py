@@ -12,12 +12,14 @@ from adhelpers.metrics import Threshold, explained_region
 from ..sample import Sample
 from ..style import (
     ANOMALOUS,
-    FAINT,
     GOOD,
     INK,
+    MapScale,
     corner,
+    footnote,
     headline,
     image_panels,
+    map_scale,
     name_panel,
     outline,
     overlap_legend,
@@ -37,8 +39,7 @@ def sample_strip(
     threshold: Threshold | float | None = None,
     *,
     title: str | None = None,
-    map_limit: float | None = None,
-    map_floor: float = 0.0,
+    scale: MapScale | None = None,
     counterpart_name: str = "reconstruction",
 ) -> Figure:
     """One test image from what the detector sees to where its explanations lie, side by side.
@@ -57,11 +58,9 @@ def sample_strip(
     title
         Above the panels, with score and decision; by default the sample's name. An empty one
         leaves all three out.
-    map_limit
-        The map value of the last colour, so that the strips of a run can be compared; by default
-        the map's own largest.
-    map_floor
-        The map value of the first colour.
+    scale
+        Of the anomaly map, so that the strips of a run can be compared; by default that of this
+        map, which reaches the threshold where the score is a value of the map.
     counterpart_name
         What the counterpart is, above its picture.
 
@@ -87,7 +86,8 @@ def sample_strip(
         1 + sum(part is not None for part in parts) + len(sample.heatmaps) + len(optimal),
         sample.image.shape,
         top=0.45 if title or note else 0.2,
-        bottom=0.27,
+        # Two lines for the scale of the map, and one for what colours mean.
+        bottom=0.27 + (0.24 if sample.anomaly_map is not None else 0.14 if sample.heatmaps else 0),
     )
     panels = iter(axes[0])
     mask = None if sample.mask is None else np.asarray(sample.mask, dtype=bool)
@@ -98,7 +98,7 @@ def sample_strip(
         show_image(_next(panels, counterpart_name), sample.counterpart)
     if sample.anomaly_map is not None:
         ax = _next(panels, "anomaly map")
-        show_map(ax, sample.anomaly_map, map_limit, floor=map_floor)
+        show_map(ax, sample.anomaly_map, scale or _own_scale(sample, threshold))
         outline(ax, mask)
     if sample.repaired is not None:
         ax = _next(panels, "defect repaired")
@@ -113,6 +113,12 @@ def sample_strip(
     _explain_colors(figure, sample)
     headline(figure, title, note, color)
     return figure
+
+
+def _own_scale(sample: Sample, threshold: Threshold | float | None) -> MapScale:
+    """The scale of one sample's anomaly map."""
+    scores = None if sample.score is None else [sample.score]
+    return map_scale(np.asarray(sample.anomaly_map)[None], scores, threshold)
 
 
 def _next(panels: Iterator[Axes], name: str) -> Axes:
@@ -138,11 +144,10 @@ def _draw_overlap(ax: Axes, sample: Sample, name: str, mask: Flags | None) -> No
 
 def _explain_colors(figure: Figure, sample: Sample) -> None:
     """What the colours of heatmaps and overlaps mean, below the panels where there is room."""
-    width, height = figure.get_size_inches()
+    width = figure.get_figwidth()
     compared = bool(sample.optimal) and sample.has_defect
     if sample.heatmaps and width > (6.7 if compared else 3.3):
-        text = "heatmaps: orange raises the score, purple lowers it"
-        figure.text(0.08 / width, 0.07 / height, text, color=FAINT, fontsize=7.5)
+        footnote(figure, "heatmaps: orange raises the score, purple lowers it")
     if compared:
         names = ("overlap", "ground truth only", "explanation only")
         overlap_legend(figure, names, right=True)

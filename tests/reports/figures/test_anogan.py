@@ -45,18 +45,9 @@ def test_the_walk_shows_image_steps_losses_and_what_is_left():
     figure = search_walk(
         images, walks, [0, 20, 500], [[30, 20, 10], [90, 80, 70.5]], ["good", "crack"]
     )
-    assert [ax.get_title("left") for ax in figure.axes] == [
-        "good",
-        "step 0",
-        "step 20",
-        "step 500",
-        "difference",
-        "crack",
-        "step 0",
-        "step 20",
-        "step 500",
-        "difference",
-    ]
+    steps = ["step 0", "step 20", "step 500", "difference"]
+    *panels, bar = figure.axes
+    assert [ax.get_title("left") for ax in panels] == ["good", *steps, "crack", *steps]
     assert [text.get_text() for ax in figure.axes for text in ax.texts] == [
         "A 30",
         "A 20",
@@ -65,9 +56,10 @@ def test_the_walk_shows_image_steps_losses_and_what_is_left():
         "A 80",
         "A 70.5",
     ]
-    np.testing.assert_allclose(figure.axes[7].images[0].get_array(), walks[1, 1])
+    np.testing.assert_allclose(panels[7].images[0].get_array(), walks[1, 1])
     left = np.abs(images - walks[:, -1]).mean(axis=-1)
-    for index, ax in enumerate((figure.axes[4], figure.axes[9])):
+    assert [label.get_text() for label in bar.get_yticklabels()] == ["0", f"{left.max():.3g}"]
+    for index, ax in enumerate((panels[4], panels[9])):
         np.testing.assert_allclose(ax.images[0].get_array(), left[index])
         assert ax.images[0].get_clim() == (0.0, left.max())
 

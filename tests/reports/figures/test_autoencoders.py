@@ -7,6 +7,7 @@ from matplotlib.colors import to_hex
 
 from adhelpers.metrics import Threshold
 from adhelpers.reports import (
+    MapScale,
     area_tuning_curves,
     counterparts_grid,
     learning_rate_curve,
@@ -114,6 +115,12 @@ def test_every_detector_has_its_counterpart_above_its_map():
         and len(figure.axes[3].collections) == 1
         and not figure.axes[1].collections
     )
+    # Each map says its scale, which is its own or the one that was given.
+    assert [ax.get_xlabel() for ax in figure.axes[3:]] == ["0 to 1", "0 to 1"]
+    given = {"b": MapScale(4.0, threshold=2.0)}
+    scaled = counterparts_grid(image, counterparts, maps, mask, scales=given).axes[4]
+    assert scaled.get_xlabel() == "0 to 4\nthreshold 2"
+    assert scaled.images[0].get_clim() == (0.0, 4.0)
     with pytest.raises(ValueError, match="same detectors"):
         counterparts_grid(image, counterparts, {"a": maps["a"]})
     with pytest.raises(ValueError, match=r"maps\['b'\]"):

@@ -18,12 +18,15 @@ def test_the_grid_lays_the_heat_over_each_image():
         np.testing.assert_allclose(ax.images[0].get_array(), image @ [0.299, 0.587, 0.114])
         np.testing.assert_allclose(ax.images[1].get_array(), heat)
     assert [bool(ax.collections) for ax in figure.axes] == [False, True, False]
+    own = explanation_grid(images, maps, ["a", "b", "c"], note="colour from 0 to 7")
+    for drawn, said in ((figure, "colour from 0 to 1"), (own, "colour from 0 to 7")):
+        assert said in [text.get_text() for text in drawn.texts]
 
 
 def test_without_maps_the_images_keep_their_colours():
     images = np.random.default_rng(0).random((2, 8, 8, 3))
     for ax, image in zip(explanation_grid(images, None, ["a", "b"]).axes, images, strict=True):
-        assert len(ax.images) == 1
+        assert len(ax.images) == 1 and len(ax.figure.texts) == 2
         np.testing.assert_allclose(ax.images[0].get_array(), image)
 
 

@@ -56,12 +56,29 @@ def test_reconstruction_grid_shares_one_scale_and_has_its_bar():
     )
     panels, bar = figure.axes[:-1], figure.axes[-1]
     assert titles(figure)[:-1] == ["image", "reconstruction", "anomaly map"] * 3
-    assert {panels[position].images[0].get_clim() for position in (2, 5, 8)} == {
-        (maps.min(), maps.max())
-    }
+    # The lowest value is as good as 0.
+    assert maps.min() < 0.01
+    assert {panels[position].images[0].get_clim() for position in (2, 5, 8)} == {(0, maps.max())}
     np.testing.assert_allclose(panels[4].images[0].get_array(), 1 - images[1])
     assert panels[3].texts[0].get_text() == "b   score 0.2"
-    assert bar.get_ylim() == pytest.approx((maps.min(), maps.max()))
+    assert bar.get_ylim() == pytest.approx((0, maps.max()))
+    assert [label.get_text() for label in bar.get_yticklabels()] == ["0", f"{maps.max():.3g}"]
+
+
+def test_reconstruction_grid_of_good_images_is_dark_and_its_bar_says_where_the_threshold_is():
+    images, maps = np.full((6, 16, 16, 1), 0.5), np.full((6, 16, 16), 0.01)
+    maps[:, 3, 3] = 0.02
+    scale = _style.map_scale(maps, scores=np.full(6, 0.02), threshold=0.4)
+    figure = pictures.reconstruction_grid(images, images, maps, scale=scale)
+    for ax in figure.axes[2:-1:3]:
+        drawn = ax.images[0]
+        brightness = drawn.to_rgba(drawn.get_array())[..., :3].max()
+        assert brightness < 0.15
+    bar = figure.axes[-1]
+    assert [text.get_text() for text in bar.texts] == ["threshold 0.4"]
+    assert {line.get_ydata()[0] for line in bar.lines} == {0.4}
+    brighter = pictures.reconstruction_grid(images, images, maps + 1, scale=scale).axes[-1]
+    assert brighter.get_yticklabels()[-1].get_text() == "0.4 or more"
 
 
 def test_superpixel_overlay_fills_each_with_its_mean():

@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex, to_rgba
 
 from adhelpers.metrics import Threshold
 from adhelpers.metrics.localization import optimal_jaccard
-from adhelpers.reports import Sample, sample_strip
+from adhelpers.reports import MapScale, Sample, sample_strip
 from adhelpers.reports import style as _style
 
 
@@ -23,9 +23,9 @@ def sample():
     return image, mask, heatmaps
 
 
-def strip(image, counterpart, anomaly_map, heatmaps, threshold=None, map_limit=None, **parts):
+def strip(image, counterpart, anomaly_map, heatmaps, threshold=None, scale=None, **parts):
     one = Sample(image, heatmaps, counterpart, anomaly_map, **parts)
-    return sample_strip(one, threshold, map_limit=map_limit)
+    return sample_strip(one, threshold, scale=scale)
 
 
 def titles(figure):
@@ -144,10 +144,37 @@ def test_strip_decides_as_the_threshold_does(sample):
 
 def test_strip_keeps_a_common_map_scale_and_dollars_in_names(sample):
     image, mask, heatmaps = sample
-    figure = strip(image, image, mask * 0.2, heatmaps, name="a$b$\\frac_{<img>.png", map_limit=4.0)
+    name, scale = "a$b$\\frac_{<img>.png", MapScale(4.0, threshold=0.3)
+    figure = strip(image, image, mask * 0.2, heatmaps, name=name, scale=scale)
     assert figure.axes[2].images[0].get_clim() == (0.0, 4.0)
+    assert figure.axes[2].get_xlabel() == "0 to 4\nthreshold 0.3"
     figure.canvas.draw()
     assert "a$b$\\frac_{<img>.png" in words(figure)
+
+
+def test_the_map_of_a_good_image_is_dark_where_its_score_is_a_value_of_it(sample):
+    image, mask, heatmaps = sample
+    figure = strip(image, image, mask * 0.02, heatmaps, score=0.02, threshold=0.5)
+    drawn = figure.axes[2].images[0]
+    assert drawn.get_clim() == (0.0, 0.5)
+    assert figure.axes[2].get_xlabel() == "0 to 0.5\nthreshold 0.5"
+    # A score that is a sum has a threshold that means nothing to a pixel.
+    summed = strip(image, image, mask * 0.02, heatmaps, score=0.6, threshold=0.5).axes[2]
+    assert summed.get_xlabel() == "0 to 0.02" and summed.images[0].get_clim() == (0.0, 0.02)
+
+
+def test_every_heatmap_says_its_scale_within_the_picture(sample):
+    image, mask, heatmaps = sample
+    heatmaps["SHAP"][:] = mask * -0.25
+    figure = strip(image, image, mask * 0.2, heatmaps, mask=mask, score=0.2, threshold=0.1)
+    assert figure.axes[4].get_xlabel() == "±0.25"
+    assert figure.axes[3].get_xlabel() == f"±{np.abs(heatmaps['LIME']).max():.3g}"
+    figure.draw_without_rendering()
+    below = [ax.xaxis.label.get_window_extent() for ax in figure.axes[2:5]]
+    words = [text for text in figure.texts if text.get_text().startswith("heatmaps:")]
+    assert all(box.y0 >= 0 for box in below) and len(words) == 1
+    # The line on what colours mean is below all of them.
+    assert words[0].get_window_extent().y1 <= min(box.y0 for box in below)
 
 
 def test_strip_refuses_what_does_not_fit(sample):
