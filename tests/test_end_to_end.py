@@ -15,7 +15,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
-from adhelpers.runner import run_notebooks
+from adhelpers.runner import UsageError, run_notebooks
 
 
 def write_notebook(path, parameters, *sources):
@@ -75,12 +75,6 @@ def truncate(tile):
         (tile / name).write_bytes((tile / name).read_bytes()[:200])
 
 
-def only_good(tile):
-    for folder in ("test/spot", "ground_truth/spot"):
-        for path in (tile / folder).iterdir():
-            path.unlink()
-
-
 # What is done to the category, the cell that fails, and what the person who waits is told.
 CASES = {
     "truncated": (
@@ -100,7 +94,6 @@ CASES = {
             "its image test/spot/001.png has 32x32",
         ],
     ),
-    "oneclass": (only_good, LOAD, ["test holds no anomalous images", "without both classes"]),
     "equal": (
         lambda tile: None,
         f"scores = scores * 0\n{REPORT}",
@@ -158,6 +151,15 @@ def test_bad_input_is_one_clear_error_and_nothing_is_lost(broken, name):
         cell.get("outputs") for cell in nbformat.read(folder / f"{name}.failed.ipynb", 4).cells
     )
     assert [path.name for path in folder.parent.iterdir()] == ["tile"]
+
+
+def test_images_of_one_class_are_refused_before_anything_runs(tmp_path):
+    tile = write_images(tmp_path / "data", bad=0) / "tile"
+    (tile / "test" / "spot").mkdir()
+    write_notebook(tmp_path / "notebooks" / "one.ipynb", 'category = "tile"\ndata_root = ""')
+    with pytest.raises(UsageError, match="test holds no anomalous .* without both classes"):
+        run_notebooks(data=tile, results=tmp_path / "results", folder=tmp_path / "notebooks")
+    assert not (tmp_path / "results").exists()
 
 
 # ---- killed processes

@@ -5,6 +5,7 @@ value to, on a few tiny images. A new parameter without an entry fails a test he
 """
 
 import gzip
+import shutil
 import struct
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from adhelpers.detectors.anogan.networks import check_sides
 from adhelpers.detectors.deep_sad_networks import build_deep_sad_networks
 from adhelpers.explainers import class_maps
 from adhelpers.metrics import AreaChoice, AreaGrid
-from adhelpers.runner import find_notebooks
+from adhelpers.runner import UsageError, find_notebooks
 from adhelpers.runner.presets import read_preset, values_for
 from adhelpers.steps.all_runs import EXPLAINERS
 from adhelpers.steps.deep_sad import read_settings
@@ -196,7 +197,7 @@ def receivers(tmp_path_factory):
 
 @pytest.mark.parametrize("notebook, name, value", NAMED)
 def test_a_value_that_a_comment_names_is_accepted(receivers, notebook, name, value):
-    assert NOTEBOOKS[notebook].parameters[name].checked(value) == value
+    assert NOTEBOOKS[notebook].parameters[name].read(str(value)) == value
     getattr(receivers, name)(notebook, name, value)
 
 
@@ -225,3 +226,20 @@ def test_the_presets_hold_values_that_are_accepted():
     for path in sorted((FOLDER / "presets").glob("*.yaml")):
         values = values_for(notebooks, read_preset(path.stem, FOLDER))
         assert len(values) == len(notebooks)
+
+
+def test_the_full_preset_wants_each_category_that_it_names(tmp_path):
+    notebooks, full = list(NOTEBOOKS.values()), read_preset("full", FOLDER)
+    for category in ("screw", "hazelnut"):
+        for name in ("train/good/0", "train/good/1", "test/good/0", "test/crack/0"):
+            path = tmp_path / category / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    options = {"folders": {"data_root": tmp_path}}
+    read = [one.get("category") for one in values_for(notebooks, full, **options)]
+    assert read == ["screw", "hazelnut", "screw", "screw", "screw", None, None]
+    shutil.rmtree(tmp_path / "hazelnut")
+    with pytest.raises(UsageError, match="02_hazelnut: no category 'hazelnut'.* holds screw"):
+        values_for(notebooks, full, **options)
+    options = {"folders": {"data_root": tmp_path / "screw"}}
+    assert values_for(notebooks, full, **options)[1]["category"] == "screw"

@@ -7,9 +7,10 @@ from .images import Category, ImageSet, load_category, suggested_size
 from .labelled import LabelledSamples, load_labelled
 from .normalize import Corrections, object_mask
 from .reading import CategoryError, read_image
-from .rendered.catalogue import render_category, rendered_root
+from .rendered.catalogue import RENDERED_CATEGORIES, render_category, rendered_root
 from .rendered.folders import root_name, root_path
 from .rendered.insulators import insulators_root
+from .roots import categories_in, check_listing, is_category, subfolders
 from .semi_supervised import SemiSupervisedCategory, semi_supervised
 
 __all__ = [
@@ -19,10 +20,14 @@ __all__ = [
     "Corrections",
     "ImageSet",
     "LabelledSamples",
+    "RENDERED_CATEGORIES",
     "SemiSupervisedCategory",
+    "categories_in",
     "check_category",
+    "check_listing",
     "fetch_category",
     "insulators_root",
+    "is_category",
     "load_category",
     "load_class_images",
     "load_labelled",
@@ -34,5 +39,6 @@ __all__ = [
     "root_name",
     "root_path",
     "semi_supervised",
+    "subfolders",
     "suggested_size",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import adhelpers
 
-from .parameters import Parameter, UsageError, nearest, parameters_of
+from .parameters import Parameter, UsageError, nearest, parameters_of, shortened
 
 
 @dataclass(frozen=True)
@@ -110,15 +110,28 @@ def _find(name: str, present: Sequence[Path], folder: Path) -> Path:
     """The notebook that a name on the command line means."""
     if name.endswith(".ipynb") and Path(name).is_file():
         return Path(name).resolve()
-    fitting = [path for path in present if path.stem == name]
-    fitting = fitting or [path for path in present if path.stem.startswith(name)]
+    fitting = fitting_names(name, [path.stem for path in present])
     if len(fitting) != 1:
-        stems = [path.stem for path in fitting or present]
+        stems = fitting or [path.stem for path in present]
         problem = "fits several notebooks" if fitting else f"is no notebook in {folder}"
         raise UsageError(
-            f"{name!r} {problem}: {', '.join(stems) or 'there are none'}{nearest(name, stems)}"
+            f"{shortened(name)} {problem}: {', '.join(stems) or 'there are none'}"
+            f"{nearest(name, stems)}"
         )
-    return fitting[0]
+    return next(path for path in present if path.stem == fitting[0])
+
+
+def fitting_names(name: str, names: Sequence[str]) -> list[str]:
+    """The notebooks that a name means: the one of that name, else all that begin with it.
+
+    Examples
+    --------
+    >>> fitting_names("01", ["01_screw", "02_hazelnut"]), fitting_names("", ["01_screw"])
+    (['01_screw'], [])
+    """
+    if name in names:
+        return [name]
+    return [one for one in names if name and one.startswith(name)]
 
 
 def run_name(values: Mapping[str, Any]) -> str:

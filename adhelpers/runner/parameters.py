@@ -11,17 +11,27 @@ import ast
 import contextlib
 import difflib
 import io
+import math
 import re
 import tokenize
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
+from types import NoneType
+from typing import Any, TypeAlias
 
 from adhelpers._shared.text import listed
 
+# What a person gives for a parameter: a text from the command line; in a preset also a list of
+# texts, or a mapping, which no parameter takes.
+Given: TypeAlias = str | Sequence[str] | Mapping[str, str]
+
+# Characters of a wrong value or name that an error shows.
+_SHOWN = 60
+# Whole numbers beyond 64 bits fit into no array.
+_LARGEST = 2**63 - 1
+_FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _NOT_A_NAME = re.compile(r"(?:a|an|any|the)\s")
 _SEVERAL = re.compile(r"\s*(?:among|any of)\s+")
 
@@ -120,53 +130,133 @@ class Parameter:
         """The values that the comment names; None where it names none."""
         return choices_in(self.help, self.default)
 
-    def from_text(self, text: str) -> Any:
-        """A value from the command line; a text is taken as it stands ("no", "01").
+    def read(self, given: Given) -> Any:
+        """What was given, as a value of the default's type; for a tuple a list.
 
-        Raises
-        ------
-        UsageError
-            If it is no YAML value.
-        """
-        if isinstance(self.default, str):
-            return text
-        try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UsageError(f"{text!r} is not a YAML value") from error
-
-    def checked(self, value: Any) -> Any:
-        """``value`` as the type of the default.
+        Texts are read as they stand: ``042`` is 42 for a whole number and stays ``042`` for a text.
+        ``None`` as the default stands for a number that is found elsewhere.
 
         Raises
         ------
         UsageError
             If it is of another type, or not among the values that the comment names.
+
+        Examples
+        --------
+        >>> Parameter("seed", 0, "").read("042"), Parameter("name", "", "").read("042")
+        (42, '042')
+        >>> Parameter("filters", (12, 24), "").read("[8, 16]")
+        [8, 16]
         """
-        value = self._of_right_type(value)
+        try:
+            value = _typed(self.default, given)
+        except ValueError as error:
+            raise UsageError(
+                f"{self.name} takes {_wanted(self.default)}, got {shortened(given)}; the default "
+                f"is {self.default!r}"
+            ) from error
         choices = self.choices
         if choices is not None and not choices.accept(value):
             kind = "any of" if choices.several else "one of"
             named = [str(one) for one in choices.values]
             raise UsageError(
-                f"{self.name} takes {kind} {', '.join(named)}, got {value!r}"
+                f"{self.name} takes {kind} {', '.join(named)}, got {shortened(given)}"
                 f"{nearest(str(value), named)}"
             )
         return value
 
-    def _of_right_type(self, value: Any) -> Any:
-        default = self.default
-        if default is None or type(value) is type(default):
-            return value
-        if isinstance(default, tuple) and isinstance(value, list):
-            return value
-        if isinstance(default, float) and not isinstance(value, bool):
-            # YAML takes 1e-3 for a text, because it has no point.
-            with contextlib.suppress(TypeError, ValueError):
-                return float(value)
-        raise UsageError(
-            f"{self.name} takes {type(default).__name__}, got {value!r}; the default is {default!r}"
-        )
+
+def _typed(default: Any, given: Given) -> Any:
+    """What was given as a value of the default's type, or a ValueError."""
+    if isinstance(default, (tuple, list)):
+        read = _KINDS[_element(default)][0]
+        return [read(item) for item in _listed_items(given)]
+    if not isinstance(given, str) or type(default) not in _KINDS:
+        raise ValueError("no single value")
+    return _KINDS[type(default)][0](given)
+
+
+def _element(default: Sequence[Any]) -> type:
+    """The type of a list's items; a list of whole numbers and others is one of numbers."""
+    kinds = {type(item) for item in default}
+    return kinds.pop() if len(kinds) == 1 and kinds <= set(_KINDS) else float
+
+
+def _listed_items(given: Given) -> list[str]:
+    """The items of a list: ``[1, 2]``, ``(1, 2)`` or ``1, 2``; only brackets hold no item."""
+    if not isinstance(given, str):
+        if isinstance(given, Mapping) or not all(isinstance(item, str) for item in given):
+            raise ValueError("no list of single values")
+        return list(given)
+    text = given.strip()
+    inner = text[1:-1].strip() if text[:1] + text[-1:] in ("[]", "()") else text
+    if not inner and text:
+        return []
+    return inner.removesuffix(",").split(",")
+
+
+def _whole(text: str) -> int:
+    value = int(text) if text.isascii() else _LARGEST + 1
+    if abs(value) > _LARGEST:
+        raise ValueError("beyond 64 bits")
+    return value
+
+
+def _number(text: str) -> float:
+    value = float(text) if text.isascii() else math.nan
+    if not math.isfinite(value):
+        raise ValueError("not finite")
+    return value
+
+
+def _flag(text: str) -> bool:
+    if text.strip().lower() not in _FLAGS:
+        raise ValueError("neither true nor false")
+    return _FLAGS[text.strip().lower()]
+
+
+def _text(text: str) -> str:
+    # Neither can be in a notebook's file, or in a name that a person sees.
+    if any(unicodedata.category(one) in ("Cc", "Cs") for one in text):
+        raise ValueError("control characters")
+    return text
+
+
+def _number_or_none(text: str) -> float | None:
+    if text.strip().lower() in ("none", "null", "~"):
+        return None
+    with contextlib.suppress(ValueError):
+        return _whole(text)
+    return _number(text)
+
+
+# How the text for a default of each type is read, and what errors say that it takes.
+_KINDS: dict[type, tuple[Callable[[str], Any], str]] = {
+    int: (_whole, "a whole number"),
+    float: (_number, "a number"),
+    bool: (_flag, "true or false"),
+    str: (_text, "a text of one line"),
+    NoneType: (_number_or_none, "a number or None"),
+}
+
+
+def _wanted(default: Any) -> str:
+    """What a parameter with this default takes, in words."""
+    if isinstance(default, (tuple, list)):
+        return f"a list, such as [1, 2], each {_KINDS[_element(default)][1]}"
+    return _KINDS[type(default)][1] if type(default) in _KINDS else "nothing but its default"
+
+
+def shortened(value: Any) -> str:
+    """A value that was given as an error shows it.
+
+    Examples
+    --------
+    >>> shortened("07"), len(shortened("9" * 5000))
+    ("'07'", 61)
+    """
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

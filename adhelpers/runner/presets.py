@@ -1,23 +1,44 @@
 """Which value each parameter of a notebook gets: default, preset, data folder, command line."""
 
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from .notebooks import NotebookFile, notebook_folder
-from .parameters import UsageError, nearest
+from .data_folders import check_data, check_folder, locate_data, reads_folder
+from .notebooks import NotebookFile, fitting_names, notebook_folder
+from .parameters import Given, Parameter, UsageError, nearest, shortened
+from .preset_files import Sections, read_sections
 
 # Parameters that are paths. A kernel runs in the folder of its notebook, where a path relative to
-# the caller's folder would lead elsewhere.
-_PATHS = ("data_root", "results", "models", "model", "load_model", "load_config")
-# Kinds of data that a notebook with a parameter ``dataset`` reads from a folder of categories. The
-# others are embedded, rendered or downloaded: the root folder of the images is not for them.
-_READ_FROM_FOLDER = ("category", "folder")
+# the caller's folder, or to that of a preset, would lead elsewhere.
+_PATHS = ("data_root", "models", "model", "load_model", "load_config")
+# Of these, what a run writes into or what is checked with the category.
+_NOT_LOADED = ("models", "data_root")
+_ALL = "all"
 
 
-def read_preset(preset: str, folder: str | Path | None = None) -> dict[str, dict[str, Any]]:
+@dataclass(frozen=True)
+class Preset:
+    """Parameter values by section: the name of a notebook, its beginning, or ``all``.
+
+    Attributes
+    ----------
+    source : str
+        What errors call it.
+    folder : Path
+        Where its relative paths begin.
+    sections : dict of str to dict
+        Parameters and their values as texts.
+    """
+
+    source: str = "preset"
+    folder: Path = Path()
+    sections: Sections = field(default_factory=dict)
+
+
+def read_preset(preset: str, folder: str | Path | None = None) -> Preset:
     """Read parameter values by notebook name, those under ``all`` for each notebook that has them.
 
     Parameters
@@ -30,7 +51,7 @@ def read_preset(preset: str, folder: str | Path | None = None) -> dict[str, dict
 
     Returns
     -------
-    dict of str to dict
+    Preset
 
     Raises
     ------
@@ -41,28 +62,18 @@ def read_preset(preset: str, folder: str | Path | None = None) -> dict[str, dict
     path = Path(preset) if preset.endswith((".yaml", ".yml")) else presets / f"{preset}.yaml"
     if not path.is_file():
         if preset == "quick":
-            return {}
+            return Preset()
         known = sorted({"quick", *(file.stem for file in presets.glob("*.yaml"))})
         raise UsageError(
-            f"no preset {preset!r}; there are {', '.join(known)}, or give the path of a YAML file"
-            f"{nearest(preset, known)}"
+            f"no preset {shortened(preset)}; there are {', '.join(known)}, or give the path of a "
+            f"YAML file{nearest(preset, known)}"
         )
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict) or not all(
-        isinstance(part or {}, dict) for part in content.values()
-    ):
-        raise UsageError(
-            f"{path} must map a notebook's name (or 'all') to parameters and their values"
-        )
-    return {str(name): part or {} for name, part in content.items()}
+    return Preset(f"preset {preset}", path.resolve().parent, read_sections(path))
 
 
 def values_for(
     notebooks: Sequence[NotebookFile],
-    preset: Mapping[str, dict[str, Any]] | None = None,
+    preset: Preset | None = None,
     given: Sequence[tuple[str, str]] = (),
     folders: Mapping[str, str | Path | None] | None = None,
     others: Sequence[NotebookFile] = (),
@@ -72,16 +83,17 @@ def values_for(
     Parameters
     ----------
     notebooks : sequence of NotebookFile
-    preset : dict, optional
-        As from `read_preset`.
+    preset : Preset, optional
     given : sequence of (str, str)
         Names and texts from the command line; each must be a parameter of each notebook.
     folders : dict of str to str or Path, optional
         ``data_root``, ``results`` and ``models``, for the notebooks that have parameters of these
         names. A notebook with a parameter ``dataset`` gets ``data_root`` only where that is
-        ``category`` or ``folder``.
+        ``category`` or ``folder``. ``data_root`` may be a category, which then is the one that is
+        read, or hold categories.
     others : sequence of NotebookFile
-        Notebooks that do not run, but whose parameters a preset may hold under ``all``.
+        Notebooks that do not run, but may have a section of the preset or a parameter under
+        ``all``.
 
     Returns
     -------
@@ -91,70 +103,115 @@ def values_for(
     Raises
     ------
     UsageError
-        For an unknown name, a value of another type than the default's, or one that is not among
-        those that the parameter's comment names. Nothing has been run then.
+        For an unknown name, a value of another type than the default's, one that is not among
+        those that the parameter's comment names, a path that leads nowhere, or images that cannot
+        be loaded. Nothing has been run then.
     """
-    preset = preset or {}
-    everywhere = {name for notebook in (*notebooks, *others) for name in notebook.parameters}
-    unknown = [name for name in preset.get("all", {}) if name not in everywhere]
-    if unknown:
-        raise UsageError(
-            f"preset: no notebook has the parameter {unknown[0]!r} given under 'all'"
-            f"{nearest(unknown[0], everywhere)}"
-        )
-    passed = []
+    preset, folders = preset or Preset(), folders or {}
+    data = folders.get("data_root")
+    if data:
+        check_folder(data)
+    sections = _by_notebook(preset, [*notebooks, *others])
+    passed, taken = [], False
+    categories: dict[tuple[str, str], str] = {}
     for notebook in notebooks:
-        values = _preset_values(notebook, preset)
-        for name, path in (folders or {}).items():
-            if path and name in notebook.parameters:
-                if name != "data_root" or _takes_data(notebook, values | dict(given)):
-                    values[name] = str(Path(path).resolve())
-        values |= _given_values(notebook, given)
-        passed.append(values)
+        chosen = _preset_values(notebook, preset, sections)
+        typed = _given_values(notebook, given)
+        places = {
+            name: str(Path(path).resolve())
+            for name, path in folders.items()
+            if path and name in notebook.parameters
+        }
+        if not reads_folder(notebook, notebook.defaults() | chosen | typed):
+            places.pop("data_root", None)
+        taken = taken or "data_root" in places
+        layers = [notebook.defaults(), chosen, places, typed]
+        located = locate_data(notebook, layers)
+        passed.append(dict(ChainMap(located, *layers[:0:-1])))
+        if located:
+            categories.setdefault((located["data_root"], located["category"]), notebook.name)
+    for (root, category), name in categories.items():
+        check_data(name, root, category)
+    if data and not taken:
+        raise UsageError(
+            "data: no notebook that runs reads a folder of images; where one has the parameter "
+            "dataset, that says what it reads"
+        )
     return passed
 
 
-def _takes_data(notebook: NotebookFile, values: Mapping[str, Any]) -> bool:
-    """Whether a notebook reads its images from the root folder of all categories."""
-    values = notebook.defaults() | dict(values)
-    return "dataset" not in notebook.parameters or values["dataset"] in _READ_FROM_FOLDER
+def _by_notebook(preset: Preset, notebooks: Sequence[NotebookFile]) -> Sections:
+    """The sections of a preset by the full name of the notebook that each is for."""
+    names = list(dict.fromkeys(notebook.name for notebook in notebooks))
+    sections: Sections = {}
+    for section, values in preset.sections.items():
+        fitting = [section] if section == _ALL else fitting_names(section, names)
+        if len(fitting) != 1:
+            problem = f"fits {', '.join(fitting)}" if fitting else "is neither a notebook nor 'all'"
+            raise UsageError(
+                f"{preset.source}: the section {shortened(section)} {problem}"
+                f"{'' if fitting else nearest(section, [*names, _ALL])}"
+            )
+        if fitting[0] in sections:
+            raise UsageError(f"{preset.source}: there are two sections for {fitting[0]}")
+        sections[fitting[0]] = values
+    everywhere = {name for notebook in notebooks for name in notebook.parameters}
+    unknown = [name for name in sections.get(_ALL, {}) if name not in everywhere]
+    if unknown:
+        raise UsageError(
+            f"{preset.source}: no notebook has the parameter {shortened(unknown[0])} given under "
+            f"'all'{nearest(unknown[0], everywhere)}"
+        )
+    return sections
 
 
-def _preset_values(notebook: NotebookFile, preset: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def _preset_values(notebook: NotebookFile, preset: Preset, sections: Sections) -> dict[str, Any]:
     """What a preset says for one notebook; its own part wins over the part for all."""
     shared = {
-        name: value for name, value in preset.get("all", {}).items() if name in notebook.parameters
+        name: value for name, value in sections.get(_ALL, {}).items() if name in notebook.parameters
     }
     return {
-        name: _checked(notebook, name, value, "preset")
-        for name, value in (shared | preset.get(notebook.name, {})).items()
+        name: _read(notebook, name, value, preset.source, preset.folder)
+        for name, value in (shared | sections.get(notebook.name, {})).items()
     }
 
 
 def _given_values(notebook: NotebookFile, given: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """What the command line says for one notebook, with paths relative to the caller's folder."""
-    values = {}
-    for name, text in given:
-        value = _checked(notebook, name, text, f"-p {name}", is_text=True)
-        values[name] = str(Path(value).resolve()) if name in _PATHS and value else value
-    return values
+    """What the command line says for one notebook."""
+    return {name: _read(notebook, name, text, f"-p {name[:60]}", Path()) for name, text in given}
 
 
-def _checked(
-    notebook: NotebookFile, name: str, value: Any, source: str, is_text: bool = False
-) -> Any:
-    """``value`` as the type of the parameter's default, or an error that lists the parameters."""
-    listing = "".join(
-        f"\n  {one.name} = {one.default!r}  {one.help}".rstrip()
-        for one in notebook.parameters.values()
-    )
+def _read(notebook: NotebookFile, name: str, given: Given, source: str, folder: Path) -> Any:
+    """A value as the type of the parameter's default; a path is taken from ``folder``."""
+    hint = f"`python -m adhelpers list {notebook.name}` shows its parameters"
     if name not in notebook.parameters:
         raise UsageError(
-            f"{source}: {notebook.name} has no parameter {name!r}"
-            f"{nearest(name, notebook.parameters)}\nIts parameters:{listing or ' none'}"
+            f"{source}: {notebook.name} has no parameter {shortened(name)}"
+            f"{nearest(name, notebook.parameters)}\n{hint}"
         )
+    if name == "results":
+        raise UsageError(f"{source}: the folder of the results is set with --results")
     parameter = notebook.parameters[name]
     try:
-        return parameter.checked(parameter.from_text(value) if is_text else value)
+        value = parameter.read(given)
     except UsageError as error:
-        raise UsageError(f"{source}: {notebook.name}: {error}\nIts parameters:{listing}") from error
+        raise UsageError(f"{source}: {notebook.name}: {error}\n{hint}") from error
+    if not _is_path(parameter, value):
+        return value
+    path = (folder / Path(value).expanduser()).resolve()
+    if name not in _NOT_LOADED and not path.exists():
+        named = parameter.choices.values if parameter.choices else ()
+        raise UsageError(
+            f"{source}: {notebook.name}: {name}: there is no {path}{nearest(value, named)}"
+        )
+    return str(path)
+
+
+def _is_path(parameter: Parameter, value: Any) -> bool:
+    """Whether a value leads to a file or folder, by the parameter's name or by its comment."""
+    if not value or not isinstance(value, str):
+        return False
+    choices = parameter.choices
+    if choices is None:
+        return parameter.name in _PATHS
+    return choices.is_open and "the path of" in parameter.help and value not in choices.values

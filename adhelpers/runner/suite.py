@@ -105,7 +105,8 @@ def run_notebooks(
     given : sequence of (str, str)
         Parameter names and their values as texts; they win over the preset and ``data``.
     data : str or Path, optional
-        Root folder of the images, for notebooks that have a parameter ``data_root``.
+        A category of images, or the folder that holds categories, for notebooks that have a
+        parameter ``data_root``.
     results, models : str or Path, optional
         By default the project's own folders.
     jobs : int
@@ -130,18 +131,15 @@ def run_notebooks(
     """
     if jobs < 1:
         raise UsageError(f"jobs must be at least 1, got {jobs}")
-    if data is not None and not Path(data).is_dir():
-        raise UsageError(f"data: there is no folder {data}")
     results = Path(results or project_root() / "results").resolve()
-    folders = {
-        "data_root": data,
-        "results": results,
-        "models": models or project_root() / "models",
-    }
+    folders = {"data_root": data, "results": results, "models": models}
     notebooks, chosen = find_notebooks(names, folder), read_preset(preset, folder)
-    # What a preset holds for all need not concern those that run now.
-    others = sorted(notebook_folder(folder).glob("*.ipynb")) if chosen.get("all") else []
+    # What a preset holds need not concern those that run now.
+    others = sorted(notebook_folder(folder).glob("*.ipynb")) if chosen.sections else []
     values = values_for(notebooks, chosen, given, folders, [read_notebook(path) for path in others])
+    for notebook, one in zip(notebooks, values, strict=True):
+        if "models" in notebook.parameters:
+            one["models"] = one.get("models") or str(project_root() / "models")
     categories = [_category(*one) for one in zip(notebooks, values, strict=True)]
     _check_writable("results", results)
     for place in {one["models"] for one in values if one.get("models")}:

@@ -23,9 +23,12 @@ from adhelpers.runner.suite import _Watcher
         (dict(given=[("category", "../up")]), "category must be the name of a folder"),
         (dict(jobs=0), "jobs must be at least 1"),
         (dict(data="nowhere"), "there is no folder nowhere"),
+        (dict(data="."), "holds no category of images"),
+        (dict(given=[("category", "scrw")]), "did you mean screw"),
     ],
 )
-def test_nothing_runs_after_a_wrong_request(folder, tmp_path, options, problem):
+def test_nothing_runs_after_a_wrong_request(folder, tmp_path, monkeypatch, options, problem):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=problem):
         run_notebooks(**({"names": ["01"]} | options), results=tmp_path / "results", folder=folder)
     assert not (tmp_path / "results").exists()

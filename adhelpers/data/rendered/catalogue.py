@@ -52,6 +52,7 @@ _CATEGORIES = {
     "metal": _Drawing(metal, metal.Metal, metal.MetalDefect),
     "screw": _Drawing(screw, screw.Screw, screw.ScrewDefect),
 }
+RENDERED_CATEGORIES = tuple(_CATEGORIES)
 
 
 @dataclass(frozen=True)
