@@ -13,9 +13,9 @@ _Function = Callable[[argparse.Namespace], int]
 
 _EPILOG = """examples:
   python -m adhelpers run                                    all notebooks on rendered images
-  python -m adhelpers run 01 --preset full --data DATA       notebook 01 on the images in DATA/screw
+  python -m adhelpers run 01 --data DATA/part                notebook 01 on your own images
   python -m adhelpers run 01_screw -p category hazelnut -p seed 3
-  python -m adhelpers data check DATA/screw
+  python -m adhelpers data check DATA/part                   what can be used, and what is wrong
 """
 
 _READING = {
@@ -82,13 +82,31 @@ def _index(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from adhelpers.data import check_category
+    from adhelpers.data import categories_in, check_category, is_category, subfolders
 
     # resolve() gives "." and "screw/" a name too.
     folder = arguments.folder.resolve()
-    check = check_category(folder.parent, folder.name, arguments.bit_depth, arguments.page)
-    print(check)
-    return int(bool(check.problems))
+    if folder.is_file():
+        raise UsageError(
+            f"{folder} is a file; give the folder of a category, or one that holds categories"
+        )
+    reading = arguments.bit_depth, arguments.page
+    if is_category(folder) or not categories_in(folder):
+        check = check_category(folder.parent, folder.name, *reading)
+        print(check)
+        return int(bool(check.problems))
+    results, failed = {}, False
+    for name in subfolders(folder):
+        try:
+            check = check_category(folder, name, *reading)
+        except FileNotFoundError as error:
+            results[name], failed = f"no category: {error}", True
+        else:
+            print(f"{check}\n")
+            results[name], failed = check.summary, failed or bool(check.problems)
+    for name, result in results.items():
+        print(f"{name}: {result}")
+    return int(failed)
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
@@ -109,6 +127,13 @@ def _render(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _path(text: str) -> Path:
+    """A path from the command line; an empty one comes from a shell variable that is not set."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the path is empty; give one, or leave the option out")
+    return Path(text)
+
+
 def _command(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
@@ -127,20 +152,20 @@ def _add_notebooks(parser: argparse.ArgumentParser) -> None:
         "notebooks", nargs="*", metavar="NOTEBOOK", help="01_screw, 01, or a path; none means all"
     )
     parser.add_argument(
-        "--notebooks", dest="folder", type=Path, metavar="FOLDER", help="where the notebooks are"
+        "--notebooks", dest="folder", type=_path, metavar="FOLDER", help="where the notebooks are"
     )
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--results", type=Path, metavar="DIR", help="default: results/ of the project"
+        "--results", type=_path, metavar="DIR", help="default: results/ of the project"
     )
 
 
 def _add_destination(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to",
-        type=Path,
+        type=_path,
         default=Path("data"),
         metavar="FOLDER",
         help="default: data/ in the current folder",
@@ -164,16 +189,16 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         action="append",
         default=[],
         metavar=("NAME", "VALUE"),
-        help="set a parameter; can be repeated",
+        help="set a parameter, see list; can be repeated",
     )
     run.add_argument(
         "--data",
-        type=Path,
-        metavar="ROOT",
-        help="folder that holds the image categories; default: rendered images",
+        type=_path,
+        metavar="FOLDER",
+        help="a category of images, or the folder that holds categories; default: rendered images",
     )
     _add_results(run)
-    run.add_argument("--models", type=Path, metavar="DIR", help="default: models/ of the project")
+    run.add_argument("--models", type=_path, metavar="DIR", help="default: models/ of the project")
     run.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="notebooks at once; default: 1"
     )
@@ -185,13 +210,13 @@ def _add_data(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "data", help="check, fetch or render images", description="Check, fetch or render images."
     )
     actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)
-    text = "print a category's inventory and every problem in its files"
+    text = "print the inventory of a category, or of each one in a folder, and every problem"
     check = _command(actions, "check", _check, text)
     check.add_argument(
         "folder",
-        type=Path,
-        metavar="ROOT/CATEGORY",
-        help="a folder with train/good and test/<type>",
+        type=_path,
+        metavar="FOLDER",
+        help="a category (train/good and test/<type>), or the folder that holds categories",
     )
     for name, text in _READING.items():
         check.add_argument(f"--{name}", type=int, metavar="N", help=text)

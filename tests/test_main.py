@@ -5,8 +5,10 @@ import subprocess
 import sys
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from PIL import Image
 
 from adhelpers.__main__ import main
 from adhelpers.reports.summary import SUMMARY_KEYS
@@ -58,23 +60,47 @@ def test_run_prints_a_table_and_fails_with_one(notebooks, tmp_path, capsys):
     "arguments, problem",
     [
         (["run", "-p", "rte", "1"], "did you mean rate?"),
-        (["run", "01", "-p", "rate", "fast"], "takes float, got 'fast'"),
+        (["run", "01", "-p", "rate", "fast"], "takes a number, got 'fast'"),
         (["run", "07"], "'07' is no notebook"),
         (["run", "--preset", "fast"], "no preset 'fast'"),
         (["run", "--data", "nowhere"], "no folder nowhere"),
         (["list", "07"], "'07' is no notebook"),
         (["run", "--jobs", "0"], "at least 1"),
+        (["run", ""], "'' is no notebook"),
+        (["run", "01", "-p", "rate", "nan"], "rate takes a number, got 'nan'"),
+        (["run", "01", "-p", "rate", "9" * 5000], "rate takes a number, got '999"),
+        (["run", "01", "-p", "rte" * 5000, "1"], "01_screw has no parameter 'rte"),
+        (["run", "--preset", "{bomb}"], "'b': anchors (&) and aliases (*) are not read"),
     ],
 )
 def test_wrong_use_is_one_clear_message_and_code_2(notebooks, capsys, arguments, problem):
-    assert main([*arguments, "--notebooks", str(notebooks)]) == 2
+    (notebooks / "bomb.yaml").write_text("b: &b [x, x]\nall: {rate: [*b, *b]}")
+    given = [text.format(bomb=notebooks / "bomb.yaml") for text in arguments]
+    assert main([*given, "--notebooks", str(notebooks)]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("adhelpers: ") and problem in err and "Traceback" not in err
+    assert err.count("\n") <= 5 and len(err) < 400
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["rnu"], ["run", "-p", "rate"], ["run", "--jobs", "two"], ["data"], ["data", "check"]],
+    [
+        [],
+        ["rnu"],
+        ["run", "-p", "rate"],
+        ["run", "--jobs", "two"],
+        ["data"],
+        ["data", "check"],
+        # As from a shell variable that is not set.
+        ["run", "--results", ""],
+        ["run", "--models", " "],
+        ["run", "--data", ""],
+        ["list", "--notebooks", ""],
+        ["index", "--results", ""],
+        ["data", "check", ""],
+        ["data", "render", "screw", "--to", ""],
+        ["data", "fetch", "screw", "--to", ""],
+    ],
 )
 def test_argparse_ends_with_code_2_too(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
@@ -181,6 +207,41 @@ def test_data_errors_are_one_line(tmp_path, capsys):
     assert err.startswith("adhelpers: ") and "did you mean" in err.lower() and err.count("\n") == 1
     assert main(["data", "render", "toothbrush", "--to", str(tmp_path)]) == 1
     assert "toothbrush" in capsys.readouterr().err
+
+
+def write_category(root, category, test=("good/0", "crack/0")):
+    """A category of a few images of noise."""
+    random = np.random.default_rng(sum(map(ord, category)))
+    for name in ("train/good/0", "train/good/1", *(f"test/{one}" for one in test)):
+        path = root / category / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 255, (8, 8), np.uint8)).save(path)
+
+
+def test_check_takes_the_folder_of_all_categories(tmp_path, capsys):
+    write_category(tmp_path, "nut")
+    write_category(tmp_path, "bolt")
+    (tmp_path / "nut" / "stray.txt").touch()
+    (tmp_path / "licence.txt").touch()
+    assert main(["data", "check", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert out.index("category bolt\n") < out.index("category nut\n")
+    assert out.splitlines()[-2:] == ["bolt: no problems", "nut: no problems, 1 remark"]
+
+    # A wrong one, an empty one and a misnamed one do not hide the others.
+    write_category(tmp_path, "apart", test=["crack/0"])
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other" / "train" / "ok").mkdir(parents=True)
+    assert main(["data", "check", str(tmp_path)]) == 1
+    lines = capsys.readouterr().out.splitlines()[-5:]
+    assert lines[0] == "apart: 1 problem" and lines[1] == "bolt: no problems"
+    assert lines[2].startswith(f"empty: no category: no folder {tmp_path / 'empty' / 'train'}")
+    assert lines[3] == "nut: no problems, 1 remark" and "rename train/ok to" in lines[4]
+
+    assert main(["data", "check", str(tmp_path / "bolt" / "train" / "good" / "0.png")]) == 2
+    assert "0.png is a file; give the folder" in capsys.readouterr().err
+    assert main(["data", "check", str(tmp_path / "empty")]) == 1
+    assert "no folder" in capsys.readouterr().err
 
 
 def test_fetch_wants_the_licence_accepted(tmp_path, capsys):

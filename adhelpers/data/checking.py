@@ -43,6 +43,13 @@ class CategoryCheck:
     problems: list[str]
     remarks: tuple[Remark, ...] = ()
 
+    @property
+    def summary(self) -> str:
+        """Problems and remarks counted, such as ``"no problems, 2 remarks"``."""
+        counts = {"problem": len(self.problems), "remark": len(self.remarks)}
+        texts = [f"{n or 'no'} {what}{'' if n == 1 else 's'}" for what, n in counts.items()]
+        return ", ".join(texts if self.remarks else texts[:1])
+
     def __str__(self) -> str:
         lines = [f"category {self.category}", self.inventory.to_string(index=False)]
         if self.problems:
