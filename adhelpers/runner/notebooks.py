@@ -76,6 +76,23 @@ def read_notebook(path: str | Path) -> NotebookFile:
     return NotebookFile(path, title, parameters_of(tagged[0], path) if tagged else {})
 
 
+def notebooks_in(folder: str | Path | None = None) -> list[NotebookFile]:
+    """All notebooks of a folder; of one that cannot be read nothing but the name is known.
+
+    Parameters
+    ----------
+    folder : str or Path, optional
+        By default the project's ``notebooks/``.
+    """
+    found = []
+    for path in sorted(notebook_folder(folder).glob("*.ipynb")):
+        try:
+            found.append(read_notebook(path))
+        except (OSError, ValueError):
+            found.append(NotebookFile(path, path.stem, {}))
+    return found
+
+
 def find_notebooks(
     names: Sequence[str] = (), folder: str | Path | None = None
 ) -> list[NotebookFile]:

@@ -128,6 +128,7 @@ def values_for(
         layers = [notebook.defaults(), chosen, places, typed]
         located = locate_data(notebook, layers)
         passed.append(dict(ChainMap(located, *layers[:0:-1])))
+        _check_encoding(notebook, passed[-1])
         if located:
             categories.setdefault((located["data_root"], located["category"]), notebook.name)
     for (root, category), name in categories.items():
@@ -138,6 +139,18 @@ def values_for(
             "dataset, that says what it reads"
         )
     return passed
+
+
+def _check_encoding(notebook: NotebookFile, values: Mapping[str, Any]) -> None:
+    """Refuse paths and names with bytes that are not UTF-8: no notebook's file can hold them."""
+    for name, value in values.items():
+        if isinstance(value, str) and not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise UsageError(
+                    f"{notebook.name}: {name}: {ascii(value)} is not UTF-8; rename the folder"
+                ) from error
 
 
 def _by_notebook(preset: Preset, notebooks: Sequence[NotebookFile]) -> Sections:

@@ -12,9 +12,8 @@ from tqdm import tqdm
 from .notebooks import (
     NotebookFile,
     find_notebooks,
-    notebook_folder,
+    notebooks_in,
     project_root,
-    read_notebook,
     run_name,
 )
 from .parameters import UsageError
@@ -135,8 +134,8 @@ def run_notebooks(
     folders = {"data_root": data, "results": results, "models": models}
     notebooks, chosen = find_notebooks(names, folder), read_preset(preset, folder)
     # What a preset holds need not concern those that run now.
-    others = sorted(notebook_folder(folder).glob("*.ipynb")) if chosen.sections else []
-    values = values_for(notebooks, chosen, given, folders, [read_notebook(path) for path in others])
+    others = notebooks_in(folder) if chosen.sections else []
+    values = values_for(notebooks, chosen, given, folders, others)
     for notebook, one in zip(notebooks, values, strict=True):
         if "models" in notebook.parameters:
             one["models"] = one.get("models") or str(project_root() / "models")

@@ -160,6 +160,17 @@ def test_a_folder_of_good_images_of_another_name_is_pointed_out(images, values):
             values(data)
 
 
+def test_a_name_that_is_not_utf8_is_refused_before_the_start(images, values):
+    root = images("part")
+    try:
+        (root / "part").rename(root / "caf\udce9")
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes UTF-8 only")
+    for data in (root, root / "caf\udce9"):
+        with pytest.raises(UsageError, match=r"category: 'caf\\udce9' is not UTF-8"):
+            values(data)
+
+
 def test_only_a_category_that_can_be_rendered_needs_no_folder(values):
     assert values(None, ("category", "metal")) == [{"category": "metal"}] * 2
     with pytest.raises(UsageError, match="no rendered images of 'scrw', .* mean screw.* --data"):

@@ -3,7 +3,7 @@
 import pytest
 
 from adhelpers.runner import UsageError, find_notebooks
-from adhelpers.runner.notebooks import read_notebook
+from adhelpers.runner.notebooks import notebooks_in, read_notebook
 
 
 def test_parameters_are_read_with_defaults_and_comments(folder):
@@ -36,6 +36,8 @@ def test_a_file_that_is_no_notebook_is_named(tmp_path, content):
     (tmp_path / "broken.ipynb").write_text(content)
     with pytest.raises(ValueError, match="broken.ipynb is not a Jupyter notebook"):
         read_notebook(tmp_path / "broken.ipynb")
+    [broken] = notebooks_in(tmp_path)
+    assert broken.name == "broken" and broken.parameters == {}
 
 
 def test_notebooks_are_found_by_name_prefix_and_path(folder):
