@@ -1,12 +1,14 @@
 """Images: loading, checking, correcting, downloading and rendering them."""
 
 from .checking import check_category
-from .class_images import ClassImages, load_class_images, make_class_images
+from .class_images import ClassImages, load_class_images, make_class_images, split_remarks
 from .fetch import fetch_category
 from .images import Category, ImageSet, load_category, suggested_size
 from .labelled import LabelledSamples, load_labelled
+from .layouts import file_of
 from .normalize import Corrections, object_mask
 from .reading import CategoryError, read_image
+from .remarks import Remark
 from .rendered.catalogue import RENDERED_CATEGORIES, render_category, rendered_root
 from .rendered.folders import root_name, root_path
 from .rendered.insulators import insulators_root
@@ -21,11 +23,13 @@ __all__ = [
     "ImageSet",
     "LabelledSamples",
     "RENDERED_CATEGORIES",
+    "Remark",
     "SemiSupervisedCategory",
     "categories_in",
     "check_category",
     "check_listing",
     "fetch_category",
+    "file_of",
     "insulators_root",
     "is_category",
     "load_category",
@@ -39,6 +43,7 @@ __all__ = [
     "root_name",
     "root_path",
     "semi_supervised",
+    "split_remarks",
     "subfolders",
     "suggested_size",
 ]

@@ -18,7 +18,7 @@ from .duplicates import (
     near_duplicate_remarks,
 )
 from .file_remarks import Note, file_remarks
-from .layouts import TEST, TRAIN, find_category, list_entries
+from .layouts import TEST, TRAIN, find_category, list_entries, one_form
 from .reading import GOOD, Entry, FileProblem, good_first, read_entry
 from .remarks import Remark
 
@@ -51,7 +51,7 @@ class CategoryCheck:
         return ", ".join(texts if self.remarks else texts[:1])
 
     def __str__(self) -> str:
-        lines = [f"category {self.category}", self.inventory.to_string(index=False)]
+        lines = [f"category {one_form(self.category)}", self.inventory.to_string(index=False)]
         if self.problems:
             lines += [f"{len(self.problems)} problem{'' if len(self.problems) == 1 else 's'}:"]
             lines += [f"  {problem}" for problem in self.problems]

@@ -1,7 +1,7 @@
 """Images of several classes for a classifier, in folders named after the classes."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,16 @@ from numpy.typing import ArrayLike
 from adhelpers._shared.arrays import Flags, Images, Integers, Labels, Masks, Names
 from adhelpers._shared.progress import progress
 
-from .decoding import decode
-from .layouts import is_data
+from .decoding import Decoded
+from .duplicates import content_digest, duplicate_remarks, group_copies
+from .file_remarks import Note, file_remarks
+from .layouts import is_data, is_document, one_form, unused_remarks
 from .masks import read_mask, resize_mask
 from .normalize import height_and_width, resize_image
-from .reading import SUFFIXES, CategoryError, read_image, to_color
+from .reading import SUFFIXES, CategoryError, notes_of, read_decoded, to_color
+from .remarks import Remark
 
+_MASKS, _COUNTERPARTS, _CLASSES = "ground_truth", "counterparts", "classes.txt"
 # What the end of a file's name in ``ground_truth`` and ``counterparts`` says it is about.
 _SUFFIXES = {"defect": ("defects", "without_defects"), "tag": ("tags", "without_tags")}
 
@@ -44,6 +48,8 @@ class ClassImages:
         image that has none is its own. None where they are not known.
     fingerprint : str
         SHA-256 over images, labels and class names.
+    remarks : tuple of Remark
+        What was ignored or doubtful when the files were read.
 
     Examples
     --------
@@ -61,6 +67,7 @@ class ClassImages:
     without_defects: Images | None
     without_tags: Images | None
     fingerprint: str
+    remarks: tuple[Remark, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -70,7 +77,7 @@ class ClassImages:
         parts = {field.name: getattr(self, field.name) for field in fields(self)}
         del parts["fingerprint"]
         chosen: dict[str, Any] = {
-            name: value if value is None or name == "class_names" else value[indices]
+            name: value if value is None or name in ("class_names", "remarks") else value[indices]
             for name, value in parts.items()
         }
         return make_class_images(**chosen)
@@ -90,6 +97,7 @@ def make_class_images(
     tags: ArrayLike | None = None,
     without_defects: ArrayLike | None = None,
     without_tags: ArrayLike | None = None,
+    remarks: Sequence[Remark] = (),
 ) -> ClassImages:
     """`ClassImages` of arrays that are already there.
 
@@ -101,6 +109,7 @@ def make_class_images(
     names : array-like of str, shape (n,), optional
     defects, tags : array-like of bool, shape (n, h, w), optional
     without_defects, without_tags : array-like of float, shape (n, h, w, c), optional
+    remarks : sequence of Remark
 
     Returns
     -------
@@ -136,6 +145,7 @@ def make_class_images(
         without_defects=_part("without_defects", without_defects, np.float32, images.shape),
         without_tags=_part("without_tags", without_tags, np.float32, images.shape),
         fingerprint=hashlib.sha256(content).hexdigest(),
+        remarks=tuple(remarks),
     )
 
 
@@ -219,7 +229,8 @@ def load_class_images(
     folder = root / split
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"{folder} is missing: expected {root.name}/<split>/<class>/<images>"
+            f"{one_form(str(folder))} is missing: expected "
+            f"{one_form(root.name)}/<split>/<class>/<images>"
         )
     class_names = _class_names(root, folder)
     files = [
@@ -227,7 +238,7 @@ def load_class_images(
         for label, name in enumerate(class_names)
         if (folder / name).is_dir()
         for path in sorted((folder / name).iterdir())
-        if is_data(path) and path.suffix.lower() in SUFFIXES
+        if _is_image(path)
     ]
     reader = _Reader(
         root, split, color, None if image_size is None else height_and_width(image_size)
@@ -236,8 +247,8 @@ def load_class_images(
     for _, path in progress(files, f"Loading {split}", enabled=show_progress):
         try:
             loaded.append(reader.read(path))
-        except (OSError, ValueError) as error:
-            problems.append(f"{path.relative_to(root).as_posix()}: {error}")
+        except ValueError as error:
+            problems.append(str(error))
     shapes = sorted({parts["images"].shape for parts in loaded})
     if len(shapes) > 1:
         problems.append(
@@ -247,19 +258,104 @@ def load_class_images(
         problems.append(f"{split} holds no images in its folders {', '.join(class_names)}")
     if problems:
         raise CategoryError(root.name, problems)
-    names = [path.relative_to(root).as_posix() for _, path in files]
     stacks: dict[str, Any] = {
         name: np.stack([parts[name] for parts in loaded]) for name in loaded[0]
     }
     return make_class_images(
-        labels=[label for label, _ in files], class_names=class_names, names=names, **stacks
+        labels=[label for label, _ in files],
+        class_names=class_names,
+        names=[_name(root, path) for _, path in files],
+        remarks=(*_unused(root, split, [path for _, path in files]), *file_remarks(reader.notes)),
+        **stacks,
+    )
+
+
+def _name(root: Path, path: Path) -> str:
+    return one_form(path.relative_to(root).as_posix())
+
+
+def _is_image(path: Path) -> bool:
+    return is_data(path) and not path.is_dir() and path.suffix.lower() in SUFFIXES
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    """Where in its split's folder the mask or the counterpart of an image lies."""
+    return Path(path.parent.name, f"{path.stem}_{suffix}.png")
+
+
+def _unused(root: Path, split: str, images: Sequence[Path]) -> Iterator[Remark]:
+    """What lies in the folders of a split and is not used."""
+    used = {path.relative_to(root) for path in images}
+    for beside in (_MASKS, _COUNTERPARTS):
+        used |= {
+            Path(beside, split, _beside(path, suffix)) for path in images for suffix in _SUFFIXES
+        }
+    files, folders = [], []
+    for place in (Path(split), Path(_MASKS, split), Path(_COUNTERPARTS, split)):
+        for path in _within(root / place):
+            depth = len(path.relative_to(root / place).parts)
+            if path.is_dir() and depth > 1:
+                folders.append(_name(root, path))
+            elif not path.is_dir() and path.relative_to(root) not in used:
+                files.append(_name(root, path))
+    return unused_remarks(
+        files,
+        folders,
+        f"images lie in {split}/<class>, masks and counterparts of an image in "
+        f"{_MASKS}/{split}/<class> and {_COUNTERPARTS}/{split}/<class> as <its name>_defect.png "
+        "and <its name>_tag.png",
+    )
+
+
+def _within(folder: Path) -> Iterator[Path]:
+    """Data in a folder and in the folders in it."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if is_data(path):
+            yield path
+            if path.is_dir():
+                yield from (one for one in sorted(path.iterdir()) if is_data(one))
+
+
+def split_remarks(root: str | Path, parts: Mapping[str, ClassImages]) -> tuple[Remark, ...]:
+    """What is to be said of all splits of a data set together, and of each of them.
+
+    Parameters
+    ----------
+    root : str or Path
+        As in `load_class_images`.
+    parts : dict of str to ClassImages
+        All splits that are used, by name.
+
+    Returns
+    -------
+    tuple of Remark
+        Remarks of the splits, files and folders in ``root`` that are not used, and images that are
+        in more than one split.
+    """
+    used = (*parts, _MASKS, _COUNTERPARTS, _CLASSES)
+    beside = [
+        path
+        for path in sorted(Path(root).iterdir())
+        if is_data(path) and not is_document(path) and path.name not in used
+    ]
+    names = [str(name) for part in parts.values() for name in part.names]
+    digests = [content_digest(image) for part in parts.values() for image in part.images]
+    splits = [split for split, part in parts.items() for _ in range(len(part))]
+    return (
+        *(remark for part in parts.values() for remark in part.remarks),
+        *unused_remarks(
+            [_name(Path(root), path) for path in beside if not path.is_dir()],
+            [_name(Path(root), path) for path in beside if path.is_dir()],
+            f"images lie in {', '.join(f'{split}/<class>' for split in parts)}",
+        ),
+        *duplicate_remarks(names, group_copies(digests), splits, np.zeros(len(names), bool)),
     )
 
 
 def _class_names(root: Path, folder: Path) -> list[str]:
     """Names of the classes; their order gives the labels."""
     found = sorted(path.name for path in folder.iterdir() if path.is_dir() and is_data(path))
-    note = root / "classes.txt"
+    note = root / _CLASSES
     if not note.is_file():
         return found
     listed = note.read_text(encoding="utf-8").split()
@@ -275,44 +371,53 @@ class _Reader:
     """Reads the images of one split with the masks and counterparts that belong to them."""
 
     def __init__(self, root: Path, split: str, color: str, size: tuple[int, int] | None) -> None:
-        self._masks = root / "ground_truth" / split
-        self._counterparts = root / "counterparts" / split
+        self._root, self._within = root, (root.resolve(),)
+        self._masks = root / _MASKS / split
+        self._counterparts = root / _COUNTERPARTS / split
         self._color, self._size = color, size
+        self.notes: list[Note] = []
 
     def read(self, path: Path) -> dict[str, Images | Masks]:
         """An image and what belongs to it, by the names of `make_class_images`."""
-        image = to_color(read_image(path.read_bytes())[0], self._color)
+        name = _name(self._root, path)
+        decoded = self._decoded(path)
+        self.notes += notes_of(decoded, name)
+        image = to_color(decoded.image, self._color)
         resized = image if self._size is None else resize_image(image, self._size)
         parts: dict[str, Images | Masks] = {"images": resized}
         for suffix, (mask, counterpart) in _SUFFIXES.items():
-            beside = Path(path.parent.name, f"{path.stem}_{suffix}.png")
+            beside = _beside(path, suffix)
             if self._masks.is_dir():
-                parts[mask] = self._mask(self._masks / beside, image.shape[:2])
+                parts[mask] = self._mask(self._masks / beside, image.shape[:2], name)
             if self._counterparts.is_dir():
                 file = self._counterparts / beside
-                parts[counterpart] = self._counterpart(file, resized)
+                parts[counterpart] = self._counterpart(file, resized, name)
         return parts
 
-    def _mask(self, path: Path, shape: tuple[int, ...]) -> Masks:
-        if not path.is_file():
+    def _decoded(self, path: Path) -> Decoded:
+        return read_decoded(path, _name(self._root, path), self._within)[1]
+
+    def _mask(self, path: Path, shape: tuple[int, ...], name: str) -> Masks:
+        if not path.exists():
             mask = np.zeros(shape, bool)
         else:
-            mask = read_mask(decode(path.read_bytes()))[0]
+            mask, doubts = read_mask(self._decoded(path))
+            self.notes += [Note(doubt, _name(self._root, path)) for doubt in doubts]
             if mask.shape != shape:
                 raise ValueError(
-                    f"its mask {path.name} has the size {mask.shape}, the image {shape}"
+                    f"{name}: its mask {path.name} has the size {mask.shape}, the image {shape}"
                 )
         return mask if self._size is None else resize_mask(mask, self._size)
 
-    def _counterpart(self, path: Path, image: Images) -> Images:
-        if not path.is_file():
+    def _counterpart(self, path: Path, image: Images, name: str) -> Images:
+        if not path.exists():
             return image
-        counterpart = to_color(read_image(path.read_bytes())[0], self._color)
+        counterpart = to_color(self._decoded(path).image, self._color)
         if self._size is not None:
             counterpart = resize_image(counterpart, self._size)
         if counterpart.shape != image.shape:
             raise ValueError(
-                f"its counterpart {path.name} has the size {counterpart.shape[:2]}, the image "
-                f"{image.shape[:2]}"
+                f"{name}: its counterpart {path.name} has the size {counterpart.shape[:2]}, the "
+                f"image {image.shape[:2]}"
             )
         return counterpart

@@ -6,8 +6,10 @@
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+from adhelpers._shared.text import escaped
 
 from .reading import GOOD, SUFFIXES, Entry
 from .remarks import Remark
@@ -72,9 +74,38 @@ def is_data(path: Path) -> bool:
     return not path.name.startswith(".") and path.name.lower() not in _NOT_DATA
 
 
+def is_document(path: Path) -> bool:
+    """Whether a file is what publishers put beside data, such as a licence."""
+    return path.stem.lower() in _DOCUMENTS
+
+
 def one_form(name: str) -> str:
-    """A name in the Unicode form in which names are compared (NFC)."""
-    return unicodedata.normalize("NFC", name)
+    """A name as it is compared, shown and stored: in Unicode's NFC, and as `escaped` gives it."""
+    return escaped(unicodedata.normalize("NFC", name))
+
+
+def file_of(root: Path, name: str) -> Path:
+    """The path of a file by its name within a folder, as categories name their files.
+
+    Parameters
+    ----------
+    root : Path
+    name : str
+        Such as ``"screw/test/good/000.png"``.
+
+    Returns
+    -------
+    Path
+        As it is on the disk, in whatever Unicode form.
+    """
+    path = root
+    for part in name.split("/"):
+        there = path / part
+        if not there.exists():
+            beside = path.iterdir() if path.is_dir() else ()
+            there = next((one for one in beside if one_form(one.name) == part), there)
+        path = there
+    return path
 
 
 def missing_folder(folder: Path) -> Path | None:
@@ -95,27 +126,31 @@ def find_category(root: str | Path, category: str) -> Path:
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(
-            f"no folder {root}: root is the folder that holds the categories ({_LAYOUT})"
+            f"no folder {one_form(str(root))}: root is the folder that holds the categories "
+            f"({_LAYOUT})"
         )
     # Compared by listing: a file system that ignores case would let "Screw" pass and give it
     # another fingerprint.
     found = {one_form(path.name): path for path in _folders(root)}
     folders = list(found)
     if one_form(category) not in found:
-        raise FileNotFoundError(f"no category {category!r} in {root}: {_hint(category, folders)}")
+        raise FileNotFoundError(
+            f"no category {one_form(category)!r} in {one_form(str(root))}: "
+            f"{_hint(one_form(category), folders)}"
+        )
     folder = found[one_form(category)]
     missing = missing_folder(folder)
     if missing is not None:
         like = _like_good(missing.parent) if missing.name == GOOD else []
         hint = f"rename {TRAIN}/{like[0]} to {TRAIN}/{GOOD}" if like else _LAYOUT
-        raise FileNotFoundError(f"no folder {missing}: {hint}")
+        raise FileNotFoundError(f"no folder {one_form(str(missing))}: {hint}")
     return folder
 
 
 def _like_good(folder: Path) -> list[str]:
     """Names of folders that people use for good images, other than ``good``."""
     return [
-        path.name
+        one_form(path.name)
         for path in (_folders(folder) if folder.is_dir() else ())
         if path.name != GOOD
         and "".join(one for one in path.name.casefold() if one not in " -_.") in _LIKE_GOOD
@@ -151,21 +186,21 @@ def list_entries(folder: Path) -> tuple[list[Entry], list[str], list[Remark]]:
         What is there and not used.
     """
     problems: list[str] = []
-    truth = folder / TRUTH
+    truth, within = folder / TRUTH, tuple(one.resolve() for one in (folder, folder.parent))
     mask_folders = {one_form(path.name): path for path in _folders(truth) if _holds_images(path)}
     entries = [
-        Entry(TRAIN, GOOD, f"{TRAIN}/{GOOD}/{one_form(path.name)}", path)
+        Entry(TRAIN, GOOD, f"{TRAIN}/{GOOD}/{one_form(path.name)}", path, within=within)
         for path in _list_images(folder / TRAIN / GOOD, problems)
     ]
-    types = [path.name for path in _folders(folder / TEST)]
-    for kind in types:
-        masks = _masks(mask_folders.pop(one_form(kind), None), problems)
-        for path in _list_images(folder / TEST / kind, problems):
-            name = f"{TEST}/{one_form(kind)}/{one_form(path.name)}"
-            mask = masks.pop(one_form(path.stem), None)
-            entry = Entry(TEST, one_form(kind), name, path, mask)
+    for place in _folders(folder / TEST):
+        kind = one_form(place.name)
+        masks = _masks(mask_folders.pop(kind, None), problems)
+        for path in _list_images(place, problems):
+            name, stem = f"{TEST}/{kind}/{one_form(path.name)}", one_form(path.stem)
+            mask = masks.pop(stem, None)
+            entry = Entry(TEST, kind, name, path, mask, within)
             if kind != GOOD and mask is None and _has_masks(truth):
-                problems.append(f"{entry.name}: has no mask {mask_name(kind, path.stem)}")
+                problems.append(f"{entry.name}: has no mask {mask_name(kind, stem)}")
             entries.append(entry)
         for stem, path in sorted(masks.items()):
             problems.append(f"{_short(path)}: is a mask without an image {TEST}/{kind}/{stem}.*")
@@ -233,35 +268,34 @@ def _unused(folder: Path) -> list[Remark]:
     files, folders = [], []
     for place, used in places.items():
         for path in sorted(place.iterdir()) if place.is_dir() else ():
-            name = path.relative_to(folder).as_posix()
-            if not is_data(path) or place == folder and path.stem.lower() in _DOCUMENTS:
+            name = one_form(path.relative_to(folder).as_posix())
+            if not is_data(path) or place == folder and is_document(path):
                 continue
             if not path.is_dir():
                 files.append(name)
-            elif used is not None and path.name not in used:
+            elif used is not None and one_form(path.name) not in used:
                 folders.append(name)
     truth, remarks = folder / TRUTH, []
     if truth.is_dir() and not _has_masks(truth):
         sentence = f"{TRUTH} holds no masks: the category is used without masks"
         remarks.append(Remark("masks_none", (TRUTH,), sentence))
-    if files:
-        sentence = (
-            f"{len(files)} file{' is' if len(files) == 1 else 's are'} not used "
-            f"({_first(files)}): images lie in {TRAIN}/{GOOD}, {TEST}/{GOOD} and {TEST}/<type>, "
-            f"masks in {TRUTH}/<type>"
-        )
-        remarks.append(Remark("file_unused", tuple(files), sentence))
-    if folders:
-        sentence = (
-            f"{len(folders)} folder{' is' if len(folders) == 1 else 's are'} not used "
-            f"({_first(folders)}): good images to train on lie in {TRAIN}/{GOOD}, of which the "
-            f"validation part is taken, all others in {TEST}/<type>"
-        )
-        remarks.append(Remark("folder_unused", tuple(folders), sentence))
-    return remarks
+    layout = (
+        f"good images to train on lie in {TRAIN}/{GOOD}, of which the validation part is taken, "
+        f"all others in {TEST}/{GOOD} and {TEST}/<type>, masks in {TRUTH}/<type>"
+    )
+    return [*remarks, *unused_remarks(files, folders, layout)]
 
 
-def _first(names: list[str]) -> str:
+def unused_remarks(files: Sequence[str], folders: Sequence[str], layout: str) -> Iterator[Remark]:
+    """Files and folders that are not used, and where data lie in this layout."""
+    for noun, names in (("file", files), ("folder", folders)):
+        if names:
+            many = f"1 {noun} is" if len(names) == 1 else f"{len(names)} {noun}s are"
+            sentence = f"{many} not used ({_first(names)}): {layout}"
+            yield Remark(f"{noun}_unused", tuple(names), sentence)
+
+
+def _first(names: Sequence[str]) -> str:
     rest = len(names) - _LISTED
     return ", ".join(names[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -281,7 +315,9 @@ def _list_images(folder: Path, problems: list[str]) -> list[Path]:
         if not is_data(path):
             continue
         if path.is_dir():
-            problems.append(f"{_short(path)}: is a folder; images lie directly in {folder.name}/")
+            problems.append(
+                f"{_short(path)}: is a folder; images lie directly in {one_form(folder.name)}/"
+            )
         elif path.suffix.lower() not in SUFFIXES:
             problems.append(f"{_short(path)}: is not one of {', '.join(SUFFIXES)}")
         else:
@@ -296,11 +332,11 @@ def _masks(folder: Path | None, problems: list[str]) -> dict[str, Path]:
         # The published data say "000_mask.png"; other tools write "000.png".
         stem = one_form(path.stem).removesuffix("_mask")
         if stem in masks:
-            problems.append(f"{_short(path)}: is a second mask beside {masks[stem].name}")
+            problems.append(f"{_short(path)}: is a second mask beside {one_form(masks[stem].name)}")
         masks[stem] = path
     return masks
 
 
 def _short(path: Path) -> str:
     """A file's path within its category."""
-    return "/".join(path.parts[-3:])
+    return one_form("/".join(path.parts[-3:]))

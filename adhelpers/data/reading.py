@@ -1,13 +1,16 @@
 """Reads an image together with its mask, and checks that they fit."""
 
 import hashlib
-from collections.abc import Iterable
+import os
+import stat
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from adhelpers._shared.arrays import Images, Masks
+from adhelpers._shared.text import escaped
 
 from .decoding import Decoded, decode
 from .file_remarks import Note
@@ -15,6 +18,17 @@ from .masks import read_mask
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 GOOD = "good"
+
+# An image of 89 megapixels, which is the most that is decoded, takes 537 MB with three colours of
+# 16 bits and no compression. What is larger is no image, or one that is refused anyway.
+MOST_BYTES = 600_000_000
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
 
 # Weights of ITU-R BT.601, the same as Pillow's.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -52,6 +66,9 @@ class Entry:
     name : str
         Path within the category.
     path, mask_path : Path
+    within : tuple of Path
+        Folders, without links in their paths, of which one must hold what the paths lead to. Empty
+        allows any place.
     """
 
     split: str
@@ -59,6 +76,7 @@ class Entry:
     name: str
     path: Path
     mask_path: Path | None = None
+    within: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,15 +140,70 @@ def to_color(image: Images, color: str) -> Images:
     return image if image.shape[-1] == 1 else (image @ _LUMA)[..., None]
 
 
-def _decoded(
-    path: Path, name: str, bit_depth: int | None, page: int | None
+def leads_out(path: Path, within: Sequence[Path]) -> bool:
+    """Whether a path leads, through links, to a place in none of some folders.
+
+    Parameters
+    ----------
+    path : Path
+    within : sequence of Path
+        Without links in their own paths; none of them means that any place is right.
+    """
+    # Unlike Path.resolve this does not end at a circle of links.
+    place = Path(os.path.realpath(path))
+    return bool(within) and not any(place.is_relative_to(folder) for folder in within)
+
+
+def read_file(path: Path, within: Sequence[Path] = ()) -> bytes:
+    """The content of a regular file of no more than 600 MB.
+
+    Nothing else is opened: a named pipe would wait for a writer, a device may never end.
+
+    Parameters
+    ----------
+    path : Path
+    within : sequence of Path
+        As in `leads_out`.
+
+    Raises
+    ------
+    ValueError
+        Where it is no regular file, too large, or reached by a link out of ``within``.
+    OSError
+        Where it cannot be read.
+    """
+    if leads_out(path, within):
+        raise ValueError("is a link out of the data set; put a copy of the file in its place")
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(about.st_mode), "something else")
+        raise ValueError(f"is {kind}; only regular files are read")
+    if about.st_size > MOST_BYTES:
+        raise ValueError(
+            f"has {about.st_size / 1e6:,.0f} MB, which no image needs; files of up to "
+            f"{MOST_BYTES / 1e6:.0f} MB are read"
+        )
+    return path.read_bytes()
+
+
+def read_decoded(
+    path: Path,
+    name: str,
+    within: Sequence[Path] = (),
+    bit_depth: int | None = None,
+    page: int | None = None,
 ) -> tuple[bytes, Decoded]:
     """A file's bytes and what they hold, or a FileProblem that names it."""
     try:
-        data = path.read_bytes()
+        data = read_file(path, within)
         return data, decode(data, bit_depth, page)
     except (OSError, ValueError) as error:
-        raise FileProblem(f"{name}: {error}") from error
+        raise FileProblem(f"{name}: {_without_path(error)}") from error
+
+
+def _without_path(error: Exception) -> str:
+    """What went wrong, without the path that the system adds."""
+    return str(isinstance(error, OSError) and error.strerror or error)
 
 
 def read_entry(entry: Entry, bit_depth: int | None = None, page: int | None = None) -> Content:
@@ -147,8 +220,8 @@ def read_entry(entry: Entry, bit_depth: int | None = None, page: int | None = No
     FileProblem
         Naming the file and what is wrong with it.
     """
-    data, decoded = _decoded(entry.path, entry.name, bit_depth, page)
-    notes = _notes(decoded, entry.name, bit_depth)
+    data, decoded = read_decoded(entry.path, entry.name, entry.within, bit_depth, page)
+    notes = notes_of(decoded, entry.name, bit_depth)
     mask, digest = None, hashlib.sha256(data).hexdigest()
     if entry.mask_path is not None:
         mask, mask_digest, doubts = _mask_of(entry, decoded.colour.shape[:2], page)
@@ -164,7 +237,7 @@ def read_entry(entry: Entry, bit_depth: int | None = None, page: int | None = No
     )
 
 
-def _notes(decoded: Decoded, name: str, bit_depth: int | None) -> list[Note]:
+def notes_of(decoded: Decoded, name: str, bit_depth: int | None = None) -> list[Note]:
     """What is to be said of an image, or compared with the others."""
     height, width = decoded.colour.shape[:2]
     notes = [
@@ -184,8 +257,8 @@ def _mask_of(
 ) -> tuple[Masks, str, list[Note]]:
     """The mask of an image of a shape, the digest of its file, and what is doubtful about it."""
     assert entry.mask_path is not None
-    name = "/".join(entry.mask_path.parts[-3:])
-    data, decoded = _decoded(entry.mask_path, name, None, page)
+    name = escaped("/".join(entry.mask_path.parts[-3:]))
+    data, decoded = read_decoded(entry.mask_path, name, entry.within, page=page)
     mask, doubts = read_mask(decoded)
     if mask.shape != shape:
         sizes = ["{}x{}".format(*one) for one in (mask.shape, shape)]

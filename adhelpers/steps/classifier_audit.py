@@ -624,6 +624,7 @@ class ExplanationAudit:
                 "counts": task.counts,
                 "fingerprint": task.fingerprint,
                 "root": None if task.root is None else root_name(task.root),
+                "remarks": [remark.as_dict() for remark in task.remarks],
             },
             "image_auroc": self.auroc[DISTANCE],
             "threshold": self.threshold,

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,12 +19,14 @@ from adhelpers.data import (
     Category,
     ClassImages,
     Corrections,
+    Remark,
     insulators_root,
     load_category,
     load_class_images,
     load_labelled,
     make_class_images,
     rendered_root,
+    split_remarks,
 )
 from adhelpers.detectors import Subspace
 from adhelpers.reports import explanation_grid
@@ -68,6 +70,8 @@ class Task:
     test : ClassImages
     root : Path or None
         Folder of the images; None where they are embedded or downloaded.
+    remarks : tuple of Remark
+        What was ignored or doubtful when the files were read.
     """
 
     name: str
@@ -75,6 +79,7 @@ class Task:
     review: ClassImages
     test: ClassImages
     root: Path | None = None
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -246,7 +251,7 @@ def _insulators(size: _Size, wanted: InsulatorSet, seed: int, show_progress: boo
         image_size=height, seed=seed, show_progress=show_progress, **asdict(wanted)
     )
     parts = {split: load_class_images(root, split) for split in SPLITS}
-    return Task("insulators", **parts, root=root)
+    return Task("insulators", **parts, root=root, remarks=split_remarks(root, parts))
 
 
 def _folder(root: str | Path, size: _Size, show_progress: bool) -> Task:
@@ -259,7 +264,7 @@ def _folder(root: str | Path, size: _Size, show_progress: bool) -> Task:
         split: load_class_images(root, split, image_size=size, show_progress=show_progress)
         for split in SPLITS
     }
-    return Task("folder", **parts, root=Path(root))
+    return Task("folder", **parts, root=Path(root), remarks=split_remarks(root, parts))
 
 
 def _labelled(dataset: str, root: str | Path, seed: int) -> Task:
@@ -306,10 +311,11 @@ def _category(root: str | Path, category: str, size: _Size, seed: int, show_prog
         np.arange(len(images)), test_size=0.5, random_state=seed, stratify=types
     )
     review, test = train_test_split(rest, test_size=0.5, random_state=seed, stratify=types[rest])
-    return replace(_divided(category, everything, train, review, test), root=Path(root))
+    task = _divided(category, everything, train, review, test)
+    return replace(task, root=Path(root), remarks=loaded.remarks)
 
 
-def _repairs(loaded: Category, images: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+def _repairs(loaded: Category, images: np.ndarray, seed: int) -> dict[str, Any]:
     """Defects of the images and the images without them, as a linear subspace repairs them."""
     if not loaded.has_masks:
         return {}

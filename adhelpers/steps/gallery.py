@@ -13,7 +13,7 @@ from skimage.transform import resize
 
 from adhelpers._shared.arrays import Images, Integers, Names
 from adhelpers._shared.stages import stage
-from adhelpers.data import Category, read_image
+from adhelpers.data import Category, file_of, read_image
 from adhelpers.explainers import Explanations
 from adhelpers.reports import (
     Card,
@@ -116,7 +116,7 @@ def on_photographs(
     for index in indices:
         if category.root is None:
             raise ValueError("category must come from files: there are no photographs otherwise")
-        file = category.root / category.name / str(test.names[index])
+        file = file_of(category.root, f"{category.name}/{test.names[index]}")
         settings = category.settings
         photograph, _ = read_image(
             file.read_bytes(), settings.get("bit_depth"), settings.get("page")

@@ -29,7 +29,7 @@ from adhelpers.audit import (
     verdict_summary,
     verdicts,
 )
-from adhelpers.data import Category, ImageSet, object_mask
+from adhelpers.data import Category, ImageSet, file_of, object_mask
 from adhelpers.explainers import Explanations
 from adhelpers.metrics import (
     chance_levels,
@@ -99,8 +99,8 @@ def find_shortcuts(category: Category, *, seed: int = 0) -> Shortcuts:
     """
     test, validation = category.test, category.validation
     with stage("shortcuts"):
-        root = category.root
-        files = None if root is None else [root / category.name / name for name in test.names]
+        root, folder = category.root, category.name
+        files = None if root is None else [file_of(root, f"{folder}/{one}") for one in test.names]
         whole = image_statistics(test.images, files)
         masks, known = _known_defects(test)
         if masks is None:

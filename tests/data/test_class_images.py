@@ -1,10 +1,12 @@
 """Class folders: what is read, in which order, with which masks, and what is refused."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from adhelpers.data import CategoryError, load_class_images, make_class_images
+from adhelpers.data import CategoryError, load_class_images, make_class_images, split_remarks
 
 
 def save(path, level=128, size=(6, 4), mode="L"):
@@ -129,3 +131,79 @@ def test_counterparts_of_images_that_have_none_are_the_images(folder):
     save(folder / "counterparts" / "train" / "cut" / "0_defect.png", 204, size=(5, 5))
     with pytest.raises(CategoryError, match="its counterpart 0_defect.png has the size"):
         load_class_images(folder, "train")
+
+
+def test_what_is_left_out_is_named(folder):
+    assert load_class_images(folder, "train").remarks == ()
+    for name in (
+        "train/stray.png",
+        "train/cut/deeper/0.png",
+        "ground_truth/train/cut/0_defect.png",
+        "ground_truth/train/cut/0_mask.png",
+        "ground_truth/train/cut/7_defect.png",
+        "ground_truth/train/bent/0_tag.png",
+        "counterparts/train/cut/0_defect.png",
+        "counterparts/train/good/1.png",
+        "validation/cut/0.png",
+        "old.png",
+    ):
+        save(folder / name, level=0)
+    (folder / "train/cut/notes.txt").touch()
+    (folder / "train/cut/Thumbs.db").touch()
+    (folder / "readme.txt").touch()
+    found = load_class_images(folder, "train")
+    assert len(found) == 3
+    assert {one.kind: one.files for one in found.remarks} == {
+        "file_unused": (
+            "train/cut/notes.txt",
+            "train/stray.png",
+            "ground_truth/train/bent/0_tag.png",
+            "ground_truth/train/cut/0_mask.png",
+            "ground_truth/train/cut/7_defect.png",
+            "counterparts/train/good/1.png",
+        ),
+        "folder_unused": ("train/cut/deeper",),
+    }
+    together = split_remarks(folder, {"train": found})
+    assert together[:2] == found.remarks and found.subset([0]).remarks == found.remarks
+    assert [(one.kind, one.files) for one in together[2:]] == [
+        ("file_unused", ("old.png",)),
+        ("folder_unused", ("validation",)),
+    ]
+
+
+def test_odd_ones_and_doubtful_masks_are_named(folder):
+    save(folder / "train/good/2.png", (9, 9, 9), size=(9, 4), mode="RGB")
+    soft = np.linspace(0, 255, 24).astype(np.uint8).reshape(4, 6)
+    (folder / "ground_truth/train/cut").mkdir(parents=True)
+    Image.fromarray(soft).save(folder / "ground_truth/train/cut/0_defect.png")
+    remarks = load_class_images(folder, "train", image_size=8).remarks
+    assert {one.kind: one.files for one in remarks} == {
+        "mask_unclear": ("ground_truth/train/cut/0_defect.png",),
+        "odd_size": ("train/good/2.png",),
+        "odd_mode": ("train/good/2.png",),
+    }
+
+
+def test_images_in_two_splits_are_named(folder):
+    save(folder / "test/good/5.png", 102)
+    save(folder / "test/good/6.png", 7)
+    parts = {split: load_class_images(folder, split) for split in ("train", "test")}
+    (remark,) = split_remarks(folder, parts)
+    assert (remark.kind, remark.files) == ("duplicate_train_test", ("test/good/5.png",))
+
+
+def test_only_regular_files_of_the_data_set_are_read(folder, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "0.png"
+    save(outside)
+    os.mkfifo(folder / "train/good/pipe\x1b.png")
+    (folder / "train/good/out.png").symlink_to(outside)
+    (folder / "ground_truth/train/cut").mkdir(parents=True)
+    os.mkfifo(folder / "ground_truth/train/cut/0_tag.png")
+    with pytest.raises(CategoryError) as caught:
+        load_class_images(folder, "train")
+    assert [problem.partition("; ")[0] for problem in caught.value.problems] == [
+        "ground_truth/train/cut/0_tag.png: is a named pipe",
+        "train/good/out.png: is a link out of the data set",
+        "train/good/pipe\\x1b.png: is a named pipe",
+    ]

@@ -1,11 +1,13 @@
 """The MVTec layout: what is found, and what is named as wrong."""
 
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from adhelpers.data import CategoryError, check_category, load_category
+from adhelpers.data import CategoryError, check_category, file_of, load_category
 
 
 def test_mask_may_be_named_like_its_image(root):
@@ -153,3 +155,49 @@ def test_names_are_compared_in_one_unicode_form(root):
     assert f"test/{composed}/{composed}.png" in category.test.names
     assert category.test.masks.any(axis=(1, 2)).sum() == 3
     assert category.fingerprint == load_category(root, parts, image_size=16).fingerprint
+    # Files are found again, in whatever form the disk has them.
+    for name in category.test.names:
+        assert file_of(root, f"{composed}/{name}").is_file()
+
+
+def test_names_that_are_not_utf8_or_act_on_a_terminal_are_escaped(root):
+    latin, acting = os.fsdecode(b"caf\xe9"), "\x1b[2Jcut\n"
+    for place in ("test", "ground_truth"):
+        (root / "bar" / place / "cut").rename(root / "bar" / place / acting)
+    (root / "bar/test/good/000.png").rename(root / f"bar/test/good/{latin}.png")
+    (root / f"bar/test/{latin}.txt").touch()
+    category = load_category(root, "bar", image_size=(16, 12))
+    assert category.test.names.tolist()[:2] == [
+        f"test/\\x1b[2Jcut\\n/{index:03}.png" for index in range(2)
+    ]
+    assert (
+        "test/good/caf\\xe9.png" in category.test.names and "\\x1b[2Jcut\\n" in category.test.types
+    )
+    assert category.remarks == check_category(root, "bar").remarks
+    assert category.remarks[0].files == ("test/caf\\xe9.txt",)
+    for name in category.test.names:
+        assert file_of(root, f"bar/{name}").is_file()
+    # Damaged or alone, they are named by both.
+    (root / f"bar/test/good/{latin}.png").write_bytes(b"")
+    (root / "bar/test" / acting / "a\r.png").write_bytes(b"")
+    (root / "bar/ground_truth" / acting / "b\b.png").write_bytes(b"")
+    with pytest.raises(CategoryError) as caught:
+        load_category(root, "bar", image_size=16)
+    problems = check_category(root, "bar").problems
+    assert problems == caught.value.problems and len(problems) == 4
+    assert "test/\\x1b[2Jcut\\n/a\\r.png: has no mask" in problems[0]
+    assert "ground_truth/\\x1b[2Jcut\\n/b\\x08.png: is a mask without an image" in problems[1]
+    shown = str(check_category(root, "bar"))
+    assert shown.encode() and not any(one in shown for one in "\x1b\r\b")
+    (root / "bar").rename(root / acting)
+    assert "\x1b" not in str(check_category(root, acting))
+    with pytest.raises(FileNotFoundError) as missing:
+        load_category(root / latin, acting)
+    assert "caf\\xe9" in str(missing.value) and str(missing.value).encode()
+    with pytest.raises(FileNotFoundError) as missing:
+        load_category(root, latin)
+    assert str(missing.value).encode() and "\x1b" not in str(missing.value)
+
+
+def test_a_file_that_is_not_there_has_the_path_it_would_have(tmp_path):
+    assert file_of(tmp_path, "bar/0.png") == Path(tmp_path, "bar", "0.png")

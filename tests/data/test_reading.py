@@ -1,11 +1,16 @@
 """An image together with its mask, and what is said of both."""
 
+import contextlib
+import os
+import socket
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
 
-from adhelpers.data import load_category
-from adhelpers.data.reading import Entry, FileProblem, read_entry, to_color
+from adhelpers.data import CategoryError, check_category, load_category
+from adhelpers.data.reading import MOST_BYTES, Entry, FileProblem, leads_out, read_entry, to_color
 
 
 def notes(root, kind="cut"):
@@ -70,3 +75,68 @@ def test_extra_bands_and_the_largest_value_are_noted(tmp_path):
     deep = read_entry(Entry("train", "good", "train/good/a.tif", tmp_path / "a.tif"), bit_depth=12)
     assert deep.image.max() == pytest.approx(4000 / 4095) and deep.grey_levels == 4095
     assert list(doubts(deep)) == ["extra_bands"]
+
+
+def sparse(path):
+    with path.open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+
+
+def listening(path):
+    """A socket at a path, which must be short: it is bound from its folder."""
+    with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(path.name)
+
+
+NO_FILES = {
+    "is a named pipe": os.mkfifo,
+    "is a socket": listening,
+    "is a device": lambda path: path.symlink_to("/dev/zero"),
+    "has 600 MB": sparse,
+    "No such file": lambda path: path.symlink_to("nowhere.png"),
+    "Too many levels": lambda path: path.symlink_to(path.name),
+    "is a link out of the data set": lambda path: path.symlink_to(Path(__file__)),
+}
+
+
+@pytest.mark.parametrize("text", NO_FILES)
+@pytest.mark.parametrize(
+    "name",
+    ["train/good/a.png", "test/cut/000.png", "ground_truth/cut/000_mask.png"],
+)
+def test_only_regular_files_of_the_data_set_are_read(root, name, text):
+    path = root / "bar" / name
+    path.unlink(missing_ok=True)
+    NO_FILES[text](path)
+    with pytest.raises(CategoryError) as caught:
+        load_category(root, "bar", image_size=16)
+    (problem,) = caught.value.problems
+    # A device lies outside the data set, too.
+    assert problem.startswith(f"{name}: ") and (text in problem or "is a link out" in problem)
+    assert check_category(root, "bar").problems == [problem]
+
+
+def test_what_a_device_is_called_where_any_place_is_allowed():
+    with pytest.raises(FileProblem, match="a: is a device; only regular files are read"):
+        read_entry(Entry("train", "good", "a", Path("/dev/zero")))
+
+
+def test_links_within_the_data_set_are_followed(root, tmp_path):
+    """Also to another category of the same root, and where the category itself is a link."""
+    (root / "store").mkdir()
+    for path in sorted((root / "bar/train/good").iterdir()):
+        moved = path.rename(root / "store" / path.name)
+        path.symlink_to(Path("../../../store", moved.name))
+    before = load_category(root, "bar", image_size=16)
+    other = tmp_path / "links"
+    other.mkdir()
+    (root / "bar/train/good/000.png").unlink()
+    (root / "store/000.png").rename(root / "bar/train/good/000.png")
+    (other / "bar").symlink_to(root / "bar")
+    assert leads_out(root / "bar/train/good/001.png", [other.resolve()])
+    # The links of a linked category lead into the root that it is linked to, not into this one.
+    with pytest.raises(CategoryError, match="001.png: is a link out of the data set"):
+        load_category(other, "bar", image_size=16)
+    for path in sorted((root / "store").iterdir()):
+        path.replace(root / "bar/train/good" / path.name)
+    assert load_category(other, "bar", image_size=16).fingerprint == before.fingerprint

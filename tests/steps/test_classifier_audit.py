@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adhelpers.audit import REASONS
-from adhelpers.data import make_class_images
+from adhelpers.data import Remark, make_class_images
 from adhelpers.detectors import Classifier, DeepSAD
 from adhelpers.steps import classifier_audit as explanation_study
 from adhelpers.steps.classifier_audit import DISTANCE, UNCERTAIN, UNFAITHFUL, Decisions, map_inputs
@@ -199,7 +199,9 @@ def test_pictures_and_rows(audit):
 
 def test_the_summary_holds_what_other_tools_read(audit):
     _, found = audit
-    parts = found.summary_parts(classified()[1].task)
+    task = replace(classified()[1].task, remarks=(Remark("file_unused", ("a",), "1 file"),))
+    parts = found.summary_parts(task)
+    assert [one["sentence"] for one in parts["data"]["remarks"]] == ["1 file"]
     assert sum(parts["confusion"].values()) == 120 and sum(parts["verdicts"].values()) == 120
     assert (
         parts["data"]["counts"]["test"] == {"good": 60, "dark": 60}

@@ -1,5 +1,7 @@
 """Images to classify: what each data set gives, and that its parts know nothing of each other."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,14 @@ def test_insulators_have_three_parts_and_everything_that_an_audit_needs(monkeypa
     folder = render_insulators(tmp_path / "own", train_count=1, review_count=1, test_count=1)
     own = load_task("folder", folder, image_size=32, show_progress=False)
     assert own.review.images.shape == (3, 32, 32, 3)
+    assert task.remarks == own.remarks == ()
+    shutil.copy(next((folder / "train/good").glob("*.png")), folder / "test/good/leak.png")
+    (folder / "validation").mkdir()
+    own = load_task("folder", folder, image_size=32, show_progress=False)
+    assert {one.kind: one.files for one in own.remarks} == {
+        "folder_unused": ("validation",),
+        "duplicate_train_test": ("test/good/leak.png",),
+    }
 
 
 def test_a_category_is_divided_by_type_and_repaired_with_a_subspace(tmp_path):
