@@ -50,7 +50,9 @@ def content_digest(pixels: NDArray[np.generic]) -> str:
     """
     # Adding zero turns -0.0 into 0.0, which is equal but has other bytes.
     content = np.ascontiguousarray(pixels) + 0
-    return hashlib.sha256(f"{content.shape}".encode() + content.tobytes()).hexdigest()
+    digest = hashlib.sha256(f"{content.shape}".encode())
+    digest.update(content.ravel().data)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

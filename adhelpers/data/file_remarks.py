@@ -124,6 +124,28 @@ def _extra_bands(notes: Sequence[Note]) -> str:
     )
 
 
+def _light(notes: Sequence[Note]) -> str:
+    return (
+        f"the light of {_number(len(notes), 'test image')} could not be corrected, because the "
+        f"background is too dark ({_listed(notes)}); {_uncorrected(notes)}"
+    )
+
+
+def _pose(notes: Sequence[Note]) -> str:
+    return (
+        f"{_number(len(notes), 'test image', ' was', ' were')} neither turned nor cropped, because "
+        f"no object or none with an axis stands out ({_listed(notes)}); {_uncorrected(notes)}"
+    )
+
+
+def _uncorrected(notes: Sequence[Note]) -> str:
+    one = len(notes) == 1
+    return (
+        f'{"it is" if one else "they are"} measured without this and marked "uncorrected": '
+        f"{'its score' if one else 'their scores'} may follow from that alone"
+    )
+
+
 _SENTENCES: dict[str, Callable[[Sequence[Note]], str]] = {
     "mask_cut_away": _cut_away,
     "mask_cut_in_part": _cut_in_part,
@@ -133,6 +155,8 @@ _SENTENCES: dict[str, Callable[[Sequence[Note]], str]] = {
     "mask_lossy": _lossy,
     "mask_unclear": _unclear,
     "extra_bands": _extra_bands,
+    "light_not_corrected": _light,
+    "pose_not_corrected": _pose,
 }
 
 
@@ -219,7 +243,7 @@ def _small_range(peaks: Sequence[Note]) -> tuple[Remark, ...]:
     return (Remark("small_range", tuple(note.file for note in peaks), sentence),)
 
 
-def size_that_keeps(shape: tuple[float, ...], longest: int, multiple: int = 1) -> tuple[int, int]:
+def size_that_keeps(shape: tuple[float, ...], longest: float, multiple: int = 1) -> tuple[int, int]:
     """The size whose longer side is ``longest`` and whose ratio of sides is that of ``shape``.
 
     Examples
@@ -279,6 +303,7 @@ def stretch_remark(
         f"{len(files)} of {_number(len(names), 'image')} {'is' if len(files) == 1 else 'are'} "
         f"stretched: the size {image_size[0]}x{image_size[1]} (height x width) "
         f"makes {name} {how} in proportion; "
-        f'image_size=({height}, {width}) keeps its proportions, fit="pad" adds background instead'
+        f"image_size=({height}, {width}) keeps its proportions (-p image_height {height} "
+        f'-p image_width {width}), fit="pad" adds background instead (-p fit pad)'
     )
     return (Remark("stretched", tuple(name for name, _ in files), sentence),)

@@ -57,6 +57,8 @@ from .remarks import Remark
 
 # Number of good images (about) that "auto" looks at.
 _SAMPLE = 8
+# Longer side of images whose size is not given.
+_LONGEST = 128
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,9 @@ class ImageSet:
         come from files.
     original_shapes : ndarray of int64, shape (n, 2)
         Height and width of the files.
+    uncorrected : ndarray of bool, shape (n,), or None
+        True where light or pose could not be corrected, so that the image is loaded without (only
+        in the test set, and only with ``"auto"``). None where the images do not come from files.
 
     Examples
     --------
@@ -102,6 +107,7 @@ class ImageSet:
     masks: Masks | None
     transforms: NDArray[np.float64] | None
     original_shapes: Integers
+    uncorrected: Flags | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -119,10 +125,14 @@ class ImageSet:
         return (self.labels == 0) | self.masks.any(axis=(1, 2))
 
     def subset(self, indices: Integers | Flags | Sequence[int] | slice) -> "ImageSet":
-        """The images at ``indices`` as an ImageSet of their own."""
+        """The images at ``indices`` as an ImageSet of their own.
+
+        Neighbours in rising order share the memory of this set, others are copied.
+        """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        taken = _as_slice(indices, len(self))
         chosen: dict[str, Any] = {
-            name: None if value is None else value[indices] for name, value in values.items()
+            name: None if value is None else value[taken] for name, value in values.items()
         }
         return ImageSet(**chosen)
 
@@ -154,6 +164,23 @@ class ImageSet:
                 "these images do not know where they lie in their files (transforms is None)"
             )
         return unwarp_map(heatmap, self.transforms[index], tuple(self.original_shapes[index]))
+
+
+def _as_slice(indices: Integers | Flags | Sequence[int] | slice, count: int) -> Any:
+    """Neighbours in rising order as a slice, which NumPy takes without a copy; others as given."""
+    if isinstance(indices, slice):
+        return indices
+    chosen = np.asarray(indices)
+    if chosen.dtype == bool and chosen.shape == (count,):
+        chosen = np.flatnonzero(chosen)
+    if (
+        chosen.dtype.kind != "i"
+        or chosen.ndim != 1
+        or not (0 < chosen.size <= count and 0 <= chosen[0] and chosen[-1] < count)
+        or (np.diff(chosen) != 1).any()
+    ):
+        return indices
+    return slice(int(chosen[0]), int(chosen[-1]) + 1)
 
 
 @dataclass(frozen=True)
@@ -221,8 +248,19 @@ class Category:
         return pd.DataFrame(rows)
 
 
+def _asked_size(image_size: int | Sequence[int] | None) -> list[int]:
+    """Height and width; 0 stands for a side that follows from the proportions."""
+    if image_size is None:
+        return [0, 0]
+    if not isinstance(image_size, (tuple, list)) or 0 not in image_size or len(image_size) != 2:
+        return list(height_and_width(image_size))
+    given = [side for side in image_size if side != 0]
+    side, _ = height_and_width(given[0] if given else _LONGEST)
+    return [side if one != 0 else 0 for one in image_size]
+
+
 def _checked_settings(
-    image_size: int | Sequence[int],
+    image_size: int | Sequence[int] | None,
     color: str,
     corrections: Corrections,
     seed: int,
@@ -246,7 +284,7 @@ def _checked_settings(
         "fit": None if corrections.fit == "stretch" else corrections.fit,
     }
     return {
-        "image_size": list(height_and_width(image_size)),
+        "image_size": _asked_size(image_size),
         "color": color,
         "illumination": corrections.illumination,
         "pose": corrections.pose,
@@ -261,7 +299,7 @@ def _checked_settings(
 def load_category(
     root: str | Path,
     category: str,
-    image_size: int | Sequence[int] = 128,
+    image_size: int | Sequence[int] | None = None,
     color: str = "grayscale",
     corrections: Corrections | None = None,
     seed: int = 0,
@@ -283,8 +321,12 @@ def load_category(
         Folder that holds the categories.
     category : str
         Name of the category's folder.
-    image_size : int or tuple of int
-        Height and width of the loaded images in pixels; one number for square images.
+    image_size : int or tuple of int, optional
+        Height and width of the loaded images in pixels; one number for square images. A side that
+        is 0 follows from the other one, in steps of 16 pixels, so that what is loaded keeps its
+        proportions: most of the good files, with ``pose="axis"`` the square around them, with
+        ``crop="object"`` the box of the object. By default the longer side has 128 pixels and the
+        other one follows.
     color : {"grayscale", "rgb"}
     corrections : Corrections, optional
         Of light and pose, and whether images are cropped to the object; by default none.
@@ -341,21 +383,19 @@ def load_category(
     if len(good) == len(entries):
         raise CategoryError(category, [*problems, "test holds no images"])
 
-    settings = _decided(settings, good[:: max(1, len(good) // _SAMPLE)])
-    frames = _Frames(category, settings)
+    sample = good[:: max(1, len(good) // _SAMPLE)]
+    chosen = [name for name in ("illumination", "pose") if settings[name] == "auto"]
+    settings = _decided(settings, sample)
+    frames = _Frames(category, settings, chosen)
     if settings["crop"] == "object":
         for entry in progress(good, f"Locating {category}", enabled=show_progress):
             with _collecting(problems):
                 frames.locate(entry)
-    loaded = []
-    for entry in progress(entries, f"Loading {category}", enabled=show_progress):
-        # A bad file must not hide the next one, so all are read before the error is raised.
-        with _collecting(problems):
-            loaded.append(frames.load(entry))
+    frames.settle_size(sample)
+    images, masks, loaded = _load_all(entries, frames, problems, show_progress)
     if problems:
         raise CategoryError(category, dict.fromkeys(problems))
 
-    everything = _image_set(entries, loaded)
     train = np.arange(len(good))
     looks = [one.look for one in loaded]
     groups = group_copies([look.digest for look in looks])
@@ -363,21 +403,63 @@ def load_category(
     parts = np.repeat(["train", "test"], [len(good), len(entries) - len(good)]).astype(object)
     parts[validation] = "validation"
     names = [entry.name for entry in entries]
+    # Train, validation and test one after the other, so that each of them is a slice.
+    order = np.concatenate([np.setdiff1d(train, validation), validation])
+    _reorder(images, order)
+    order = np.append(order, np.arange(len(good), len(entries)))
+    everything = _image_set([entries[i] for i in order], [loaded[i] for i in order], images, masks)
+    first_held_out = len(good) - len(validation)
     return Category(
         name=one_form(category),
         root=Path(root),
-        train=everything.subset(np.setdiff1d(train, validation)),
-        validation=everything.subset(validation),
-        test=everything.subset(np.arange(len(good), len(entries))),
+        train=everything.subset(slice(first_held_out)),
+        validation=everything.subset(slice(first_held_out, len(good))),
+        test=everything.subset(slice(len(good), None)),
         settings=settings,
         fingerprint=_fingerprint(settings, entries, loaded, groups[train]),
         remarks=(
             *unused,
-            *duplicate_remarks(names, groups, parts.tolist(), everything.labels == 1),
+            *duplicate_remarks(
+                names, groups, parts.tolist(), np.array([entry.type != GOOD for entry in entries])
+            ),
             *near_duplicate_remarks(names, looks, parts.tolist()),
             *_remarks(settings, entries, loaded),
         ),
     )
+
+
+def _load_all(
+    entries: Sequence[Entry], frames: "_Frames", problems: list[str], show_progress: bool
+) -> tuple[Images, Masks | None, list["_Loaded"]]:
+    """Images and masks of all entries, each written to its place, and how each was loaded."""
+    shape = (len(entries), *frames.size)
+    images = np.empty((*shape, frames.channels), np.float32)
+    has_masks = any(entry.mask_path is not None for entry in entries)
+    masks = np.zeros(shape, bool) if has_masks else None
+    loaded = []
+    shown = progress(entries, f"Loading {frames.category}", enabled=show_progress)
+    for index, entry in enumerate(shown):
+        # A bad file must not hide the next one, so all are read before the error is raised.
+        with _collecting(problems):
+            images[index], mask, facts = frames.load(entry)
+            loaded.append(facts)
+            if masks is not None and mask is not None:
+                masks[index] = mask
+    return images, masks, loaded
+
+
+def _reorder(rows: Images, order: Integers) -> None:
+    """Bring the first rows into an order, in place: ``rows[i]`` becomes ``rows[order[i]]``."""
+    waiting = np.ones(len(order), bool)
+    for start in range(len(order)):
+        if not waiting[start] or order[start] == start:
+            continue
+        first, place = rows[start].copy(), start
+        while order[place] != start:
+            rows[place] = rows[order[place]]
+            waiting[place] = False
+            place = order[place]
+        rows[place], waiting[place] = first, False
 
 
 @contextmanager
@@ -417,55 +499,98 @@ def _allowed(correction: Callable[[Images, int], Any], images: Sequence[tuple]) 
 
 @dataclass(frozen=True)
 class _Loaded:
-    """One image as it is loaded: corrected, with its way back to the file."""
+    """How one image was loaded: its way back to the file, and what is to be said of it."""
 
-    image: Images
-    mask: Masks | None
     matrix: NDArray[np.float64]
     box: tuple[float, ...]
     original_shape: tuple[int, ...]
     digest: str
     notes: tuple[Note, ...]
     look: Look
+    uncorrected: bool
 
 
 class _Frames:
-    """Corrects light and colours of each file and cuts the same frame out of all of them."""
+    """Corrects light and colours of each file and cuts the same frame out of all of them.
 
-    def __init__(self, category: str, settings: dict[str, Any]) -> None:
-        self._category, self._settings = category, settings
-        self._size = height_and_width(settings["image_size"])
+    Where ``"auto"`` has ``chosen`` one of them, a test image that cannot be corrected is loaded as
+    it is. No training image may differ from the others, and what is asked for by name is done.
+    """
+
+    def __init__(self, category: str, settings: dict[str, Any], chosen: Sequence[str]) -> None:
+        self.category, self._settings, self._chosen = category, settings, chosen
         self._poses: dict[str, ObjectPose] = {}
+        self._cropped = settings["crop"] == "object"
+        self._moved = self._cropped or settings["pose"] == "axis"
+        self._padded = settings.get("fit") == "pad"
+        self.channels = 1 if settings["color"] == "grayscale" else 3
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the loaded images."""
+        return height_and_width(self._settings["image_size"])
 
     def locate(self, entry: Entry) -> None:
         """Measure a good image: the box of a crop is common to all of them."""
-        image, _ = self._prepared(entry)
+        image, _, _ = self._prepared(entry)
         self._poses[entry.name] = self._pose(image, entry)
 
-    def load(self, entry: Entry) -> _Loaded:
-        """Read an entry and cut its frame out."""
-        image, content = self._prepared(entry)
-        shape, mask, size = image.shape[:2], content.mask, self._size
-        moved = self._settings["pose"] == "axis" or self._settings["crop"] == "object"
-        box: tuple[float, ...] = (max(shape),) * 2 if moved else shape
-        padded = self._settings.get("fit") == "pad"
-        if moved or padded:
-            pose = self._poses.get(entry.name) or (
-                self._pose(image, entry) if moved else whole_frame(shape)
-            )
-            box = self._box or (fit_aspect((box[0], box[1]), size) if padded else box)
-            matrix = frame_matrix(pose, box, size)
-            image = warp_image(image, matrix, size)
+    def settle_size(self, sample: Sequence[Entry]) -> None:
+        """Choose the sides that are open (0), so that what is loaded keeps its proportions."""
+        height, width = self._settings["image_size"]
+        if height and width:
+            return
+        if self._poses:
+            frame = common_box(list(self._poses.values()), self._settings["margin"])
         else:
-            matrix = frame_matrix(whole_frame(shape), shape, size)
-            image = resize_image(image, size)
-        notes = content.notes
+            shape = _usual_shape(sample, [], **_reading(self._settings))
+            frame = (1, 1) if self._moved or shape is None else shape
+        given = height or width or _LONGEST
+        if height or width:
+            given = given * max(frame) / (frame[0] if height else frame[1])
+        sides = size_that_keeps(frame, given, SIZE_STEP)
+        self._settings["image_size"] = [height or sides[0], width or sides[1]]
+
+    def load(self, entry: Entry) -> tuple[Images, Masks | None, _Loaded]:
+        """Read an entry and cut its frame out of image and mask."""
+        image, content, notes = self._prepared(entry)
+        shape, mask, size = image.shape[:2], content.mask, self.size
+        pose = self._poses.get(entry.name)
+        if self._moved and pose is None:
+            try:
+                pose = self._pose(image, entry)
+            except FileProblem:
+                if not self._may_stay(entry):
+                    raise
+                notes = (*notes, Note("pose_not_corrected", entry.name))
+        box = self._window(shape, found=pose is not None)
+        matrix = frame_matrix(pose or whole_frame(shape), box, size)
+        warped = self._moved or self._padded
+        lost: tuple[Note, ...] = ()
         if mask is not None:
-            notes += _cut_off(entry, share_outside(mask, matrix, size))
-            mask = warp_mask(mask, matrix, size) if moved or padded else resize_mask(mask, size)
-        return _Loaded(
-            image, mask, matrix, box, shape, content.digest, notes, look_of(content.image)
+            lost = _cut_off(entry, share_outside(mask, matrix, size))
+            mask = warp_mask(mask, matrix, size) if warped else resize_mask(mask, size)
+        return (
+            warp_image(image, matrix, size) if warped else resize_image(image, size),
+            mask,
+            _Loaded(
+                matrix,
+                box,
+                shape,
+                content.digest,
+                (*content.notes, *notes, *lost),
+                look_of(content.image),
+                uncorrected=bool(notes),
+            ),
         )
+
+    def _window(self, shape: tuple[int, ...], found: bool) -> tuple[float, ...]:
+        """Height and width in the file of what is loaded; without a crop all of it."""
+        if self._cropped:
+            # Nothing is cut off where it is not known what to keep.
+            return self._box if found and self._box else fit_aspect((shape[0], shape[1]), self.size)
+        frame = (max(shape),) * 2 if self._moved else (shape[0], shape[1])
+        return fit_aspect(frame, self.size) if self._padded else frame
 
     @cached_property
     def _box(self) -> tuple[float, float] | None:
@@ -473,19 +598,28 @@ class _Frames:
         if not self._poses:
             return None
         box = common_box(list(self._poses.values()), self._settings["margin"])
-        return fit_aspect(box, self._size)
+        return fit_aspect(box, self.size)
 
-    def _prepared(self, entry: Entry) -> tuple[Images, Content]:
-        """An entry's image in the right colours and light, and what else was read."""
+    def _may_stay(self, entry: Entry) -> bool:
+        """Whether an image is loaded as it is where a correction cannot be made."""
+        return bool(self._chosen) and entry.split != TRAIN
+
+    def _prepared(self, entry: Entry) -> tuple[Images, Content, tuple[Note, ...]]:
+        """An entry's image in the right colours and light, what else was read, and notes."""
         content = read_entry(entry, **_reading(self._settings))
         image = to_color(content.image, self._settings["color"])
         if self._settings["illumination"] == "background":
             try:
                 image = divide_background(image, content.grey_levels)
             except ValueError as error:
+                problem = f"{entry.name}: {error}"
+                if self._may_stay(entry):
+                    return image, content, (Note("light_not_corrected", entry.name),)
+                if "illumination" in self._chosen:
+                    raise FileProblem(problem) from error
                 # A wrong setting rather than a bad file: it holds for all, so one is enough.
-                raise CategoryError(self._category, [f"{entry.name}: {error}"]) from error
-        return image, content
+                raise CategoryError(self.category, [problem]) from error
+        return image, content, ()
 
     def _pose(self, image: Images, entry: Entry) -> ObjectPose:
         try:
@@ -557,13 +691,21 @@ def suggested_size(
     """
     entries, problems, _ = list_entries(find_category(root, category))
     good = [entry for entry in entries if entry.split == TRAIN]
-    shapes = []
-    for entry in good[:: max(1, len(good) // _SAMPLE)]:
-        with _collecting(problems):
-            shapes.append(read_entry(entry, page=page).image.shape[:2])
-    if not shapes:
+    shape = _usual_shape(good[:: max(1, len(good) // _SAMPLE)], problems, page=page)
+    if shape is None:
         raise CategoryError(category, problems or [f"{TRAIN}/{GOOD} holds no images"])
-    return size_that_keeps(max(set(shapes), key=shapes.count), longest, SIZE_STEP)
+    return size_that_keeps(shape, longest, SIZE_STEP)
+
+
+def _usual_shape(
+    sample: Sequence[Entry], problems: list[str], **reading: Any
+) -> tuple[int, int] | None:
+    """Height and width that most files of a sample have; None where none of them can be read."""
+    shapes = []
+    for entry in sample:
+        with _collecting(problems):
+            shapes.append(read_entry(entry, **reading).image.shape[:2])
+    return max(set(shapes), key=shapes.count) if shapes else None
 
 
 def _fingerprint(
@@ -581,19 +723,18 @@ def _fingerprint(
     return digest.hexdigest()
 
 
-def _image_set(entries: Sequence[Entry], loaded: Sequence[_Loaded]) -> ImageSet:
-    nothing = np.zeros(loaded[0].image.shape[:2], bool)
-    masks = None
-    if any(one.mask is not None for one in loaded):
-        masks = np.stack([nothing if one.mask is None else one.mask for one in loaded])
+def _image_set(
+    entries: Sequence[Entry], loaded: Sequence[_Loaded], images: Images, masks: Masks | None
+) -> ImageSet:
     return ImageSet(
-        images=np.stack([one.image for one in loaded]),
+        images=images,
         labels=np.array([int(entry.type != GOOD) for entry in entries], np.int64),
         types=np.array([entry.type for entry in entries]),
         names=np.array([entry.name for entry in entries]),
         masks=masks,
         transforms=np.stack([one.matrix for one in loaded]),
         original_shapes=np.array([one.original_shape for one in loaded], np.int64),
+        uncorrected=np.array([one.uncorrected for one in loaded]),
     )
 
 

@@ -29,6 +29,10 @@ _POSE_SIDE = 512
 class Corrections:
     """What is corrected in the images of a category before a model sees them.
 
+    Where light or pose is ``"auto"``, a test image that cannot be corrected (a dark or an empty
+    one) is loaded without: named, marked in `ImageSet.uncorrected`, and whole instead of cropped.
+    Otherwise it is an error, as such an image in ``train/good`` always is.
+
     Parameters
     ----------
     illumination : {"none", "background", "auto"}

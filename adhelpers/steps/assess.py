@@ -127,18 +127,22 @@ class Assessment:
         )
 
     def samples(self) -> pd.DataFrame:
-        """A row for each test sample: what it is, its score, and the decision."""
+        """A row for each test sample: what it is, its score, and the decision.
+
+        Where images could not be corrected as ``"auto"`` has chosen, a column says which.
+        """
         test, flags = self.category.test, self.flags
-        return pd.DataFrame(
-            {
-                "name": test.names,
-                "type": test.types,
-                "label": test.labels,
-                "score": self.scores,
-                "flagged": flags,
-                "correct": flags == (test.labels == 1),
-            }
-        )
+        columns = {
+            "name": test.names,
+            "type": test.types,
+            "label": test.labels,
+            "score": self.scores,
+            "flagged": flags,
+            "correct": flags == (test.labels == 1),
+        }
+        if test.uncorrected is not None and test.uncorrected.any():
+            columns["uncorrected"] = test.uncorrected
+        return pd.DataFrame(columns)
 
     def summary_parts(self) -> dict[str, Any]:
         """The parts of ``summary.json`` that follow, as keywords for `Run.summary`."""

@@ -222,6 +222,9 @@ class Strips:
                 name: value if np.isfinite(value) else None for name, value in jaccards.items()
             },
             picture=figure_png(self.figure(index, titled=False)),
+            badges=()
+            if test.uncorrected is None or not test.uncorrected[index]
+            else ("uncorrected",),
             verdict=self._verdict(index),
         )
 

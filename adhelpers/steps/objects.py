@@ -13,9 +13,9 @@ def loading_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     parameters : dict
-        ``image_height`` and ``image_width``; where they are there also ``color``, ``illumination``,
-        ``pose``, ``crop``, ``fit``, ``validation_fraction``, ``seed``, ``bit_depth`` (0 is None)
-        and ``page`` (-1 is None).
+        ``image_height`` and ``image_width`` (0 keeps the proportions); where they are there also
+        ``color``, ``illumination``, ``pose``, ``crop``, ``fit``, ``validation_fraction``,
+        ``seed``, ``bit_depth`` (0 is None) and ``page`` (-1 is None).
 
     Returns
     -------
@@ -36,7 +36,7 @@ def loading_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_objects(parameters: Mapping[str, Any], **rendered: Any) -> Category:
-    """Load the images that a notebook's parameters name.
+    """Load the images that a notebook's parameters name, and print what is to be said of them.
 
     Parameters
     ----------
@@ -52,7 +52,10 @@ def load_objects(parameters: Mapping[str, Any], **rendered: Any) -> Category:
     name = parameters["category"]
     with stage("images"):
         root = parameters["data_root"] or rendered_root(name, **rendered)
-        return load_category(root, name, **loading_options(parameters))
+        category = load_category(root, name, **loading_options(parameters))
+    for remark in category.remarks:
+        print(f"Remark on the data: {remark}")
+    return category
 
 
 def object_facts(category: Category) -> str:

@@ -49,6 +49,7 @@ def test_a_stretch_is_named_only_where_rounding_does_not_explain_it():
     names, boxes = ["a", "b"], [(480, 640), (480, 640)]
     (remark,) = stretch_remark(names, boxes, (128, 128))
     assert "1.33 times higher" in remark.sentence and "image_size=(96, 128)" in remark.sentence
+    assert "-p image_height 96 -p image_width 128" in remark.sentence
     assert remark.files == ("a", "b")
     assert stretch_remark(names, boxes, (96, 128)) == ()
     # 437 of 1000 is 55.9 of 128: 64 would be too far off, so whole pixels are suggested.

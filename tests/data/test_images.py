@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from adhelpers.data import (
     render_category,
     suggested_size,
 )
+from adhelpers.data.images import _reorder
 
 
 def test_contract_of_a_loaded_category(root):
@@ -375,3 +377,200 @@ def test_narrow_and_wide_defects_of_large_files_are_all_loaded(tmp_path, write):
     assert (sides[:2] >= 1).all() and (sides[:2] <= 2).all()
     assert (sides[2:] >= 8).all() and (sides[2:] <= 9).all()
     assert test.mask_known.all()
+
+
+@pytest.fixture
+def screws(tmp_path):
+    """A folder with a few rendered screws, 96 pixels wide and high."""
+    render_category(
+        tmp_path, "screw", image_size=96, train_count=9, test_good_count=2, defect_count=1
+    )
+    return tmp_path
+
+
+# What cannot be corrected: without light, without an object, with one larger than the frame, and
+# with one that has no axis.
+_PLAIN = np.full((96, 96), 200, np.uint8)
+_STRIPED = np.full((96, 96), 60, np.uint8)
+_STRIPED[::7] = 200
+_ROUND = np.where(np.hypot(*(np.mgrid[:96, :96] - 48)) < 25, 60, _PLAIN).astype(np.uint8)
+_DIM = np.where(_ROUND == 60, 12, 0).astype(np.uint8)
+
+
+@pytest.mark.parametrize("crop", ["object", "none"])
+def test_auto_loads_test_images_that_it_cannot_correct_and_marks_them(screws, write, crop):
+    corrections = Corrections(illumination="auto", pose="auto", crop=crop)
+    before = load_category(screws, "screw", (64, 32), corrections=corrections)
+    assert not before.test.uncorrected.any() and not before.train.uncorrected.any()
+    planted = {"black": _PLAIN * 0, "plain": _PLAIN, "full": _STRIPED, "round": _ROUND}
+    for name, pixels in planted.items():
+        write(screws / f"screw/test/good/{name}.png", pixels)
+    write(screws / "screw/test/missing/0.png", _PLAIN - 1)
+    mask = np.zeros((96, 96), np.uint8)
+    mask[:3, :3] = 255  # in the corner, where the common box of the crop would not reach
+    write(screws / "screw/ground_truth/missing/0_mask.png", mask)
+    after = load_category(screws, "screw", (64, 32), corrections=corrections)
+    test = after.test
+    assert test.names[test.uncorrected].tolist() == [
+        *(f"test/good/{name}.png" for name in sorted(planted)),
+        "test/missing/0.png",
+    ]
+    assert after.settings == before.settings and after.settings["pose"] == "axis"
+    others = test.subset(~test.uncorrected)
+    assert others.names.tolist() == before.test.names.tolist()
+    np.testing.assert_array_equal(others.images, before.test.images)
+    np.testing.assert_array_equal(after.train.images, before.train.images)
+    remarks = {remark.kind: remark for remark in after.remarks}
+    assert remarks["light_not_corrected"].files == ("test/good/black.png",)
+    assert set(remarks["pose_not_corrected"].files) == set(test.names[test.uncorrected])
+    assert "5 test images were neither turned nor cropped" in remarks["pose_not_corrected"].sentence
+    # All of the file is there, upright and (with a crop) in its own proportions; nothing is lost.
+    for index in np.flatnonzero(test.uncorrected):
+        step = [3, 3, 1] if crop == "object" else [3, 1.5, 1]
+        assert np.diag(test.transforms[index]).tolist() == step
+        assert test.to_original(np.ones((64, 32), np.float32), index).min() == 1
+    assert test.masks[test.types == "missing"].any() and "mask_cut_away" not in remarks
+    levels = dict(zip(test.names, test.images.mean(axis=(1, 2, 3)), strict=True))
+    assert levels["test/good/black.png"] == 0  # not divided by 0
+    assert levels["test/good/plain.png"] == pytest.approx(0.75, abs=0.003)
+
+
+def test_light_is_kept_where_only_the_light_cannot_be_corrected(screws, write):
+    write(screws / "screw/test/good/dim.png", _DIM)
+    corrections = Corrections(illumination="auto", crop="object")
+    category = load_category(screws, "screw", (64, 32), corrections=corrections)
+    (remark,) = category.remarks
+    assert remark.files == ("test/good/dim.png",) and "light of 1 test image" in remark.sentence
+    (index,) = np.flatnonzero(category.test.uncorrected)
+    assert category.test.images[index].max() == pytest.approx(12 / 255)
+    # The crop was asked for by name, and was made: on the object, at the scale of all others.
+    assert np.ptp(np.linalg.det(category.test.transforms[:, :2, :2])) < 1e-9
+
+
+@pytest.mark.parametrize("named", [{"illumination": "background"}, {"pose": "axis"}])
+def test_corrections_that_are_named_are_no_offer(screws, write, named):
+    write(screws / "screw/test/good/black.png", _PLAIN * 0)
+    with pytest.raises(CategoryError, match="has 1 problem:\n  test/good/black.png"):
+        load_category(screws, "screw", (64, 32), corrections=Corrections(**named))
+
+
+def test_training_images_that_auto_cannot_correct_are_all_named(screws, write):
+    names = sorted(path.name for path in (screws / "screw/train/good").iterdir())
+    # Those that "auto" decides on are left as they are.
+    for index in range(20, 24):
+        write(screws / f"screw/train/good/{index:03}.png", np.full((96, 96), index, np.uint8))
+    for index in range(24, 40):
+        shutil.copy(
+            screws / "screw/train/good" / names[0], screws / f"screw/train/good/{index}.png"
+        )
+    spared = sorted(path.name for path in (screws / "screw/train/good").iterdir())
+    spared = spared[:: len(spared) // 8]
+    dark = [f"train/good/{n:03}.png" for n in range(20, 24) if f"{n:03}.png" not in spared]
+    for name in set(spared) & {f"{n:03}.png" for n in range(20, 24)}:
+        shutil.copy(screws / "screw/train/good" / names[0], screws / "screw/train/good" / name)
+    corrections = Corrections(illumination="auto", pose="auto")
+    with pytest.raises(CategoryError) as caught:
+        load_category(screws, "screw", (64, 32), corrections=corrections)
+    assert len(dark) >= 2
+    assert [problem.split(":")[0] for problem in caught.value.problems] == dark
+
+
+@pytest.mark.parametrize(
+    "size, corrections, expected",
+    [
+        # Files of 40x30: steps of 16 pixels, 96 being three quarters of 128.
+        (None, Corrections(), (128, 96)),
+        ((0, 0), Corrections(), (128, 96)),
+        ((64, 0), Corrections(), (64, 48)),
+        ((0, 24), Corrections(fit="pad"), (32, 24)),
+        ((64, 48), Corrections(), (64, 48)),
+        (64, Corrections(), (64, 64)),
+        # Turned upright, the frame is a square.
+        ((64, 0), Corrections(pose="axis"), (64, 64)),
+    ],
+)
+def test_a_side_that_is_not_given_follows_from_the_proportions(root, size, corrections, expected):
+    category = load_category(root, "bar", size, corrections=corrections)
+    assert category.test.images.shape[1:3] == expected
+    assert category.settings["image_size"] == list(expected)
+    named = load_category(root, "bar", expected, corrections=corrections)
+    assert category.fingerprint == named.fingerprint
+    assert category.remarks == named.remarks
+    if size != 64:
+        assert category.remarks == ()
+
+
+def test_the_proportions_of_a_crop_are_those_of_its_box(screws):
+    crop = Corrections(pose="axis", crop="object")
+    open_width = load_category(screws, "screw", (128, 0), corrections=crop).test
+    named = load_category(screws, "screw", (128, 128), corrections=crop).test
+    # What the square adds at the sides is what the narrow size leaves out: the scale is the same.
+    assert open_width.images.shape[2] in (48, 64)
+    np.testing.assert_allclose(
+        *(np.linalg.det(one.transforms[:, :2, :2]) for one in (open_width, named)), rtol=0.1
+    )
+
+
+@pytest.mark.parametrize("size", [(0, 4), (0,), (0, 16, 16), (16, -1), 0, (0, 12.5)])
+def test_sizes_that_follow_from_nothing_are_refused(root, size):
+    with pytest.raises(ValueError, match="image_size must be a whole number of at least 8"):
+        load_category(root, "bar", size)
+
+
+def test_splits_are_parts_of_one_array_and_take_no_memory_beside_it(root, write):
+    for index in range(60):
+        pixels = np.full((16, 16), 3 * index, np.uint8)
+        write(root / f"plate/train/good/{index:02}.png", pixels)
+        write(root / f"plate/test/{'good' if index % 2 else 'dent'}/{index:02}.png", pixels + 1)
+    load_category(root, "plate", 16)  # what is imported on the way does not count
+    tracemalloc.start()
+    category = load_category(root, "plate", 192)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    parts = (category.train, category.validation, category.test)
+    assert peak <= 1.3 * sum(part.images.nbytes for part in parts)
+    (base,) = {id(part.images.base) for part in parts}
+    assert base is not None
+    assert not np.shares_memory(category.train.images, category.validation.images)
+    # Each split is in the order of its names, and each image is that of its own file.
+    for part in parts:
+        by_type = [part.names[part.types == kind].tolist() for kind in sorted(set(part.types))]
+        assert all(names == sorted(names) for names in by_type)
+        levels = [3 * int(name[-6:-4]) + name.startswith("test/") for name in part.names.tolist()]
+        assert np.allclose(part.images[:, 5, 5, 0] * 255, levels, atol=1e-3)
+
+
+def test_rows_are_reordered_in_place():
+    random = np.random.default_rng(0)
+    for count in (1, 2, 7, 30):
+        order = random.permutation(count)
+        rows = random.random((count + 2, 3)).astype(np.float32)
+        expected = np.concatenate([rows[:count][order], rows[count:]])
+        _reorder(rows, order)
+        np.testing.assert_array_equal(rows, expected)
+
+
+@pytest.mark.parametrize(
+    "indices, shared",
+    [
+        ([1, 2, 3], True),
+        (np.array([False, True, True, False, False]), True),
+        ([4], True),
+        (slice(3), True),
+        ([1, 3], False),
+        ([2, 1], False),
+        ([-1, 0], False),
+        ([1, 1], False),
+        ([], False),
+    ],
+)
+def test_neighbours_share_the_memory_of_their_set(root, indices, shared):
+    images = load_category(root, "bar", image_size=16).test
+    part = images.subset(indices)
+    taken = indices if isinstance(indices, slice) or len(indices) else np.array([], int)
+    assert part.names.tolist() == images.names[taken].tolist()
+    np.testing.assert_array_equal(part.images, images.images[taken])
+    assert np.shares_memory(part.images, images.images) == shared
+    for wrong in ([4, 5], np.ones(4, bool)):
+        with pytest.raises(IndexError):
+            images.subset(wrong)

@@ -38,6 +38,19 @@ def test_the_gallery_has_a_card_for_every_image(hazelnuts, assessed, explained, 
     assert "a note" in page and "image AUROC" in page and "verdict 11" in page
 
 
+def test_images_that_could_not_be_corrected_are_marked(bare, detector, explained, tmp_path):
+    marks = np.zeros(len(bare.test), bool)
+    marks[[1, 4]] = True
+    marked = dataclasses.replace(bare, test=dataclasses.replace(bare.test, uncorrected=marks))
+    one = assess_detector("subspace", detector, marked)
+    assert one.samples()["uncorrected"].tolist() == marks.tolist()
+    assert "uncorrected" not in assess_detector("subspace", detector, bare).samples()
+    strips = Strips(one, explained)
+    save_gallery(tmp_path / "g.html", strips, title="marked", tables={})
+    cards = (tmp_path / "g.html").read_text().split("<article")[1:]
+    assert ["uncorrected" in card for card in cards] == marks.tolist()
+
+
 def test_examples_stand_for_their_types(hazelnuts):
     assert list(hazelnuts.test.types[examples(hazelnuts, per_type=1)]) == [
         "good",

@@ -23,6 +23,16 @@ def test_a_folder_is_loaded_as_the_parameters_say(hazelnuts):
     assert len(loaded.validation) == round(0.25 * 14)
 
 
+def test_remarks_are_printed_where_images_are_loaded_and_a_side_may_be_left_open(hazelnuts, capsys):
+    given = PARAMETERS | {"data_root": str(hazelnuts.root)}
+    load_objects(given)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("Remark on the data: 26 of 26 images are stretched")
+    assert "(-p image_height 48 -p image_width 48)" in line
+    square = load_objects(given | {"image_width": 0})
+    assert square.test.images.shape[1:3] == (32, 32) and not capsys.readouterr().out
+
+
 def test_what_is_not_set_about_files_leaves_the_fingerprint(hazelnuts):
     given = PARAMETERS | {"data_root": str(hazelnuts.root)}
     unset = {"fit": "stretch", "bit_depth": 0, "page": -1}
