@@ -34,6 +34,18 @@ def reads_folder(notebook: NotebookFile, values: Mapping[str, Any]) -> bool:
     return "dataset" not in notebook.parameters or values["dataset"] in _READ_FROM_FOLDER
 
 
+def reads_category(notebook: NotebookFile, values: Mapping[str, Any]) -> bool:
+    """Whether the images of a notebook with these values are a category.
+
+    One notebook calls this the data set ``category``, and ``folder`` is images by class there.
+    """
+    if "dataset" not in notebook.parameters:
+        return "category" in notebook.parameters
+    choices = notebook.parameters["dataset"].choices
+    kinds = choices.values if choices is not None else ()
+    return bool(values["dataset"] == ("category" if "category" in kinds else "folder"))
+
+
 def locate_data(notebook: NotebookFile, layers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The ``data_root`` and ``category`` of a notebook that reads a category from a folder.
 
@@ -49,7 +61,8 @@ def locate_data(notebook: NotebookFile, layers: Sequence[Mapping[str, Any]]) -> 
     Returns
     -------
     dict of str to str
-        Empty for a notebook that reads no category from a folder.
+        Empty for a notebook that renders its images or has no such parameters. One that reads other
+        images keeps its own ``category``, so that one may be named beside it for others.
 
     Raises
     ------
@@ -64,9 +77,9 @@ def locate_data(notebook: NotebookFile, layers: Sequence[Mapping[str, Any]]) -> 
             f"{notebook.name}: the dataset {values['dataset']!r} is your own: give its place with "
             "-p data_root PATH"
         )
-    if not _is_one_category(notebook, values):
+    if not reads_category(notebook, values):
         _check_other_data(notebook, values, is_typed="data_root" in layers[-1])
-        return {}
+        return {"category": layers[0]["category"]} if _layer(layers, "category") else {}
     if not values["data_root"]:
         if _layer(layers, "category") or not values["category"]:
             _check_rendered(notebook, values)
@@ -96,18 +109,6 @@ def _name(folder: Path) -> str:
 def _layer(layers: Sequence[Mapping[str, Any]], name: str) -> int:
     """Number of the last layer that sets a value; the defaults are 0."""
     return max(number for number, layer in enumerate(layers) if name in layer)
-
-
-def _is_one_category(notebook: NotebookFile, values: Mapping[str, Any]) -> bool:
-    """Whether the images are ``data_root/category``.
-
-    One notebook calls this the data set ``category``, and ``folder`` is images by class there.
-    """
-    if "dataset" not in notebook.parameters:
-        return True
-    choices = notebook.parameters["dataset"].choices
-    kinds = choices.values if choices is not None else ()
-    return bool(values["dataset"] == ("category" if "category" in kinds else "folder"))
 
 
 def _check_other_data(notebook: NotebookFile, values: Mapping[str, Any], is_typed: bool) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .data_folders import check_data, check_folder, locate_data, reads_folder
+from .data_folders import check_data, check_folder, locate_data, reads_category, reads_folder
 from .notebooks import NotebookFile, fitting_names, notebook_folder
 from .parameters import Given, Parameter, UsageError, nearest, shortened
 from .preset_files import Sections, read_sections
@@ -112,33 +112,48 @@ def values_for(
     if data:
         check_folder(data)
     sections = _by_notebook(preset, [*notebooks, *others])
-    passed, taken = [], False
-    categories: dict[tuple[str, str], str] = {}
+    passed, categories = [], dict[tuple[str, str], str]()
+    unread = {"data"} if data else set()
+    unread |= {f"-p {name}" for name, _ in given if name == "category"}
     for notebook in notebooks:
-        chosen = _preset_values(notebook, preset, sections)
-        typed = _given_values(notebook, given)
-        places = {
-            name: str(Path(path).resolve())
-            for name, path in folders.items()
-            if path and name in notebook.parameters
-        }
-        if not reads_folder(notebook, notebook.defaults() | chosen | typed):
-            places.pop("data_root", None)
-        taken = taken or "data_root" in places
-        layers = [notebook.defaults(), chosen, places, typed]
+        layers = _layers(notebook, sections, preset, folders, given)
         located = locate_data(notebook, layers)
         passed.append(dict(ChainMap(located, *layers[:0:-1])))
         _check_encoding(notebook, passed[-1])
-        if located:
+        if "data_root" in located:
             categories.setdefault((located["data_root"], located["category"]), notebook.name)
+        if "data_root" in layers[2]:
+            unread.discard("data")
+        if reads_category(notebook, notebook.defaults() | passed[-1]):
+            unread.discard("-p category")
+    for option in sorted(unread):
+        raise UsageError(
+            f"{option}: no notebook that runs reads a folder of images; where one has the "
+            "parameter dataset, that says what it reads"
+        )
     for (root, category), name in categories.items():
         check_data(name, root, category)
-    if data and not taken:
-        raise UsageError(
-            "data: no notebook that runs reads a folder of images; where one has the parameter "
-            "dataset, that says what it reads"
-        )
     return passed
+
+
+def _layers(
+    notebook: NotebookFile,
+    sections: Sections,
+    preset: Preset,
+    folders: Mapping[str, str | Path | None],
+    given: Sequence[tuple[str, str]],
+) -> list[dict[str, Any]]:
+    """Values of one notebook: defaults, those of the preset, folders, those that were given."""
+    chosen = _preset_values(notebook, preset, sections)
+    typed = _given_values(notebook, given)
+    places = {
+        name: str(Path(path).resolve())
+        for name, path in folders.items()
+        if path and name in notebook.parameters
+    }
+    if not reads_folder(notebook, notebook.defaults() | chosen | typed):
+        places.pop("data_root", None)
+    return [notebook.defaults(), chosen, places, typed]
 
 
 def _check_encoding(notebook: NotebookFile, values: Mapping[str, Any]) -> None:

@@ -200,8 +200,13 @@ def test_a_notebook_of_several_data_sets_reads_a_category_where_its_data_set_is_
     # Beside others it keeps its own images.
     mixed = values(root, cells=[("01", "screw"), *labels])
     assert mixed == [*read(root, "part"), {}]
-    with pytest.raises(UsageError, match="no notebook that runs reads a folder of images"):
+    mixed = values(root, ("category", "part"), cells=[("01", "screw"), *classes, *labels])
+    own = {"category": ""}
+    assert mixed == [*read(root, "part"), own, own]
+    with pytest.raises(UsageError, match="^data: no notebook that runs reads a folder of images"):
         values(root, cells=labels)
+    with pytest.raises(UsageError, match="^-p category: no notebook that runs reads a folder"):
+        values(None, ("category", "screw"), cells=[*classes, *labels])
 
 
 def test_data_of_other_layouts_are_found_before_the_start(images, values, tmp_path):
