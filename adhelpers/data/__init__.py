@@ -13,7 +13,7 @@ from .rendered.catalogue import RENDERED_CATEGORIES, render_category, rendered_r
 from .rendered.folders import root_name, root_path
 from .rendered.insulators import insulators_root
 from .roots import categories_in, check_listing, is_category, subfolders
-from .semi_supervised import SemiSupervisedCategory, semi_supervised
+from .semi_supervised import SemiSupervisedCategory, check_split, semi_supervised
 
 __all__ = [
     "Category",
@@ -28,6 +28,7 @@ __all__ = [
     "categories_in",
     "check_category",
     "check_listing",
+    "check_split",
     "fetch_category",
     "file_of",
     "insulators_root",

@@ -2,9 +2,11 @@
 
 import gzip
 import hashlib
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from adhelpers._shared.arrays import Flags, Floats, Images, Masks, Names
+from adhelpers._shared.arrays import Flags, Floats, Images, Integers, Masks, Names
 from adhelpers._shared.checks import check_choice
 
 from .duplicates import content_digest, group_copies
@@ -72,6 +74,11 @@ class LabelledSamples:
     def __len__(self) -> int:
         return len(self.samples)
 
+    @cached_property
+    def copies(self) -> Integers:
+        """For each sample the index of the first one with the same content: int64 (n,)."""
+        return group_copies([content_digest(one) for one in self.samples])
+
     def class_table(self) -> pd.DataFrame:
         """Samples of each class: columns ``to train with`` and ``to test on``."""
         table = pd.crosstab(self.classes, np.where(self.is_test, "to test on", "to train with"))
@@ -120,8 +127,10 @@ def _test_share(name: str, samples: Floats, classes: Names) -> Flags:
             "needed, one to train with and one to test on"
         )
     indices = np.arange(len(classes))
+    # Where classes are tiny the share is less than one sample of each.
+    count = max(math.ceil(_TEST_SHARE * len(classes)), len(kinds))
     _, chosen = train_test_split(
-        indices, test_size=_TEST_SHARE, random_state=_SPLIT_SEED, stratify=classes
+        indices, test_size=count, random_state=_SPLIT_SEED, stratify=classes
     )
     is_test = np.isin(indices, chosen)
     together = is_test[group_copies([content_digest(one) for one in samples])]
@@ -280,6 +289,8 @@ def load_labelled(
     image_size: int | Sequence[int] = 32,
     color: str = "grayscale",
     corrections: Corrections | None = None,
+    bit_depth: int | None = None,
+    page: int | None = None,
 ) -> LabelledSamples:
     """Samples of several classes, divided into those to train with and those to test on.
 
@@ -299,7 +310,7 @@ def load_labelled(
     label_column : str
         For ``"csv"``: the column that holds the classes. All others must be numbers; those without
         a name or that count the rows are left out.
-    image_size, color, corrections
+    image_size, color, corrections, bit_depth, page
         For ``"folder"``, see `load_category`.
 
     Returns
@@ -335,6 +346,8 @@ def load_labelled(
             image_size=image_size,
             color=color,
             corrections=corrections,
+            bit_depth=bit_depth,
+            page=page,
         )
     if dataset == "csv":
         return _read_csv(data_root, label_column)

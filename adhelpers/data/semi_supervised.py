@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from adhelpers._shared.arrays import Flags, Images, Integers
 from adhelpers._shared.text import listed
 
-from .duplicates import content_digest, duplicate_remarks, group_copies, held_out_groups
+from .duplicates import duplicate_remarks, held_out_groups
 from .images import Category, ImageSet
 from .labelled import LabelledSamples
 from .reading import GOOD
@@ -238,6 +239,83 @@ def semi_supervised(
     >>> category.counts
     SplitCounts(unlabelled_normal=99, unlabelled_outlier=11, known_normal=0, known_outlier=5)
     """
+    plan = _plan(
+        labelled,
+        normal_class,
+        known_outlier_class,
+        n_known_outlier_classes,
+        ratio_known_normal=ratio_known_normal,
+        ratio_known_outlier=ratio_known_outlier,
+        ratio_pollution=ratio_pollution,
+        validation_fraction=validation_fraction,
+        seed=seed,
+    )
+    chosen, known = plan.chosen, plan.known
+    samples, precision = _standardized(labelled, chosen)
+    everything = _image_set(labelled, samples, plan.is_normal)
+    identity = json.dumps([labelled.fingerprint, plan.settings], sort_keys=True)
+    digest = hashlib.sha256(identity.encode())
+    digest.update(chosen.astype("<i8").tobytes() + known.astype("<i8").tobytes())
+    return SemiSupervisedCategory(
+        name=labelled.name,
+        root=None,
+        train=everything.subset(chosen),
+        validation=everything.subset(plan.validation),
+        test=everything.subset(np.flatnonzero(labelled.is_test)),
+        settings=plan.settings,
+        fingerprint=digest.hexdigest(),
+        known=known,
+        counts=plan.counts,
+        remarks=(
+            *_copies(labelled, plan.is_normal, chosen, plan.validation),
+            *(one for one in labelled.remarks if not one.kind.startswith(_COPIES)),
+            *precision,
+            *_unmet(plan),
+        ),
+    )
+
+
+def check_split(labelled: LabelledSamples, **options: Any) -> None:
+    """Raise what `semi_supervised` would raise for lack of samples, without making the sets.
+
+    Parameters
+    ----------
+    labelled : LabelledSamples
+    **options
+        As for `semi_supervised`.
+
+    Raises
+    ------
+    ValueError
+    """
+    _plan(labelled, **options)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which samples are used for what, and the settings that say so."""
+
+    settings: dict[str, Any]
+    is_normal: Flags
+    chosen: Integers
+    known: NDArray[np.int64]
+    validation: Integers
+    counts: SplitCounts
+
+
+def _plan(
+    labelled: LabelledSamples,
+    normal_class: str = "",
+    known_outlier_class: str = "",
+    n_known_outlier_classes: int = 1,
+    *,
+    ratio_known_normal: float = 0.0,
+    ratio_known_outlier: float = 0.0,
+    ratio_pollution: float = 0.0,
+    validation_fraction: float = 0.1,
+    seed: int = 0,
+) -> _Plan:
+    """Draw the samples of `semi_supervised`."""
     if not 0 <= validation_fraction < 1:
         raise ValueError(
             f"validation_fraction must be from 0 to below 1, not {validation_fraction}"
@@ -252,63 +330,78 @@ def semi_supervised(
         "ratio_known_outlier": ratio_known_outlier,
         "ratio_pollution": ratio_pollution,
     }
+    name = ", ".join(normal_classes)
     settings = {
-        "normal_class": ", ".join(normal_classes),
+        "normal_class": name,
         "known_outlier_class": ", ".join(known_classes),
         **ratios,
         "validation_fraction": validation_fraction,
         "seed": seed,
     }
     is_normal = np.isin(labelled.classes, normal_classes)
+    _check_test(labelled, is_normal, name)
     normal = random.permutation(np.flatnonzero(is_normal & ~labelled.is_test))
     outliers = random.permutation(np.flatnonzero(~is_normal & ~labelled.is_test))
     held_out = math.ceil(validation_fraction * len(normal))
-    groups = group_copies([content_digest(one) for one in labelled.samples])
-    validation = held_out_groups(normal, groups, held_out)
+    validation = held_out_groups(normal, labelled.copies, held_out)
     validation, normal = np.sort(validation), normal[~np.isin(normal, validation)]
     if len(normal) == 0:
         raise ValueError(
-            f"normal_class {', '.join(normal_classes)} has no samples to train with beside the "
-            f"{held_out} that are held out"
+            f"normal_class {name} has no samples to train with beside the "
+            f"{len(validation)} that are held out: choose one with more, or lower "
+            "validation_fraction"
         )
     knowable = outliers[np.isin(labelled.classes[outliers], known_classes)]
     counts = _checked_counts(len(normal), len(knowable), len(outliers), known_classes, ratios)
     chosen, known = _training_set(normal, outliers, knowable, counts)
-    samples, precision = _standardized(labelled, chosen)
-    everything = _image_set(labelled, samples, is_normal)
-    digest = hashlib.sha256(json.dumps([labelled.fingerprint, settings], sort_keys=True).encode())
-    digest.update(chosen.astype("<i8").tobytes() + known.astype("<i8").tobytes())
-    return SemiSupervisedCategory(
-        name=labelled.name,
-        root=None,
-        train=everything.subset(chosen),
-        validation=everything.subset(validation),
-        test=everything.subset(np.flatnonzero(labelled.is_test)),
-        settings=settings,
-        fingerprint=digest.hexdigest(),
-        known=known,
-        counts=counts,
-        remarks=(
-            *_copies(labelled, groups, is_normal, chosen, validation),
-            *(one for one in labelled.remarks if not one.kind.startswith(_COPIES)),
-            *precision,
-        ),
+    if len(chosen) > 1 and len(set(labelled.copies[chosen].tolist())) == 1:
+        raise ValueError(
+            f"normal_class {name}: all {len(chosen)} training samples are the "
+            "same; nothing can be learned from them"
+        )
+    return _Plan(settings, is_normal, chosen, known, validation, counts)
+
+
+def _check_test(labelled: LabelledSamples, is_normal: Flags, normal_class: str) -> None:
+    """Refuse a test set of one kind only."""
+    tested = np.unique(labelled.classes[labelled.is_test]).tolist()
+    for kind, chosen in (("normal", is_normal), ("anomalous", ~is_normal)):
+        if not (chosen & labelled.is_test).any():
+            raise ValueError(
+                f"normal_class {normal_class}: the test set has no {kind} sample, but needs both "
+                f"kinds; its classes are {', '.join(map(str, tested)) or '(none)'}: let "
+                "normal_class name some of them, or add samples"
+            )
+
+
+def _unmet(plan: _Plan) -> tuple[Remark, ...]:
+    """Ratios that ask for less than one sample."""
+    counts = asdict(plan.counts)
+    asked = {
+        "ratio_known_normal": "known_normal",
+        "ratio_known_outlier": "known_outlier",
+        "ratio_pollution": "unlabelled_outlier",
+    }
+    unmet = [name for name, part in asked.items() if plan.settings[name] > 0 and counts[part] == 0]
+    if not unmet:
+        return ()
+    given = ", ".join(f"{name} {plan.settings[name]:g}" for name in unmet)
+    sentence = (
+        f"{given} of {len(plan.chosen)} training samples is less than one sample, so that there is "
+        "none; a higher share gives some"
     )
+    return (Remark("ratio_without_samples", tuple(unmet), sentence),)
 
 
 def _copies(
-    labelled: LabelledSamples,
-    groups: Integers,
-    is_normal: Flags,
-    chosen: Integers,
-    validation: Integers,
+    labelled: LabelledSamples, is_normal: Flags, chosen: Integers, validation: Integers
 ) -> tuple[Remark, ...]:
     """Remarks on the samples in use that are there more than once."""
     parts = np.where(labelled.is_test, "test", "").astype(object)
     parts[chosen], parts[validation] = "train", "validation"
     used = np.flatnonzero(parts != "")
     return duplicate_remarks(
-        labelled.names[used].tolist(), groups[used], parts[used].tolist(), ~is_normal[used]
+        labelled.names[used].tolist(), labelled.copies[used], parts[used].tolist(), ~is_normal[used]
     )
 
 

@@ -19,7 +19,7 @@ from .fusion import Fusion
 from .planted import copied_share, plant_patches
 from .registry import load_detector, register
 from .residuals import ReconstructionDetector, ResidualScore
-from .shallow import SHALLOW_METHODS, fit_shallow
+from .shallow import FEWEST_SAMPLES, SHALLOW_METHODS, fit_shallow
 from .stored import fit_or_load
 from .subspace import Subspace
 from .vae_gan import VAEGAN, VAELoss
@@ -30,6 +30,7 @@ __all__ = [
     "CAE",
     "Classifier",
     "DeepSAD",
+    "FEWEST_SAMPLES",
     "Detector",
     "EncoderPlan",
     "FeatureSVM",

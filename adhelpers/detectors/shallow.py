@@ -19,6 +19,8 @@ from adhelpers._shared.checks import check_choice
 # methods.
 _TUNED_ON, _FITTED_ON = 800, 4000
 _FOLDS = 3
+# Fewest normal or unlabelled training samples of every method.
+FEWEST_SAMPLES = 2 * _FOLDS
 _NU = 0.1
 # Multiples of the kernel width that scikit-learn calls "scale", and bandwidths in units of the
 # samples' own scale.
@@ -216,9 +218,9 @@ def fit_shallow(
     flat = _flat(train)
     known = np.zeros(len(flat), int) if labels is None else np.asarray(labels)
     normal, outliers = flat[known >= 0], flat[known < 0]
-    if len(normal) < 2 * _FOLDS:
+    if len(normal) < FEWEST_SAMPLES:
         raise ValueError(
-            f"train must hold at least {2 * _FOLDS} normal or unlabelled samples; there are "
+            f"train must hold at least {FEWEST_SAMPLES} normal or unlabelled samples; there are "
             f"{len(normal)}"
         )
     if method == "supervised_svm" and len(outliers) == 0:

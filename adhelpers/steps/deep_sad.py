@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,15 @@ from matplotlib.figure import Figure
 from adhelpers._shared.arrays import Images, Integers
 from adhelpers._shared.files import write_json, write_text
 from adhelpers._shared.stages import stage
+from adhelpers._shared.text import listed
 from adhelpers.data import (
-    Corrections,
     LabelledSamples,
     SemiSupervisedCategory,
+    check_split,
     load_labelled,
     semi_supervised,
 )
-from adhelpers.detectors import SHALLOW_METHODS, DeepSAD, fit_or_load, fit_shallow
+from adhelpers.detectors import FEWEST_SAMPLES, SHALLOW_METHODS, DeepSAD, fit_or_load, fit_shallow
 from adhelpers.metrics import (
     Threshold,
     auroc_estimate,
@@ -33,6 +35,7 @@ from adhelpers.reports import image_grid, reconstruction_grid
 from adhelpers.training import Augmentation
 
 from .assess import Assessment, pixel_figures
+from .objects import loading_options
 from .training_figures import loss_figure
 
 GRID = 32
@@ -42,10 +45,11 @@ _TITLES = {
     "kde": "kernel density",
     "supervised_svm": "SVM, known anomalies against the rest",
 }
-_CORRECTIONS = ("illumination", "pose", "crop")
+_SOURCE = ("dataset", "data_root", "category", "label_column")
 _DATA = (
-    *("dataset", "data_root", "category", "label_column", "image_height", "image_width", "color"),
-    *_CORRECTIONS,
+    *_SOURCE,
+    *("image_height", "image_width", "color", "illumination", "pose", "crop", "fit"),
+    *("bit_depth", "page"),
 )
 _SPLIT = (
     *("normal_class", "known_outlier_class", "n_known_outlier_classes"),
@@ -55,38 +59,85 @@ _SPLIT = (
 _OWN = ("network", "latent_dim", "eta", "pretrain", "smoothing", "seed")
 _PLAN = ("epochs", "learning_rate", "milestones", "batch_size", "weight_decay")
 _AUGMENTATION = ("rotation", "shift", "brightness", "flip")
+_CURVE = ("curve_ratios", "curve_classes", "curve_seeds")
 _DETECTOR = (*_OWN, *_PLAN, *(f"pretrain_{name}" for name in _PLAN), *_AUGMENTATION)
 
 
 @dataclass(frozen=True)
 class DeepSADSettings:
-    """The notebook's parameters for data, split and detector, each under its own name.
+    """The notebook's parameters for data, split, detector and curve, each under its own name.
 
     Attributes
     ----------
-    data, split, detector : dict
+    data, split, detector, curve : dict
+        The curve may be empty: then there is none.
     """
 
     data: dict[str, Any]
     split: dict[str, Any]
     detector: dict[str, Any]
+    curve: dict[str, Any] = field(default_factory=dict)
 
     def changed(self, normal_class: str, seed: int, ratio: float) -> "DeepSADSettings":
         """The same with another normal class, seed and share of known anomalies."""
         split = {"normal_class": normal_class, "seed": seed, "ratio_known_outlier": ratio}
-        return replace(self, split=self.split | split, detector=self.detector | {"seed": seed})
+        detector = self.detector | {"seed": seed}
+        return replace(self, split=self.split | split, detector=detector, curve={})
+
+    def of_curve(
+        self, labelled: LabelledSamples, ratios: Sequence[float], classes: str, seeds: int
+    ) -> "list[DeepSADSettings]":
+        """Those of every training of `adhelpers.steps.run_label_curve`."""
+        if classes == "all":
+            chosen = tuple(sorted(set(map(str, labelled.classes))))
+        else:
+            chosen = listed(classes) or (self.split["normal_class"],)
+        first = self.split["seed"]
+        return [self.changed(*one) for one in product(chosen, range(first, first + seeds), ratios)]
 
     def load_samples(self) -> LabelledSamples:
         """The samples of all classes, see `adhelpers.data.load_labelled`."""
-        values = dict(self.data)
-        size = values.pop("image_height"), values.pop("image_width")
-        corrections = Corrections(**{name: values.pop(name) for name in _CORRECTIONS})
+        source = {name: self.data[name] for name in _SOURCE}
         with stage("samples"):
-            return load_labelled(**values, image_size=size, corrections=corrections)
+            return load_labelled(**source, **loading_options(self.data))
 
     def split_samples(self, labelled: LabelledSamples) -> SemiSupervisedCategory:
-        """The samples as the detector gets them, see `adhelpers.data.semi_supervised`."""
-        return semi_supervised(labelled, **self.split)
+        """The samples as the detector gets them, see `adhelpers.data.semi_supervised`.
+
+        What a later step of the notebook would lack is refused here, before anything is trained.
+        """
+        category = semi_supervised(labelled, **self.split)
+        unlabelled = int((category.known == 0).sum())
+        fitted_on = int((category.known >= 0).sum())
+        if not len(category.validation) and not unlabelled:
+            raise ValueError(
+                "validation_fraction 0 and ratio_known_normal "
+                f"{self.split['ratio_known_normal']:g} leave no sample for the threshold: hold "
+                "some out, or leave some unlabelled"
+            )
+        if fitted_on < FEWEST_SAMPLES:
+            raise ValueError(
+                f"normal_class {category.settings['normal_class']} has {fitted_on} "
+                f"sample{'s' * (fitted_on != 1)} to train with beside the "
+                f"{len(category.validation)} that are held out, and the shallow methods need "
+                f"{FEWEST_SAMPLES}: choose one with more (or several), or lower validation_fraction"
+            )
+        if self.curve:
+            self._check_curve(labelled)
+        return category
+
+    def _check_curve(self, labelled: LabelledSamples) -> None:
+        """Refuse a curve that has a training without enough samples."""
+        ratios, classes, seeds = (self.curve[name] for name in _CURVE)
+        for one in self.of_curve(labelled, ratios, classes, seeds):
+            try:
+                check_split(labelled, **one.split)
+            except ValueError as error:
+                raise ValueError(
+                    "curve_ratios, curve_classes: a training with normal_class "
+                    f"{one.split['normal_class']!r} and ratio_known_outlier "
+                    f"{one.split['ratio_known_outlier']:g} is not possible: {error}"
+                ) from error
 
     def make_detector(self) -> DeepSAD:
         """A Deep SAD of these settings, not fitted yet."""
@@ -104,7 +155,7 @@ class DeepSADSettings:
 
 
 def read_settings(parameters: Mapping[str, Any]) -> DeepSADSettings:
-    """The notebook's parameters for data, split and detector.
+    """The notebook's parameters for data, split, detector and curve.
 
     Parameters
     ----------
@@ -124,7 +175,10 @@ def read_settings(parameters: Mapping[str, Any]) -> DeepSADSettings:
         If it is none, or has a setting that is not known.
     """
     settings = DeepSADSettings(
-        *({name: parameters[name] for name in names} for names in (_DATA, _SPLIT, _DETECTOR))
+        *(
+            {name: parameters[name] for name in names}
+            for names in (_DATA, _SPLIT, _DETECTOR, _CURVE)
+        )
     )
     if not parameters.get("load_config"):
         return settings

@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from adhelpers._shared.text import listed
 from adhelpers.data import LabelledSamples
 from adhelpers.metrics import image_auroc
 from adhelpers.reports import label_curve
@@ -114,14 +112,9 @@ def run_label_curve(
     -------
     LabelCurve
     """
-    if classes == "all":
-        chosen = tuple(sorted(set(map(str, labelled.classes))))
-    else:
-        chosen = listed(classes) or (settings.split["normal_class"],)
-    first = settings.split["seed"]
     rows = [
-        _trained(labelled, settings.changed(*one), models, show_progress)
-        for one in product(chosen, range(first, first + seeds), ratios)
+        _trained(labelled, one, models, show_progress)
+        for one in settings.of_curve(labelled, ratios, classes, seeds)
     ]
     published = PUBLISHED_MNIST if labelled.name == "mnist" else None
     return LabelCurve(pd.DataFrame(rows, columns=_COLUMNS), published)

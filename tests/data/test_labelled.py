@@ -166,6 +166,13 @@ def test_a_table_with_a_single_sample_of_a_class_is_refused(tmp_path):
         load_labelled("csv", path)
 
 
+def test_many_classes_of_two_samples_have_one_to_test_on_each(tmp_path):
+    rows = [f"{index * 7 % 13}.5,{index // 2}\n" for index in range(12)]
+    (tmp_path / "table.csv").write_text("a,label\n" + "".join(rows))
+    found = load_labelled("csv", tmp_path / "table.csv")
+    assert found.class_table().to_numpy().tolist() == [[1, 1]] * 6
+
+
 def test_wrong_data_sets_are_named(tmp_path):
     with pytest.raises(ValueError, match="dataset must be one of digits, mnist, .*not 'minst'"):
         load_labelled("minst")

@@ -1,11 +1,13 @@
 """The semi-supervised split: counts against the equations, disjoint sets, helpful errors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adhelpers.data import LabelledSamples, semi_supervised
+from adhelpers.data import LabelledSamples, check_split, semi_supervised
 from adhelpers.data.semi_supervised import SplitCounts, split_counts
 
 
@@ -261,6 +263,33 @@ def test_a_column_that_one_value_makes_constant_is_named():
 def test_a_column_that_is_constant_in_training_is_not_divided_by_what_rounding_leaves():
     column = np.full(20, 0.1)
     column[15] = 0.6
-    category = semi_supervised(table(column), "a", validation_fraction=0)
-    assert np.abs(category.train.images).max() < 1e-12
-    assert category.test.images.max() == pytest.approx(0.5)
+    source = table(np.arange(20))
+    two = np.column_stack([source.samples, column])
+    source = replace(source, samples=two, columns=("width", "height"))
+    category = semi_supervised(source, "a", validation_fraction=0)
+    assert np.abs(category.train.images[:, 1]).max() < 1e-12
+    assert category.test.images[:, 1].max() == pytest.approx(0.5)
+
+
+def test_a_ratio_of_less_than_one_sample_is_named():
+    category = semi_supervised(labelled([10, 10]), "0", ratio_known_outlier=0.05)
+    assert category.counts.known_outlier == 0
+    (remark,) = category.remarks
+    assert remark.kind == "ratio_without_samples"
+    assert remark.sentence.startswith("ratio_known_outlier 0.05 of 9 training samples is less")
+    assert semi_supervised(labelled([20, 10]), "0", ratio_known_outlier=0.06).remarks == ()
+
+
+def test_training_samples_that_are_all_the_same_are_refused():
+    with pytest.raises(ValueError, match="all 12 training samples are the same"):
+        semi_supervised(table([1.0] * 19 + [2.0], "a" * 12 + "ab" * 4), "a", validation_fraction=0)
+
+
+def test_what_is_possible_is_known_without_making_the_sets():
+    source, given = labelled([20, 2]), {"normal_class": "0", "ratio_known_outlier": 0.2}
+    with pytest.raises(ValueError) as made:
+        semi_supervised(source, **given)
+    with pytest.raises(ValueError) as checked:
+        check_split(source, **given)
+    assert str(made.value) == str(checked.value) and "asks for 4" in str(made.value)
+    check_split(source, normal_class="0", ratio_known_outlier=0.1)

@@ -44,7 +44,7 @@ def test_an_index_tells_classes_apart_that_are_the_same_noise(write):
 
     def auroc(path):
         labelled = load_labelled("csv", path)
-        category = semi_supervised(labelled, "a", "b", ratio_known_outlier=0.05)
+        category = semi_supervised(labelled, "a")
         scores = np.linalg.norm(category.test.images, axis=1)
         return image_auroc(scores, category.test.labels), category
 

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from adhelpers.data import semi_supervised
+from adhelpers.data import LabelledSamples, semi_supervised
 from adhelpers.detectors import DeepSAD
 from adhelpers.metrics import image_auroc
 from adhelpers.metrics.intervals import Estimate
@@ -26,6 +27,9 @@ VARIABLES = {
     "illumination": "none",
     "pose": "none",
     "crop": "none",
+    "fit": "stretch",
+    "bit_depth": 0,
+    "page": -1,
     "normal_class": "3",
     "known_outlier_class": "",
     "n_known_outlier_classes": 1,
@@ -53,6 +57,9 @@ VARIABLES = {
     "brightness": 0.0,
     "flip": "none",
     "smoothing": 1.0,
+    "curve_ratios": (0.0, 0.1),
+    "curve_classes": "",
+    "curve_seeds": 1,
     "load_config": "",
 }
 
@@ -148,6 +155,61 @@ def test_the_extremes_are_the_ends_of_the_order(made):
     assert first.get_title("left") == f"good {normal[-1]:.2g}"
     np.testing.assert_allclose(
         first.images[0].get_array(), made.category.test.images[found["normals_high"][0], ..., 0]
+    )
+
+
+def few(train, test=(2, 2)):
+    """A table with as many samples of ``good`` and ``bad``, all different."""
+    counts = [*train, *test]
+    classes = np.repeat(["good", "bad", "good", "bad"], counts)
+    values = np.random.default_rng(0).normal(size=(len(classes), 3))
+    names = np.array([f"row/{index}" for index in range(len(classes))])
+    is_test = np.arange(len(classes)) >= sum(train)
+    return LabelledSamples("few", values, classes, names, is_test, None, "abc")
+
+
+@pytest.mark.parametrize(
+    "labelled, given, message",
+    [
+        (few((5, 3)), {}, "has 4 samples to train.*beside the 1.*need 6.*validation_fraction"),
+        (few((8, 3), (0, 2)), {}, "test set has no normal sample, but needs both"),
+        (few((8, 3), (2, 0)), {}, "test set has no anomalous sample.*its classes are good"),
+        (few((1, 3)), {}, "no samples to train with beside the 1.*lower validation_fraction"),
+        (
+            few((8, 3)),
+            {"ratio_known_normal": 0.99, "validation_fraction": 0},
+            "validation_fraction 0 and ratio_known_normal 0.99 leave no sample for the threshold",
+        ),
+        (
+            few((8, 1)),
+            {"curve_ratios": (0.0, 0.3)},
+            "curve_ratios.*ratio_known_outlier 0.3 asks for 3.*at most 0.222 works",
+        ),
+        (few((8, 3)), {"curve_classes": "good, bod"}, "curve_classes.*no class 'bod'"),
+        (few((8, 1)), {"curve_classes": "all"}, "curve_classes.*'bad'.*no samples to train"),
+    ],
+)
+def test_what_a_later_step_would_lack_is_said_before_training(labelled, given, message):
+    enough = {"normal_class": "good", "ratio_known_normal": 0.0, "ratio_known_outlier": 0.0}
+    enough |= {"ratio_pollution": 0.0, "curve_ratios": (0.0,)}
+    assert len(read_settings(VARIABLES | enough).split_samples(few((8, 1), (1, 1))).test) == 2
+    with pytest.raises(ValueError, match=message):
+        read_settings(VARIABLES | enough | given).split_samples(labelled)
+
+
+def test_images_of_a_folder_are_read_with_the_options_for_files(tmp_path):
+    for name, count in (("train/good", 4), ("test/good", 2), ("test/dent", 2)):
+        for index in range(count):
+            path = tmp_path / "spoon" / name / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((20, 10), 4095 - index, np.uint16)).save(path)
+    given = {"dataset": "folder", "data_root": str(tmp_path), "category": "spoon"}
+    given |= {"image_height": 16, "image_width": 16, "bit_depth": 12, "fit": "pad"}
+    found = read_settings(VARIABLES | given).load_samples()
+    assert found.samples.max() == pytest.approx(1) and found.samples.shape[1:] == (16, 16, 1)
+    assert not [one for one in found.remarks if one.kind in ("bit_depth", "stretched")]
+    assert len(read_settings(VARIABLES | given | {"bit_depth": 0}).load_samples().remarks) > len(
+        found.remarks
     )
 
 
