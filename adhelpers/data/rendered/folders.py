@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from adhelpers._shared.files import replacing_folder
+from adhelpers._shared.leftovers import PARTIAL, owned_prefix, sweep_folder
 
 _NOTE = "readme.txt"
 _RENDERED = "rendered"
@@ -72,7 +73,8 @@ def found_or_rendered(
     note = root / name / _NOTE
     if not note.is_file():
         root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root, prefix=".partial-") as own:
+        sweep_folder(root)
+        with tempfile.TemporaryDirectory(dir=root, prefix=owned_prefix(PARTIAL)) as own:
             rendered = render(Path(own))
             try:
                 rendered.replace(root / name)
