@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from adhelpers.metrics import Threshold
+from adhelpers.metrics import Threshold, share_estimate
 
 from ._checks import checked_column
 
@@ -119,8 +119,15 @@ class ExplainerComparison:
     wins: pd.DataFrame
 
     def table(self) -> pd.DataFrame:
-        """The summary as people read it."""
-        return self.summary.rename_axis(None).rename(columns=lambda name: name.replace("_", " "))
+        """The summary as people read it, shares with their interval."""
+        shares = [
+            f"{share_estimate(int(below), int(images)):.2f}"
+            for below, images in zip(
+                self.summary["below_cutoff"], self.summary["images"], strict=True
+            )
+        ]
+        table = self.summary.assign(share_below_cutoff=shares).rename_axis(None)
+        return table.rename(columns=lambda name: name.replace("_", " "))
 
     def findings(self) -> list[str]:
         """The mean of each explainer, the best first, and how often it misses the defect."""

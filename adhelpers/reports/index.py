@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from adhelpers._shared.files import write_text
+from adhelpers.metrics import share_estimate
 
 from ._pages import page_template
 
@@ -86,7 +87,6 @@ def _figures_of_run(path: Path) -> dict[str, Any]:
     """The columns of the index from one ``summary.json``."""
     summary = json.loads(path.read_text(encoding="utf-8"))
     threshold, shortcut = summary["threshold"] or {}, summary["shortcut"] or {}
-    trusted = summary["trust_adjusted_recall"]
     seconds = sum((summary["seconds"] or {}).values())
     return {
         "detector": summary["detector"],
@@ -95,10 +95,9 @@ def _figures_of_run(path: Path) -> dict[str, Any]:
         "aupro": _estimate(summary["aupro"]),
         "rule": threshold.get("rule"),
         "uses_test_labels": bool(threshold.get("uses_test_labels")),
-        **_decisions(summary["confusion"]),
+        **_decisions(summary["confusion"], summary["trust_adjusted_recall"]),
         "jaccard": [_overlap(name, value) for name, value in (summary["jaccard"] or {}).items()],
         "seconds": f"{seconds:.0f}" if seconds else None,
-        "trusted": None if trusted is None else f"{trusted:.2f}",
         "shortcut": _shortcut(shortcut) if shortcut else None,
         "shortcut_found": bool(shortcut.get("significant")),
         "verdicts": [f"{count} {name}" for name, count in (summary["verdicts"] or {}).items()],
@@ -114,14 +113,20 @@ def _estimate(part: dict[str, Any] | None) -> str | None:
     return f"{part['value']:.3f} [{part['low']:.3f},\N{NO-BREAK SPACE}{part['high']:.3f}]"
 
 
-def _decisions(confusion: dict[str, int] | None) -> dict[str, str | None]:
-    """False alarms and recall; None where there are no images to count."""
+def _decisions(confusion: dict[str, int] | None, trusted: float | None) -> dict[str, str | None]:
+    """False alarms, recall and that for the right reason; None where nothing can be counted."""
     if confusion is None:
-        return {"false_alarms": None, "recall": None}
+        return {"false_alarms": None, "recall": None, "trusted": None}
     good, anomalous = confusion["fp"] + confusion["tn"], confusion["tp"] + confusion["fn"]
+
+    def share(hits: float) -> str:
+        text = f"{share_estimate(round(hits), anomalous):.2f}"
+        return text.replace(", ", ",\N{NO-BREAK SPACE}")
+
     return {
         "false_alarms": f"{confusion['fp']} of {good}",
-        "recall": f"{confusion['tp'] / anomalous:.2f}" if anomalous else None,
+        "recall": share(confusion["tp"]) if anomalous else None,
+        "trusted": None if trusted is None or not anomalous else share(trusted * anomalous),
     }
 
 

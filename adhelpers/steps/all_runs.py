@@ -50,12 +50,21 @@ class FoundRun:
         By what to call it, loaded from its weights.
     parameters : dict
         Of the run.
+    left_out : dict of str to str
+        Why other detectors of the run are not audited, by their folder.
     """
 
     notebook: str
     category: Category
     detectors: dict[str, Detector]
     parameters: dict[str, Any]
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def told(self) -> str:
+        """With which detectors it is audited, and without which."""
+        found = f"found with {', '.join(self.detectors)}"
+        lost = [f"{folder} ({why})" for folder, why in self.left_out.items()]
+        return f"{found}; left out: {', '.join(lost)}" if lost else found
 
 
 @dataclass(frozen=True)
@@ -128,14 +137,16 @@ def find_runs(
     FoundRuns
     """
     found = FoundRuns()
-    paths = sorted(Path(results).glob("*/*/summary.json"))
+    paths = sorted(
+        path for path in Path(results).glob("*/*/summary.json") if path.parts[-3] not in skip
+    )
     if most:
         paths.sort(key=lambda path: -path.stat().st_mtime)
-    for path in paths:
+    for tried, path in enumerate(paths):
         notebook, category = path.parts[-3:-1]
-        if notebook in skip:
-            continue
         if most and len(found) == most:
+            older = len(paths) - tried
+            found.told["Older runs"] = f"{older} not looked at, since the latest {most} are audited"
             break
         try:
             run = _load_run(path, Path(models), cache)
@@ -143,7 +154,7 @@ def find_runs(
             found.told[f"{notebook} on {category}"] = f"not used, since {_reason(error)}"
         else:
             found.runs.append(run)
-            found.told[f"{notebook} on {category}"] = f"found with {', '.join(run.detectors)}"
+            found.told[f"{notebook} on {category}"] = run.told()
     return found
 
 
@@ -180,32 +191,39 @@ def _load_run(path: Path, models: Path, cache: str | Path | None) -> FoundRun:
         raise ValueError(f"its images cannot be loaded again ({_reason(error)})") from error
     if category.fingerprint != summary["data"]["fingerprint"]:
         raise ValueError("its images are not what they were")
-    detectors = _load_detectors([models / one for one in summary["models"]])
-    return FoundRun(summary["notebook"], category, detectors, parameters)
+    detectors, left_out = _load_detectors([models / one for one in summary["models"]])
+    return FoundRun(summary["notebook"], category, detectors, parameters, left_out)
 
 
-def _load_detectors(folders: Sequence[Path]) -> dict[str, Detector]:
-    """Stored detectors by name, in alphabetical order; a damaged one is left out.
+def _load_detectors(folders: Sequence[Path]) -> tuple[dict[str, Detector], dict[str, str]]:
+    """Stored detectors by name, in alphabetical order, and why others are left out, by folder.
 
-    Of several of a kind it is the one whose explanations are stored, else the last.
+    A damaged one is left out. Of several of a kind it is the one with the most stored explanations,
+    of as many the last.
     """
-    chosen: dict[str, tuple[int, Detector]] = {}
+    chosen: dict[str, tuple[int, str, Detector]] = {}
+    left_out: dict[str, str] = {}
     problem = "its summary names none"
     for folder in folders:
+        place = f"{folder.parent.name}/{folder.name}"
         try:
             detector = load_detector(folder)
         except (ValueError, KeyError, OSError) as error:
-            problem = _reason(error)
+            left_out[place] = problem = _reason(error)
             continue
         if isinstance(detector, AnoGAN):
             detector = without_search(detector)
         name = detector.name.replace("_", " ")
         explained = sum(1 for _ in (folder / "explanations").glob("*.npz"))
+        loser = place
         if name not in chosen or explained >= chosen[name][0]:
-            chosen[name] = (explained, detector)
+            loser = chosen[name][1] if name in chosen else ""
+            chosen[name] = (explained, place, detector)
+        if loser:
+            left_out[loser] = f"another {name} has more stored explanations or comes later"
     if not chosen:
         raise ValueError(f"none of its detectors can be loaded ({problem})")
-    return {name: chosen[name][1] for name in sorted(chosen)}
+    return {name: chosen[name][2] for name in sorted(chosen)}, left_out
 
 
 def stand_in(
@@ -361,7 +379,19 @@ def audit_runs(
         pool_audit.run(name, [one for one in entries if one.category == name])
         for name in dict.fromkeys(one.category for one in entries)
     ]
-    return RunsAudit([entry.row for entry in entries], sentences)
+    return RunsAudit([entry.row for entry in entries], sentences + _absent(entries, explainers))
+
+
+def _absent(entries: Sequence[_Entry], explainers: Sequence[str]) -> list[str]:
+    """Which explainers have no row, because they do not apply to a detector."""
+    explained: dict[str, set[str]] = {}
+    for entry in entries:
+        explained.setdefault(entry.row["detector"], set()).add(entry.row["explainer"])
+    return [
+        f"{name} does not apply to {', '.join(lacking)}, so it has no row there."
+        for name in explainers
+        if (lacking := [title for title, names in explained.items() if name not in names])
+    ]
 
 
 def _spread(category: Category, most: int) -> Category:
@@ -400,7 +430,12 @@ def _entries(
         assessment, explained, explainers=names, seed=seed, show_progress=show_progress
     )
     jaccards = audit_localization(assessment, explained).comparison.summary["mean"]
-    first = {"notebook": run.notebook, "category": category.name, "detector": title}
+    first = {
+        "notebook": run.notebook,
+        "category": category.name,
+        "detector": title,
+        "test images": f"{len(category.test)} of {len(run.category.test)}",
+    }
     found = []
     for name in names:
         summary, heatmaps = trusted.summaries[name], explained[name].heatmaps
@@ -412,8 +447,8 @@ def _entries(
         row = first | {
             "explainer": name,
             "image AUROC": str(assessment.detection.auroc),
-            "recall": summary.recall,
-            "trust-adjusted recall": summary.trust_adjusted_recall,
+            "recall": f"{summary.estimate(summary.recall):.2f}",
+            "trust-adjusted recall": f"{summary.estimate(summary.trust_adjusted_recall):.2f}",
             "J*": jaccards.get(name, np.nan),
             "J* of noise": jaccards.get("noise", np.nan),
             "relevance inside the defect": relevance.get("relevance inside the defect", np.nan),

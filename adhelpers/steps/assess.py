@@ -112,7 +112,7 @@ class Assessment:
         )
         kind, weakest = min(self.detection.recall.items(), key=lambda item: item[1].value)
         if weakest.value < 1:
-            found += f" It is weakest on {kind} (recall {weakest.value:.2f})."
+            found += f" It is weakest on {kind} (recall {weakest:.2f})."
         return [found, *_without_place(self.category.test)]
 
     def figure(self) -> Figure:

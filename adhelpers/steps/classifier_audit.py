@@ -34,6 +34,7 @@ from adhelpers.metrics import (
     confusion,
     f1_score,
     normal_quantile,
+    share_estimate,
 )
 from adhelpers.reports import explanation_grid, review_figure, score_separation
 from adhelpers.training import Augmentation, WeightDecayPlan
@@ -91,21 +92,30 @@ class Decisions:
         """How many decisions have each reason."""
         return {name: int((self.reasons == name).sum()) for name in REASONS}
 
-    def row(self) -> dict[str, float]:
+    def accuracy(self, chosen: Flags | None = None) -> Estimate:
+        """Share of the chosen images, by default of all, whose class is right."""
+        right = ~self.wrong if chosen is None else ~self.wrong[chosen]
+        return share_estimate(int(right.sum()), len(right))
+
+    def row(self) -> dict[str, str | int]:
         """Accuracy over all images, by class, with a tag and without, and the counts of reasons."""
-        row = {"accuracy": (~self.wrong).mean()}
+        parts: dict[str, Flags | None] = {"accuracy": None}
         for label, name in enumerate(self.images.class_names):
-            row[f"accuracy, {name}"] = (~self.wrong[self.images.labels == label]).mean()
+            parts[f"accuracy, {name}"] = self.images.labels == label
         if self.images.tags is not None:
             tagged = self.images.tags.any(axis=(1, 2))
-            row["accuracy with a tag"] = (~self.wrong[tagged]).mean() if tagged.any() else np.nan
-            row["accuracy without"] = (~self.wrong[~tagged]).mean()
-        return row | self.counts
+            parts |= {"accuracy with a tag": tagged, "accuracy without": ~tagged}
+        return {name: str(self.accuracy(part)) for name, part in parts.items()} | self.counts
 
-    def findings(self, seed: int = 0) -> list[str]:
-        """Whether the classifier has learned its task, and what its right decisions rest on."""
-        labels, chance = self.images.labels, 1 / len(self.images.class_names)
-        present = np.unique(labels)
+    def mean_accuracy(self, seed: int = 0) -> Estimate:
+        """The accuracy averaged over the classes that are there.
+
+        Classes of equal size make it the share of all images, with that interval.
+        """
+        labels = self.images.labels
+        present, sizes = np.unique(labels, return_counts=True)
+        if len(set(sizes.tolist())) == 1:
+            return self.accuracy()
         mean = bootstrap(
             lambda right, kinds: np.mean([right[kinds == kind].mean() for kind in present]),
             ~self.wrong,
@@ -115,11 +125,15 @@ class Decisions:
         )
         if np.isnan(mean.low):
             # Each class has the same weight, so the smallest says how sure the mean is.
-            smallest = min(np.count_nonzero(labels == kind) for kind in present)
-            mean = bounded_mean(mean.value, float(len(present) * smallest))
+            mean = bounded_mean(mean.value, float(len(present) * sizes.min()))
+        return mean
+
+    def findings(self, seed: int = 0) -> list[str]:
+        """Whether the classifier has learned its task, and what its right decisions rest on."""
+        mean, chance = self.mean_accuracy(seed), 1 / len(self.images.class_names)
         found = [
-            f"The accuracy, averaged over the {len(present)} classes, is {mean}; "
-            f"chance gives {chance:.3f}."
+            f"The accuracy, averaged over the {len(np.unique(self.images.labels))} classes, is "
+            f"{mean}; chance gives {chance:.3f}."
         ]
         if mean.low <= chance:
             found[0] += (

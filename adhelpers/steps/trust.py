@@ -32,10 +32,13 @@ from adhelpers.audit import (
 from adhelpers.data import Category, ImageSet, file_of, object_mask
 from adhelpers.explainers import Explanations
 from adhelpers.metrics import (
+    Estimate,
+    bounded_mean,
     chance_levels,
     good_image_threshold,
     localization_table,
     paired_difference,
+    share_estimate,
 )
 from adhelpers.reports import deletion_insertion_curves, shortcut_figure
 
@@ -447,6 +450,7 @@ def _localization(
     }
     for name, table in tables.items():
         means, level = table[defective].mean(), chance[name][defective]
+        pointed = table["pointing_game"][defective].dropna()
         above = int((level["p_adjusted"] <= 0.05).sum())
         difference = paired_difference(
             table["relevance_mass_accuracy"],
@@ -456,7 +460,7 @@ def _localization(
         rows[name] = {
             "J*, upper bound": means["optimal_jaccard"],
             "J at a threshold from good images": means.get("jaccard_at", np.nan),
-            "pointing game": means["pointing_game"],
+            "pointing game": f"{_mean_of_hits(pointed):.2f}",
             "heatmap AUROC": means["heatmap_auroc"],
             "relevance inside the defect": means["relevance_mass_accuracy"],
             "by chance on the object": level["mean"].mean(),
@@ -466,6 +470,13 @@ def _localization(
     # From rows, not transposed from columns: each column keeps its own type, so that numbers can be
     # rounded.
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _mean_of_hits(hits: pd.Series) -> Estimate:
+    """The mean of hits and misses as a share of images; of parts of hits, as ties give, a bound."""
+    if hits.isin((0, 1)).all():
+        return share_estimate(int(hits.sum()), len(hits))
+    return bounded_mean(float(hits.mean()), len(hits))
 
 
 def rules_page() -> Any:

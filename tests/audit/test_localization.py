@@ -196,6 +196,12 @@ def test_comparison_has_a_table_and_findings():
         "below cutoff",
         "share below cutoff",
     ]
+    # By hand: 0 of 3 misses, 1 - 0.025^(1/3); 1 of 2, 1 - 0.975^(1/2) and 0.975^(1/2).
+    assert comparison.table()["share below cutoff"].to_dict() == {
+        "LIME": "0.50 [0.01, 0.99; too few images]",
+        "SHAP": "0.00 [0.00, 0.71; too few images]",
+        "failed": "n/a",
+    }
     assert comparison.findings() == [
         "SHAP reaches a mean optimal Jaccard of 0.43; it misses the defect (below 0.1) in 0 of 3 "
         "images.",

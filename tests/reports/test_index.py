@@ -108,6 +108,18 @@ def test_a_run_without_anomalous_images_has_no_recall(tmp_path):
     assert "1 of 5" in write_index(tmp_path).read_text()
 
 
+def test_shares_of_images_have_exact_intervals_and_few_images_are_no_certainty(tmp_path):
+    shares = {"confusion": {"tp": 8, "fp": 1, "tn": 4, "fn": 2}, "trust_adjusted_recall": 0.5}
+    make_run(tmp_path, "01_screw", "screw", **shares)
+    shares = {"confusion": {"tp": 4, "fp": 0, "tn": 4, "fn": 0}, "trust_adjusted_recall": 1.0}
+    make_run(tmp_path, "01_screw", "nut", **shares)
+    text = write_index(tmp_path).read_text().replace("\N{NO-BREAK SPACE}", " ")
+    # Clopper and Pearson's table for 8 and 5 of 10; 0.025^(1/4) for 4 of 4.
+    assert "0.80 [0.44, 0.97] → 0.50 [0.19, 0.81]" in text
+    few = "1.00 [0.40, 1.00; too few images]"
+    assert f"{few} → {few}" in text
+
+
 def test_an_empty_folder_has_an_index_too(tmp_path):
     assert "No runs yet" in write_index(tmp_path).read_text()
 

@@ -18,6 +18,7 @@ from adhelpers.detectors import (
     fit_or_load,
 )
 from adhelpers.explainers import explain_images, residual_map
+from adhelpers.metrics import share_estimate
 from adhelpers.reports import write_summary
 from adhelpers.reports.summary import SUMMARY_KEYS
 from adhelpers.steps import ExplainerSettings, all_runs, assess_detector, explain_detector
@@ -88,7 +89,12 @@ def test_a_run_is_found_with_its_images_and_its_detectors(places):
     # Of two subspaces the one with explanations.
     assert list(run.detectors) == ["subspace"]
     assert run.detectors["subspace"].n_components == 8
-    assert runs.findings() == ["01_screw on screw: found with subspace."]
+    other = run.left_out.popitem()[0]
+    assert other.startswith("subspace/") and str(run.detectors["subspace"].folder) not in other
+    assert runs.findings() == [
+        f"01_screw on screw: found with subspace; left out: {other} (another subspace has more "
+        "stored explanations or comes later)."
+    ]
     assert runs.table()["detectors"].tolist() == ["subspace"]
 
 
@@ -133,16 +139,26 @@ def test_the_table_has_a_row_for_each_detector_and_explainer(places):
     table = audit.table()
     # A subspace has no layers, so GradCAM has no row.
     assert table["explainer"].tolist() == ["SHAP", "occlusion", "residual map"]
-    assert ((table["J*"] >= 0) & (table["J*"] <= 1)).all() and (
-        table["trust-adjusted recall"] <= table["recall"]
-    ).all()
+    assert ((table["J*"] >= 0) & (table["J*"] <= 1)).all()
+    recalls = [
+        [float(text.split(" ")[0]) for text in table[name]]
+        for name in ("trust-adjusted recall", "recall")
+    ]
+    assert all(trusted <= found for trusted, found in zip(*recalls, strict=True))
+    (run,) = runs
+    defective = run.category.test.labels == 1
+    flags = assess_detector("subspace", run.detectors["subspace"], run.category).flags
+    expected = f"{share_estimate(flags[defective].sum(), defective.sum()):.2f}"
+    assert set(table["recall"]) == {expected} and "[" in expected
     assert table["image AUROC"].str.contains("[", regex=False).all()
     assert (
         table["explanations"].sum() > 3 and table["flagged explanations"].str.contains(" of ").all()
     )
     flagged = sum(int(text.split(" of ")[0]) for text in table["flagged explanations"])
     assert abs(flagged - 0.15 * table["explanations"].sum()) <= 1.5
-    [sentence] = audit.findings()
+    sentence, absent = audit.findings()
+    assert absent == "GradCAM does not apply to subspace, so it has no row there."
+    assert set(table["test images"]) == {f"{len(run.category.test)} of {len(run.category.test)}"}
     assert f"flags {flagged} explanations" in sentence and "little can be learned" in sentence
     # Explanations are stored with their detector and found again.
     files = sum(1 for _ in (folder / "models").rglob("explanations/*.npz"))
@@ -195,10 +211,14 @@ def test_a_damaged_detector_is_left_out(places, tmp_path):
         fit_or_load(Subspace(n_components=components), category, tmp_path).folder
         for components in (2, 3)
     ]
-    assert all_runs._load_detectors(folders)["subspace"].n_components == 3
+    places = [f"{folder.parent.name}/{folder.name}" for folder in folders]
+    found, left_out = all_runs._load_detectors(folders)
+    assert found["subspace"].n_components == 3 and list(left_out) == places[:1]
     for file in folders[1].glob("*.skops"):
         file.write_bytes(b"damaged")
-    assert all_runs._load_detectors(folders)["subspace"].n_components == 2
+    found, left_out = all_runs._load_detectors(folders)
+    assert found["subspace"].n_components == 2 and list(left_out) == places[1:]
+    assert "another" not in left_out[places[1]]
 
 
 @pytest.mark.filterwarnings("ignore:The generator has collapsed")
@@ -211,7 +231,7 @@ def test_an_anogan_is_audited_without_its_search(tmp_path):
         scoring=GanScore("smooth_max"),
     ).fit(images, images[:2], show_progress=False)
     detector.save(tmp_path / "anogan")
-    (found,) = all_runs._load_detectors([tmp_path / "anogan"]).values()
+    (found,) = all_runs._load_detectors([tmp_path / "anogan"])[0].values()
     assert (found.search.start, found.search.steps) == ("encoder", 0)
     assert found.scoring == detector.scoring
 
@@ -234,6 +254,7 @@ def test_the_latest_runs_come_first(places, tmp_path):
         os.utime(path, (1000 - age, 1000 - age))
     runs = find_runs(tmp_path, folder / "models", most=2, cache=folder / "cache")
     assert [run.notebook for run in runs] == ["04_cae", "01_screw"]
+    assert runs.findings()[-1] == ("Older runs: 1 not looked at, since the latest 2 are audited.")
     everything = find_runs(tmp_path, folder / "models", cache=folder / "cache")
     assert [run.notebook for run in everything] == ["01_screw", "03_anogan", "04_cae"]
 

@@ -91,6 +91,14 @@ def test_findings_follow_the_figures_and_not_a_wish(hazelnuts):
     )
 
 
+def test_the_type_that_is_missed_most_has_its_recall_with_an_interval(hazelnuts):
+    kinds, scores = hazelnuts.test.types, np.where(hazelnuts.test.labels, 3.0, 0.0)
+    scores[np.flatnonzero(kinds == "cut")[0]] = 0.0
+    [sentence] = with_scores(hazelnuts, scores).findings()
+    # By hand: 1 of 2, 1 - 0.975^(1/2) and 0.975^(1/2).
+    assert "It is weakest on cut (recall 0.50 [0.01, 0.99; too few images])" in sentence
+
+
 def test_the_main_detector_need_not_be_the_last(hazelnuts):
     labels = hazelnuts.test.labels
     bad, good = (with_scores(hazelnuts, scores) for scores in (3.0 - labels, labels + 2.0))

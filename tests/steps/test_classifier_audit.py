@@ -10,6 +10,7 @@ import pytest
 from adhelpers.audit import REASONS
 from adhelpers.data import Remark, make_class_images
 from adhelpers.detectors import Classifier, DeepSAD
+from adhelpers.metrics import share_estimate
 from adhelpers.steps import classifier_audit as explanation_study
 from adhelpers.steps.classifier_audit import DISTANCE, UNCERTAIN, UNFAITHFUL, Decisions, map_inputs
 from adhelpers.steps.classifier_data import Task
@@ -107,8 +108,14 @@ def test_decisions_have_reasons_that_repairs_found():
     assert wrong[tagged].mean() > wrong[~tagged].mean() + 0.2
     table = decisions.table()
     assert list(table.columns) == ["train", "review", "test"]
-    assert table.loc["accuracy", "review"] == pytest.approx(1 - wrong.mean())
-    assert table.loc["accuracy with a tag", "review"] == pytest.approx(1 - wrong[tagged].mean())
+    for name, part in (
+        ("accuracy", np.ones(120, bool)),
+        ("accuracy, dark", images.labels == 1),
+        ("accuracy with a tag", tagged),
+        ("accuracy without", ~tagged),
+    ):
+        expected = share_estimate((~wrong[part]).sum(), part.sum())
+        assert table.loc[name, "review"] == str(expected)
     assert table.loc[[WRONG, OTHER, RIGHT], "review"].sum() == 120
 
 
@@ -118,8 +125,28 @@ def test_whether_the_task_was_learned_is_said():
     mean = np.mean([1 - review.wrong[review.images.labels == label].mean() for label in (0, 1)])
     assert f"is {mean:.3f} [" in first and "chance gives 0.500." in first
     assert f"{(review.reasons == OTHER).sum()} rest on something else" in second
+    # Both classes have 60 images: the same quantity as in the table, so the same interval.
+    assert str(share_estimate((~review.wrong).sum(), 120)) in first
     guessing = Decisions(review.images, np.tile([0.6, 0.4], (120, 1)), review.maps, review.reasons)
     assert "has not been shown to have learned the task" in guessing.findings()[0]
+
+
+def test_few_images_are_no_certainty_and_classes_of_other_sizes_have_an_interval_of_their_own():
+    images = task_with_a_shortcut(10, 0, (0.5, 0.5))
+    labels = np.array([0] * 7 + [1] * 3)
+    images = replace(images, labels=labels, tags=np.zeros((10, 32, 32), bool))
+    wrong = np.zeros(10, bool)
+    wrong[:3] = True
+    predicted = np.where(wrong, 1 - labels, labels)
+    reasons = np.where(wrong, WRONG, RIGHT)
+    found = Decisions(images, np.eye(2)[predicted], np.zeros((10, 32, 32)), reasons)
+    row = found.row()
+    # By hand: 0.025^(1/3) for 3 of 3.
+    assert row["accuracy, dark"] == "1.000 [0.292, 1.000; too few images]"
+    assert row["accuracy with a tag"] == "n/a" and row[WRONG] == 3
+    mean = found.mean_accuracy()
+    assert mean.value == pytest.approx((4 / 7 + 1) / 2) and mean.low < mean.value < mean.high
+    assert row["accuracy"].startswith("0.700 [")
 
 
 def test_the_audit_without_masks(audit):

@@ -5,6 +5,7 @@ import pytest
 from adhelpers.data import load_category, render_category
 from adhelpers.detectors import Subspace
 from adhelpers.explainers import explain_images, noise, residual_map
+from adhelpers.metrics import bounded_mean
 from adhelpers.steps import (
     assess_detector,
     audit_trust,
@@ -12,7 +13,7 @@ from adhelpers.steps import (
     rules_page,
     score_dependence,
 )
-from adhelpers.steps.trust import object_regions
+from adhelpers.steps.trust import _mean_of_hits, object_regions
 
 
 class Perfect:
@@ -128,6 +129,20 @@ def test_a_perfect_detector_is_right_and_an_explainer_of_noise_is_not(nuts):
     assert "in 8 of 8 flagged defective images" in audit.findings(("residual map", "noise"))[0]
 
 
+@pytest.mark.parametrize(
+    "hits, expected",
+    [
+        ([1, 1, 0, 1, 1, 1, 0, 1, 1, 1], "0.80 [0.44, 0.97]"),
+        ([1, 1, 1, 1], "1.00 [0.40, 1.00; too few images]"),
+        # Ties give parts of a hit, which are no counts: the bound holds for any values in [0, 1].
+        ([0.5] * 10, f"{bounded_mean(0.5, 10):.2f}"),
+        ([], "n/a"),
+    ],
+)
+def test_hits_are_a_share_of_images(hits, expected):
+    assert f"{_mean_of_hits(pd.Series(hits, dtype=float)):.2f}" == expected
+
+
 def test_without_masks_only_what_can_be_known_is_said(nuts):
     import dataclasses
 
@@ -165,6 +180,7 @@ def test_tables_keep_numbers_as_numbers(nuts):
     }
     audit = audit_trust(assessed, explanations, explainers=("residual map",), show_progress=False)
     assert pd.api.types.is_float_dtype(audit.localization["J*, upper bound"])
+    assert audit.localization["pointing game"].str.contains("[", regex=False).all()
     assert audit.localization["J at a threshold from good images"].isna().all()
 
 
