@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import adhelpers
+from adhelpers._shared.text import escaped
 from adhelpers.runner import UsageError, find_notebooks, project_root, run_notebooks
 
 _Function = Callable[[argparse.Namespace], int]
@@ -50,8 +51,10 @@ def _run(arguments: argparse.Namespace) -> int:
             if outcome.problem is None
             else outcome.partial or outcome.folder
         )
-        print(f"{outcome.notebook:<{width}}  {state}  {outcome.seconds:7.1f} s  {left}")
-    print(f"index: {outcomes[0].folder.parents[1] / 'index.html'}")
+        print(
+            f"{outcome.notebook:<{width}}  {state}  {outcome.seconds:7.1f} s  {escaped(str(left))}"
+        )
+    print(f"index: {escaped(str(outcomes[0].folder.parents[1] / 'index.html'))}")
     return int(any(outcome.problem is not None for outcome in outcomes))
 
 
@@ -77,7 +80,7 @@ def _index(arguments: argparse.Namespace) -> int:
     results = arguments.results or project_root() / "results"
     if not results.is_dir():
         raise UsageError(f"results: there is no folder {results}")
-    print(write_index(results))
+    print(escaped(str(write_index(results))))
     return 0
 
 
@@ -112,7 +115,10 @@ def _check(arguments: argparse.Namespace) -> int:
 def _fetch(arguments: argparse.Namespace) -> int:
     from adhelpers.data import fetch_category
 
-    print(fetch_category(arguments.category, arguments.to, accept_license=arguments.accept_license))
+    folder = fetch_category(
+        arguments.category, arguments.to, accept_license=arguments.accept_license
+    )
+    print(escaped(str(folder)))
     return 0
 
 
@@ -123,7 +129,8 @@ def _render(arguments: argparse.Namespace) -> int:
     names = (*_RENDERING, "shortcut")
     given = {name: value for name, value in vars(arguments).items() if name in names}
     shown = sys.stderr.isatty()
-    print(render_category(arguments.to, arguments.category, show_progress=shown, **given))
+    folder = render_category(arguments.to, arguments.category, show_progress=shown, **given)
+    print(escaped(str(folder)))
     return 0
 
 
@@ -281,7 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("adhelpers: interrupted", file=sys.stderr)
         return 130
     except UsageError as error:
-        print(f"adhelpers: {error}", file=sys.stderr)
+        _print_error(error)
         return 2
     except BrokenPipeError:
         # The reader of the output ("| head") has gone; Python must not complain about it once more
@@ -289,8 +296,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (OSError, ValueError) as error:
-        print(f"adhelpers: {error}", file=sys.stderr)
+        _print_error(error)
         return 1
+
+
+def _print_error(error: Exception) -> None:
+    """Print an error; names in it must not act on the terminal."""
+    lines = [escaped(line) for line in str(error).split("\n")]
+    print("adhelpers: " + "\n".join(lines), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -244,6 +244,17 @@ def test_check_takes_the_folder_of_all_categories(tmp_path, capsys):
     assert "no folder" in capsys.readouterr().err
 
 
+def test_names_do_not_act_on_the_terminal(tmp_path, capsys):
+    folder = tmp_path / "a\x1b[2Jb"
+    write_category(folder, "nut\x07", test=["crack/0"])
+    assert main(["data", "check", str(folder)]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == r"nut\x07: 1 problem"
+    assert main(["data", "check", str(folder / "none")]) == 1
+    assert r"a\x1b[2Jb" in capsys.readouterr().err
+    assert main(["index", "--results", str(folder)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/" + r"a\x1b[2Jb/index.html" + "\n"
+
+
 def test_fetch_wants_the_licence_accepted(tmp_path, capsys):
     assert main(["data", "fetch", "screw", "--to", str(tmp_path)]) == 1
     assert "--accept-license" in capsys.readouterr().err

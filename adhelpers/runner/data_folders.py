@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from adhelpers._shared.text import escaped
+
 from .notebooks import NotebookFile, run_name
 from .parameters import UsageError, nearest
 
@@ -102,8 +104,8 @@ def locate_data(notebook: NotebookFile, layers: Sequence[Mapping[str, Any]]) -> 
 
 
 def _name(folder: Path) -> str:
-    """A folder's name in the form in which names are compared."""
-    return unicodedata.normalize("NFC", folder.name)
+    """A folder's name in the form in which names are compared and shown."""
+    return escaped(unicodedata.normalize("NFC", folder.name))
 
 
 def _layer(layers: Sequence[Mapping[str, Any]], name: str) -> int:

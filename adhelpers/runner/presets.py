@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from adhelpers._shared.text import escaped
+
 from .data_folders import check_data, check_folder, locate_data, reads_category, reads_folder
 from .notebooks import NotebookFile, fitting_names, notebook_folder
 from .parameters import Given, Parameter, UsageError, nearest, shortened
@@ -164,7 +166,7 @@ def _check_encoding(notebook: NotebookFile, values: Mapping[str, Any]) -> None:
                 value.encode()
             except UnicodeEncodeError as error:
                 raise UsageError(
-                    f"{notebook.name}: {name}: {ascii(value)} is not UTF-8; rename the folder"
+                    f"{notebook.name}: {name}: {escaped(value)} is not UTF-8; rename the folder"
                 ) from error
 
 

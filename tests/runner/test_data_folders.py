@@ -160,15 +160,18 @@ def test_a_folder_of_good_images_of_another_name_is_pointed_out(images, values):
             values(data)
 
 
-def test_a_name_that_is_not_utf8_is_refused_before_the_start(images, values):
+def test_a_category_whose_name_is_not_utf8_has_an_escaped_one(images, values, tmp_path):
     root = images("part")
     try:
         (root / "part").rename(root / "caf\udce9")
     except (OSError, UnicodeError):
         pytest.skip("this file system takes UTF-8 only")
     for data in (root, root / "caf\udce9"):
-        with pytest.raises(UsageError, match=r"category: 'caf\\udce9' is not UTF-8"):
-            values(data)
+        assert values(data) == read(root, r"caf\xe9", r"caf\xe9")
+    # A notebook's file cannot hold the path itself.
+    root.rename(tmp_path / "\udce9")
+    with pytest.raises(UsageError, match=r"data_root: .*\\xe9 is not UTF-8; rename the folder"):
+        values(tmp_path / "\udce9")
 
 
 def test_only_a_category_that_can_be_rendered_needs_no_folder(values):
