@@ -4,6 +4,7 @@ import dataclasses
 import importlib.metadata
 import math
 import platform
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,9 @@ _PARTS = {
     "threshold": ("value", "rule", "uses_test_labels"),
     "confusion": ("tp", "fp", "tn", "fn"),
 }
+# What a spreadsheet takes for the beginning of a formula; some take the wide forms too.
+_COMPUTED = re.compile(r"[=+\-@\x00-\x1f\x7f-\x9f＝＋－＠]")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 _REPORTED_PACKAGES = (
     "tensorflow",
     "keras",
@@ -73,7 +77,11 @@ def versions() -> dict[str, str | None]:
 
 
 def write_samples(path: str | Path, frame: pd.DataFrame) -> Path:
-    r"""Write a table with one row for each test image as CSV, at once or not at all.
+    r"""Write a table, such as one with a row for each test image, as CSV, at once or not at all.
+
+    A spreadsheet computes a text that begins with ``=``, ``+``, ``-``, ``@`` or a control
+    character, and the name of a file may be such a text. It gets an apostrophe in front, which
+    makes it text. Numbers stay numbers.
 
     Parameters
     ----------
@@ -94,9 +102,22 @@ def write_samples(path: str | Path, frame: pd.DataFrame) -> Path:
     >>> write_samples(Path(tempfile.mkdtemp()) / "samples.csv", frame).read_text()
     'name,score\na.png,0.5\n'
     """
+    columns = [
+        column if pd.api.types.is_numeric_dtype(column) else column.astype(object).map(_no_formula)
+        for _, column in frame.items()
+    ]
+    safe = pd.DataFrame(dict(enumerate(columns)), index=frame.index)
+    safe.columns = pd.Index([_no_formula(name) for name in frame.columns])
     with replacing(path) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n")
+        safe.to_csv(temporary, index=False, lineterminator="\n")
     return Path(path)
+
+
+def _no_formula(cell: Any) -> Any:
+    """A text that a spreadsheet would compute, as one that it shows; anything else as it is."""
+    if isinstance(cell, str) and _COMPUTED.match(cell) and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
 
 
 def _plain(value: Any, where: str) -> Any:

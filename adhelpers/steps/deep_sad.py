@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from adhelpers._shared.arrays import Images, Integers
-from adhelpers._shared.files import write_json, write_text
+from adhelpers._shared.files import write_json
 from adhelpers._shared.stages import stage
 from adhelpers._shared.text import listed
 from adhelpers.data import (
@@ -31,7 +31,7 @@ from adhelpers.metrics import (
     image_auroc,
     normal_quantile,
 )
-from adhelpers.reports import image_grid, reconstruction_grid
+from adhelpers.reports import image_grid, reconstruction_grid, write_samples
 from adhelpers.training import Augmentation
 
 from .assess import Assessment, pixel_figures
@@ -81,8 +81,7 @@ class DeepSADSettings:
     def changed(self, normal_class: str, seed: int, ratio: float) -> "DeepSADSettings":
         """The same with another normal class, seed and share of known anomalies."""
         split = {"normal_class": normal_class, "seed": seed, "ratio_known_outlier": ratio}
-        detector = self.detector | {"seed": seed}
-        return replace(self, split=self.split | split, detector=detector, curve={})
+        return replace(self, split=self.split | split, detector=self.detector | {"seed": seed})
 
     def of_curve(
         self, labelled: LabelledSamples, ratios: Sequence[float], classes: str, seeds: int
@@ -102,11 +101,15 @@ class DeepSADSettings:
             return load_labelled(**source, **loading_options(self.data))
 
     def split_samples(self, labelled: LabelledSamples) -> SemiSupervisedCategory:
-        """The samples as the detector gets them, see `adhelpers.data.semi_supervised`.
+        """The samples as a detector gets them, see `adhelpers.data.semi_supervised`."""
+        return semi_supervised(labelled, **self.split)
+
+    def split_for_notebook(self, labelled: LabelledSamples) -> SemiSupervisedCategory:
+        """The samples as the detector gets them; what is to be said of them is printed.
 
         What a later step of the notebook would lack is refused here, before anything is trained.
         """
-        category = semi_supervised(labelled, **self.split)
+        category = self.split_samples(labelled)
         unlabelled = int((category.known == 0).sum())
         fitted_on = int((category.known >= 0).sum())
         if not len(category.validation) and not unlabelled:
@@ -124,6 +127,8 @@ class DeepSADSettings:
             )
         if self.curve:
             self._check_curve(labelled)
+        for remark in category.remarks:
+            print(f"Remark on the data: {remark}")
         return category
 
     def _check_curve(self, labelled: LabelledSamples) -> None:
@@ -613,7 +618,7 @@ def write_run(
     detector.save(folder / "model")
     detector.folder = stored
     for name, table in tables.items():
-        write_text(folder / f"{name}.csv", table.to_csv(index=False))
+        write_samples(folder / f"{name}.csv", table)
     return results
 
 

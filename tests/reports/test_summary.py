@@ -18,16 +18,37 @@ def test_samples(tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(path), frame.reset_index(drop=True))
 
 
-def test_an_interrupted_write_keeps_the_old_samples(tmp_path):
-    class Broken:
-        def to_csv(self, path, **_):
-            path.write_text("half")
-            raise OSError(28, "No space left on device")
+def test_an_interrupted_write_keeps_the_old_samples(tmp_path, monkeypatch):
+    def broken(self, path, **_):
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
 
     write_samples(tmp_path / "samples.csv", pd.DataFrame({"a": [1]}))
+    monkeypatch.setattr(pd.DataFrame, "to_csv", broken)
     with pytest.raises(OSError):
-        write_samples(tmp_path / "samples.csv", Broken())
+        write_samples(tmp_path / "samples.csv", pd.DataFrame({"a": [2]}))
     assert (tmp_path / "samples.csv").read_text() == "a\n1\n" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "+a.png", "-b.png", "@SUM(A1)", "\t=1+1", "\r=1", "\x00=1", "-0.5 [-1, 0]", "＝1+1"],
+)
+def test_a_text_that_a_spreadsheet_would_compute_has_an_apostrophe_in_front(tmp_path, text):
+    kinds = pd.Categorical([text, "good"])
+    frame = pd.DataFrame({"name": [text, "good"], "kind": kinds, text: [-0.5, 2.0]})
+    before = frame.copy()
+    found = pd.read_csv(write_samples(tmp_path / "samples.csv", frame), lineterminator="\n")
+    assert found["name"].tolist() == found["kind"].tolist() == [f"'{text}", "good"]
+    assert found.columns[2] == f"'{text}" and found.iloc[:, 2].tolist() == [-0.5, 2.0]
+    pd.testing.assert_frame_equal(frame, before)
+
+
+def test_numbers_stay_numbers(tmp_path):
+    frame = pd.DataFrame({"small": np.array([-0.1, 7], np.float32), "text": ["-0.5", "+1e-5"]})
+    frame["flag"], frame["mixed"] = [True, False], [-3, "=3"]
+    text = write_samples(tmp_path / "samples.csv", frame).read_text()
+    assert text == "small,text,flag,mixed\n-0.1,-0.5,True,-3\n7.0,+1e-5,False,'=3\n"
 
 
 def summary(**parts):

@@ -189,12 +189,20 @@ def few(train, test=(2, 2)):
         (few((8, 1)), {"curve_classes": "all"}, "curve_classes.*'bad'.*no samples to train"),
     ],
 )
-def test_what_a_later_step_would_lack_is_said_before_training(labelled, given, message):
+def test_what_a_later_step_would_lack_is_said_before_training(labelled, given, message, capsys):
     enough = {"normal_class": "good", "ratio_known_normal": 0.0, "ratio_known_outlier": 0.0}
     enough |= {"ratio_pollution": 0.0, "curve_ratios": (0.0,)}
-    assert len(read_settings(VARIABLES | enough).split_samples(few((8, 1), (1, 1))).test) == 2
+    possible = read_settings(VARIABLES | enough).split_for_notebook(few((8, 1), (1, 1)))
+    assert len(possible.test) == 2 and capsys.readouterr().out == ""
     with pytest.raises(ValueError, match=message):
-        read_settings(VARIABLES | enough | given).split_samples(labelled)
+        read_settings(VARIABLES | enough | given).split_for_notebook(labelled)
+
+
+def test_remarks_on_the_split_are_printed(capsys):
+    given = {"normal_class": "good", "ratio_known_normal": 0.0, "curve_ratios": ()}
+    read_settings(VARIABLES | given).split_for_notebook(few((8, 3)))
+    said = "Remark on the data: ratio_known_outlier 0.05, ratio_pollution 0.05 of 7 training"
+    assert capsys.readouterr().out.startswith(said)
 
 
 def test_images_of_a_folder_are_read_with_the_options_for_files(tmp_path):
