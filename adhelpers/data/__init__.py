@@ -2,6 +2,7 @@
 
 from .checking import check_category
 from .class_images import ClassImages, load_class_images, make_class_images, split_remarks
+from .duplicates import LEAK
 from .fetch import fetch_category
 from .images import Category, ImageSet, load_category, suggested_size
 from .labelled import LabelledSamples, load_labelled
@@ -21,6 +22,7 @@ __all__ = [
     "ClassImages",
     "Corrections",
     "ImageSet",
+    "LEAK",
     "LabelledSamples",
     "RENDERED_CATEGORIES",
     "Remark",

@@ -17,7 +17,7 @@ from adhelpers._shared.arrays import Flags, Floats, Images, Integers
 
 from .remarks import Remark
 
-# The kind of remark on copies in training and test.
+# The kind of remark on copies in training and test; its files are the test images.
 LEAK = "duplicate_train_test"
 # More pairs than this are not listed in a sentence; `Remark.files` has all.
 _LISTED = 3

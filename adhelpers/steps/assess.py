@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from adhelpers._shared.arrays import Flags, Images, Maps, Scores
 from adhelpers._shared.stages import stage
 from adhelpers._shared.text import or_dash
-from adhelpers.data import Category, ImageSet
+from adhelpers.data import LEAK, Category, ImageSet
 from adhelpers.detectors import Detector
 from adhelpers.metrics import (
     DetectionReport,
     Estimate,
     Threshold,
     auroc_difference,
+    auroc_estimate,
     detection_report,
     gmean_threshold,
     midpoint_threshold,
@@ -113,7 +115,25 @@ class Assessment:
         kind, weakest = min(self.detection.recall.items(), key=lambda item: item[1].value)
         if weakest.value < 1:
             found += f" It is weakest on {kind} (recall {weakest:.2f})."
-        return [found, *_without_place(self.category.test)]
+        return [found, *self.leak_findings(), *_without_place(self.category.test)]
+
+    def leak_findings(self) -> list[str]:
+        """What is left of the AUROC without test images that are also used in training."""
+        test, leaked = self.category.test, leaked_images(self.category)
+        count, rest = int(leaked.sum()), ~leaked
+        if not count:
+            return []
+        which = (
+            f"Without the {'test image that is' if count == 1 else f'{count} test images that are'}"
+            " also used in training or for the threshold"
+        )
+        if len(set(test.labels[rest].tolist())) < 2:
+            return [f"{which} nothing can be said of the {self.title}: a class has no other image."]
+        auroc = auroc_estimate(self.scores[rest], test.labels[rest], test.types[rest])
+        return [
+            f"{which} the AUROC of the {self.title} is {auroc}, with "
+            f"{'it' if count == 1 else 'them'} {self.detection.auroc}."
+        ]
 
     def figure(self) -> Figure:
         """Scores of good and defective test images on both sides of the threshold."""
@@ -274,6 +294,12 @@ def pixel_figures(maps: Maps, images: ImageSet, *, seed: int = 0) -> dict[str, E
     if images.masks is None or not images.masks[known].any():
         return None
     return pixel_report(maps[known], images.masks[known], seed=seed)
+
+
+def leaked_images(category: Category) -> Flags:
+    """Which test images are also used in training or for the threshold, by content: bool (n,)."""
+    names = {name for remark in category.remarks if remark.kind == LEAK for name in remark.files}
+    return np.array([str(name) in names for name in category.test.names], dtype=bool)
 
 
 def _without_place(images: ImageSet) -> list[str]:

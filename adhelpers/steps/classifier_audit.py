@@ -103,7 +103,7 @@ class Decisions:
         for label, name in enumerate(self.images.class_names):
             parts[f"accuracy, {name}"] = self.images.labels == label
         if self.images.tags is not None:
-            tagged = self.images.tags.any(axis=(1, 2))
+            tagged: Flags = np.asarray(self.images.tags.any(axis=(1, 2)))
             parts |= {"accuracy with a tag": tagged, "accuracy without": ~tagged}
         return {name: str(self.accuracy(part)) for name, part in parts.items()} | self.counts
 

@@ -311,7 +311,7 @@ class SampleAssessment(Assessment):
                 f"For anomalies of the class that was labelled ({', '.join(told)}) it is "
                 f"{first:.3f}, for those of all other classes {second:.3f}."
             )
-        return found
+        return [*found, *self.leak_findings()]
 
 
 def assess_deep_sad(

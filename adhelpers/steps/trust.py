@@ -42,7 +42,7 @@ from adhelpers.metrics import (
 )
 from adhelpers.reports import deletion_insertion_curves, shortcut_figure
 
-from .assess import Assessment, ImageAssessment
+from .assess import Assessment, ImageAssessment, leaked_images
 
 # Pixels go to the counterpart, or come back from it, in so many steps.
 _CURVE_STEPS = 16
@@ -62,6 +62,8 @@ class Shortcuts:
     probe : ShortcutProbe
     strongest : str or None
         The statistic of the pixels (not of the file) that separates most.
+    leaked : int
+        Number of test images that are also used in training or for the threshold.
     """
 
     statistics: pd.DataFrame
@@ -69,14 +71,26 @@ class Shortcuts:
     labels: Labels
     probe: ShortcutProbe
     strongest: str | None
+    leaked: int = 0
 
     def table(self, count: int = 8) -> pd.DataFrame:
         """The statistics that separate good from defective best, at most ``count``."""
         return self.probe.table(count)
 
     def findings(self) -> list[str]:
-        """Whether a single statistic separates good from defective."""
-        return self.probe.findings()
+        """Whether a single statistic separates good from defective, and whether images leak."""
+        return [*self.probe.findings(), *self._leak_findings()]
+
+    def _leak_findings(self) -> list[str]:
+        """A sentence where test images are also used in training."""
+        if not self.leaked:
+            return []
+        return [
+            f"{self.leaked} of {len(self.labels)} test images "
+            f"{'is' if self.leaked == 1 else 'are'} also used in training or for the threshold "
+            "(the same content): a detector that only remembers images is right on them, so they "
+            "say nothing about new ones."
+        ]
 
     def figure(self) -> Figure:
         """The AUROC of each statistic, and the values of the best one."""
@@ -119,7 +133,8 @@ def find_shortcuts(category: Category, *, seed: int = 0) -> Shortcuts:
             )
     pixels = [name for name in probe.statistics["statistic"] if not name.startswith("file_")]
     strongest = pixels[0] if probe.strongest else None
-    return Shortcuts(statistics, of_validation, test.labels, probe, strongest)
+    leaked = int(leaked_images(category).sum())
+    return Shortcuts(statistics, of_validation, test.labels, probe, strongest, leaked)
 
 
 def _known_defects(test: ImageSet) -> tuple[Masks | None, Flags]:
@@ -173,7 +188,7 @@ def score_dependence(
     ScoreDependence
     """
     if shortcuts.strongest is None:
-        return ScoreDependence(pd.DataFrame(), shortcuts.findings())
+        return ScoreDependence(pd.DataFrame(), shortcuts.probe.findings())
     results = {
         one.title: shortcut_dependence(
             one.scores,

@@ -1,12 +1,15 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from adhelpers.metrics import Threshold, image_auroc, pixel_report
-from adhelpers.steps import assess_detector, compare_detectors
-from adhelpers.steps.assess import pixel_figures
+from adhelpers.data import LEAK, load_category
+from adhelpers.metrics import Threshold, auroc_estimate, image_auroc, pixel_report
+from adhelpers.runner import start_run
+from adhelpers.steps import assess_detector, compare_detectors, find_shortcuts
+from adhelpers.steps.assess import leaked_images, pixel_figures
 
 
 class Fixed:
@@ -113,8 +116,6 @@ def test_a_row_for_each_sample(hazelnuts, assessed):
 
 
 def test_summary_parts_are_what_the_summary_takes(hazelnuts, assessed, located, tmp_path):
-    from adhelpers.runner import start_run
-
     run = start_run(
         "test",
         {"category": "hazelnut", "seed": 0, "results": str(tmp_path), "models": str(tmp_path)},
@@ -137,6 +138,50 @@ def test_a_category_without_masks_has_no_figures_of_pixels(bare, detector):
 def test_a_threshold_may_flag_nothing(hazelnuts):
     one = with_scores(hazelnuts, np.linspace(-2, -1, len(hazelnuts.test)))
     assert not one.flags.any() and isinstance(one.threshold, Threshold)
+
+
+@pytest.fixture
+def leaking(hazelnuts, tmp_path):
+    """The same images, but two training images are among the good test images too."""
+    root = tmp_path / "data"
+    shutil.copytree(hazelnuts.root / "hazelnut", root / "hazelnut")
+    good = root / "hazelnut" / "test" / "good"
+    for number, file in enumerate(sorted((root / "hazelnut" / "train" / "good").iterdir())[:2]):
+        shutil.copy(file, good / f"again_{number}{file.suffix}")
+    return load_category(root, "hazelnut", image_size=64, color="rgb")
+
+
+def test_images_in_training_and_test_reach_every_part_of_a_run(leaking, tmp_path):
+    leaked = leaked_images(leaking)
+    names = ["test/good/again_0.png", "test/good/again_1.png"]
+    assert leaking.test.names[leaked].tolist() == names
+    shortcuts = find_shortcuts(leaking)
+    assert f"2 of {len(leaking.test)} test images are also used" in shortcuts.findings()[-1]
+    # Remembered images have the lowest scores; without them good and defective are mixed.
+    scores = np.where(leaked, 0.0, 1 + np.arange(len(leaking.test)) % 3)
+    one = with_scores(leaking, scores)
+    without = auroc_estimate(
+        scores[~leaked], leaking.test.labels[~leaked], leaking.test.types[~leaked]
+    )
+    assert without.value < one.detection.auroc.value
+    assert one.findings()[1] == (
+        "Without the 2 test images that are also used in training or for the threshold the AUROC "
+        f"of the fixed is {without}, with them {one.detection.auroc}."
+    )
+    run = start_run("test", {"category": "x", "results": str(tmp_path), "models": str(tmp_path)})
+    stored = run.summary(**one.summary_parts())["data"]["remarks"]
+    [remark] = [remark for remark in stored if remark["kind"] == LEAK]
+    assert LEAK == "duplicate_train_test" and (remark["count"], remark["files"]) == (2, names)
+
+
+def test_a_class_without_images_that_do_not_leak_is_named(leaking):
+    whole = find_shortcuts(leaking)
+    assert replace(whole, leaked=0).findings() == whole.probe.findings()
+    assert "1 of 14 test images is also used" in replace(whole, leaked=1).findings()[-1]
+    only = np.flatnonzero(leaked_images(leaking) | (leaking.test.labels == 1))
+    part = replace(leaking, test=leaking.test.subset(only))
+    one = with_scores(part, np.arange(len(only)))
+    assert "nothing can be said of the fixed" in one.findings()[1]
 
 
 def test_the_figure_shows_both_sides_of_the_threshold(assessed):

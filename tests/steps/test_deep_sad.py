@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from adhelpers.data import LabelledSamples, semi_supervised
+from adhelpers.data import LEAK, LabelledSamples, Remark, semi_supervised
 from adhelpers.detectors import DeepSAD
-from adhelpers.metrics import image_auroc
+from adhelpers.metrics import auroc_estimate, image_auroc
 from adhelpers.metrics.intervals import Estimate
 from adhelpers.steps import deep_sad
 from adhelpers.steps.deep_sad import read_settings
@@ -111,6 +111,20 @@ def test_an_assessment_holds_the_scores_and_a_threshold_without_test_labels(made
         f"({known}) it is {image_auroc(judged.scores[of_known], test.labels[of_known]):.3f}"
         in second
     )
+
+
+def test_samples_that_are_trained_and_tested_on_are_said(made):
+    judged = made.judged
+    names = tuple(judged.category.test.names[:3].tolist())
+    leak = Remark(LEAK, names, "3 samples are in both")
+    category = replace(judged.category, remarks=(leak,))
+    *_, last = replace(judged, category=category).findings()
+    assert last.startswith("Without the 3 test images that are also used in training")
+    rest = slice(3, None)
+    without = auroc_estimate(
+        judged.scores[rest], judged.category.test.labels[rest], judged.category.test.types[rest]
+    )
+    assert f"is {without}, with them {judged.detection.auroc}." in last
 
 
 def test_facts_on_a_split_and_a_model_without_training(made, tmp_path):
