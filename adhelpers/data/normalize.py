@@ -189,10 +189,14 @@ def divide_background(image: Images, grey_levels: int = 255) -> Images:
             f"the background is too dark to divide by (level {level:.2f}, at least "
             f'{_DARKEST_BACKGROUND} needed): load this category with illumination="none"'
         )
-    scaled = np.clip(image * (BACKGROUND_REFERENCE / level), 0, 1)
-    if grey_levels == 1:
-        return scaled.astype(np.float32)
-    return (np.round(scaled * grey_levels) / grey_levels).astype(np.float32)
+    # In place: files may be large.
+    scaled = image * (BACKGROUND_REFERENCE / level)
+    np.clip(scaled, 0, 1, out=scaled)
+    if grey_levels != 1:
+        scaled *= grey_levels
+        np.round(scaled, out=scaled)
+        scaled /= grey_levels
+    return scaled.astype(np.float32, copy=False)
 
 
 def _disk(radius: int) -> Masks:
@@ -469,7 +473,7 @@ def unwarp_map(heatmap: Maps, matrix: Floats, original_shape: tuple[int, ...]) -
         Zero where the file lies outside the heatmap's frame.
     """
     height, width = heatmap.shape
-    rows, columns = np.mgrid[: original_shape[0], : original_shape[1]]
+    rows, columns = np.ogrid[: original_shape[0], : original_shape[1]]
     inverse = np.linalg.inv(matrix)
     x, y = (inverse[i, 0] * columns + inverse[i, 1] * rows + inverse[i, 2] for i in (0, 1))
     result = ndimage.map_coordinates(
