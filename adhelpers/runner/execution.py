@@ -23,6 +23,7 @@ from adhelpers._shared.files import replacing_folder
 from adhelpers.reports import notebook_to_html
 
 from .notebooks import NotebookFile
+from .own_files import keep_foreign_files, list_files
 from .run import FOLDER_VARIABLE
 
 _KERNEL = "python3"
@@ -44,6 +45,9 @@ class Outcome:
         What went wrong.
     partial : Path or None
         The notebook as far as it was executed, where it failed.
+    moved : tuple of str
+        Files in the folder that no run had written and whose names this one needed: they are in
+        ``kept/`` now.
     """
 
     notebook: str
@@ -52,6 +56,7 @@ class Outcome:
     seconds: float
     problem: str | None = None
     partial: Path | None = None
+    moved: tuple[str, ...] = ()
 
 
 class _ThisPython(KernelSpecManager):
@@ -107,10 +112,12 @@ class Execution:
     def run(self) -> Outcome:
         """Execute, export, move into place.
 
-        An earlier good result is replaced only when all of it has succeeded.
+        An earlier good result is replaced only when all of it has succeeded, and of its folder only
+        what a run has written there.
         """
         self.started, start = True, time.perf_counter()
         problem = partial = None
+        renamed: list[str] = []
         try:
             with tempfile.TemporaryDirectory() as scratch, replacing_folder(self.folder) as staged:
                 self._status_file = Path(scratch) / "status"
@@ -120,6 +127,8 @@ class Execution:
                     notebook_to_html(
                         executed, staged / "report.html", remarks=_data_remarks(staged)
                     )
+                    list_files(staged)
+                    renamed = keep_foreign_files(self.folder, staged, self.notebook.name)
                 except Exception:
                     partial = self._keep(executed)
                     raise
@@ -128,7 +137,9 @@ class Execution:
         finally:
             self.finished = True
         seconds = time.perf_counter() - start
-        return Outcome(self.notebook.name, self.category, self.folder, seconds, problem, partial)
+        moved = () if problem else tuple(renamed)
+        names = (self.notebook.name, self.category)
+        return Outcome(*names, self.folder, seconds, problem, partial, moved)
 
     def _problem(self, error: Exception) -> str:
         """What went wrong, with the cell where it is the notebook's fault."""

@@ -69,6 +69,9 @@ class _Watcher:
         text = f"{outcome.notebook} ({outcome.category}): "
         if outcome.problem is None:
             text += f"finished in {outcome.seconds:.1f} s"
+            if outcome.moved:
+                names = ", ".join(outcome.moved)
+                text += f"\n  moved to kept/ because the run has files of these names: {names}"
         else:
             text += f"failed after {outcome.seconds:.1f} s in {outcome.problem}"
             if outcome.partial is not None:
@@ -92,8 +95,9 @@ def run_notebooks(
 
     All names and values are checked before anything runs. A kernel of the current interpreter runs
     in the notebook's own folder, as JupyterLab does it. Results are built in a temporary folder,
-    which replaces an earlier one when the notebook has succeeded; a failed notebook leaves
-    ``<notebook>.failed.ipynb`` there and the others go on. After each, ``index.html`` is rebuilt.
+    which replaces an earlier one when the notebook has succeeded; what no run has written there
+    stays. A failed notebook leaves ``<notebook>.failed.ipynb`` there and the others go on. After
+    each, ``index.html`` is rebuilt.
 
     Parameters
     ----------

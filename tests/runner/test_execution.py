@@ -15,7 +15,10 @@ from adhelpers.runner.execution import _data_remarks
 def test_a_good_notebook_leaves_its_files(ran):
     good = ran.both[0]
     assert (good.notebook, good.category, good.problem) == ("01_good", "screw", None)
-    assert set(ran.before) == {"01_good.ipynb", "report.html", "samples.csv"}
+    assert set(ran.before) == {"01_good.ipynb", "files.json", "report.html", "samples.csv"}
+    assert json.loads(ran.before["files.json"]) == {
+        "files": ["01_good.ipynb", "report.html", "samples.csv"]
+    }
     outputs = [
         cell.outputs
         for cell in nbformat.reads(ran.before["01_good.ipynb"].decode(), 4).cells
@@ -52,6 +55,35 @@ def test_an_earlier_good_result_survives_a_failure(ran):
         "01_good.failed.ipynb"
     }
     assert [path.name for path in ran.folder.parent.iterdir()] == ["screw"]
+
+
+def test_a_rerun_keeps_what_no_run_has_written(tmp_path, write_notebook):
+    write_notebook(
+        tmp_path / "notebooks" / "01_x.ipynb",
+        "import os, pathlib\nfolder = pathlib.Path(os.environ['ADHELPERS_RUN_FOLDER'])\n"
+        "(folder / 'figures').mkdir()\n(folder / 'figures' / f'{seed}.png').write_text('x')",
+    )
+    stream = io.StringIO()
+    options = dict(results=tmp_path / "results", folder=tmp_path / "notebooks", stream=stream)
+    run_notebooks(given=[("seed", "1")], **options)
+    folder = tmp_path / "results" / "01_x" / "screw"
+    (folder / "figures" / "notes.txt").write_text("mine")
+    (folder / "figures" / "2.png").write_text("mine")
+    [outcome] = run_notebooks(given=[("seed", "2")], **options)
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert files == {
+        "01_x.ipynb",
+        "files.json",
+        "report.html",
+        "figures/2.png",
+        "figures/notes.txt",
+        "kept/figures/2.png",
+    }
+    assert (folder / "figures" / "2.png").read_text() == "x" and outcome.moved == ("figures/2.png",)
+    assert (folder / "kept" / "figures" / "2.png").read_text() == "mine"
+    assert "moved to kept/ because the run has files of these names: figures/2.png" in (
+        stream.getvalue()
+    )
 
 
 def test_a_kernel_that_dies_is_reported(tmp_path, write_notebook):
