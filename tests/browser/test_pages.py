@@ -152,7 +152,8 @@ def test_the_index_warns_of_a_shortcut_and_keeps_hostile_folders_text(open_page,
     open_file, trouble = open_page
     page = open_file(tmp_path / "index.html")
     text = page.locator("tbody tr").inner_text()
-    for part in ("<b onclick=x>screw", "mean brightness 1.00", "0.90 → 0.40", "5 wrong reason"):
+    recall = "0.90 [0.55, 1.00] → 0.40 [0.12, 0.74]".replace(", ", ",\N{NO-BREAK SPACE}")
+    for part in ("<b onclick=x>screw", "mean brightness 1.00", recall, "5 wrong reason"):
         assert part in text
     assert page.locator("td.bad", has_text="mean brightness").count() == 1
     assert page.locator("td b[onclick]").count() == 0 and trouble == []
