@@ -317,7 +317,7 @@ def test_a_run_that_is_killed_again_and_again_goes_on_where_it_was(tmp_path, sta
     # The kernel is killed in the explanation of the fourth image: the runner says so.
     runner = chain.start(wait_explaining=300)
     try:
-        before = chain.wait_for("*/explanations/*.npz", 3)
+        before = chain.wait_for("*/explanations/*.arrays", 3)
         times = [path.stat().st_mtime_ns for path in before]
         os.kill(chain.kernel, signal.SIGKILL)
         out, err = runner.communicate(timeout=60)
@@ -338,7 +338,7 @@ def test_a_run_that_is_killed_again_and_again_goes_on_where_it_was(tmp_path, sta
     out, err = runner.communicate(timeout=120)
     assert runner.returncode == 0, err
     assert [path.stat().st_mtime_ns for path in before] == times and len(
-        chain.find("*/explanations/*.npz")
+        chain.find("*/explanations/*.arrays")
     ) == 6
     result = tmp_path / "results" / "chain" / "tile"
     assert (result / "computed.txt").read_text() == "3 0" and not (

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 from adhelpers._shared.arrays import Images, Maps, Scores
 from adhelpers._shared.files import replacing_folder
 
-from .manifest import read_manifest, write_manifest
+from .manifest import StoredFiles, loading, read_manifest, write_manifest
 from .parameters import argument_names, arguments_from, plain
 
 
@@ -78,8 +78,8 @@ class Model(ABC):
         """Write the learned numbers into ``folder``; return extra plain values for the manifest."""
 
     @abstractmethod
-    def _read(self, folder: Path, manifest: dict[str, Any]) -> None:
-        """Take the learned numbers from ``folder``, whose checksums hold."""
+    def _read(self, files: StoredFiles, manifest: dict[str, Any]) -> None:
+        """Take the learned numbers from ``files``, whose checksums hold."""
 
     def _require_fitted(self) -> None:
         if self.image_shape is None:
@@ -119,8 +119,12 @@ class Model(ABC):
             If the manifest or a file it names is missing.
         ValueError
             If the folder holds another kind of model or one that another version of adhelpers
-            stored, ``scoring`` names something else, a file's SHA-256 is not the manifest's, or the
-            weights do not fit the architecture.
+            stored, ``scoring`` names something else, or whatever is wrong with the files: the
+            SHA-256 of one or of the manifest's content is another, the manifest names a file
+            outside of the folder or not one that is read, the numbers do not fit the architecture
+            or are NaN. The message has the folder and what to do.
+        OSError
+            If a file cannot be read.
         """
         manifest = read_manifest(folder)
         if manifest["detector"] != cls.__name__:
@@ -134,10 +138,15 @@ class Model(ABC):
                 f"{unknown[0]} cannot be changed in a trained {cls.__name__}; "
                 f"what can is {', '.join(cls.scoring_parameters) or 'nothing'}"
             )
-        model = cls.from_parameters(manifest["parameters"], **scoring)
+        folder = Path(folder)
+        with loading(folder):
+            model = cls.from_parameters(manifest["parameters"])
+        if scoring:
+            model = cls.from_parameters(manifest["parameters"], **scoring)
         model.image_shape = tuple(manifest["image_shape"])
-        model._read(Path(folder), manifest)
-        model.folder = Path(folder)
+        with loading(folder, list(scoring)):
+            model._read(StoredFiles(folder, frozenset(manifest["files"])), manifest)
+        model.folder = folder
         return model
 
 

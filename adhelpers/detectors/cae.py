@@ -24,9 +24,10 @@ from adhelpers.training import (
 )
 
 from .cae_networks import ARCHITECTURES, COPYING_ARCHITECTURES, LATENTS, build_autoencoder
-from .manifest import load_weights
+from .manifest import StoredFiles
 from .registry import register
 from .residuals import ReconstructionDetector, ResidualScore
+from .weights import load_weights, save_weights
 
 _Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 _LOSSES: dict[str, _Loss] = {
@@ -229,19 +230,19 @@ class CAE(ReconstructionDetector):
         return self.network(images, training=False)
 
     def _write(self, folder: Path) -> dict[str, Any]:
-        self.network.save_weights(folder / "autoencoder.weights.h5")
+        save_weights(self.network, folder / "autoencoder.weights.h5")
         self.history.to_csv(folder / "history.csv", index=False)
         if self.learning_rate_sweep is not None:
             self.learning_rate_sweep.to_csv(folder / "learning_rate.csv", index=False)
         return {"found_learning_rate": self.found_learning_rate}
 
-    def _read(self, folder: Path, manifest: dict[str, Any]) -> None:
+    def _read(self, files: StoredFiles, manifest: dict[str, Any]) -> None:
         self._build()
-        load_weights(self.network, folder / "autoencoder.weights.h5")
-        self.history = pd.read_csv(folder / "history.csv")
+        load_weights(self.network, files / "autoencoder.weights.h5")
+        self.history = pd.read_csv(files / "history.csv")
         self.found_learning_rate = manifest["found_learning_rate"]
         if self.found_learning_rate is not None:
-            self.learning_rate_sweep = pd.read_csv(folder / "learning_rate.csv")
+            self.learning_rate_sweep = pd.read_csv(files / "learning_rate.csv")
 
 
 def _check_loss(loss: str, shape: tuple[int, ...]) -> None:

@@ -17,7 +17,8 @@ from adhelpers.data import ClassImages
 from adhelpers.training import Augmentation, Trainable, WeightDecayPlan, adam, train
 
 from .base import Model
-from .manifest import load_weights
+from .manifest import StoredFiles
+from .weights import load_weights, save_weights
 
 _BATCH = 128
 _POOLINGS = {"maximum": layers.GlobalMaxPooling2D, "average": layers.GlobalAveragePooling2D}
@@ -291,12 +292,12 @@ class Classifier(Model):
         return self.probabilities(images).argmax(axis=1)
 
     def _write(self, folder: Path) -> dict[str, Any]:
-        self.network.save_weights(folder / "classifier.weights.h5")
+        save_weights(self.network, folder / "classifier.weights.h5")
         self.history.to_csv(folder / "history.csv", index=False)
         return {"class_names": list(self.class_names)}
 
-    def _read(self, folder: Path, manifest: dict[str, Any]) -> None:
+    def _read(self, files: StoredFiles, manifest: dict[str, Any]) -> None:
         self.class_names = tuple(manifest["class_names"])
         self._build()
-        load_weights(self.network, folder / "classifier.weights.h5")
-        self.history = pd.read_csv(folder / "history.csv")
+        load_weights(self.network, files / "classifier.weights.h5")
+        self.history = pd.read_csv(files / "history.csv")

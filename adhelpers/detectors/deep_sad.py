@@ -26,9 +26,10 @@ from .base import Detector
 from .deep_sad_networks import NETWORKS, build_deep_sad_networks
 from .features.neighbours import NeighbourSearch
 from .integrated_gradients import integrated_gradients
-from .manifest import load_weights
+from .manifest import StoredFiles
 from .registry import register
 from .residuals import smooth
+from .weights import load_arrays, load_weights, save_weights
 
 EPSILON = 1e-6
 # Weights of zero could meet a coordinate of the centre that is nearer to zero than this.
@@ -511,7 +512,7 @@ class DeepSAD(Detector):
 
     def _write(self, folder: Path) -> dict[str, Any]:
         for name, network in self._stored_networks().items():
-            network.save_weights(folder / f"{name}.weights.h5")
+            save_weights(network, folder / f"{name}.weights.h5")
         if self.pretrain:
             self.pretraining_history.to_csv(folder / "pretraining.csv", index=False)
         self.history.to_csv(folder / "history.csv", index=False)
@@ -520,15 +521,15 @@ class DeepSAD(Detector):
         )
         return {}
 
-    def _read(self, folder: Path, manifest: dict[str, Any]) -> None:
+    def _read(self, files: StoredFiles, manifest: dict[str, Any]) -> None:
         self._build(tuple(manifest["image_shape"]))
         for name, network in self._stored_networks().items():
-            load_weights(network, folder / f"{name}.weights.h5", name)
+            load_weights(network, files / f"{name}.weights.h5", name)
         if self.pretrain:
-            self.pretraining_history = pd.read_csv(folder / "pretraining.csv")
-        self.history = pd.read_csv(folder / "history.csv")
-        with np.load(folder / "normal.npz", allow_pickle=False) as stored:
-            self.centre, self._bank = stored["centre"], stored["samples"]
+            self.pretraining_history = pd.read_csv(files / "pretraining.csv")
+        self.history = pd.read_csv(files / "history.csv")
+        stored = load_arrays(files / "normal.npz")
+        self.centre, self._bank = stored["centre"], stored["samples"]
         self._bank_codes = self._described(self._bank)
 
     def _stored_networks(self) -> dict[str, keras.Model]:

@@ -12,7 +12,9 @@ from adhelpers._shared.checks import checked_images
 from adhelpers.training import remove_checkpoint
 
 from .base import Detector
+from .manifest import MANIFEST, StoredFiles
 from .registry import detector_class, register
+from .weights import load_arrays
 
 _SCALES = "scales.npz"
 
@@ -161,13 +163,13 @@ class Fusion(Detector):
         np.savez(folder / _SCALES, means=self.means, deviations=self.deviations)
         return {}
 
-    def _read(self, folder: Path, manifest: dict[str, Any]) -> None:
+    def _read(self, files: StoredFiles, manifest: dict[str, Any]) -> None:
         self.members = [
-            type(member).load(folder / f"member_{number}")
+            type(member).load((files / f"member_{number}/{MANIFEST}").parent)
             for number, member in enumerate(self.members)
         ]
-        with np.load(folder / _SCALES, allow_pickle=False) as file:
-            self.means, self.deviations = file["means"], file["deviations"]
+        scales = load_arrays(files / _SCALES)
+        self.means, self.deviations = scales["means"], scales["deviations"]
 
 
 def _numbered(checkpoint: Path, number: int) -> Path:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .base import Detector
-from .manifest import read_manifest
+from .manifest import StoredModelError, read_manifest
 
 _DETECTORS: dict[str, type[Detector]] = {}
 _Kind = TypeVar("_Kind", bound=type[Detector])
@@ -15,9 +15,13 @@ def register(kind: _Kind) -> _Kind:
 
     Raises
     ------
+    TypeError
+        If it is no subclass of `Detector`: nothing else can be called by a manifest.
     ValueError
         If another class has the same name.
     """
+    if not (isinstance(kind, type) and issubclass(kind, Detector)):
+        raise TypeError(f"only a class of detectors can be registered, not {kind!r}")
     before = _DETECTORS.get(kind.__name__, kind)
     # A module that is executed again, as when it is reloaded, registers the same class once more.
     if (before.__module__, before.__qualname__) != (kind.__module__, kind.__qualname__):
@@ -62,4 +66,13 @@ def load_detector(folder: str | Path, **scoring: Any) -> Detector:
     FileNotFoundError, ValueError
         As in `Detector.load`, and if the kind is not known.
     """
-    return detector_class(read_manifest(folder)["detector"]).load(folder, **scoring)
+    try:
+        kind = detector_class(read_manifest(folder)["detector"])
+    except StoredModelError:
+        raise
+    except ValueError as error:
+        raise StoredModelError(
+            f"{folder} cannot be loaded: {error}. Import the module that registers it, or remove "
+            "the folder and train again"
+        ) from error
+    return kind.load(folder, **scoring)

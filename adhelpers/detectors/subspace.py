@@ -1,5 +1,6 @@
 """The simplest model of good images, a linear subspace: what deeper ones are compared with."""
 
+import math
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,9 +13,11 @@ from sklearn.metrics import roc_auc_score
 from adhelpers._shared.arrays import Floats, Images
 from adhelpers._shared.checks import checked_images
 
+from .manifest import StoredFiles
 from .planted import plant_patches
 from .registry import register
 from .residuals import ReconstructionDetector, ResidualScore
+from .weights import load_estimator
 
 _FILE = "pca.skops"
 _CANDIDATES = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 250, 300, 400)
@@ -143,10 +146,15 @@ class Subspace(ReconstructionDetector):
         skops.io.dump(self.pca, folder / _FILE)
         return {"selection": self.selection}
 
-    def _read(self, folder: Path, manifest: dict[str, Any]) -> None:
-        # skops refuses by itself every type that is not on its own list of safe ones.
+    def _read(self, files: StoredFiles, manifest: dict[str, Any]) -> None:
         self.selection = manifest["selection"]
-        self._set(skops.io.load(folder / _FILE))
+        pca = load_estimator(files / _FILE, PCA)
+        if not np.isfinite(pca.mean_).all() or not np.isfinite(pca.components_).all():
+            raise ValueError(f"{_FILE} holds NaN or infinite values")
+        shape = manifest["image_shape"]
+        if len(shape) != 3 or pca.mean_.shape != (math.prod(shape),):
+            raise ValueError(f"{_FILE} is of images of another size")
+        self._set(pca)
 
 
 def _truncated(pca: PCA, count: int) -> PCA:

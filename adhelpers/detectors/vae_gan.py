@@ -27,10 +27,12 @@ from adhelpers.training import (
     train,
 )
 
-from .manifest import load_weights
+from .manifest import StoredFiles
 from .registry import register
 from .residuals import ReconstructionDetector, ResidualScore
+from .weights import load_arrays, load_weights, save_weights
 
+_MEAN = "mean_image.npz"
 _RECONSTRUCTION_LOSSES = {
     "binary_cross_entropy": binary_cross_entropy,
     "squared_error": squared_error,
@@ -457,13 +459,13 @@ class VAEGAN(ReconstructionDetector):
 
     def _write(self, folder: Path) -> dict[str, Any]:
         for name, network in self.networks.items():
-            network.save_weights(folder / f"{name}.weights.h5")
-        np.save(folder / "mean_image.npy", self._mean_image.numpy())
+            save_weights(network, folder / f"{name}.weights.h5")
+        np.savez(folder / _MEAN, mean_image=self._mean_image.numpy())
         self.history.to_csv(folder / "history.csv", index=False)
         return {}
 
-    def _read(self, folder: Path, manifest: dict[str, Any]) -> None:
-        self._build(np.load(folder / "mean_image.npy", allow_pickle=False))
+    def _read(self, files: StoredFiles, manifest: dict[str, Any]) -> None:
+        self._build(load_arrays(files / _MEAN)["mean_image"])
         for name, network in self.networks.items():
-            load_weights(network, folder / f"{name}.weights.h5", name)
-        self.history = pd.read_csv(folder / "history.csv")
+            load_weights(network, files / f"{name}.weights.h5", name)
+        self.history = pd.read_csv(files / "history.csv")

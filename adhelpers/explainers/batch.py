@@ -4,8 +4,6 @@ import hashlib
 import inspect
 import json
 import time
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
@@ -16,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from adhelpers._shared.array_files import KINDS, read_arrays, write_arrays
 from adhelpers._shared.arrays import Maps, ScoreFunction
-from adhelpers._shared.files import replacing
 from adhelpers._shared.progress import progress
 from adhelpers._shared.stages import stage
 
@@ -28,7 +26,6 @@ Explainer: TypeAlias = Callable[..., Explanation]
 _SCORE_DIGITS = 6
 _PLAIN = (bool, int, float, str, np.generic)
 _ARRAY_PREFIX = "detail_"
-_UNREADABLE = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,8 @@ def explain_images(
         A folder in which each explanation is written as soon as it is there. A later call with the
         same explainer in the same version (see `versioned`), with the same parameters, seed, image,
         counterpart and score of the image takes it from there, so an interrupted run goes on where
-        it stopped. A damaged file is computed again. Nothing in it is pickled.
+        it stopped. Each file has a checksum: what a damaged one held is computed again. Nothing in
+        it is pickled.
 
     Returns
     -------
@@ -150,7 +148,9 @@ def explain_images(
             file = content = None
             try:
                 if store is not None:
-                    file = Path(store) / f"{_key(parameters, seed, score, image, counterpart)}.npz"
+                    file = (
+                        Path(store) / f"{_key(parameters, seed, score, image, counterpart)}.arrays"
+                    )
                 explanation = None if file is None else _read(file, image.shape[:2])
                 if explanation is None:
                     explanation = explainer(score, image, counterpart, seed=seed)
@@ -248,19 +248,19 @@ def _check_heatmap(explanation: Any, shape: tuple[int, ...]) -> None:
         raise ValueError("the explainer returned NaN or infinite values")
 
 
-def _content(explanation: Explanation) -> dict[str, Any]:
-    """An explanation for ``numpy.savez``: arrays by name, everything else as one JSON text."""
+def _content(explanation: Explanation) -> dict[str, NDArray[Any]]:
+    """An explanation for `write_arrays`: arrays by name, everything else as one JSON text."""
     arrays: dict[str, NDArray[Any]] = {}
     plain: dict[str, Any] = {}
     for name, value in explanation.details.items():
-        if isinstance(value, np.ndarray) and value.dtype != object:
+        if isinstance(value, np.ndarray) and value.dtype.kind in KINDS:
             arrays[_ARRAY_PREFIX + name] = value
         else:
             plain[name] = value
     text = json.dumps(plain, default=_plain_number)
     return {
         "heatmap": np.asarray(explanation.heatmap, dtype=np.float32),
-        "details": np.array(text),
+        "details": np.frombuffer(text.encode(), np.uint8),
         **arrays,
     }
 
@@ -273,10 +273,9 @@ def _plain_number(value: Any) -> Any:
     )
 
 
-def _write(file: Path, content: dict[str, Any]) -> None:
+def _write(file: Path, content: dict[str, NDArray[Any]]) -> None:
     try:
-        with replacing(file) as temporary:
-            np.savez_compressed(temporary, **content)
+        write_arrays(file, content, compress=True)
     except OSError as error:
         raise OSError(
             error.errno,
@@ -288,21 +287,21 @@ def _write(file: Path, content: dict[str, Any]) -> None:
 
 def _read(file: Path, shape: tuple[int, ...]) -> Explanation | None:
     """The stored explanation, or None where there is none or its file is damaged."""
-    if not file.exists():
-        return None
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            heatmap = stored["heatmap"]
-            details = json.loads(str(stored["details"]))
-            details.update(
-                {
-                    name.removeprefix(_ARRAY_PREFIX): stored[name]
-                    for name in stored.files
-                    if name.startswith(_ARRAY_PREFIX)
-                }
-            )
-    except _UNREADABLE:
+        arrays = read_arrays(file)
+        if arrays is None or arrays["heatmap"].dtype != np.float32:
+            return None
+        details = json.loads(arrays["details"].tobytes())
+        details.update(
+            {
+                name.removeprefix(_ARRAY_PREFIX): array
+                for name, array in arrays.items()
+                if name.startswith(_ARRAY_PREFIX)
+            }
+        )
+        explanation = Explanation(arrays["heatmap"], details)
+        _check_heatmap(explanation, shape)
+    # A file of another form, or one that cannot be read: the explanation is computed again.
+    except (OSError, ValueError, KeyError, AttributeError, RecursionError):
         return None
-    if heatmap.shape != shape or heatmap.dtype != np.float32 or not isinstance(details, dict):
-        return None
-    return Explanation(heatmap, details)
+    return explanation

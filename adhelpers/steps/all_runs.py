@@ -214,7 +214,7 @@ def _load_detectors(folders: Sequence[Path]) -> tuple[dict[str, Detector], dict[
         if isinstance(detector, AnoGAN):
             detector = without_search(detector)
         name = detector.name.replace("_", " ")
-        explained = sum(1 for _ in (folder / "explanations").glob("*.npz"))
+        explained = sum(1 for _ in (folder / "explanations").glob("*.arrays"))
         loser = place
         if name not in chosen or explained >= chosen[name][0]:
             loser = chosen[name][1] if name in chosen else ""

@@ -1,9 +1,8 @@
 """The state of an interrupted training in a file, and training that goes on from it."""
 
 import json
-import zipfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
 # Raised when what is written below changes.
 _FORMAT = 2
+_BEST = "best/"
 
 
 @dataclass
@@ -116,7 +116,7 @@ def write_checkpoint(
 ) -> None:
     """Write all weights, the best ones, the optimisers' variables and the state."""
     arrays = {name: variable.value.numpy() for name, variable in _variables(trainable)}
-    arrays |= {f"best/{name}": value for name, value in best.items()}
+    arrays |= {_BEST + name: value for name, value in best.items()}
     stored = {"format": _FORMAT, "state": asdict(state)}
     arrays["state"] = np.frombuffer(json.dumps(stored).encode(), dtype=np.uint8)
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -153,16 +153,22 @@ def read_checkpoint(
             f"{path} is a checkpoint of another version of adhelpers. "
             "Remove it to train from the start"
         )
-    state = TrainingState(**stored["state"])
+    state = _state(path, stored.get("state"), begun)
     if state.plan != begun.plan:
         raise ValueError(
             f"{path} was written with another training plan ({state.plan}, now {begun.plan}). "
             "Remove it to train from the start"
         )
+    best = {
+        name.removeprefix(_BEST): arrays.pop(name)
+        for name in list(arrays)
+        if name.startswith(_BEST)
+    }
     wrong = [
         name
         for name, variable in _variables(trainable)
-        if name not in arrays or tuple(arrays[name].shape) != tuple(variable.shape)
+        if not _fits(arrays.get(name), variable)
+        or (best and name.startswith("network/") and not _fits(best.get(name), variable))
     ]
     if wrong:
         raise ValueError(
@@ -170,11 +176,6 @@ def read_checkpoint(
             f"{wrong[0]}). Remove it to train from the start"
         )
     assign(trainable, arrays)
-    best = {
-        name.removeprefix("best/"): value
-        for name, value in arrays.items()
-        if name.startswith("best/")
-    }
     return best, state
 
 
@@ -183,11 +184,46 @@ def _read(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        return arrays, json.loads(arrays.pop("state").tobytes())
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        stored = json.loads(arrays.pop("state").tobytes())
+        if not isinstance(stored, dict):
+            raise TypeError("its state is no dict")
+    # An archive that is empty, cut off or damaged raises a dozen kinds of errors.
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise ValueError(
-            f"{path} is not a readable checkpoint ({error}). Remove it to train from the start"
+            f"{path} is not a readable checkpoint ({error or type(error).__name__}). "
+            "Remove it to train from the start"
         ) from error
+    return arrays, stored
+
+
+def _fits(values: NDArray[Any] | None, variable: keras.Variable) -> bool:
+    return values is not None and values.shape == tuple(variable.shape)
+
+
+def _state(path: str | Path, stored: Any, begun: TrainingState) -> TrainingState:
+    """The state that a checkpoint holds, with all its fields and nothing else in them."""
+    names = {one.name for one in fields(TrainingState)}
+    if not isinstance(stored, dict) or set(stored) != names:
+        raise ValueError(
+            f"{path} does not hold the whole state of a training ({', '.join(sorted(names))}). "
+            "Remove it to train from the start"
+        )
+    state = TrainingState(**stored)
+    wrong = [
+        name
+        for name in sorted(names - {"best_value"})
+        if type(getattr(state, name)) is not type(getattr(begun, name))
+    ]
+    if type(state.best_value) not in (float, type(None)):
+        wrong.append("best_value")
+    if wrong or state.rates.keys() != begun.rates.keys():
+        raise ValueError(
+            f"{path} holds something else where the {(wrong or ['rates'])[0]} of its training "
+            "should be. Remove it to train from the start"
+        )
+    return state
 
 
 def remove_checkpoint(checkpoint: str | Path | None) -> None:

@@ -10,6 +10,7 @@ import pytest
 from adhelpers._shared.files import sha256
 from adhelpers.detectors import CAE, ResidualScore, fit_or_load
 from adhelpers.detectors.cae_networks import ARCHITECTURES
+from adhelpers.detectors.manifest import signed
 
 
 def images(count=6, shape=(64, 64, 1), seed=0):
@@ -157,7 +158,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
     manifest = tmp_path / "cae" / "manifest.json"
     described = json.loads(manifest.read_text())
     described["files"][path.name] = sha256(path)
-    manifest.write_text(json.dumps(described))
+    manifest.write_text(json.dumps(signed(described)))
     with pytest.raises(ValueError, match="does not fit the network"):
         CAE.load(tmp_path / "cae")
 

@@ -1,4 +1,5 @@
 import functools
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from adhelpers.detectors import VAEGAN, VAELoss
+from adhelpers.detectors.manifest import signed
 from adhelpers.detectors.vae_gan import build_decoder, build_discriminator, build_encoder
 from adhelpers.training import TrainingPlan
 
@@ -165,7 +167,8 @@ def test_stored_and_loaded_scores_are_equal(tmp_path, size, changes):
 def test_weights_of_another_architecture_are_refused(tmp_path):
     fitted().save(tmp_path / "model")
     manifest = tmp_path / "model" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"latent_dim": 4', '"latent_dim": 6'))
+    changed = json.loads(manifest.read_text().replace('"latent_dim": 4', '"latent_dim": 6'))
+    manifest.write_text(json.dumps(signed(changed)))
     with pytest.raises(ValueError, match="encoder.weights.h5 does not fit"):
         VAEGAN.load(tmp_path / "model")
 

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from adhelpers._shared.array_files import read_arrays, write_arrays
 from adhelpers._shared.stages import forget_stages, stage_seconds
 from adhelpers.explainers import (
     Explanation,
     Sampling,
     Superpixels,
+    batch,
     explain_images,
     explain_with_lime,
     explain_with_shap,
@@ -311,7 +313,7 @@ def test_defaults_given_or_not_are_the_same_parameters(tmp_path):
         lambda data: data[:-30],
         lambda data: b"",
         lambda data: b"PK\x03\x04" + data[4:40],
-        lambda data: data[:90] + bytes(60) + data[150:],
+        lambda data: data[:-9] + bytes([data[-9] ^ 1]) + data[-8:],
     ],
 )
 def test_damaged_file_is_computed_again(tmp_path, damage):
@@ -330,16 +332,30 @@ def test_file_of_another_form_is_computed_again(tmp_path):
     images, counterparts = series(1)
     run(counted, images, counterparts, store=tmp_path)
     (file,) = tmp_path.iterdir()
-    for content in (
-        {"heatmap": np.zeros((2, 2), np.float32), "details": "{}"},
-        {"heatmap": np.zeros((6, 4), np.float32)},
-        {"heatmap": np.zeros((6, 4), np.float32), "details": "no JSON"},
-        {"heatmap": np.array([None]), "details": "{}"},
+    good = read_arrays(file)
+    for changed in (
+        {"heatmap": np.zeros((2, 2), np.float32)},
+        {"heatmap": np.zeros((2, 6, 4), np.float32)},
+        {"heatmap": np.zeros((6, 4), np.float64)},
+        {"heatmap": np.zeros((6, 4), np.complex64)},
+        {"heatmap": np.full((6, 4), np.nan, np.float32)},
+        {"heatmap": np.where(np.eye(6, 4), np.inf, 0).astype(np.float32)},
+        {"details": np.frombuffer(b"no JSON", np.uint8)},
+        {"details": np.frombuffer(b"[]", np.uint8)},
+        {"details": np.frombuffer(b"[" * 50_000, np.uint8)},
+        {"details": None},
+        {"heatmap": None},
     ):
-        np.savez(file, **content)
+        content = {name: one for name, one in (good | changed).items() if one is not None}
+        write_arrays(file, content)
         calls.clear()
-        run(counted, images, counterparts, store=tmp_path)
-        assert len(calls) == 1
+        again = run(counted, images, counterparts, store=tmp_path)
+        assert len(calls) == 1 and np.isfinite(again.heatmaps).all()
+        assert read_arrays(file).keys() == good.keys()
+    np.savez(tmp_path / "foreign.npz", heatmap=np.array([None]), details="{}")
+    file.write_bytes((tmp_path / "foreign.npz").read_bytes())
+    run(counted, images, counterparts, store=tmp_path)
+    assert len(calls) == 2
 
 
 @versioned(1)
@@ -373,19 +389,18 @@ def test_what_cannot_be_stored_is_said(tmp_path):
 
 def test_full_disk_is_an_error_that_names_the_file(tmp_path, monkeypatch):
     images, counterparts = series(3)
-    save = np.savez_compressed
 
-    def no_space(file, **content):
+    def no_space(*arguments, **options):
         if len(calls) == 2:
             raise OSError(28, "No space left on device")
-        save(file, **content)
+        write_arrays(*arguments, **options)
 
-    monkeypatch.setattr(np, "savez_compressed", no_space)
+    monkeypatch.setattr(batch, "write_arrays", no_space)
     with pytest.raises(
         OSError, match="No space left on device.*those before it are kept"
     ) as caught:
         run(counted, images, counterparts, store=tmp_path)
-    assert caught.value.errno == 28 and caught.value.filename.endswith(".npz")
+    assert caught.value.errno == 28 and caught.value.filename.endswith(".arrays")
     assert len(list(tmp_path.iterdir())) == 1
     monkeypatch.undo()
     calls.clear()
@@ -454,7 +469,9 @@ def test_killed_run_goes_on_and_equals_an_uninterrupted_one(tmp_path):
 
     def stored(store):
         return [
-            file for file in Path(tmp_path / store).glob("*.npz") if not file.name.startswith(".")
+            file
+            for file in Path(tmp_path / store).glob("*.arrays")
+            if not file.name.startswith(".")
         ]
 
     killed = start("store", 0.5, "killed.npy")

@@ -161,7 +161,7 @@ def test_the_table_has_a_row_for_each_detector_and_explainer(places):
     assert set(table["test images"]) == {f"{len(run.category.test)} of {len(run.category.test)}"}
     assert f"flags {flagged} explanations" in sentence and "little can be learned" in sentence
     # Explanations are stored with their detector and found again.
-    files = sum(1 for _ in (folder / "models").rglob("explanations/*.npz"))
+    files = sum(1 for _ in (folder / "models").rglob("explanations/*.arrays"))
     audit_runs(
         runs,
         folder / "models",
@@ -169,7 +169,7 @@ def test_the_table_has_a_row_for_each_detector_and_explainer(places):
         show_progress=False,
         **options,
     )
-    assert files == sum(1 for _ in (folder / "models").rglob("explanations/*.npz"))
+    assert files == sum(1 for _ in (folder / "models").rglob("explanations/*.arrays"))
 
 
 def test_explanations_that_a_notebook_has_stored_are_found_again(places):
@@ -181,7 +181,7 @@ def test_explanations_that_a_notebook_has_stored_are_found_again(places):
     deep = assess_detector("linear subspace", detector, run.category)
     settings = ExplainerSettings.from_parameters(parameters)
     explain_detector(deep, settings, explainers=(*names, "noise"), show_progress=False)
-    before = set(detector.folder.rglob("*.npz"))
+    before = set(detector.folder.rglob("*.arrays"))
     run = replace(run, parameters=parameters)
     audit_runs(
         all_runs.FoundRuns([run]),
@@ -191,7 +191,7 @@ def test_explanations_that_a_notebook_has_stored_are_found_again(places):
         detector=QUICK,
         show_progress=False,
     )
-    assert before and set(detector.folder.rglob("*.npz")) == before
+    assert before and set(detector.folder.rglob("*.arrays")) == before
 
 
 def test_fewer_images_keep_every_type(places):

@@ -35,13 +35,13 @@ def test_occlusion_is_used_where_its_window_is_given_and_gradcam_where_it_applie
 
 def test_the_same_settings_find_what_was_stored(stored):
     first = explain_detector(stored, QUICK, explainers=["SHAP"], show_progress=False)
-    files = sorted((stored.detector.folder / "explanations").glob("*.npz"))
+    files = sorted((stored.detector.folder / "explanations").glob("*.arrays"))
     again = explain_detector(stored, QUICK, explainers=["SHAP"], show_progress=False)
-    assert sorted((stored.detector.folder / "explanations").glob("*.npz")) == files != []
+    assert sorted((stored.detector.folder / "explanations").glob("*.arrays")) == files != []
     np.testing.assert_array_equal(first.heatmaps["SHAP"], again.heatmaps["SHAP"])
     other = dataclasses.replace(QUICK, shap_evaluations=30)
     explain_detector(stored, other, explainers=["SHAP"], show_progress=False)
-    assert len(list((stored.detector.folder / "explanations").glob("*.npz"))) > len(files)
+    assert len(list((stored.detector.folder / "explanations").glob("*.arrays"))) > len(files)
 
 
 def test_the_table_counts_images_and_the_columns_hold_what_the_samples_say(stored):

@@ -7,13 +7,16 @@ import subprocess
 import sys
 import textwrap
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from adhelpers.detectors import VAEGAN
-from adhelpers.training import TrainingPlan
+from adhelpers.training import Trainable, TrainingPlan, adam, train
+from adhelpers.training.checkpoints import TrainingState
 
 
 def images(count=4, shape=(16, 16, 1), seed=0):
@@ -101,11 +104,147 @@ def test_checkpoints_of_another_plan_or_architecture_or_damaged_ones_are_refused
         small(epochs=2, checkpoint_every=1).fit(
             images(8), images(4), checkpoint=path, show_progress=False
         )
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(ValueError, match="not a readable checkpoint"):
-        small(epochs=2, checkpoint_every=1).fit(
-            images(8), images(4), checkpoint=path, show_progress=False
-        )
+
+
+class Small(Trainable):
+    """One layer with an optimiser that has a state, quick to build."""
+
+    monitor = "val_loss"
+
+    def __init__(self, units=1):
+        self.layer = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)])
+        self.networks = {"layer": self.layer}
+        self.optimizers = {"layer": adam(0.1, self.layer)}
+
+    def train_step(self, images, seed):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(self.layer(images) ** 2)
+        variables = self.layer.trainable_variables
+        self.optimizers["layer"].apply(tape.gradient(loss, variables), variables)
+        return {"loss": loss}
+
+    def validation_step(self, images):
+        return {"loss": tf.reduce_mean(self.layer(images) ** 2)}
+
+
+PLAN = TrainingPlan(epochs=2, batch_size=2, checkpoint_every=1)
+VECTORS = np.float32([[1, 2], [3, 4]])
+
+
+def trained(path, trainable=None, plan=PLAN, **options):
+    options = {"checkpoint": path, "show_progress": False} | options
+    return train(trainable or Small(), VECTORS, VECTORS, plan, **options)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    trained(tmp_path / "state.npz")
+    return tmp_path / "state.npz"
+
+
+def rewritten(path, change):
+    with np.load(path) as file:
+        arrays = dict(file)
+    state = json.loads(arrays.pop("state").tobytes())
+    change(arrays, state)
+    arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
+    np.savez(path, **arrays)
+
+
+def refused(path, match, **options):
+    """The file is named, with what to do about it; and it stays."""
+    with pytest.raises(ValueError, match=match) as caught:
+        trained(path, **options)
+    message = str(caught.value)
+    assert message.startswith(str(path)) and message.endswith("Remove it to train from the start")
+    assert path.exists()
+
+
+def test_a_checkpoint_that_was_cut_off_anywhere_is_refused(stored):
+    whole = stored.read_bytes()
+    for length in [*range(0, len(whole), 97), len(whole) - 1]:
+        stored.write_bytes(whole[:length])
+        refused(stored, "is not a readable checkpoint")
+    stored.write_bytes(whole)
+    assert len(trained(stored)) == 2
+
+
+@pytest.mark.parametrize(
+    "content", [b"no archive", b"PK\x05\x06" + bytes(18), b"\x80\x04N.", b"\x93NUMPY\x01\x00"]
+)
+def test_a_file_that_is_no_checkpoint_is_refused(stored, content):
+    stored.write_bytes(content)
+    refused(stored, "is not a readable checkpoint")
+
+
+def test_a_single_array_is_no_checkpoint(stored):
+    with stored.open("wb") as file:
+        np.save(file, np.ones(3))
+    refused(stored, "is not a readable checkpoint")
+
+
+@pytest.mark.parametrize("state", [b"", b"[]", b"3", b"no JSON", b"\xff", b"[" * 100_000])
+def test_a_state_of_another_form_is_refused(stored, state):
+    with np.load(stored) as file:
+        arrays = dict(file)
+    np.savez(stored, **arrays | {"state": np.frombuffer(state, np.uint8)})
+    refused(stored, "is not a readable checkpoint")
+    del arrays["state"]
+    np.savez(stored, **arrays)
+    refused(stored, "is not a readable checkpoint")
+
+
+FIELDS = [one.name for one in fields(TrainingState)]
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_state_without_one_of_its_fields_is_refused(stored, name):
+    """Left out, the halvings would begin at 0 again and the best value would be forgotten."""
+    rewritten(stored, lambda arrays, state: state["state"].pop(name))
+    refused(stored, "does not hold the whole state of a training .*plan")
+
+
+@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("value", ["x", [[1]], {"x": 1}, True])
+def test_a_state_with_something_else_in_a_field_is_refused(stored, name, value):
+    if name == "history" and isinstance(value, list):
+        value = None
+    rewritten(stored, lambda arrays, state: state["state"].update({name: value}))
+    refused(stored, f"something else where the {name}|another training plan")
+
+
+def test_other_states_are_refused(stored):
+    whole = stored.read_bytes()
+    for change, match in [
+        (lambda arrays, state: state.update(state=None), "the whole state"),
+        (lambda arrays, state: state["state"].update(more=1), "the whole state"),
+        (lambda arrays, state: state["state"].update(rates={}), "where the rates of its"),
+        (lambda arrays, state: state.update(format=1), "another version of adhelpers"),
+        (lambda arrays, state: state.pop("format"), "another version of adhelpers"),
+        (lambda arrays, state: arrays.pop("network/layer/1"), "1 arrays differ, .*network/layer/1"),
+        (lambda arrays, state: arrays.pop("best/network/layer/0"), "1 arrays differ.*layer/0"),
+        (
+            lambda arrays, state: arrays.update({"best/network/layer/1": np.ones((7, 7))}),
+            "1 arrays differ",
+        ),
+        (lambda arrays, state: arrays.pop("optimizer/layer/0"), "optimizer/layer/0"),
+    ]:
+        stored.write_bytes(whole)
+        rewritten(stored, change)
+        refused(stored, match)
+    stored.write_bytes(whole)
+    refused(stored, "another training plan", seed=1)
+    refused(stored, "another training plan", plan=replace(PLAN, epochs=3))
+    refused(stored, "another architecture", trainable=Small(units=2))
+
+
+def test_a_checkpoint_that_cannot_be_read_is_told_as_it_is(stored, monkeypatch):
+    def broken(*_, **__):
+        raise OSError(5, "Input/output error", str(stored))
+
+    monkeypatch.setattr(np, "load", broken)
+    with pytest.raises(OSError, match="Input/output error"):
+        trained(stored)
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):

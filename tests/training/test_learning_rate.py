@@ -203,3 +203,39 @@ def test_rates_go_on_after_an_interruption_as_if_there_had_been_none(tmp_path, s
     ).drop(columns="seconds")
     pd.testing.assert_frame_equal(resumed, whole)
     assert whole["learning_rate"].max() > 4 * whole["learning_rate"].min() > 0
+
+
+class Waiting(Valley):
+    """A rate so small that nothing gets better after the first epoch, and an end where wanted."""
+
+    def __init__(self, stops_after=None):
+        super().__init__(rate=1e-12)
+        self.stops_after = stops_after
+
+    def after_epoch(self, epoch):
+        if epoch == self.stops_after:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("stops_after", range(1, 10))
+def test_halvings_survive_an_interruption_wherever_it_is(tmp_path, stops_after):
+    """By hand: epoch 1 is the best, and from then on every two epochs halve the rate."""
+    plan = TrainingPlan(9, 8, plateau=2, checkpoint_every=2)
+    options = {"checkpoint": tmp_path / "state.npz", "show_progress": False}
+    with pytest.raises(KeyboardInterrupt):
+        train(Waiting(stops_after), IMAGES, IMAGES[:1], plan, **options)
+    assert (tmp_path / "state.npz").exists() == (stops_after > 2)
+    resumed = train(Waiting(), IMAGES, IMAGES[:1], plan, **options)
+    np.testing.assert_allclose(
+        resumed["learning_rate"] / 1e-12, [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125], rtol=1e-5
+    )
+    assert resumed["epoch"].tolist() == list(range(1, 10))
+
+
+@pytest.mark.parametrize("stops_after", [4, 6])
+def test_patience_counts_on_after_an_interruption(tmp_path, stops_after):
+    plan = TrainingPlan(50, 8, patience=6, checkpoint_every=1)
+    options = {"checkpoint": tmp_path / "state.npz", "show_progress": False}
+    with pytest.raises(KeyboardInterrupt):
+        train(Waiting(stops_after), IMAGES, IMAGES[:1], plan, **options)
+    assert len(train(Waiting(), IMAGES, IMAGES[:1], plan, **options)) == 1 + 6

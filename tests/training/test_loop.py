@@ -27,6 +27,14 @@ def test_every_image_is_seen_in_every_epoch_in_full_batches(count, batch_size):
     assert not np.array_equal(order, _epoch_order(count, batch_size, seed=0, epoch=4))
 
 
+def test_the_order_of_the_images_follows_from_the_seed_and_nothing_else():
+    order = _epoch_order(27, 16, seed=0, epoch=3)
+    np.testing.assert_array_equal(order, _epoch_order(27, 16, seed=0, epoch=3))
+    assert not np.array_equal(order, _epoch_order(27, 16, seed=1, epoch=3))
+    # Nor is a seed another one's later epoch.
+    assert not np.array_equal(order, _epoch_order(27, 16, seed=3, epoch=0))
+
+
 def test_the_best_weights_are_kept_not_the_last():
     train, validation = images(8), images(4, seed=1)
     # A learning rate this high makes the validation error go up and down.
@@ -132,6 +140,31 @@ def test_labels_come_with_their_samples_and_validation_may_be_missing():
         show_progress=False,
     )
     assert with_validation["val_loss"].tolist() == [0]
+
+
+class Recorded(Counted):
+    """Remembers the sum of each batch's first sample: which image came first."""
+
+    def train_step(self, images, seed, labels):
+        return {"loss": images[0, 0] * 1.0, "drawn": tf.cast(seed[0] * 1000 + seed[1], tf.float32)}
+
+
+def test_two_seeds_see_the_images_in_another_order_and_one_seed_in_the_same():
+    values = np.arange(64, dtype=np.float32)
+    vectors = np.stack([values, values], axis=1)
+    plan = TrainingPlan(epochs=4, batch_size=64)
+    firsts = [
+        train(Recorded(), vectors, None, plan, seed=seed, labels=values, show_progress=False)
+        for seed in (0, 0, 1)
+    ]
+    assert firsts[0]["loss"].tolist() == firsts[1]["loss"].tolist()
+    assert firsts[0]["loss"].tolist() != firsts[2]["loss"].tolist()
+    # The model's own randomness follows from the seed and the step.
+    assert [one["drawn"].tolist() for one in firsts] == [
+        [0, 1, 2, 3],
+        [0, 1, 2, 3],
+        [1000, 1001, 1002, 1003],
+    ]
 
 
 def test_milestones_are_rising_epochs_and_survive_a_checkpoint(tmp_path):

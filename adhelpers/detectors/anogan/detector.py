@@ -26,9 +26,10 @@ from adhelpers.training import (
 )
 
 from ..base import Detector
-from ..manifest import load_weights
+from ..manifest import StoredFiles
 from ..registry import register
 from ..residuals import smooth
+from ..weights import load_arrays, load_weights, save_weights
 from .latent_search import Found, LatentSearch, Search
 from .networks import (
     build_dcgan_discriminator,
@@ -444,7 +445,7 @@ class AnoGAN(Detector):
 
     def _write(self, folder: Path) -> dict[str, Any]:
         for name, network in self.networks.items():
-            network.save_weights(folder / f"{name}.weights.h5")
+            save_weights(network, folder / f"{name}.weights.h5")
         self.history.to_csv(folder / "history.csv", index=False)
         if self.encoder is not None:
             self.encoder_history.to_csv(folder / "encoder_history.csv", index=False)
@@ -452,13 +453,13 @@ class AnoGAN(Detector):
         np.savez_compressed(folder / "film.npz", frames=frames, epochs=self.film_epochs)
         return {"diversity": self.diversity, "collapse": self.collapse}
 
-    def _read(self, folder: Path, manifest: dict[str, Any]) -> None:
+    def _read(self, files: StoredFiles, manifest: dict[str, Any]) -> None:
         self._build()
         for name, network in self.networks.items():
-            load_weights(network, folder / f"{name}.weights.h5", name)
-        self.history, self.diversity = pd.read_csv(folder / "history.csv"), manifest["diversity"]
+            load_weights(network, files / f"{name}.weights.h5", name)
+        self.history, self.diversity = pd.read_csv(files / "history.csv"), manifest["diversity"]
         if self.encoder is not None:
-            self.encoder_history = pd.read_csv(folder / "encoder_history.csv")
-        with np.load(folder / "film.npz", allow_pickle=False) as film:
-            self.film = film["frames"].astype(np.float32) / 255
-            self.film_epochs = [int(epoch) for epoch in film["epochs"]]
+            self.encoder_history = pd.read_csv(files / "encoder_history.csv")
+        film = load_arrays(files / "film.npz")
+        self.film = film["frames"].astype(np.float32) / 255
+        self.film_epochs = [int(epoch) for epoch in film["epochs"]]

@@ -14,6 +14,7 @@ from adhelpers._shared.batches import Batched
 from adhelpers._shared.checks import checked_images
 
 from ..base import Detector
+from ..manifest import StoredModelError
 from ..residuals import smooth
 from .backbones import Backbone, BackboneSettings
 from .neighbours import NeighbourSearch
@@ -227,7 +228,7 @@ class FeatureDetector(Detector):
         self._build(self.image_shape or ())
         stored = manifest["backbone"]["weights_sha256"]
         if self.network.sha256 != stored:
-            raise ValueError(
+            raise StoredModelError(
                 f"{folder} was fitted on features of weights with SHA-256 {stored[:16]}…, but "
                 f"{self.backbone.weights} now holds {self.network.sha256[:16]}…: take the weights "
                 "it was fitted with, or remove the folder and fit again"

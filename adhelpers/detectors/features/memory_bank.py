@@ -10,11 +10,13 @@ from sklearn.random_projection import GaussianRandomProjection
 
 from adhelpers._shared.arrays import Floats, Images
 
+from ..manifest import StoredFiles
 from ..registry import register
+from ..weights import load_arrays
 from .backbones import BackboneSettings
 from .detector import FeatureDetector, check_neighbours
 from .neighbours import NeighbourSearch, greedy_coreset, neighbour_distances
-from .patches import FeatureSettings
+from .patches import FeatureSettings, rounded
 
 _FILE = "bank.npz"
 _SAMPLE = 20_000
@@ -159,7 +161,7 @@ class MemoryBank(FeatureDetector):
                 "bank": bank,
                 "scale": scale,
                 "images": train.astype(np.float16),
-                "keys": self._image_keys(features, scale).astype(np.float16),
+                "keys": rounded(self._image_keys(features, scale)),
             }
         )
 
@@ -206,7 +208,6 @@ class MemoryBank(FeatureDetector):
         np.savez(folder / _FILE, **self._arrays)
         return self._write_backbone()
 
-    def _read(self, folder: Path, manifest: dict[str, Any]) -> None:
-        self._read_backbone(folder, manifest)
-        with np.load(folder / _FILE, allow_pickle=False) as file:
-            self._set(dict(file))
+    def _read(self, files: StoredFiles, manifest: dict[str, Any]) -> None:
+        self._read_backbone(files.folder, manifest)
+        self._set(load_arrays(files / _FILE))

@@ -18,8 +18,10 @@ from adhelpers._shared.batches import Batched
 from adhelpers._shared.checks import check_choice, checked_images
 
 from ..integrated_gradients import integrated_gradients
+from ..manifest import StoredFiles
 from ..registry import register
 from ..residuals import smooth
+from ..weights import load_arrays, load_estimator
 from .backbones import BackboneSettings
 from .detector import FeatureDetector, check_neighbours
 from .estimators import TRUSTED, check_estimator, describe, fit_in_two, rebuild, steps_of, takes
@@ -316,8 +318,10 @@ class FeatureSVM(FeatureDetector):
         np.savez(folder / _ARRAYS, **self._arrays)
         return self._write_backbone() | {"trials": self.trials}
 
-    def _read(self, folder: Path, manifest: dict[str, Any]) -> None:
-        self._read_backbone(folder, manifest)
+    def _read(self, files: StoredFiles, manifest: dict[str, Any]) -> None:
+        self._read_backbone(files.folder, manifest)
         self.trials = manifest["trials"]
-        with np.load(folder / _ARRAYS, allow_pickle=False) as file:
-            self._set(skops.io.load(folder / _MODEL, trusted=TRUSTED), dict(file))
+        pipeline = load_estimator(files / _MODEL, Pipeline, TRUSTED)
+        self._set(pipeline, load_arrays(files / _ARRAYS))
+        if not np.isfinite(self._model_score(tf.zeros((1, sum(self.network.channels()))))).all():
+            raise ValueError(f"{_MODEL} holds NaN or infinite values")

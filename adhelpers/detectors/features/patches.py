@@ -13,16 +13,17 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from adhelpers._shared.array_files import read_arrays, write_arrays
 from adhelpers._shared.arrays import Floats, Images
 from adhelpers._shared.batches import Batched
 from adhelpers._shared.checks import check_choice
-from adhelpers._shared.files import replacing
 from adhelpers._shared.progress import progress
 
 from .backbones import Backbone
 
 # Raise it when the same settings give other features: cached ones are then left alone.
-_FORMAT = 1
+_FORMAT = 2
+_NAME = "features"
 _BATCH = 16
 _LEVELS = ("image", "patch")
 _POOLINGS = ("average", "max", "gem")
@@ -37,7 +38,8 @@ def feature_cache(folder: str | Path | None) -> Iterator[None]:
     Each image's features are stored in a file of their own as soon as they are computed, so that an
     interrupted pass resumes. The file's name follows from the image's content, the numbers in the
     network's weights, and all settings: features of other images or weights are never taken by
-    mistake. Explainers score thousands of images only once: run them outside of the block.
+    mistake. It has a checksum: what a damaged file held is computed again. Explainers score
+    thousands of images only once: run them outside of the block.
 
     Parameters
     ----------
@@ -52,7 +54,7 @@ def feature_cache(folder: str | Path | None) -> Iterator[None]:
     >>> folder = Path(tempfile.mkdtemp())
     >>> with feature_cache(folder):
     ...     vectors = compute_features(backbone, FeatureSettings("image"), np.zeros((2, 32, 32, 1)))
-    >>> len(list(folder.rglob("*.npy")))     # both images are the same
+    >>> len(list(folder.rglob("*.arrays")))     # both images are the same
     1
     """
     token = _cache_folder.set(None if folder is None else Path(folder))
@@ -206,6 +208,10 @@ class FeatureSettings:
         """Rows and columns of patches."""
         return image_shape[0] // self.stride, image_shape[1] // self.stride
 
+    def shape(self, channels: Sequence[int], image_shape: Sequence[int]) -> tuple[int, ...]:
+        """Shape of the features of one image."""
+        return (*(self.grid(image_shape) if self.level == "patch" else ()), sum(channels))
+
     def of_maps(self, maps: list[tf.Tensor], image_shape: Sequence[int]) -> tf.Tensor:
         """The features as a differentiable function of the maps."""
         if self.level == "image":
@@ -298,11 +304,12 @@ def compute_features(
         Batched(lambda part: settings.of_maps(backbone.maps(part), part.shape[1:]), _BATCH),
     )
     files = _files(backbone, settings, images)
+    shape = settings.shape(backbone.channels(), backbone.image_shape)
     parts: dict[int, Floats] = {}
     # Equal images share one file and one pass.
     missing: dict[Path | int, list[int]] = {}
     for index, file in enumerate(files):
-        found = _read(file)
+        found = _read(file, settings, shape)
         if found is None:
             missing.setdefault(file or index, []).append(index)
         else:
@@ -313,18 +320,18 @@ def compute_features(
             batch = groups[start : start + batch_size]
             values = function(images[[group[0] for group in batch]], size=batch_size)
             for group, value in zip(batch, values, strict=True):
-                value = _rounded(value) if settings.level == "patch" else value
+                value = rounded(value) if settings.level == "patch" else value
                 file = files[group[0]]
                 if file is not None:
-                    with replacing(file) as temporary:
-                        np.save(temporary, value)
+                    write_arrays(file, {_NAME: value})
                 for index in group:
                     parts[index] = value
             bar.update(len(batch))
     return np.stack([parts[index] for index in range(len(images))])
 
 
-def _rounded(values: NDArray[np.float32]) -> Floats:
+def rounded(values: NDArray[np.float32]) -> Floats:
+    """In half precision, unless a value is beyond it."""
     return values.astype(np.float16) if np.abs(values).max() < np.finfo(np.float16).max else values
 
 
@@ -345,14 +352,17 @@ def _files(backbone: Backbone, settings: FeatureSettings, images: Images) -> lis
         ]
     )
     folder = folder / hashlib.sha256(identity.encode()).hexdigest()[:16]
-    return [folder / f"{hashlib.sha256(image.tobytes()).hexdigest()[:40]}.npy" for image in images]
+    digests = [hashlib.sha256(image.tobytes()).hexdigest()[:40] for image in images]
+    return [folder / f"{digest}.arrays" for digest in digests]
 
 
-def _read(file: Path | None) -> Floats | None:
+def _read(file: Path | None, settings: FeatureSettings, shape: tuple[int, ...]) -> Floats | None:
     """The cached features, or None where there are none or the file is damaged."""
-    if file is None or not file.is_file():
-        return None
     try:
-        return np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        found = None if file is None else (read_arrays(file) or {}).get(_NAME)
+    except OSError:
         return None
+    kinds = (np.float16, np.float32) if settings.level == "patch" else (np.float32,)
+    if found is None or found.shape != shape or found.dtype not in kinds:
+        return None
+    return found if np.isfinite(found).all() else None

@@ -15,6 +15,7 @@ import pytest
 
 from adhelpers.detectors import AnoGAN, EncoderPlan, GanScore, GanSettings, Search, fit_or_load
 from adhelpers.detectors.anogan.settings import SCORES
+from adhelpers.detectors.manifest import signed
 from adhelpers.training import TrainingPlan, gaussian_kernel
 
 SEARCHED = {field.name for field in fields(Search)} - {"learning_rate", "schedule"}
@@ -400,7 +401,8 @@ def test_scoring_parameters_need_no_other_training(stored):
 def test_weights_of_another_architecture_are_refused(tmp_path):
     fitted().save(tmp_path / "model")
     manifest = tmp_path / "model" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"latent_dim": 6', '"latent_dim": 7'))
+    changed = json.loads(manifest.read_text().replace('"latent_dim": 6', '"latent_dim": 7'))
+    manifest.write_text(json.dumps(signed(changed)))
     with pytest.raises(ValueError, match="generator.weights.h5 does not fit"):
         AnoGAN.load(tmp_path / "model")
 

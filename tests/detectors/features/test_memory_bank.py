@@ -148,7 +148,7 @@ def test_stored_and_loaded_scores_are_equal(tmp_path):
 
 def test_an_interrupted_feature_pass_goes_on_where_it_stopped(tmp_path, monkeypatch):
     good, seen = np.concatenate([stripes(20, seed=4), stripes(16, seed=8)]), []
-    write, detector = features_module.np.save, MemoryBank(coreset=0.1)
+    write, detector = features_module.write_arrays, MemoryBank(coreset=0.1)
 
     def stops(path, value):
         if len(seen) == 20:
@@ -157,16 +157,16 @@ def test_an_interrupted_feature_pass_goes_on_where_it_stopped(tmp_path, monkeypa
         write(path, value)
 
     with feature_cache(tmp_path):
-        monkeypatch.setattr(features_module.np, "save", stops)
+        monkeypatch.setattr(features_module, "write_arrays", stops)
         with pytest.raises(KeyboardInterrupt):
             detector.fit(good, good[:1], show_progress=False)
         with pytest.raises(RuntimeError, match="not fitted"):
             detector.score(good)
-        monkeypatch.setattr(features_module.np, "save", write)
-        kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
+        monkeypatch.setattr(features_module, "write_arrays", write)
+        kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.arrays")}
         assert len(kept) == 20
         detector.fit(good, good[:1], show_progress=False)
-        files = list(tmp_path.rglob("*.npy"))
+        files = list(tmp_path.rglob("*.arrays"))
         assert len(files) == 36 and all(
             path.stat().st_mtime_ns == time for path, time in kept.items()
         )

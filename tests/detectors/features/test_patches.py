@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adhelpers._shared.array_files import read_arrays, write_arrays
 from adhelpers.detectors import BackboneSettings, FeatureSettings, feature_cache
-from adhelpers.detectors.features.backbones import Backbone
+from adhelpers.detectors.features.backbones import Backbone, _numbers_sha256
 from adhelpers.detectors.features.patches import compute_features, join_maps, pool_maps
 
 
@@ -94,7 +95,7 @@ def test_the_cache_is_used_for_the_same_images_weights_and_settings_only(tmp_pat
     fresh = pooled_features(backbone, pictures)
     with feature_cache(tmp_path):
         np.testing.assert_array_equal(pooled_features(backbone, pictures), fresh)
-        files = sorted(tmp_path.rglob("*.npy"))
+        files = sorted(tmp_path.rglob("*.arrays"))
         assert len(files) == 4
         # An interrupted pass: one file is lost, one damaged; only these two are computed again.
         files[0].unlink()
@@ -110,13 +111,84 @@ def test_the_cache_is_used_for_the_same_images_weights_and_settings_only(tmp_pat
         pooled_features(backbone, images(1, seed=9))
         pooled_features(backbone, pictures, "max")
         patch_features(backbone, pictures)
-        assert seen == [2, 1] and len(list(tmp_path.rglob("*.npy"))) == 4 + 1 + 4 + 4
+        assert seen == [2, 1] and len(list(tmp_path.rglob("*.arrays"))) == 4 + 1 + 4 + 4
         layer = backbone.model.get_layer("block1_conv1")
         other = built(layers=("block2_conv2",))
         pooled_features(other, pictures)
-        assert layer is not None and len({file.parent for file in tmp_path.rglob("*.npy")}) == 4
+        assert layer is not None and len({file.parent for file in tmp_path.rglob("*.arrays")}) == 4
     pooled_features(backbone, images(2, seed=11))
-    assert len(list(tmp_path.rglob("*.npy"))) == 17
+    assert len(list(tmp_path.rglob("*.arrays"))) == 17
+
+
+def cached(pictures, folder, compute):
+    """The features, and whether each image's was computed and not taken from the cache."""
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.arrays")}
+    with feature_cache(folder):
+        found = compute(hed(), pictures)
+    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*.arrays")}
+    return found, sum(before.get(path) != time for path, time in after.items())
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+def claims_64_gigabytes(path):
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"[", b"[68719476736, ", 3))
+
+
+def zipped(path):
+    np.savez(path.with_suffix(".npz"), features=np.zeros(512, np.float32))
+    path.with_suffix(".npz").rename(path)
+
+
+def holds(change):
+    return lambda path: write_arrays(path, {"features": change(read_arrays(path)["features"])})
+
+
+@pytest.mark.parametrize("compute", [pooled_features, patch_features])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flipped,
+        claims_64_gigabytes,
+        zipped,
+        holds(lambda values: np.full_like(values, np.nan)),
+        holds(lambda values: np.full_like(values, np.inf)),
+        holds(lambda values: values.astype(np.complex64)),
+        holds(lambda values: values.astype(np.float64)),
+        holds(lambda values: values[..., :-1]),
+        holds(lambda values: values[None]),
+        lambda path: write_arrays(path, {"others": read_arrays(path)["features"]}),
+    ],
+)
+def test_what_a_cached_file_should_not_hold_is_computed_again(tmp_path, compute, damage):
+    pictures = images(2)
+    fresh, count = cached(pictures, tmp_path, compute)
+    assert count == 2 and cached(pictures, tmp_path, compute)[1] == 0
+    damage(sorted(tmp_path.rglob("*.arrays"))[0])
+    again, count = cached(pictures, tmp_path, compute)
+    assert count == 1
+    np.testing.assert_allclose(again, fresh, rtol=1e-3, atol=1e-3)
+    assert cached(pictures, tmp_path, compute)[1] == 0
+
+
+def test_features_of_other_weights_are_never_taken_from_the_cache(tmp_path):
+    """Two networks that differ in nothing but one weight."""
+    pictures, first, second = images(2), built(), built()
+    kernel = second.model.get_layer("block1_conv1").kernel
+    kernel.assign(kernel.numpy() * 1.5)
+    second.sha256 = _numbers_sha256(second.model)
+    assert first.describe() | {"weights_sha256": second.sha256} == second.describe()
+    expected = pooled_features(second, pictures)
+    with feature_cache(tmp_path):
+        others = pooled_features(first, pictures)
+        found = pooled_features(second, pictures)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert np.abs(found - others).max() > 0.01 * np.abs(others).max()
 
 
 def test_a_score_has_a_gradient_through_the_backbone():
