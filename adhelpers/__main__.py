@@ -8,7 +8,7 @@ from pathlib import Path
 
 import adhelpers
 from adhelpers._shared.text import escaped
-from adhelpers.runner import UsageError, find_notebooks, project_root, run_notebooks
+from adhelpers.runner import UsageError, default_folder, find_notebooks, run_notebooks
 
 _Function = Callable[[argparse.Namespace], int]
 
@@ -77,7 +77,7 @@ def _list(arguments: argparse.Namespace) -> int:
 def _index(arguments: argparse.Namespace) -> int:
     from adhelpers.reports import write_index
 
-    results = arguments.results or project_root() / "results"
+    results = arguments.results or default_folder("results")
     if not results.is_dir():
         raise UsageError(f"results: there is no folder {results}")
     print(escaped(str(write_index(results))))
@@ -165,7 +165,10 @@ def _add_notebooks(parser: argparse.ArgumentParser) -> None:
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--results", type=_path, metavar="DIR", help="default: results/ of the project"
+        "--results",
+        type=_path,
+        metavar="DIR",
+        help="default: $ADHELPERS_RESULTS, else results/ of the project",
     )
 
 
@@ -205,7 +208,8 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         help="a category of images, or the folder that holds categories; default: rendered images",
     )
     _add_results(run)
-    run.add_argument("--models", type=_path, metavar="DIR", help="default: models/ of the project")
+    text = "default: $ADHELPERS_MODELS, else models/ of the project"
+    run.add_argument("--models", type=_path, metavar="DIR", help=text)
     run.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="notebooks at once; default: 1"
     )

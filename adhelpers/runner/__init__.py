@@ -1,6 +1,6 @@
 """Finds, runs and watches notebooks; inside a notebook, the folder and the files of a run."""
 
-from .notebooks import find_notebooks, project_root
+from .notebooks import default_folder, find_notebooks
 from .parameters import UsageError
 from .run import Run, start_run
 from .suite import run_notebooks
@@ -8,8 +8,8 @@ from .suite import run_notebooks
 __all__ = [
     "Run",
     "UsageError",
+    "default_folder",
     "find_notebooks",
-    "project_root",
     "run_notebooks",
     "start_run",
 ]

@@ -1,6 +1,7 @@
 """Finds notebooks and reads their titles and parameters without running them."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,14 @@ def project_root() -> Path:
     """The folder with ``notebooks/`` and the package, or the current one without such a folder."""
     root = Path(adhelpers.__file__).resolve().parents[1]
     return root if (root / "notebooks").is_dir() else Path.cwd()
+
+
+def default_folder(name: str) -> Path:
+    """Where runs write if nothing else is said; ``name`` is ``results`` or ``models``.
+
+    The environment variable ``ADHELPERS_RESULTS`` or ``ADHELPERS_MODELS``, else the project's own.
+    """
+    return Path(os.environ.get(f"ADHELPERS_{name.upper()}") or project_root() / name)
 
 
 def notebook_folder(folder: str | Path | None = None) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from adhelpers._shared.stages import forget_stages, stage_seconds
 
-from .notebooks import project_root, read_notebook, run_name
+from .notebooks import default_folder, project_root, read_notebook, run_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -233,7 +233,7 @@ def start_run(notebook: str, variables: Mapping[str, Any]) -> Run:
     variables : dict
         ``globals()``. The notebook's parameters are taken from it; among them ``category`` (where
         it is empty ``dataset``; else ``"default"``), ``seed``, ``results`` and ``models`` are used
-        here. An empty ``results`` or ``models`` means the project's own folder.
+        here. For an empty ``results`` or ``models`` see `notebooks.default_folder`.
 
     Returns
     -------
@@ -259,7 +259,7 @@ def start_run(notebook: str, variables: Mapping[str, Any]) -> Run:
         run_name(variables),
         {name: variables[name] for name in names},
         variables.get("seed"),
-        variables.get("results") or project_root() / "results",
-        variables.get("models") or project_root() / "models",
+        variables.get("results") or default_folder("results"),
+        variables.get("models") or default_folder("models"),
         os.environ.get(FOLDER_VARIABLE),
     )

@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from .notebooks import (
     NotebookFile,
+    default_folder,
     find_notebooks,
     notebooks_in,
-    project_root,
     run_name,
 )
 from .parameters import UsageError
@@ -111,7 +111,8 @@ def run_notebooks(
         A category of images, or the folder that holds categories, for notebooks that have a
         parameter ``data_root``.
     results, models : str or Path, optional
-        By default the project's own folders.
+        By default the folders that ``ADHELPERS_RESULTS`` and ``ADHELPERS_MODELS`` name in the
+        environment, else the project's own.
     jobs : int
         How many notebooks run at once.
     folder : str or Path, optional
@@ -134,7 +135,7 @@ def run_notebooks(
     """
     if jobs < 1:
         raise UsageError(f"jobs must be at least 1, got {jobs}")
-    results = Path(results or project_root() / "results").resolve()
+    results = Path(results or default_folder("results")).resolve()
     folders = {"data_root": data, "results": results, "models": models}
     notebooks, chosen = find_notebooks(names, folder), read_preset(preset, folder)
     # What a preset holds need not concern those that run now.
@@ -142,7 +143,7 @@ def run_notebooks(
     values = values_for(notebooks, chosen, given, folders, others)
     for notebook, one in zip(notebooks, values, strict=True):
         if "models" in notebook.parameters:
-            one["models"] = one.get("models") or str(project_root() / "models")
+            one["models"] = one.get("models") or str(default_folder("models"))
     categories = [_category(*one) for one in zip(notebooks, values, strict=True)]
     _check_writable("results", results)
     for place in {one["models"] for one in values if one.get("models")}:
