@@ -68,6 +68,12 @@ def fit_or_load(
     Detector or Model
         Fitted; its ``folder`` is where it is stored, a place also for what belongs to it alone,
         such as its explanations.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `Model.load`, if what is stored there is damaged. It is not replaced: the message says
+        which folder to remove.
     """
     folder = stored_folder(model, data, models)
     with stage(f"{model.title or model.name}: training"):
