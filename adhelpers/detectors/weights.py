@@ -11,6 +11,8 @@ import skops.io
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from adhelpers._shared.files import check_space
+
 _Estimator = TypeVar("_Estimator", bound=BaseEstimator)
 
 
@@ -36,10 +38,11 @@ def save_weights(network: keras.Model, path: Path) -> None:
     Raises
     ------
     OSError
-        If the file cannot be written.
+        If the file cannot be written; where the disk has no room for it, before any of it is.
     """
     content = _Memory()
     network.save_weights(content)
+    check_space(path, len(content.getbuffer()))
     path.write_bytes(content.getbuffer())
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import resource
+import shutil
 
 import h5py
 import keras
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
+from adhelpers._shared.files import error_sentence, replacing_folder
 from adhelpers.detectors.manifest import StoredModelError, loading
 from adhelpers.detectors.weights import load_arrays, load_estimator, load_weights, save_weights
 
@@ -41,6 +43,17 @@ def test_a_disk_that_takes_no_more_is_an_error_and_no_segmentation_fault(tmp_pat
     assert caught.value.errno == errno.EFBIG
     save_weights(wide, tmp_path / "a.weights.h5")
     load_weights(wide, tmp_path / "a.weights.h5")
+
+
+def test_a_full_disk_is_told_with_the_place_before_anything_is_written(tmp_path, monkeypatch):
+    wide = keras.Sequential([keras.Input((100,)), keras.layers.Dense(1_000)])
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=300_000))
+    with pytest.raises(OSError) as caught, replacing_folder(tmp_path / "model") as temporary:
+        save_weights(wide, temporary / "a.weights.h5")
+    place = tmp_path / "model" / "a.weights.h5"
+    assert error_sentence(caught.value) == f"{place}: the disk is full"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
