@@ -31,8 +31,9 @@ def test_weights_come_back_and_keras_can_read_the_file(tmp_path):
 
 
 def test_a_disk_that_takes_no_more_is_an_error_and_no_segmentation_fault(tmp_path):
-    """HDF5 writes to the file only when it closes it, and ends the process where that fails."""
-    wide = keras.Sequential([keras.Input((100,)), keras.layers.Dense(1_000)])
+    """HDF5 ends the process when it closes a file of many small parts that has no room."""
+    dense = [keras.layers.Dense(100) for _ in range(20)]
+    wide = keras.Sequential([keras.Input((100,)), *dense])
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:

@@ -16,7 +16,14 @@ import tensorflow as tf
 
 from adhelpers.detectors import VAEGAN
 from adhelpers.training import Trainable, TrainingPlan, adam, train
-from adhelpers.training.checkpoints import TrainingState
+from adhelpers.training.checkpoints import (
+    TrainingState,
+    assign,
+    network_values,
+    read_checkpoint,
+    remove_checkpoint,
+    write_checkpoint,
+)
 
 
 def images(count=4, shape=(16, 16, 1), seed=0):
@@ -266,3 +273,110 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
         "state.csv",
         "state.npz",
     ]
+
+
+def state(**changed):
+    return replace(TrainingState.begin(PLAN, 0, {"layer": 0.1}), **changed)
+
+
+def test_a_state_begins_with_the_plan_as_a_file_has_it():
+    begun = TrainingState.begin(TrainingPlan(milestones=(1, 2)), 7, {"layer": 0.1})
+    assert begun.plan["milestones"] == [1, 2] and begun.plan["seed"] == 7
+    assert begun.rates == {"layer": 0.1} and begun.history == []
+    assert (begun.epoch, begun.best_value, begun.best_epoch) == (0, None, 0)
+    assert (begun.halvings, begun.halved_epoch) == (0, 0)
+
+
+def test_a_training_is_over_after_its_epochs_or_too_many_without_a_better_value():
+    plan = TrainingPlan(epochs=5)
+    assert [state(epoch=epoch).is_over(plan) for epoch in (0, 4, 5, 6)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    patient = TrainingPlan(epochs=50, patience=3)
+    found = [state(epoch=epoch, best_epoch=4).is_over(patient) for epoch in (4, 6, 7, 8)]
+    assert found == [False, False, True, True]
+    assert not state(epoch=49, best_epoch=1).is_over(TrainingPlan(epochs=50, patience=0))
+
+
+def test_only_a_lower_value_is_better_and_none_that_is_not_a_number():
+    one = state(epoch=1)
+    assert one.is_best(2.0) and (one.best_value, one.best_epoch) == (2.0, 1)
+    one.epoch = 2
+    assert not one.is_best(2.0) and not one.is_best(float("nan")) and not one.is_best(3.0)
+    assert (one.best_value, one.best_epoch) == (2.0, 1)
+    one.epoch = 3
+    assert one.is_best(-1.0) and (one.best_value, one.best_epoch) == (-1.0, 3)
+
+
+def test_rates_are_halved_where_nothing_is_better_for_long_enough_and_then_wait_again():
+    plan, one, seen = TrainingPlan(plateau=3), state(best_epoch=2), []
+    for one.epoch in range(2, 12):
+        one.halve_on_plateau(plan)
+        seen.append((one.halvings, one.halved_epoch))
+    assert seen == [(0, 0)] * 3 + [(1, 5)] * 3 + [(2, 8)] * 3 + [(3, 11)]
+    one.best_epoch = 12
+    for one.epoch, halvings in ((14, 3), (15, 4)):
+        one.halve_on_plateau(plan)
+        assert one.halvings == halvings
+    one.halve_on_plateau(TrainingPlan(plateau=0))
+    assert one.halvings == 4
+
+
+def test_rates_by_hand():
+    """Milestones divide by ten, halvings by two, and the schedule counts in steps."""
+    plan = TrainingPlan(epochs=8, milestones=(1, 3))
+    factors = [state().rate_factor(plan, step, 4) for step in (0, 3, 4, 11, 12, 31)]
+    np.testing.assert_allclose(factors, [1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert state(halvings=3).rate_factor(plan, 3, 4) == pytest.approx(1 / 8)
+    assert state(halvings=1).rate_factor(plan, 4, 4) == pytest.approx(0.05)
+    cosine = TrainingPlan(epochs=8, schedule="cosine")
+    assert state(halvings=1).rate_factor(cosine, 16, 4) == pytest.approx(0.25)
+    cyclical = TrainingPlan(epochs=9, schedule="cyclical", cycle_epochs=2)
+    found = [state().rate_factor(cyclical, step, 4) for step in (0, 2, 4, 6, 8)]
+    np.testing.assert_allclose(found, [0.1, 0.55, 1, 0.55, 0.1])
+
+
+def test_best_weights_are_those_of_the_networks_and_copies(stored):
+    trainable = Small()
+    values = network_values(trainable)
+    assert sorted(values) == ["network/layer/0", "network/layer/1"]
+    trained(None, trainable)
+    assert (values["network/layer/0"] != trainable.layer.weights[0].numpy()).any()
+    rate = float(trainable.optimizers["layer"].learning_rate)
+    assign(trainable, {"network/layer/0": values["network/layer/0"], "other": np.ones(3)})
+    np.testing.assert_array_equal(trainable.layer.weights[0].numpy(), values["network/layer/0"])
+    assert (trainable.layer.weights[1].numpy() != values["network/layer/1"]).any()
+    assert float(trainable.optimizers["layer"].learning_rate) == rate
+
+
+def test_everything_comes_back_from_a_checkpoint(tmp_path):
+    first, second = Small(), Small()
+    trained(None, first)
+    begun = state()
+    written = state(
+        epoch=2, best_value=0.25, best_epoch=1, halvings=3, halved_epoch=2, history=[{"loss": 1.0}]
+    )
+    best = {name: value + 1 for name, value in network_values(first).items()}
+    write_checkpoint(tmp_path / "a.npz", first, best, written)
+    found, read = read_checkpoint(tmp_path / "a.npz", second, begun)
+    assert read == written and found.keys() == best.keys()
+    for name, value in best.items():
+        np.testing.assert_array_equal(found[name], value)
+    for one, other in zip(first.layer.variables, second.layer.variables, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    optimizers = first.optimizers["layer"], second.optimizers["layer"]
+    assert int(optimizers[1].iterations) == int(optimizers[0].iterations) == 2
+    for one, other in zip(*(each.variables for each in optimizers), strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_a_checkpoint_is_removed_with_the_history_beside_it_and_nothing_else(tmp_path):
+    for name in ("a.npz", "a.csv", "b.npz", "a.txt"):
+        (tmp_path / name).write_text("")
+    remove_checkpoint(str(tmp_path / "a.npz"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.npz"]
+    remove_checkpoint(tmp_path / "a.npz")
+    remove_checkpoint(None)

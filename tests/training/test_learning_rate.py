@@ -239,3 +239,103 @@ def test_patience_counts_on_after_an_interruption(tmp_path, stops_after):
     with pytest.raises(KeyboardInterrupt):
         train(Waiting(stops_after), IMAGES, IMAGES[:1], plan, **options)
     assert len(train(Waiting(), IMAGES, IMAGES[:1], plan, **options)) == 1 + 6
+
+
+class Scripted(Valley):
+    """Losses as they are given, one a step; it remembers the batches, rates and seeds."""
+
+    def __init__(self, losses):
+        super().__init__()
+        self.losses, self.steps = list(losses), []
+
+    def train_step(self, images, seed):
+        def loss(batch, rate, drawn):
+            self.steps.append((batch[:, 0].tolist(), float(rate), drawn.tolist()))
+            return np.float32(self.losses[(len(self.steps) - 1) % len(self.losses)])
+
+        inputs = [images, self.optimizers["x"].learning_rate, seed]
+        return {"loss": tf.ensure_shape(tf.numpy_function(loss, inputs, tf.float32), ())}
+
+
+NUMBERS = np.arange(12, dtype=np.float32)[:, None]
+
+
+def swept(losses, **options):
+    trainable = Scripted(losses)
+    options = {"batch_size": 4, "steps": 10, "show_progress": False} | options
+    return find_learning_rate(trainable, NUMBERS, **options), trainable.steps
+
+
+def test_a_sweep_by_hand():
+    """Rates rise in equal ratios, and the running mean begins without a pull to zero."""
+    losses = [8, 4, 4, 2, 2, 2, 2, 2, 2, 2]
+    sweep, steps = swept(losses, lowest=1e-4, highest=1e5, smoothing=0.5, fall=0.5)
+    rates = 10.0 ** np.arange(-4, 6)
+    np.testing.assert_allclose(sweep.table["learning_rate"], rates, rtol=1e-6)
+    np.testing.assert_allclose([rate for _, rate, _ in steps], rates, rtol=1e-5)
+    assert sweep.table["loss"].tolist() == losses
+    # (8), (8 / 2 + 4) / (3 / 2), (8 / 4 + 4 / 2 + 4) / (7 / 4), (1 + 1 + 2 + 2) / (15 / 8)
+    np.testing.assert_allclose(sweep.table["smoothed"][:4], [8, 16 / 3, 32 / 7, 16 / 5])
+    assert not sweep.diverged and sweep.fall == 0.5
+    # Half of the fall from 8 to about 2 is below 5.
+    assert sweep.suggested == pytest.approx(1e-2)
+
+
+def test_the_defaults_of_a_sweep():
+    sweep, steps = swept(np.geomspace(9, 1, 120), steps=120)
+    table = sweep.table
+    assert len(steps) == len(table) == 120 and sweep.fall == 0.85
+    assert table["learning_rate"].iloc[[0, -1]].tolist() == pytest.approx([1e-6, 1.0])
+    assert table["smoothed"][1] == pytest.approx((0.16 * 9 + 0.2 * table["loss"][1]) / 0.36)
+    default = find_learning_rate(Scripted([9, 8]), NUMBERS, batch_size=4, show_progress=False)
+    assert len(default.table) == 120
+
+
+def test_a_sweep_ends_where_the_smoothed_loss_is_four_times_its_lowest():
+    for last, diverged in ((4.0, False), (4.01, True), (float("inf"), True), (float("nan"), True)):
+        sweep, steps = swept([2, 1, 1, 1, 1, 1, last, 1, 1, 1], smoothing=0.0)
+        assert sweep.diverged is diverged
+        assert len(steps) == (7 if diverged else 10)
+        assert len(sweep.table) == (6 if diverged else 10)
+
+
+def test_batches_of_a_sweep_follow_from_the_seed():
+    (_, first), (_, again), (_, other) = (swept([2, 1], seed=seed) for seed in (3, 3, 4))
+    assert [step[0] for step in first] == [step[0] for step in again]
+    assert [step[0] for step in first] != [step[0] for step in other]
+    assert [step[2] for step in first] == [[3, number] for number in range(10)]
+    for batch, _, _ in first:
+        assert len(set(batch)) == 4 and set(batch) <= set(range(12))
+    assert len({tuple(step[0]) for step in first}) == 10
+    _, zero = swept([2, 1])
+    assert zero[0][2] == [0, 0]
+
+
+def test_a_batch_is_no_larger_than_the_number_of_images():
+    _, steps = swept([2, 1], batch_size=100)
+    assert all(sorted(batch) == list(range(12)) for batch, _, _ in steps)
+
+
+@pytest.mark.parametrize(
+    "wrong, match",
+    [
+        ({"steps": 9}, "^steps must be at least 10, better 100; got 9$"),
+        ({"lowest": 0}, "rising and above 0, such as 1e-6 and 1; got 0 and 1.0"),
+        ({"lowest": -1}, "rising and above 0"),
+        ({"lowest": 0.1, "highest": 0.1}, "got 0.1 and 0.1"),
+        ({"fall": 0}, r"fall must be in \(0, 1\], such as 0.85; got 0"),
+        ({"fall": 1.01}, "fall must be in"),
+    ],
+)
+def test_what_a_sweep_does_not_take(wrong, match):
+    with pytest.raises(ValueError, match=match):
+        swept([2, 1], **wrong)
+
+
+def test_the_whole_fall_can_be_asked_for():
+    assert suggested_rate([1, 2, 3, 4], [5, 4, 1, 2], fall=1) == 3
+    assert suggested_rate([1, 2, 3, 4], [5, 4, 1, 2]) == 3
+    # 0.85 of the fall from 20 to 0 is reached at 3, not at 3.1.
+    assert suggested_rate([1, 2, 3, 4], [20, 3.1, 3, 0]) == 3
+    with pytest.raises(ValueError, match="never fell"):
+        suggested_rate([1, 2], [1, 1])

@@ -50,7 +50,7 @@ def test_a_learning_rate_is_above_zero_or_looked_for(rate):
     assert TrainingPlan(learning_rate=2).learning_rate == 2
 
 
-@pytest.mark.parametrize("milestones", [(0,), (-1, 3), (2, 1), (3, 3), (1, 2, 2)])
+@pytest.mark.parametrize("milestones", [(0,), (-1, 3), (2, 1), (3, 3), (1, 2, 2), (1, 1, 2)])
 def test_milestones_rise_from_one(milestones):
     with pytest.raises(ValueError, match="^milestones must be rising numbers of epochs from 1, no"):
         TrainingPlan(milestones=milestones)
