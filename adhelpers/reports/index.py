@@ -1,15 +1,20 @@
 """The index over all runs in a results folder."""
 
 import json
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from adhelpers._shared.files import write_text
+from adhelpers._shared.text import escaped
 from adhelpers.metrics import share_estimate
 
 from ._pages import page_template
+
+# Of a summary in bytes; those of runs have some ten thousand.
+_LARGEST = 20_000_000
 
 
 def write_index(results: str | Path) -> Path:
@@ -18,20 +23,26 @@ def write_index(results: str | Path) -> Path:
     Parameters
     ----------
     results
-        Holds ``<notebook>/<category>/`` folders. A run whose ``summary.json`` is missing or damaged
-        gets a row that says so.
+        Holds ``<notebook>/<category>/`` folders. A run whose ``summary.json`` is missing or is not
+        one gets a row that says so.
 
     Returns
     -------
     Path
         The page.
+
+    Raises
+    ------
+    OSError
+        If the page cannot be written; it is named.
     """
     results = Path(results)
-    folders = sorted(
-        path for path in results.glob("*/*") if path.is_dir() and not path.name.startswith(".")
-    )
+    folders = sorted(path for path in results.glob("*/*") if not path.name.startswith("."))
     rows = [row for folder in folders for row in _rows_of_folder(folder)]
-    write_text(results / "index.html", page_template("index.html").render(rows=rows))
+    text = page_template("index.html").render(rows=rows)
+    # A summary can hold half of a pair of code units, which UTF-8 has no form for.
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    write_text(results / "index.html", text)
     return results / "index.html"
 
 
@@ -39,33 +50,28 @@ def _rows_of_folder(folder: Path) -> list[dict[str, Any]]:
     """The rows of a folder ``<notebook>/<category>``: one for each summary and each failed run."""
     notebook = folder.parent.name
     run: dict[str, Any] = {
-        "notebook": notebook,
-        "category": folder.name,
+        "notebook": escaped(notebook),
+        "category": escaped(folder.name),
         "problem": None,
         "failed": False,
+        "links": [],
+        "date": None,
     }
-    files = {
-        "report": "report.html",
-        "gallery": "gallery.html",
-        "notebook": f"{notebook}.ipynb",
-        "samples": "samples.csv",
-    }
-    links = [
-        (name, _address(folder / file)) for name, file in files.items() if (folder / file).is_file()
-    ]
-    rows = []
-    for path in sorted(folder.glob("summary*.json")):
-        row = run | {"links": links, "date": _date(path)}
-        try:
-            row |= _figures_of_run(path)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            row["problem"] = f"{path.name} cannot be read as a summary of a run"
-        rows.append(row)
+    try:
+        if not folder.is_dir():
+            return []
+        links = _links(folder, notebook)
+        summaries = sorted(folder.glob("summary*.json"))
+        failed = sorted(folder.glob("*.failed.ipynb"))
+    except OSError as error:
+        return [run | {"problem": f"the folder cannot be read ({error.strerror})"}]
+    run["links"] = links
+    rows = [_row_of_summary(path, run) for path in summaries]
     if links and not rows:
-        report = folder / files["report"]
+        report = folder / "report.html"
         date = _date(report if report.exists() else folder)
-        rows.append(run | {"links": links, "date": date, "problem": "no summary.json"})
-    for path in sorted(folder.glob("*.failed.ipynb")):
+        rows.append(run | {"date": date, "problem": "no summary.json"})
+    for path in failed:
         problem = "the last run failed; its notebook shows where"
         link = ("failed notebook", _address(path))
         rows.append(
@@ -74,34 +80,70 @@ def _rows_of_folder(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def _links(folder: Path, notebook: str) -> list[tuple[str, str]]:
+    """The files of a run that are there, with their addresses."""
+    files = {
+        "report": "report.html",
+        "gallery": "gallery.html",
+        "notebook": f"{notebook}.ipynb",
+        "samples": "samples.csv",
+    }
+    return [
+        (name, _address(folder / file)) for name, file in files.items() if (folder / file).is_file()
+    ]
+
+
+def _row_of_summary(path: Path, run: dict[str, Any]) -> dict[str, Any]:
+    """The row of one summary, which may be of another program and hold anything."""
+    row = run | {"date": _date(path)}
+    try:
+        return row | _figures_of_run(path)
+    except Exception:
+        # Whatever it is (a deep nesting ends in a RecursionError), the other rows are not to miss.
+        return row | {"problem": f"{escaped(path.name)} cannot be read as a summary of a run"}
+
+
 def _address(file: Path) -> str:
     """The link to a run's file; quote() also escapes the colon of a folder called "javascript:"."""
-    return f"./{'/'.join(quote(part) for part in file.parts[-3:])}"
+    return f"./{'/'.join(quote(os.fsencode(part)) for part in file.parts[-3:])}"
 
 
-def _date(file: Path) -> str:
-    return datetime.fromtimestamp(file.stat().st_mtime).strftime("%Y-%m-%d %H:%M")
+def _date(file: Path) -> str | None:
+    """When a file was written, if it has a time that a calendar knows."""
+    try:
+        return datetime.fromtimestamp(file.stat().st_mtime).strftime("%Y-%m-%d %H:%M")
+    except (OSError, ValueError, OverflowError):
+        return None
 
 
 def _figures_of_run(path: Path) -> dict[str, Any]:
     """The columns of the index from one ``summary.json``."""
+    if not path.is_file() or path.stat().st_size > _LARGEST:
+        raise ValueError(f"{path} is no regular file of at most {_LARGEST} bytes")
     summary = json.loads(path.read_text(encoding="utf-8"))
     threshold, shortcut = summary["threshold"] or {}, summary["shortcut"] or {}
     seconds = sum((summary["seconds"] or {}).values())
     return {
-        "detector": summary["detector"],
+        "detector": _text(summary["detector"]),
         "image_auroc": _estimate(summary["image_auroc"]),
         "pixel_auroc": _estimate(summary["pixel_auroc"]),
         "aupro": _estimate(summary["aupro"]),
-        "rule": threshold.get("rule"),
+        "rule": _text(threshold.get("rule")),
         "uses_test_labels": bool(threshold.get("uses_test_labels")),
         **_decisions(summary["confusion"], summary["trust_adjusted_recall"]),
         "jaccard": [_overlap(name, value) for name, value in (summary["jaccard"] or {}).items()],
         "seconds": f"{seconds:.0f}" if seconds else None,
         "shortcut": _shortcut(shortcut) if shortcut else None,
         "shortcut_found": bool(shortcut.get("significant")),
-        "verdicts": [f"{count} {name}" for name, count in (summary["verdicts"] or {}).items()],
+        "verdicts": [f"{count:d} {name}" for name, count in (summary["verdicts"] or {}).items()],
     }
+
+
+def _text(value: Any) -> str | None:
+    """``value``, which is a text or null where it is what a summary promises."""
+    if value is None or isinstance(value, str):
+        return value
+    raise TypeError(f"{value!r} is no text")
 
 
 def _estimate(part: dict[str, Any] | None) -> str | None:
@@ -124,7 +166,7 @@ def _decisions(confusion: dict[str, int] | None, trusted: float | None) -> dict[
         return text.replace(", ", ",\N{NO-BREAK SPACE}")
 
     return {
-        "false_alarms": f"{confusion['fp']} of {good}",
+        "false_alarms": f"{confusion['fp']:d} of {good:d}",
         "recall": share(confusion["tp"]) if anomalous else None,
         "trusted": None if trusted is None or not anomalous else share(trusted * anomalous),
     }

@@ -1,10 +1,15 @@
 """The index over runs that may be damaged or hostile."""
 
 import json
+import os
 import re
+import sys
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from adhelpers.metrics import Estimate
 from adhelpers.reports.index import write_index
@@ -76,6 +81,12 @@ def test_the_index_shows_the_figures_of_each_run(tmp_path, assert_self_contained
         json.dumps(summary(image_auroc=3)),
         json.dumps(summary(image_auroc={"value": "x"})),
         json.dumps(summary(jaccard=["LIME"])),
+        json.dumps(summary(detector={"name": "x"})),
+        json.dumps(summary(confusion={"tp": 10**400, "fp": 0, "tn": 0, "fn": 1})),
+        json.dumps(summary(confusion={"tp": "1", "fp": "2", "tn": "3", "fn": "4"})),
+        json.dumps(summary(verdicts={"missed": [1]})),
+        "[" * 100_000,
+        "9" * 5_000,
     ],
 )
 def test_a_damaged_summary_gets_a_row_that_says_so(tmp_path, content):
@@ -84,6 +95,80 @@ def test_a_damaged_summary_gets_a_row_that_says_so(tmp_path, content):
     (folder / "summary.json").write_text(content, errors="surrogateescape")
     text = write_index(tmp_path).read_text()
     assert "summary.json cannot be read" in text and "fine" in text
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([0, -1, 0.0, 10**400, 1e308, float("nan"), float("inf"), "\ud800", HOSTILE])
+    | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["value", "low", "high", "tp", "fp", "tn", "fn", "mean", "auroc"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(parts=st.dictionaries(st.sampled_from(SUMMARY_KEYS), VALUES, min_size=1, max_size=5))
+def test_no_summary_ends_the_index_or_hides_another_row(tmp_path_factory, parts):
+    results = tmp_path_factory.mktemp("results")
+    make_run(results, "01_screw", "nut", detector="fine")
+    folder = make_run(results, "01_screw", "screw")
+    (folder / "summary.json").write_text(json.dumps(summary(**parts)))
+    page = write_index(results).read_text(encoding="utf-8")
+    assert page.count("<tr>") == 3 and "fine" in page and HOSTILE not in page
+
+
+def test_confusions_without_images_are_zero_of_zero(tmp_path):
+    make_run(tmp_path, "01_screw", "screw", confusion=dict.fromkeys(("tp", "fp", "tn", "fn"), 0))
+    page = write_index(tmp_path).read_text()
+    assert "0 of 0" in page and "cannot be read" not in page
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux")
+def test_names_that_are_not_utf_8_are_escaped_and_their_links_lead_there(tmp_path, Page):
+    name = os.fsdecode(b"scr\xffew")
+    make_run(tmp_path, name, name, ["report.html"], detector="fine")
+    page = Page(write_index(tmp_path).read_text(encoding="utf-8"))
+    assert r"scr\xffew" in page.text and "fine" in page.text
+    [address] = page.attributes("a", "href")
+    assert (tmp_path / unquote(address, errors="surrogateescape")).is_file()
+
+
+def test_files_that_are_no_files_are_not_read(tmp_path):
+    make_run(tmp_path, "01_screw", "nut", detector="fine")
+    folder = make_run(tmp_path, "01_screw", "screw")
+    (folder / "summary_a.json").symlink_to("nowhere")
+    (folder / "summary_b.json").mkdir()
+    os.mkfifo(folder / "summary_c.json")
+    with (folder / "summary_d.json").open("w") as file:
+        file.truncate(10**11)
+    os.utime(folder / "summary.json", (10**14, 10**14))
+    text = write_index(tmp_path).read_text()
+    assert [f"summary_{one}.json cannot be read" in text for one in "abcd"] == [True] * 4
+    assert "fine" in text and text.count("<tr>") == 7
+
+
+def test_a_folder_that_cannot_be_looked_into_gets_a_row(tmp_path, monkeypatch):
+    make_run(tmp_path, "01_screw", "nut", detector="fine")
+    make_run(tmp_path, "01_screw", "screw")
+    is_dir = Path.is_dir
+
+    def refuse(path):
+        if path.name == "screw":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    text = write_index(tmp_path).read_text()
+    assert "the folder cannot be read (Permission denied)" in text and "fine" in text
 
 
 def test_missing_summaries_failed_runs_and_partial_folders(tmp_path, Page):
