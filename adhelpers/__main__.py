@@ -2,13 +2,22 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import adhelpers
+from adhelpers._shared.files import error_sentence
 from adhelpers._shared.text import escaped
-from adhelpers.runner import UsageError, default_folder, find_notebooks, run_notebooks
+from adhelpers.runner import (
+    Ended,
+    UsageError,
+    default_folder,
+    ended_by_signals,
+    find_notebooks,
+    run_notebooks,
+)
 
 _Function = Callable[[argparse.Namespace], int]
 
@@ -281,16 +290,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0 all well, 1 something failed, 2 wrong use, 130 interrupted.
+        Exit code: 0 all well, 1 something failed, 2 wrong use; 128 and the number of the signal
+        that has ended it: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
     """
     parsed = _parser().parse_args(arguments)
     try:
-        code: int = parsed.function(parsed)
-        sys.stdout.flush()
-        return code
-    except KeyboardInterrupt:
-        print("adhelpers: interrupted", file=sys.stderr)
-        return 130
+        with ended_by_signals():
+            code: int = parsed.function(parsed)
+            sys.stdout.flush()
+            return code
+    except KeyboardInterrupt as error:
+        _print_interrupted()
+        return 128 + (error.number if isinstance(error, Ended) else signal.SIGINT)
     except UsageError as error:
         _print_error(error)
         return 2
@@ -304,9 +315,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _print_interrupted() -> None:
+    """Say that the command was ended, if there is still a terminal to read it."""
+    try:
+        print("adhelpers: interrupted", file=sys.stderr, flush=True)
+    except OSError:
+        # Python would try once more at exit and end with another code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 def _print_error(error: Exception) -> None:
     """Print an error; names in it must not act on the terminal."""
-    lines = [escaped(line) for line in str(error).split("\n")]
+    text = error_sentence(error) if isinstance(error, OSError) else str(error)
+    lines = [escaped(line) for line in text.split("\n")]
     print("adhelpers: " + "\n".join(lines), file=sys.stderr)
 
 

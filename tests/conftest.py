@@ -34,7 +34,11 @@ import adhelpers  # noqa: E402, F401  (after the number of threads)
 
 @pytest.fixture(scope="session")
 def start_process():
-    """Starts a command that Ctrl-C reaches, also where a background job has it ignored."""
+    """Starts a command that signals end, also where a background job or nohup has them ignored."""
+
+    def reset():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
 
     def start(command, cwd):
         return subprocess.Popen(
@@ -43,7 +47,7 @@ def start_process():
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=reset,
         )
 
     return start

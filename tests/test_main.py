@@ -1,6 +1,8 @@
 """The command line: what it prints, its exit codes, one clear line for each error."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -259,3 +261,45 @@ def test_fetch_wants_the_licence_accepted(tmp_path, capsys):
     assert main(["data", "fetch", "screw", "--to", str(tmp_path)]) == 1
     assert "--accept-license" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number, code", [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_ends_any_command_with_its_code(tmp_path, monkeypatch, capsys, number, code):
+    monkeypatch.setattr(
+        "adhelpers.reports.write_index", lambda _: os.kill(os.getpid(), getattr(signal, number))
+    )
+    before = [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGINT, signal.SIGHUP)]
+    try:
+        assert main(["index", "--results", str(tmp_path)]) == code
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGHUP, before[1])
+    assert capsys.readouterr().err == "adhelpers: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    "number, words", [(28, "the disk is full"), (30, "the file system is read-only")]
+)
+def test_disks_that_take_nothing_are_one_sentence_with_the_folder(
+    tmp_path, monkeypatch, capsys, number, words
+):
+    def fail(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("tempfile.mkstemp", fail)
+    assert main(["index", "--results", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"adhelpers: {tmp_path / 'index.html'}: {words}\n"
+    # The pictures are written one by one; the third one does not fit.
+    saved = []
+
+    def save(self, path, **_):
+        saved.append(path)
+        if len(saved) == 3:
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("PIL.Image.Image.save", save)
+    render = ["data", "render", "hazelnut", "--to", str(tmp_path / "data"), "--image-size", "64"]
+    small = ["--train-count", "4", "--test-good-count", "1", "--defect-count", "1"]
+    assert main([*render, *small]) == 1
+    assert capsys.readouterr().err == f"adhelpers: {tmp_path / 'data' / 'hazelnut'}: {words}\n"
+    assert list((tmp_path / "data").iterdir()) == []

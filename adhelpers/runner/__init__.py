@@ -3,12 +3,15 @@
 from .notebooks import default_folder, find_notebooks
 from .parameters import UsageError
 from .run import Run, start_run
+from .signals import Ended, ended_by_signals
 from .suite import run_notebooks
 
 __all__ = [
+    "Ended",
     "Run",
     "UsageError",
     "default_folder",
+    "ended_by_signals",
     "find_notebooks",
     "run_notebooks",
     "start_run",

@@ -1,5 +1,6 @@
 """Executes one notebook with papermill; progress is read, and it is stopped, from other threads."""
 
+import contextlib
 import json
 import logging
 import os
@@ -19,7 +20,8 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from nbclient.exceptions import DeadKernelError
 from nbconvert.filters import strip_ansi
 
-from adhelpers._shared.files import replacing_folder
+from adhelpers._shared.files import check_space, error_sentence, replacing_folder
+from adhelpers._shared.leftovers import SCRATCH, owned_prefix
 from adhelpers.reports import notebook_to_html
 
 from .notebooks import NotebookFile
@@ -27,6 +29,9 @@ from .own_files import keep_foreign_files, list_files
 from .run import FOLDER_VARIABLE
 
 _KERNEL = "python3"
+_NO_MEMORY = "the system may have ended it for want of memory"
+# In bytes: with less, a disk counts as full.
+_ROOM = 1_000_000
 # Its warnings are about what has been checked here before, its errors come as exceptions as well.
 logging.getLogger("papermill").setLevel(logging.CRITICAL)
 
@@ -119,11 +124,11 @@ class Execution:
         problem = partial = None
         renamed: list[str] = []
         try:
-            with tempfile.TemporaryDirectory() as scratch, replacing_folder(self.folder) as staged:
+            with _scratch() as scratch, replacing_folder(self.folder) as staged:
                 self._status_file = Path(scratch) / "status"
                 executed = staged / f"{self.notebook.name}.ipynb"
                 try:
-                    self._execute(executed, staged)
+                    self._execute(executed, staged, scratch)
                     notebook_to_html(
                         executed, staged / "report.html", remarks=_data_remarks(staged)
                     )
@@ -132,7 +137,8 @@ class Execution:
                 except Exception:
                     partial = self._keep(executed)
                     raise
-        except (papermill.PapermillExecutionError, OSError, ValueError, RuntimeError) as error:
+        except Exception as error:
+            # Whatever has ended this run must not end the others.
             problem = self._problem(error)
         finally:
             self.finished = True
@@ -147,18 +153,31 @@ class Execution:
             return self._describe_cell(f"{error.ename}: {error.evalue}")
         if isinstance(error, DeadKernelError):
             return self._describe_cell(
-                "the kernel died; the system may have ended it for want of memory. The next run "
-                "resumes from what is stored under models/"
+                f"the kernel died; {self._full_disk() or _NO_MEMORY}. The next run resumes from "
+                "what is stored under models/"
             )
+        if isinstance(error, OSError):
+            return error_sentence(error)
         return f"{type(error).__name__}: {error}"
 
-    def _execute(self, executed: Path, staged: Path) -> None:
+    def _full_disk(self) -> str | None:
+        """A sentence on a full disk, which ends the process inside libraries such as HDF5."""
+        for folder in (self.results, self._values.get("models")):
+            try:
+                check_space(folder or self.results, _ROOM)
+            except OSError as error:
+                return error_sentence(error)
+        return None
+
+    def _execute(self, executed: Path, staged: Path, scratch: str) -> None:
         """Run all cells in a kernel of their own."""
         node = nbformat.read(self.notebook.path, as_version=4)
         environment = os.environ | {
             "ADHELPERS_STATUS_FILE": str(self._status_file),
             "ADHELPERS_STATIC": "1",
             FOLDER_VARIABLE: str(staged.resolve()),
+            # TensorFlow leaves files there when it is ended; they go with the folder.
+            **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), scratch),
         }
         manager = KernelManager(
             kernel_name=_KERNEL,
@@ -203,7 +222,9 @@ class Execution:
         self.cell, self._current = cell_index + 1, cell
         # Otherwise the last line of an earlier cell's progress would stay.
         if self._status_file is not None:
-            self._status_file.write_text("", encoding="utf-8")
+            # A lost status line must never stop a training.
+            with contextlib.suppress(OSError):
+                self._status_file.write_text("", encoding="utf-8")
         if cell.cell_type == "markdown":
             headings = [
                 line.lstrip("# ").strip()
@@ -236,6 +257,11 @@ class Execution:
         shown = "\n".join(f"    {line}" for line in lines[:3] + ["…"] * (len(lines) > 3))
         where = f"cell {self.cell} of {self.cells}" + (f", In [{count}]" if count else "")
         return f"{where}, under “{self._heading}”:\n{shown}\n  {strip_ansi(what)}"
+
+
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """A temporary folder for one run; if this process is killed, the next run removes it."""
+    return tempfile.TemporaryDirectory(prefix=owned_prefix(SCRATCH), ignore_cleanup_errors=True)
 
 
 def _data_remarks(folder: Path) -> list[str]:

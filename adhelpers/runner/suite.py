@@ -1,5 +1,6 @@
 """Runs notebooks in the background with progress, their results in one place."""
 
+import contextlib
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -8,6 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tqdm import tqdm
+
+from adhelpers._shared.files import error_sentence
+from adhelpers._shared.leftovers import SCRATCH, sweep_folder, sweep_tree
+from adhelpers._shared.text import escaped
 
 from .notebooks import (
     NotebookFile,
@@ -24,7 +29,10 @@ if TYPE_CHECKING:
 
 
 class _Watcher:
-    """Shows progress: a bar for each running notebook on a terminal, plain lines elsewhere."""
+    """Shows progress: a bar for each running notebook on a terminal, plain lines elsewhere.
+
+    A terminal that has been closed must not stop the runs or keep them from their end.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._interactive = stream, stream.isatty()
@@ -33,9 +41,10 @@ class _Watcher:
 
     def look(self, executions: "Iterable[Execution]") -> None:
         """Show how far each notebook has come."""
-        for execution in executions:
-            if execution.started and not execution.finished:
-                self._show(execution)
+        with contextlib.suppress(OSError):
+            for execution in executions:
+                if execution.started and not execution.finished:
+                    self._show(execution)
 
     def _show(self, execution: "Execution") -> None:
         name = execution.notebook.name
@@ -57,27 +66,34 @@ class _Watcher:
 
     def close(self) -> None:
         """Take all bars away."""
-        for bar in self._bars.values():
-            bar.close()
+        with contextlib.suppress(OSError):
+            for bar in self._bars.values():
+                bar.close()
         self._bars.clear()
 
     def report(self, outcome: "Outcome") -> None:
         """Write how one notebook ended; bars of others stay below it."""
         bar = self._bars.pop(outcome.notebook, None)
         if bar is not None:
-            bar.close()
+            with contextlib.suppress(OSError):
+                bar.close()
         text = f"{outcome.notebook} ({outcome.category}): "
         if outcome.problem is None:
             text += f"finished in {outcome.seconds:.1f} s"
             if outcome.moved:
-                names = ", ".join(outcome.moved)
+                names = ", ".join(map(escaped, outcome.moved))
                 text += f"\n  moved to kept/ because the run has files of these names: {names}"
         else:
             text += f"failed after {outcome.seconds:.1f} s in {outcome.problem}"
             if outcome.partial is not None:
                 text += f"\n  partly executed notebook: {outcome.partial}"
-        tqdm.write(text, file=self._stream)
-        self._stream.flush()
+        self.write(text)
+
+    def write(self, text: str) -> None:
+        """Write lines above the bars."""
+        with contextlib.suppress(OSError):
+            tqdm.write(text, file=self._stream)
+            self._stream.flush()
 
 
 def run_notebooks(
@@ -131,7 +147,8 @@ def run_notebooks(
         If a notebook, preset, parameter or value is wrong, or a folder cannot be written in.
         Nothing has been run then.
     KeyboardInterrupt
-        Passed on after all kernels have been ended.
+        Passed on after all kernels have been ended; on the command line SIGTERM and SIGHUP raise
+        it too (`signals.ended_by_signals`).
     """
     if jobs < 1:
         raise UsageError(f"jobs must be at least 1, got {jobs}")
@@ -145,9 +162,11 @@ def run_notebooks(
         if "models" in notebook.parameters:
             one["models"] = one.get("models") or str(default_folder("models"))
     categories = [_category(*one) for one in zip(notebooks, values, strict=True)]
+    stores = [Path(place) for place in {one["models"] for one in values if one.get("models")}]
     _check_writable("results", results)
-    for place in {one["models"] for one in values if one.get("models")}:
-        _check_writable("models", Path(place))
+    for place in stores:
+        _check_writable("models", place)
+    _sweep([results, *stores])
 
     # Papermill takes a second to import.
     from .execution import Execution
@@ -166,28 +185,47 @@ def _category(notebook: NotebookFile, values: dict[str, Any]) -> str:
 
 def _run_all(executions: "Sequence[Execution]", jobs: int, stream: TextIO) -> "list[Outcome]":
     """Run them in threads and show the progress; an interruption ends all kernels."""
-    from adhelpers.reports import write_index
-
     watcher = _Watcher(stream)
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        # The notebooks run in threads, so that Ctrl-C arrives here, where the kernels can be ended.
-        futures = [pool.submit(execution.run) for execution in executions]
         try:
+            # The notebooks run in threads, so that Ctrl-C arrives here, where the kernels can be
+            # ended.
+            futures = [pool.submit(execution.run) for execution in executions]
             pending = set(futures)
             while pending:
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 watcher.look(executions)
                 for future in done:
                     watcher.report(future.result())
-                    write_index(executions[0].results)
+                    _rebuild_index(executions[0].results, watcher)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for execution in executions:
-                execution.stop()
+                # One that cannot be stopped must not keep the others from it.
+                with contextlib.suppress(Exception):
+                    execution.stop()
             raise
         finally:
             watcher.close()
     return [future.result() for future in futures]
+
+
+def _rebuild_index(results: Path, watcher: _Watcher) -> None:
+    """Write the index; where that fails it is a warning, because the runs do not need it."""
+    from adhelpers.reports import write_index
+
+    try:
+        write_index(results)
+    except Exception as error:
+        words = error_sentence(error) if isinstance(error, OSError) else str(error)
+        watcher.write(f"warning: the index could not be written: {words}")
+
+
+def _sweep(folders: Iterable[Path]) -> None:
+    """Remove what runs left whose processes have been killed."""
+    sweep_folder(tempfile.gettempdir(), (SCRATCH,))
+    for folder in folders:
+        sweep_tree(folder)
 
 
 def _check_writable(name: str, folder: Path) -> None:

@@ -3,13 +3,18 @@
 import io
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
+import pytest
+from nbclient.exceptions import DeadKernelError
 
 from adhelpers.runner import run_notebooks
-from adhelpers.runner.execution import _data_remarks
+from adhelpers.runner.execution import Execution, _data_remarks
+from adhelpers.runner.notebooks import read_notebook
 
 
 def test_a_good_notebook_leaves_its_files(ran):
@@ -111,11 +116,25 @@ def test_a_full_disk_is_told_and_leaves_no_cut_off_notebook(tmp_path, monkeypatc
         results=tmp_path / "results", folder=tmp_path / "notebooks", stream=io.StringIO()
     )
     place = tmp_path / "results" / "01_full" / "default"
-    assert (
-        outcome.problem == f"OSError: [Errno 28] No space left on device: '{place}'"
-        and outcome.partial is None
-    )
+    assert outcome.problem == f"{place}: the disk is full" and outcome.partial is None
     assert list(place.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("full", ["results", "models", None])
+def test_a_full_disk_is_not_called_want_of_memory(tmp_path, monkeypatch, full, write_notebook):
+    for name in ("results", "models"):
+        (tmp_path / name).mkdir()
+    notebook = read_notebook(write_notebook(tmp_path / "01_dies.ipynb"))
+    values = {"models": str(tmp_path / "models")}
+    execution = Execution(notebook, values, "screw", tmp_path / "results")
+
+    def usage(folder):
+        return SimpleNamespace(free=5_000 if Path(folder).name == full else 10**9)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    problem = execution._problem(DeadKernelError("died"))
+    assert ("want of memory" in problem) == (full is None)
+    assert (f"{tmp_path / (full or '')}: the disk is full" in problem) == (full is not None)
 
 
 def test_remarks_of_all_summaries_reach_the_report_once(tmp_path):

@@ -1,15 +1,21 @@
 """Running notebooks: what is checked first, progress, interruption, the index."""
 
+import errno
 import io
 import os
 import re
 import signal
+import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
+import nbformat
 import pytest
 
+from adhelpers._shared.leftovers import OLD, PARTIAL, SCRATCH, owned_prefix
 from adhelpers.runner import UsageError, run_notebooks
 from adhelpers.runner.suite import _Watcher
 
@@ -86,13 +92,98 @@ def test_a_bar_on_a_terminal_shows_cell_and_status_line():
     assert terminal.getvalue().index("SHAP 1/160") > terminal.getvalue().index("LIME 57/160")
 
 
-def test_ctrl_c_ends_the_kernel_and_keeps_nothing_half_done(
-    tmp_path, write_notebook, start_process
+@pytest.fixture
+def without_kernels(tmp_path, monkeypatch, write_notebook):
+    """Runs two notebooks, whose cells a function stands in for."""
+
+    def run(execute=lambda folder, name: None):
+        def executed(node, path, **_):
+            nbformat.write(node, path)
+            execute(Path(path).parent, Path(path).stem)
+
+        monkeypatch.setattr("papermill.execute_notebook", executed)
+        monkeypatch.setattr("jupyter_client.KernelManager.start_kernel", lambda *_, **__: None)
+        for name in ("01_one", "02_two"):
+            write_notebook(tmp_path / "notebooks" / f"{name}.ipynb", parameters=None)
+        stream = io.StringIO()
+        folder = tmp_path / "notebooks"
+        outcomes = run_notebooks(results=tmp_path / "results", folder=folder, stream=stream)
+        return [outcome.problem for outcome in outcomes], stream.getvalue()
+
+    return run
+
+
+def test_a_summary_of_another_program_ends_its_own_run_only(without_kernels):
+    def execute(folder, name):
+        if name == "01_one":
+            (folder / "summary.json").write_text('{"data": 3}')
+
+    problems, _ = without_kernels(execute)
+    assert "AttributeError" in problems[0] and problems[1] is None
+
+
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "r/index.html"), "the disk is full"),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS), "r/index.html"), "file system is read-on"),
+        (RuntimeError("trouble"), "trouble"),
+    ],
+)
+def test_an_index_that_cannot_be_written_is_a_warning(without_kernels, monkeypatch, error, words):
+    def fail(results):
+        raise error
+
+    monkeypatch.setattr("adhelpers.reports.write_index", fail)
+    problems, text = without_kernels()
+    assert problems == [None, None]
+    assert text.count("warning: the index could not be written: ") == 2 and words in text
+
+
+def test_a_closed_terminal_does_not_end_the_runs(tmp_path, write_notebook, without_kernels):
+    class Closed(io.StringIO):
+        def isatty(self):
+            return True
+
+        def write(self, text):
+            raise OSError(errno.EIO, "Input/output error")
+
+    without_kernels()
+    folder = tmp_path / "notebooks"
+    outcomes = run_notebooks(results=tmp_path / "results", folder=folder, stream=Closed())
+    assert [outcome.problem for outcome in outcomes] == [None, None]
+
+
+def test_the_next_run_removes_what_killed_ones_left(tmp_path, monkeypatch, without_kernels):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+
+    def left(kind, owner):
+        return owned_prefix(kind).replace(f"-{os.getpid()}-", f"-{owner}-") + "abcd1234"
+
+    for owner in (gone.pid, os.getppid()):
+        (tmp_path / "tmp" / left(SCRATCH, owner)).mkdir(parents=True)
+        (tmp_path / "results" / "09_x" / left(PARTIAL, owner)).mkdir(parents=True)
+        (tmp_path / "results" / "09_x" / left(OLD, owner) / f"of_{owner}").mkdir(parents=True)
+    assert without_kernels()[0] == [None, None]
+    living = [left(kind, os.getppid()) for kind in (OLD, PARTIAL)]
+    names = sorted(path.name for path in (tmp_path / "results" / "09_x").iterdir())
+    assert names == sorted([*living, f"of_{gone.pid}"])
+    assert [path.name for path in (tmp_path / "tmp").iterdir()] == [left(SCRATCH, os.getppid())]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_the_kernel_and_keep_nothing_half_done(
+    tmp_path, write_notebook, start_process, monkeypatch, number
 ):
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     mark = tmp_path / "pid"
     write_notebook(
         tmp_path / "notebooks" / "01_long.ipynb",
-        f"import os, time\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\ntime.sleep(300)",
+        "import os, tempfile, time\ntempfile.mkstemp()\n"
+        f"open({str(mark)!r}, 'w').write(str(os.getpid()))\ntime.sleep(300)",
         parameters=None,
     )
     command = [
@@ -110,11 +201,13 @@ def test_ctrl_c_ends_the_kernel_and_keeps_nothing_half_done(
         deadline = time.monotonic() + 60
         while not (mark.exists() and mark.read_text()) and time.monotonic() < deadline:
             time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
+        # Impatience: the second one comes while the first is at work.
+        process.send_signal(number)
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert out == "" and err.splitlines() == [
         "01_long (default): started",
         "adhelpers: interrupted",
@@ -122,3 +215,4 @@ def test_ctrl_c_ends_the_kernel_and_keeps_nothing_half_done(
     with pytest.raises(ProcessLookupError):
         os.kill(int(mark.read_text()), 0)
     assert [path for path in (tmp_path / "results").rglob("*") if path.is_file()] == []
+    assert list((tmp_path / "tmp").iterdir()) == []
