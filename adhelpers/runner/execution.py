@@ -182,6 +182,8 @@ class Execution:
         manager = KernelManager(
             kernel_name=_KERNEL,
             kernel_spec_manager=_ThisPython(),
+            # It holds the key to the kernel; here it goes with the folder, even after a kill.
+            connection_file=str(Path(scratch) / "connection.json"),
             client_class="jupyter_client.asynchronous.AsyncKernelClient",
             # Unencrypted, the kernel would print a warning into the progress lines.
             transport_encryption="auto" if zmq.has("curve") else "disabled",
