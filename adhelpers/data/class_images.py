@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike
 from adhelpers._shared.arrays import Flags, Images, Integers, Labels, Masks, Names
 from adhelpers._shared.progress import progress
 
-from .decoding import Decoded
+from .decoding import Decoded, check_reading
 from .duplicates import content_digest, duplicate_remarks, group_copies
-from .file_remarks import Note, file_remarks
+from .file_remarks import Note, file_remarks, stretch_remark
 from .layouts import is_data, is_document, one_form, unused_remarks
 from .masks import read_mask, resize_mask
-from .normalize import height_and_width, resize_image
+from .normalize import asked_size, completed_size, resize_image
 from .reading import SUFFIXES, CategoryError, notes_of, read_decoded, to_color
 from .remarks import Remark
 
@@ -185,6 +185,8 @@ def load_class_images(
     image_size: int | Sequence[int] | None = None,
     color: str = "rgb",
     show_progress: bool = False,
+    bit_depth: int | None = None,
+    page: int | None = None,
 ) -> ClassImages:
     """Load one split of a data set in folders named after its classes.
 
@@ -199,10 +201,13 @@ def load_class_images(
     split : str
         Such as ``"train"``.
     image_size : int or tuple of int, optional
-        Height and width to which images are resized; one number for square images. By default they
-        stay as they are and must be of one size.
+        Height and width to which images are resized; one number for square images. A side that
+        is 0 follows from the other one, so that the first file keeps its proportions. By default
+        images stay as they are and must be of one size.
     color : {"rgb", "grayscale"}
     show_progress : bool
+    bit_depth, page : int, optional
+        As in `load_category`.
 
     Returns
     -------
@@ -240,8 +245,13 @@ def load_class_images(
         for path in sorted((folder / name).iterdir())
         if _is_image(path)
     ]
+    check_reading(bit_depth, page)
     reader = _Reader(
-        root, split, color, None if image_size is None else height_and_width(image_size)
+        root,
+        split,
+        color,
+        None if image_size is None else asked_size(image_size),
+        {"bit_depth": bit_depth, "page": page},
     )
     loaded, problems = [], []
     for _, path in progress(files, f"Loading {split}", enabled=show_progress):
@@ -265,7 +275,11 @@ def load_class_images(
         labels=[label for label, _ in files],
         class_names=class_names,
         names=[_name(root, path) for _, path in files],
-        remarks=(*_unused(root, split, [path for _, path in files]), *file_remarks(reader.notes)),
+        remarks=(
+            *_unused(root, split, [path for _, path in files]),
+            *file_remarks(reader.notes),
+            *reader.stretched(),
+        ),
         **stacks,
     )
 
@@ -370,19 +384,37 @@ def _class_names(root: Path, folder: Path) -> list[str]:
 class _Reader:
     """Reads the images of one split with the masks and counterparts that belong to them."""
 
-    def __init__(self, root: Path, split: str, color: str, size: tuple[int, int] | None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        split: str,
+        color: str,
+        size: tuple[int, int] | None,
+        reading: dict[str, int | None],
+    ) -> None:
         self._root, self._within = root, (root.resolve(),)
         self._masks = root / _MASKS / split
         self._counterparts = root / _COUNTERPARTS / split
-        self._color, self._size = color, size
+        self._color, self._size, self._reading = color, size, reading
+        self._shapes: dict[str, tuple[int, int]] = {}
         self.notes: list[Note] = []
+
+    def stretched(self) -> tuple[Remark, ...]:
+        """What is to be said where images have got other proportions."""
+        if self._size is None:
+            return ()
+        return stretch_remark(list(self._shapes), list(self._shapes.values()), self._size)
 
     def read(self, path: Path) -> dict[str, Images | Masks]:
         """An image and what belongs to it, by the names of `make_class_images`."""
         name = _name(self._root, path)
-        decoded = self._decoded(path)
-        self.notes += notes_of(decoded, name)
+        bit_depth = self._reading["bit_depth"]
+        decoded = self._decoded(path, bit_depth)
+        self.notes += notes_of(decoded, name, bit_depth)
         image = to_color(decoded.image, self._color)
+        self._shapes[name] = height, width = image.shape[:2]
+        if self._size is not None:
+            self._size = completed_size(self._size, (height, width))
         resized = image if self._size is None else resize_image(image, self._size)
         parts: dict[str, Images | Masks] = {"images": resized}
         for suffix, (mask, counterpart) in _SUFFIXES.items():
@@ -394,8 +426,9 @@ class _Reader:
                 parts[counterpart] = self._counterpart(file, resized, name)
         return parts
 
-    def _decoded(self, path: Path) -> Decoded:
-        return read_decoded(path, _name(self._root, path), self._within)[1]
+    def _decoded(self, path: Path, bit_depth: int | None = None) -> Decoded:
+        name, page = _name(self._root, path), self._reading["page"]
+        return read_decoded(path, name, self._within, bit_depth, page)[1]
 
     def _mask(self, path: Path, shape: tuple[int, ...], name: str) -> Masks:
         if not path.exists():
@@ -412,7 +445,8 @@ class _Reader:
     def _counterpart(self, path: Path, image: Images, name: str) -> Images:
         if not path.exists():
             return image
-        counterpart = to_color(self._decoded(path).image, self._color)
+        decoded = self._decoded(path, self._reading["bit_depth"])
+        counterpart = to_color(decoded.image, self._color)
         if self._size is not None:
             counterpart = resize_image(counterpart, self._size)
         if counterpart.shape != image.shape:

@@ -32,7 +32,9 @@ from .masks import resize_mask, share_outside, warp_mask
 from .normalize import (
     Corrections,
     ObjectPose,
+    asked_size,
     common_box,
+    completed_size,
     divide_background,
     find_object,
     fit_aspect,
@@ -57,8 +59,6 @@ from .remarks import Remark
 
 # Number of good images (about) that "auto" looks at.
 _SAMPLE = 8
-# Longer side of images whose size is not given.
-_LONGEST = 128
 
 
 @dataclass(frozen=True)
@@ -248,17 +248,6 @@ class Category:
         return pd.DataFrame(rows)
 
 
-def _asked_size(image_size: int | Sequence[int] | None) -> list[int]:
-    """Height and width; 0 stands for a side that follows from the proportions."""
-    if image_size is None:
-        return [0, 0]
-    if not isinstance(image_size, (tuple, list)) or 0 not in image_size or len(image_size) != 2:
-        return list(height_and_width(image_size))
-    given = [side for side in image_size if side != 0]
-    side, _ = height_and_width(given[0] if given else _LONGEST)
-    return [side if one != 0 else 0 for one in image_size]
-
-
 def _checked_settings(
     image_size: int | Sequence[int] | None,
     color: str,
@@ -284,7 +273,7 @@ def _checked_settings(
         "fit": None if corrections.fit == "stretch" else corrections.fit,
     }
     return {
-        "image_size": _asked_size(image_size),
+        "image_size": list(asked_size(image_size)),
         "color": color,
         "illumination": corrections.illumination,
         "pose": corrections.pose,
@@ -537,19 +526,15 @@ class _Frames:
 
     def settle_size(self, sample: Sequence[Entry]) -> None:
         """Choose the sides that are open (0), so that what is loaded keeps its proportions."""
-        height, width = self._settings["image_size"]
-        if height and width:
+        asked = self._settings["image_size"]
+        if 0 not in asked:
             return
         if self._poses:
             frame = common_box(list(self._poses.values()), self._settings["margin"])
         else:
             shape = _usual_shape(sample, [], **_reading(self._settings))
             frame = (1, 1) if self._moved or shape is None else shape
-        given = height or width or _LONGEST
-        if height or width:
-            given = given * max(frame) / (frame[0] if height else frame[1])
-        sides = size_that_keeps(frame, given, SIZE_STEP)
-        self._settings["image_size"] = [height or sides[0], width or sides[1]]
+        self._settings["image_size"] = list(completed_size(asked, frame))
 
     def load(self, entry: Entry) -> tuple[Images, Masks | None, _Loaded]:
         """Read an entry and cut its frame out of image and mask."""

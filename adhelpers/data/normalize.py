@@ -14,6 +14,8 @@ from skimage.transform import warp
 from adhelpers._shared.arrays import Floats, Images, Maps, Masks
 from adhelpers._shared.checks import check_choice
 
+from .file_remarks import SIZE_STEP, size_that_keeps
+
 # Background level of every image after `divide_background`: a highlight may be a third brighter
 # before it clips.
 BACKGROUND_REFERENCE = 0.75
@@ -21,6 +23,8 @@ BACKGROUND_REFERENCE = 0.75
 # Below this level division would multiply sensor noise instead of correcting the light.
 _DARKEST_BACKGROUND = 0.2
 _RING_SHARE = 0.04
+# Longer side of images whose size is not given.
+_LONGEST = 128
 # A pose needs no more pixels than this, and small images make it fast.
 _POSE_SIDE = 512
 
@@ -104,6 +108,47 @@ def height_and_width(image_size: int | Sequence[int]) -> tuple[int, int]:
             f"not {image_size!r}"
         )
     return int(sides[0]), int(sides[1])
+
+
+def asked_size(image_size: int | Sequence[int] | None) -> tuple[int, int]:
+    """Height and width as they are asked for; 0 is a side that follows from the proportions.
+
+    Raises
+    ------
+    ValueError
+        As in `height_and_width`.
+
+    Examples
+    --------
+    >>> asked_size(64), asked_size((96, 0)), asked_size(None)
+    ((64, 64), (96, 0), (0, 0))
+    """
+    if image_size is None:
+        return 0, 0
+    if not isinstance(image_size, (tuple, list)) or 0 not in image_size or len(image_size) != 2:
+        return height_and_width(image_size)
+    given = [side for side in image_size if side != 0]
+    side, _ = height_and_width(given[0] if given else _LONGEST)
+    height, width = (0 if one == 0 else side for one in image_size)
+    return height, width
+
+
+def completed_size(asked: Sequence[int], frame: tuple[float, float]) -> tuple[int, int]:
+    """A size whose open sides (0) keep the proportions of a frame, in steps of 16 pixels.
+
+    Where both are open, the longer one has 128 pixels.
+
+    Examples
+    --------
+    >>> completed_size((96, 0), (480, 640)), completed_size((0, 0), (480, 640))
+    ((96, 128), (96, 128))
+    """
+    height, width = asked
+    longest = float(height or width or _LONGEST)
+    if height or width:
+        longest *= max(frame) / (frame[0] if height else frame[1])
+    sides = size_that_keeps(frame, longest, SIZE_STEP)
+    return height or sides[0], width or sides[1]
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ from adhelpers.data import (
 from adhelpers.detectors import Subspace
 from adhelpers.reports import explanation_grid
 
+from .objects import reading_options
+
 DATASETS = ("insulators", "category", "digits", "mnist", "fashion_mnist", "folder")
 SPLITS = ("train", "review", "test")
 
@@ -196,6 +198,8 @@ def load_task(
     category: str = "screw",
     image_size: int | _Size = 64,
     insulators: InsulatorSet | None = None,
+    bit_depth: int = 0,
+    page: int = -1,
     seed: int = 0,
     show_progress: bool = True,
 ) -> Task:
@@ -215,9 +219,13 @@ def load_task(
     category : str
         For ``"category"``.
     image_size : int or tuple of int
-        Side, or height and width in pixels; insulators are square, digits keep their size.
+        Side, or height and width in pixels; insulators are square, digits keep their size. A width
+        of 0 keeps the proportions of a ``"folder"`` and makes the others square.
     insulators : InsulatorSet, optional
         For ``"insulators"``.
+    bit_depth, page : int
+        For ``"category"`` and ``"folder"``: bits in use (0 is all), and the page of files that hold
+        several (-1 refuses them).
     seed : int
         For the division of data sets that have none of their own.
     show_progress : bool
@@ -232,11 +240,12 @@ def load_task(
         For an unknown data set, a folder without a name, or insulators that are not square.
     """
     check_choice("dataset", dataset, DATASETS)
-    size = image_size if isinstance(image_size, tuple) else (image_size, image_size)
+    height, width = image_size if isinstance(image_size, tuple) else (image_size, image_size)
+    size, reading = (height, width or height), reading_options(bit_depth=bit_depth, page=page)
     loaders: dict[str, Callable[[], Task]] = {
         "insulators": lambda: _insulators(size, insulators or InsulatorSet(), seed, show_progress),
-        "category": lambda: _category(data_root, category, size, seed, show_progress),
-        "folder": lambda: _folder(data_root, size, show_progress),
+        "category": lambda: _category(data_root, category, size, seed, show_progress, reading),
+        "folder": lambda: _folder(data_root, (height, width), show_progress, reading),
     }
     with stage("images"):
         return loaders.get(dataset, lambda: _labelled(dataset, data_root, seed))()
@@ -254,16 +263,19 @@ def _insulators(size: _Size, wanted: InsulatorSet, seed: int, show_progress: boo
     return Task("insulators", **parts, root=root, remarks=split_remarks(root, parts))
 
 
-def _folder(root: str | Path, size: _Size, show_progress: bool) -> Task:
+def _folder(root: str | Path, size: _Size, show_progress: bool, reading: dict[str, Any]) -> Task:
     """Images of one's own, in a folder for each part and class."""
     if not root:
         raise ValueError(
             "dataset 'folder' needs data_root, the folder that holds train, review and test"
         )
-    parts = {
-        split: load_class_images(root, split, image_size=size, show_progress=show_progress)
-        for split in SPLITS
-    }
+    parts: dict[str, ClassImages] = {}
+    for split in SPLITS:
+        parts[split] = load_class_images(
+            root, split, image_size=size, show_progress=show_progress, **reading
+        )
+        # A side that was left open is the same in all parts.
+        size = parts[split].images.shape[1:3]
     return Task("folder", **parts, root=Path(root), remarks=split_remarks(root, parts))
 
 
@@ -281,7 +293,14 @@ def _labelled(dataset: str, root: str | Path, seed: int) -> Task:
     return _divided(samples.name, everything, train, review, np.flatnonzero(samples.is_test))
 
 
-def _category(root: str | Path, category: str, size: _Size, seed: int, show_progress: bool) -> Task:
+def _category(
+    root: str | Path,
+    category: str,
+    size: _Size,
+    seed: int,
+    show_progress: bool,
+    reading: dict[str, Any],
+) -> Task:
     """Good against defective objects, every type of defect in each part."""
     root = root or rendered_root(
         category,
@@ -298,6 +317,7 @@ def _category(root: str | Path, category: str, size: _Size, seed: int, show_prog
         corrections=Corrections(illumination="auto", pose="auto", crop="object"),
         seed=seed,
         show_progress=show_progress,
+        **reading,
     )
     parts = (loaded.train, loaded.validation, loaded.test)
     images, labels, types, names = (

@@ -25,14 +25,24 @@ def loading_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
     def given(names: Sequence[str]) -> dict[str, Any]:
         return {name: parameters[name] for name in names if name in parameters}
 
-    reading = given(("bit_depth", "page"))
-    unset = {"bit_depth": 0, "page": -1}
     return {
         "image_size": (parameters["image_height"], parameters["image_width"]),
         "corrections": Corrections(**given(("illumination", "pose", "crop", "fit"))),
         **given(("color", "validation_fraction", "seed")),
-        **{name: None if value == unset[name] else value for name, value in reading.items()},
+        **reading_options(**given(("bit_depth", "page"))),
     }
+
+
+def reading_options(**parameters: int) -> dict[str, int | None]:
+    """``bit_depth`` and ``page`` as functions that load take them: 0 and -1 are None.
+
+    Examples
+    --------
+    >>> reading_options(bit_depth=12, page=-1)
+    {'bit_depth': 12, 'page': None}
+    """
+    unset = {"bit_depth": 0, "page": -1}
+    return {name: None if value == unset[name] else value for name, value in parameters.items()}
 
 
 def load_objects(parameters: Mapping[str, Any], **rendered: Any) -> Category:

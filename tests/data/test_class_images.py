@@ -172,6 +172,42 @@ def test_what_is_left_out_is_named(folder):
     ]
 
 
+def test_a_stretch_is_named_and_an_open_side_keeps_the_proportions(folder):
+    for path in sorted(folder.rglob("*.png")):
+        save(path, 90, size=(40, 30))
+    square = load_class_images(folder, "train", image_size=32)
+    (remark,) = square.remarks
+    assert remark.kind == "stretched" and len(remark.files) == 3
+    assert "-p image_height 24 -p image_width 32" in remark.sentence
+    for size in ((48, 0), (0, 64), (48, 64)):
+        found = load_class_images(folder, "train", image_size=size)
+        assert found.images.shape[1:3] == (48, 64) and found.remarks == ()
+    assert load_class_images(folder, "train", image_size=(0, 0)).images.shape[1:3] == (96, 128)
+
+
+def test_bits_and_page_are_chosen_for_images_and_counterparts(folder):
+    for path in sorted(folder.rglob("*.png")):
+        pages = [Image.fromarray(np.full((4, 6), level, np.uint16)) for level in (1023, 0)]
+        pages[0].save(path.with_suffix(".tif"), save_all=True, append_images=pages[1:])
+        path.unlink()
+    for name in ("counterparts", "ground_truth"):
+        path = folder / name / "train/cut/0_defect.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(np.full((4, 6), 1023 if name == "counterparts" else 255, np.uint16)).save(
+            path
+        )
+    with pytest.raises(CategoryError, match="holds 2 pages"):
+        load_class_images(folder, "train")
+    found = load_class_images(folder, "train", bit_depth=10, page=0)
+    assert (found.images == 1).all() and (found.without_defects == 1).all()
+    assert found.defects[0].all() and not [
+        one for one in found.remarks if one.kind == "small_range"
+    ]
+    assert (load_class_images(folder, "train", page=1).images == 0).all()
+    with pytest.raises(ValueError, match="bit_depth must be a whole number"):
+        load_class_images(folder, "train", bit_depth=17)
+
+
 def test_odd_ones_and_doubtful_masks_are_named(folder):
     save(folder / "train/good/2.png", (9, 9, 9), size=(9, 4), mode="RGB")
     soft = np.linspace(0, 255, 24).astype(np.uint8).reshape(4, 6)

@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from adhelpers.data import render_category
 from adhelpers.data.rendered.insulators import render_insulators
@@ -76,6 +77,22 @@ def test_digits_without_masks():
     ]
     assert task.train.class_names == tuple("0123456789") and task.train.defects is None
     assert list(task.table().columns) == ["train: images", "review: images", "test: images"]
+
+
+def test_a_folder_keeps_its_proportions_where_no_width_is_given(tmp_path):
+    random = np.random.default_rng(0)
+    for split, shape in (("train", (30, 40)), ("review", (30, 40)), ("test", (30, 30))):
+        for name in ("cut", "good"):
+            path = tmp_path / split / name / "0.png"
+            path.parent.mkdir(parents=True)
+            Image.fromarray(random.integers(0, 256, shape, dtype=np.uint8)).save(path)
+    task = load_task("folder", tmp_path, image_size=(48, 0), show_progress=False)
+    for part in (task.train, task.review, task.test):
+        assert part.images.shape[1:3] == (48, 64)
+    (remark,) = (one for one in task.remarks if one.kind == "stretched")
+    assert remark.files == ("test/cut/0.png", "test/good/0.png")
+    with pytest.raises(ValueError, match="page must be a whole number from 0"):
+        load_task("folder", tmp_path, page=-2, show_progress=False)
 
 
 @pytest.mark.parametrize(
