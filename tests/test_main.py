@@ -180,7 +180,7 @@ def test_render_then_check(tmp_path, capsys):
         "--image-size",
         "64",
         "--train-count",
-        "2",
+        "3",
         "--test-good-count",
         "1",
         "--defect-count",
@@ -214,7 +214,8 @@ def test_data_errors_are_one_line(tmp_path, capsys):
 def write_category(root, category, test=("good/0", "crack/0")):
     """A category of a few images of noise."""
     random = np.random.default_rng(sum(map(ord, category)))
-    for name in ("train/good/0", "train/good/1", *(f"test/{one}" for one in test)):
+    train = (f"train/good/{index}" for index in range(3))
+    for name in (*train, *(f"test/{one}" for one in test)):
         path = root / category / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(random.integers(0, 255, (8, 8), np.uint8)).save(path)

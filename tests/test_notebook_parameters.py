@@ -231,7 +231,8 @@ def test_the_presets_hold_values_that_are_accepted():
 def test_the_full_preset_wants_each_category_that_it_names(tmp_path):
     notebooks, full = list(NOTEBOOKS.values()), read_preset("full", FOLDER)
     for category in ("screw", "hazelnut"):
-        for name in ("train/good/0", "train/good/1", "test/good/0", "test/crack/0"):
+        train = (f"train/good/{index}" for index in range(3))
+        for name in (*train, "test/good/0", "test/crack/0"):
             path = tmp_path / category / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()

@@ -1,6 +1,5 @@
 """Checks a category before it is loaded: what is there, and what is wrong."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,8 +67,8 @@ def check_category(
 ) -> CategoryCheck:
     """Read every file of a category and list what is there and what is wrong.
 
-    Besides what `load_category` refuses, it names what makes results worthless: test images
-    that were also trained on, and a test set with one class only.
+    Besides what `load_category` refuses, it names what makes results worthless: test images that
+    were also trained on.
 
     Parameters
     ----------
@@ -118,7 +117,6 @@ def check_category(
     for entry, group in zip(readable, groups, strict=True):
         if (first := readable[group]).split != entry.split:
             problems.append(f"{entry.name}: is the same image as {first.name}, which is trained on")
-    problems += _missing(entries)
     names, parts = [entry.name for entry in readable], [entry.split for entry in readable]
     is_anomalous = np.array([entry.type != GOOD for entry in readable], bool)
     copies = duplicate_remarks(names, groups, parts, is_anomalous)
@@ -130,16 +128,6 @@ def check_category(
         *file_remarks(notes),
     )
     return CategoryCheck(category, _table(rows), problems, remarks)
-
-
-def _missing(entries: Sequence[Entry]) -> list[str]:
-    """What a category needs and this one has not."""
-    missing = []
-    if sum(entry.split == TRAIN for entry in entries) < 2:
-        missing.append(f"{TRAIN}/{GOOD} holds fewer than two images")
-    if not any(entry.split == TEST for entry in entries):
-        missing.append(f"{TEST} holds no images")
-    return missing
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -27,7 +27,7 @@ from .duplicates import (
     near_duplicate_remarks,
 )
 from .file_remarks import SIZE_STEP, Note, file_remarks, size_that_keeps, stretch_remark
-from .layouts import TRAIN, find_category, list_entries, one_form
+from .layouts import LEAST_GOOD, TRAIN, find_category, list_entries, one_form
 from .masks import resize_mask, share_outside, warp_mask
 from .normalize import (
     Corrections,
@@ -322,7 +322,7 @@ def load_category(
     seed : int
         Chooses the validation images.
     validation_fraction : float
-        Share of ``train/good`` that is held out; at least one image is, and at least one is left.
+        Share of ``train/good`` that is held out; at least one image is, and at least two are left.
     show_progress : bool
     bit_depth : int, optional
         How many bits of files with more than 8 are in use, such as 12 for a camera's 12 bits in 16.
@@ -347,7 +347,8 @@ def load_category(
     >>> import tempfile
     >>> from PIL import Image
     >>> root = Path(tempfile.mkdtemp())
-    >>> for name in ("train/good/0", "train/good/1", "test/good/0", "test/dent/0"):
+    >>> train = ("train/good/0", "train/good/1", "train/good/2")
+    >>> for name in (*train, "test/good/0", "test/dent/0"):
     ...     path = root / "spoon" / f"{name}.png"
     ...     path.parent.mkdir(parents=True, exist_ok=True)
     ...     Image.new("L", (40, 30), 128).save(path)
@@ -366,11 +367,8 @@ def load_category(
     )
     entries, problems, unused = list_entries(find_category(root, category))
     good = [entry for entry in entries if entry.split == TRAIN]
-    if len(good) < 2:
-        problems.append(f"{TRAIN}/{GOOD} holds {len(good)} images; at least two are needed")
+    if len(good) < LEAST_GOOD or len(good) == len(entries):
         raise CategoryError(category, problems)
-    if len(good) == len(entries):
-        raise CategoryError(category, [*problems, "test holds no images"])
 
     sample = good[:: max(1, len(good) // _SAMPLE)]
     chosen = [name for name in ("illumination", "pose") if settings[name] == "auto"]
@@ -724,7 +722,7 @@ def _image_set(
 
 
 def _held_out(groups: Integers, fraction: float, seed: int) -> Integers:
-    """Seeded choice of validation images: at least one, at least one is left, copies together."""
-    count = min(max(1, round(fraction * len(groups))), len(groups) - 1)
+    """Seeded choice of validation images: at least one, at least two are left, copies together."""
+    count = min(max(1, round(fraction * len(groups))), len(groups) - 2)
     order = np.random.default_rng(seed).permutation(np.arange(len(groups)))
     return np.sort(held_out_groups(order, groups, count))

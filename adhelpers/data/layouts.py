@@ -15,6 +15,9 @@ from .reading import GOOD, SUFFIXES, Entry
 from .remarks import Remark
 
 TRAIN, TEST, TRUTH = "train", "test", "ground_truth"
+# Good images for training without which nothing can be learned: what two of them have in common is
+# the least of a model, and the threshold needs one that no model was fitted to.
+LEAST_GOOD = 3
 
 # What desktops, network drives and archives leave beside data.
 _NOT_DATA = (
@@ -181,7 +184,8 @@ def list_entries(folder: Path) -> tuple[list[Entry], list[str], list[Remark]]:
     entries : list of Entry
         Train first, then test by type and name.
     problems : list of str
-        Wrong files, masks without image, defective images without mask, a test set of one class.
+        Wrong files, masks without image, defective images without mask, too few images, a test set
+        of one class.
     remarks : list of Remark
         What is there and not used.
     """
@@ -209,7 +213,8 @@ def list_entries(folder: Path) -> tuple[list[Entry], list[str], list[Remark]]:
         for name in mask_folders
     ]
     like = _like_good(folder / TEST)
-    return entries, problems + _one_class(entries, like), [*_unused(folder), *_beside(folder)]
+    problems += _too_few(entries) + _one_class(entries, like)
+    return entries, problems, [*_unused(folder), *_beside(folder)]
 
 
 def _holds_images(folder: Path) -> bool:
@@ -219,6 +224,20 @@ def _holds_images(folder: Path) -> bool:
 def _has_masks(truth: Path) -> bool:
     """Whether there is any mask; a folder with hidden files only has none."""
     return any(_holds_images(path) for path in _folders(truth))
+
+
+def _too_few(entries: Sequence[Entry]) -> list[str]:
+    """What is wrong where there are too few images to train on, or none to test on."""
+    problems = []
+    good = sum(entry.split == TRAIN for entry in entries)
+    if good < LEAST_GOOD:
+        problems.append(
+            f"{TRAIN}/{GOOD} holds {good} image{'' if good == 1 else 's'}; at least three are "
+            "needed, two to train on and one that is held out for the threshold"
+        )
+    if good == len(entries):
+        problems.append(f"{TEST} holds no images")
+    return problems
 
 
 def _one_class(entries: Iterable[Entry], like: list[str]) -> list[str]:

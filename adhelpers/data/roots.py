@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from .checking import _missing
 from .layouts import TEST, TRAIN, _folders, find_category, list_entries, one_form
 from .reading import CategoryError
 
@@ -43,7 +42,6 @@ def check_listing(root: str | Path, category: str) -> None:
     CategoryError
         Where files are wrong or missing.
     """
-    entries, problems, _ = list_entries(find_category(root, category))
-    problems += _missing(entries)
+    _, problems, _ = list_entries(find_category(root, category))
     if problems:
         raise CategoryError(category, problems)

@@ -146,10 +146,12 @@ class AreaChoice:
             members = np.flatnonzero(types == kind)
             wanted = max(1, round(self.share * len(members)))
             if self.strict and wanted >= len(members):
+                count = f"{len(members)} test image{'' if len(members) == 1 else 's'}"
                 raise ValueError(
-                    f"type '{kind}' has {len(members)} test images, but a share of {self.share:g} "
+                    f"type '{kind}' has {count}, but a share (finetune_share) of {self.share:g} "
                     f"takes {wanted} of them for the choice of the area and none would be left to "
-                    "test on: use selection='normal-only', or strict=False and say so"
+                    "test on: take selection normal-only, which needs no test images, or strict "
+                    "False, which tests on the same images and says so"
                 )
             chosen[random.permutation(members)[:wanted]] = True
         return chosen

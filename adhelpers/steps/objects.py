@@ -5,6 +5,7 @@ from typing import Any
 
 from adhelpers._shared.stages import stage
 from adhelpers.data import Category, Corrections, load_category, rendered_root
+from adhelpers.metrics import AreaChoice
 
 
 def loading_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,6 +59,12 @@ def load_objects(parameters: Mapping[str, Any], **rendered: Any) -> Category:
     Returns
     -------
     Category
+
+    Raises
+    ------
+    ValueError
+        As `load_category`, and where the test set is too small for what the parameters ask for
+        after training: at least two images of each type where a share of them chooses the area.
     """
     name = parameters["category"]
     with stage("images"):
@@ -65,6 +72,9 @@ def load_objects(parameters: Mapping[str, Any], **rendered: Any) -> Category:
         category = load_category(root, name, **loading_options(parameters))
     for remark in category.remarks:
         print(f"Remark on the data: {remark}")
+    if parameters.get("selection") == "balanced":
+        share, strict = parameters["finetune_share"], parameters["strict"]
+        AreaChoice("balanced", share, strict).images(category.test.types)
     return category
 
 

@@ -56,9 +56,17 @@ def test_missing_and_empty_folders(root, tmp_path, write, picture):
     for image in (root / "bar/train/good").iterdir():
         if image.name != "000.png":
             image.unlink()
-    with pytest.raises(CategoryError, match="train/good holds 1 images; at least two"):
-        load_category(root, "bar")
-    write(root / "bar/train/good/001.png", picture(1))
+    for count in (1, 2):
+        text = (
+            f"train/good holds {count} image{'s' * (count - 1)}; at least three are needed, two to"
+        )
+        with pytest.raises(CategoryError, match=text) as few:
+            load_category(root, "bar")
+        assert check_category(root, "bar").problems == few.value.problems
+        write(root / f"bar/train/good/{count:03}.png", picture(count))
+    for fraction in (0.1, 0.5, 0.99):
+        category = load_category(root, "bar", image_size=16, validation_fraction=fraction)
+        assert (len(category.train), len(category.validation)) == (2, 1)
     shutil.rmtree(root / "bar/ground_truth")
     shutil.rmtree(root / "bar/test")
     with pytest.raises(FileNotFoundError, match="no folder .*test"):

@@ -12,7 +12,7 @@ def make(root, *names):
         path.touch()
 
 
-WHOLE = ("train/good/0.png", "train/good/1.png", "test/good/0.png", "test/crack/0.png")
+WHOLE = (*(f"train/good/{i}.png" for i in range(3)), "test/good/0.png", "test/crack/0.png")
 
 
 def test_a_category_is_known_by_its_parts(tmp_path):
@@ -41,14 +41,14 @@ def test_what_cannot_be_loaded_is_refused_without_reading_an_image(tmp_path):
     make(tmp_path / "whole", *WHOLE)
     check_listing(tmp_path, "whole")
     for name, left_out, problem in [
-        ("one", WHOLE[1], "train/good holds fewer than two images"),
-        ("no_good", WHOLE[2], "test holds no good images"),
-        ("no_bad", WHOLE[3], "test holds no anomalous images"),
+        ("two", WHOLE[1], "train/good holds 2 images; at least three are needed"),
+        ("no_good", WHOLE[3], "test holds no good images"),
+        ("no_bad", WHOLE[4], "test holds no anomalous images"),
     ]:
         make(tmp_path / name, *(file for file in WHOLE if file != left_out))
         with pytest.raises(CategoryError, match=problem):
             check_listing(tmp_path, name)
-    make(tmp_path / "untested", *WHOLE[:2])
+    make(tmp_path / "untested", *WHOLE[:3])
     with pytest.raises(FileNotFoundError, match="no folder .*untested/test"):
         check_listing(tmp_path, "untested")
     with pytest.raises(FileNotFoundError, match="did you mean 'whole'"):

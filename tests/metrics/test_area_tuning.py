@@ -206,7 +206,7 @@ def test_the_published_steps():
         ({"test_maps": np.zeros((20, 20, 20), np.uint8)}, "same size and kind"),
         (
             {"types": np.array(["good"] * 10 + ["cut"] * 9 + ["hole"])},
-            "type 'hole' has 1 test images",
+            "type 'hole' has 1 test image, but",
         ),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 from adhelpers.runner import UsageError, find_notebooks
 from adhelpers.runner.presets import Preset, values_for
 
-WHOLE = ("train/good/0.png", "train/good/1.png", "test/good/0.png", "test/crack/0.png")
+WHOLE = (*(f"train/good/{i}.png" for i in range(3)), "test/good/0.png", "test/crack/0.png")
 OBJECTS = 'category = "{}"\ndata_root = ""  # empty renders images'
 # As the notebooks 06 and 07 have them: "folder" is images by class there, and a category here.
 CLASSES = (
@@ -128,9 +128,7 @@ def test_an_empty_folder_is_not_taken_for_images(images, values):
         (root / "hollow" / part).mkdir(parents=True)
     with pytest.raises(UsageError, match="no category 'nut' in .*, which holds hollow, part"):
         values(root, cells=[("02", "nut")])
-    problem = (
-        "'hollow' in .*: train/good holds fewer than two .* and 1 more problem; see `.*hollow`"
-    )
+    problem = "'hollow' in .*: train/good holds 0 images; .* and 1 more problem; see `.*hollow`"
     for data, given in [(root, [("category", "hollow")]), (root / "hollow", [])]:
         with pytest.raises(UsageError, match=problem):
             values(data, *given)

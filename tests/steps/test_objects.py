@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from adhelpers.steps import load_objects, object_facts
@@ -56,3 +58,17 @@ def test_the_facts_say_what_holds_on_any_machine(hazelnuts, bare):
     assert first.startswith("hazelnut: train 11, validation 3, test 12, defect types crack, cut")
     assert second == "illumination: none · pose: none" and third == "labels and masks agree: True"
     assert object_facts(bare).endswith("True")
+
+
+def test_a_test_set_too_small_for_the_choice_of_the_area_is_refused_at_loading(hazelnuts, tmp_path):
+    shutil.copytree(hazelnuts.root / "hazelnut", tmp_path / "hazelnut")
+    for place in ("test/cut/001.png", "ground_truth/cut/001_mask.png"):
+        (tmp_path / "hazelnut" / place).unlink()
+    given = PARAMETERS | {"data_root": str(tmp_path), "finetune_share": 0.2, "strict": True}
+    text = r"type 'cut' has 1 test image, but .*finetune_share.* take selection normal-only"
+    with pytest.raises(ValueError, match=text):
+        load_objects(given | {"selection": "balanced"})
+    # What the message offers, in the notebook's own parameters.
+    assert load_objects(given | {"selection": "normal-only"}).test
+    assert load_objects(given | {"selection": "balanced", "strict": False}).test
+    assert load_objects(given).test
