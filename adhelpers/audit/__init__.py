@@ -1,5 +1,6 @@
 """Can a detection be trusted? Decisions beside where the explanations point."""
 
+from .answer import Answer, Decisions, find_answer
 from .deletion import DeletionInsertion, deletion_insertion
 from .explanations import (
     REASONS,
@@ -14,6 +15,7 @@ from .localization import ExplainerComparison, compare_explainers, flagged_in_wr
 from .repair import RepairResult, RepairSettings, repair_test, repaired
 from .review import ReviewCurve, review_curve
 from .shortcuts import (
+    ShortcutDependence,
     ShortcutProbe,
     dependence_findings,
     probe_shortcuts,
@@ -31,13 +33,17 @@ from .verdicts import (
 __all__ = [
     "REASONS",
     "Agreement",
+    "Answer",
+    "Decisions",
     "DeletionInsertion",
     "ExplainerComparison",
     "RepairResult",
     "RepairSettings",
     "ReviewCurve",
+    "ShortcutDependence",
     "ShortcutProbe",
     "VerdictSummary",
+    "find_answer",
     "audit_agreement",
     "compare_explainers",
     "decision_reasons",

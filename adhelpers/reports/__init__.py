@@ -24,6 +24,7 @@ from .figures import (
     shortcut_figure,
     superpixel_overlay,
     training_curves,
+    verdict_figure,
 )
 from .gallery import Card, figure_png, write_gallery
 from .index import write_index
@@ -63,6 +64,7 @@ __all__ = [
     "shortcut_figure",
     "superpixel_overlay",
     "training_curves",
+    "verdict_figure",
     "versions",
     "write_gallery",
     "write_index",

@@ -1,5 +1,6 @@
 """The templates of the pages that this room writes."""
 
+import base64
 from collections.abc import Callable
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -16,3 +17,8 @@ def page_template(name: str, **filters: Callable[..., object]) -> Template:
     )
     environment.filters.update(filters)
     return environment.get_template(name)
+
+
+def png_uri(picture: bytes) -> str:
+    """A PNG as the source of an image in a page that loads nothing."""
+    return "data:image/png;base64," + base64.b64encode(picture).decode()

@@ -25,7 +25,7 @@ from adhelpers._shared.arrays import Floats
 from adhelpers._shared.files import write_text
 
 from . import style as _style
-from ._pages import page_template
+from ._pages import page_template, png_uri
 
 _NOTHING = "–"
 _OUTCOMES = {
@@ -215,7 +215,7 @@ def write_gallery(
     script = (resources.files("adhelpers.reports") / "templates" / "gallery.js").read_text(
         encoding="utf-8"
     )
-    template = page_template("gallery.html", shown=_shown, number=_number, data_uri=_data_uri)
+    template = page_template("gallery.html", shown=_shown, number=_number, data_uri=png_uri)
     text = template.render(
         title=title,
         settings=settings,
@@ -313,7 +313,3 @@ def _shown_number(value: float, whole: bool) -> str:
     if not math.isfinite(value):
         return _NOTHING
     return f"{value:.0f}" if whole or abs(value) >= 1000 else f"{value:.3g}"
-
-
-def _data_uri(picture: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(picture).decode()

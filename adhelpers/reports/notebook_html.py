@@ -1,13 +1,16 @@
 """An executed notebook as one page of HTML: text and results, no code, nothing from a network."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import bleach
 import nbformat
 from bleach.css_sanitizer import CSSSanitizer
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
 from markupsafe import Markup
 from nbconvert.filters import strip_ansi
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
@@ -15,7 +18,7 @@ from nbformat import NotebookNode
 
 from adhelpers._shared.files import write_text
 
-from ._pages import page_template
+from ._pages import page_template, png_uri
 
 _TAGS = frozenset(
     "a abbr b blockquote br caption code col colgroup dd del details div dl dt em figcaption "
@@ -54,6 +57,15 @@ _CSS_PROPERTIES = (
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 # The best picture of an output first.
 _IMAGES = ("image/svg+xml", "image/png", "image/jpeg")
+
+
+# How each answer is coloured.
+_KINDS = {
+    "Use it": "use",
+    "Use the simpler one": "simpler",
+    "Do not trust it yet": "not",
+    "Not enough images to say": "few",
+}
 
 
 def _allowed(tag: str, name: str, value: str) -> bool:
@@ -105,7 +117,9 @@ def _image(kind: str, value: str, alt: str) -> Markup:
         source = "data:image/svg+xml;charset=utf-8," + quote(value)
     else:
         source = f"data:{kind};base64,{''.join(value.split())}"
-    return Markup('<img class="figure" alt="{}" src="{}">').format(alt, source)
+    return Markup(
+        '<figure><img class="figure" alt="{0}" src="{1}"><figcaption>{0}</figcaption></figure>'
+    ).format(alt, source)
 
 
 def _output(output: NotebookNode, alt: str) -> Markup:
@@ -147,25 +161,45 @@ def _displayed(data: dict[str, str], alt: str) -> Markup:
     return Markup()
 
 
-def _blocks(cells: list[NotebookNode]) -> tuple[list[Markup], list[tuple[int, str, str]]]:
-    """HTML blocks of the cells in order, and the headings as (level, anchor, text)."""
-    blocks: list[Markup] = []
-    headings: list[tuple[int, str, str]] = []
+@dataclass
+class _Section:
+    """A section of the notebook: its heading, and the HTML blocks below it."""
+
+    anchor: str = ""
+    heading: str = ""
+    blocks: list[Markup] = field(default_factory=list)
+    # Headings below it, as (level, anchor, text).
+    inner: list[tuple[int, str, str]] = field(default_factory=list)
+
+
+def _sections(cells: list[NotebookNode]) -> list[_Section]:
+    """The notebook's sections in order; the first one is what stands before any heading."""
+    sections, count = [_Section()], 0
     for cell in cells:
         if cell.cell_type == "markdown":
             soup = _markdown(cell.source, cell.get("attachments"))
-            for element in soup(["h1", "h2", "h3"]):
-                element["id"] = f"section-{len(headings) + 1}"
-                headings.append(
-                    (int(element.name[1]), str(element["id"]), element.get_text(" ", strip=True))
-                )
-            blocks.append(_sanitized(soup))
+            for element in list(soup.children):
+                if isinstance(element, Tag) and element.name in ("h1", "h2", "h3"):
+                    count += 1
+                    element["id"] = f"section-{count}"
+                    text = element.get_text(" ", strip=True)
+                    if element.name == "h3":
+                        sections[-1].inner.append((3, f"section-{count}", text))
+                    else:
+                        sections.append(_Section(f"section-{count}", text))
+                sections[-1].blocks.append(_sanitized(BeautifulSoup(str(element), "html.parser")))
         elif cell.cell_type == "code":
-            section = headings[-1][2] if headings else "notebook"
-            blocks += [
-                _output(output, f"Figure in the section “{section}”") for output in cell.outputs
-            ]
-    return [block for block in blocks if block], headings
+            alt = _last_heading(sections)
+            sections[-1].blocks += [_output(output, alt) for output in cell.outputs]
+    for section in sections:
+        section.blocks = [block for block in section.blocks if block]
+    return [section for section in sections if section.blocks]
+
+
+def _last_heading(sections: Sequence[_Section]) -> str:
+    """The innermost heading above what comes next."""
+    section = sections[-1]
+    return section.inner[-1][2] if section.inner else section.heading or "notebook"
 
 
 def notebook_to_html(
@@ -173,23 +207,27 @@ def notebook_to_html(
     html: str | Path,
     title: str | None = None,
     remarks: Sequence[str] = (),
+    summary: Mapping[str, Any] | None = None,
 ) -> Path:
     """Export an executed notebook as one self-contained page: text and results, no code.
 
     Scripts, remote pictures, frames, forms and widgets are left out, whatever the notebook's
     Markdown and outputs hold; a content security policy in the page forbids them once more.
-    Messages on standard error are folded up.
+    Messages on standard error are folded up. Where the summary has an answer, the page begins with
+    it, and the notebook's sections are folded.
 
     Parameters
     ----------
     notebook
-        The executed ``.ipynb``.
+        The executed ``.ipynb``. Figures that the answer names are looked for beside it.
     html
         The page to write, at once or not at all.
     title
         Title of the page; by default the notebook's first heading.
     remarks
         Sentences on the data that whoever reads the results should know: a box under the title.
+    summary
+        The run's ``summary.json``.
 
     Returns
     -------
@@ -213,13 +251,59 @@ def notebook_to_html(
         KeyError,
     ) as error:
         raise ValueError(f"{notebook} is not a Jupyter notebook") from error
-    blocks, headings = _blocks(node.cells)
-    page = page_template("report.html").render(
-        title=title or (headings[0][2] if headings else notebook.stem),
-        blocks=blocks,
-        contents=[heading for heading in headings if heading[0] > 1],
+    sections = _sections(node.cells)
+    headed = [section for section in sections if section.heading]
+    page = page_template("report.html", data_uri=png_uri).render(
+        title=title or (headed[0].heading if headed else notebook.stem),
+        sections=sections,
+        contents=_contents(headed),
         notebook=notebook.name,
         remarks=remarks,
+        head=_facts(summary or {}),
+        answer=_answer((summary or {}).get("answer"), notebook.parent),
     )
     write_text(html, page)
     return Path(html)
+
+
+def _contents(headed: Sequence[_Section]) -> list[tuple[int, str, str]]:
+    """The headings as (level, anchor, text), without the title."""
+    found: list[tuple[int, str, str]] = []
+    for position, section in enumerate(headed):
+        found += [(2, section.anchor, section.heading)] * (position > 0) + section.inner
+    return found
+
+
+def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the run was about: category, detector, number of test images, date."""
+    if not summary:
+        return []
+    data = summary.get("data") or {}
+    counts = (data.get("counts") or {}).get("test") or {}
+    facts = {
+        "category": summary.get("category"),
+        "data": data.get("root"),
+        "detector": summary.get("detector"),
+        "test images": sum(counts.values()) or None,
+        "date": date.today().isoformat(),
+    }
+    return [(name, str(value)) for name, value in facts.items() if value]
+
+
+def _answer(answer: Mapping[str, Any] | None, folder: Path) -> dict[str, Any] | None:
+    """The answer with the pictures that it names, those that there are."""
+    if not answer:
+        return None
+    files = [folder / look["figure"] for look in answer["look_first"]]
+    looks = [
+        look | {"picture": file.read_bytes()}
+        for look, file in zip(answer["look_first"], files, strict=True)
+        if file.is_file()
+    ]
+    verdicts = folder / "figures" / "verdicts.png"
+    return {
+        **answer,
+        "kind": _KINDS.get(answer["answer"], "few"),
+        "look_first": looks,
+        "verdicts": verdicts.read_bytes() if verdicts.is_file() else None,
+    }

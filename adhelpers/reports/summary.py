@@ -32,6 +32,7 @@ SUMMARY_KEYS = (
     "shortcut",
     "verdicts",
     "trust_adjusted_recall",
+    "answer",
     "seconds",
     "versions",
 )

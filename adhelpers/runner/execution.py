@@ -130,7 +130,10 @@ class Execution:
                 try:
                     self._execute(executed, staged, scratch)
                     notebook_to_html(
-                        executed, staged / "report.html", remarks=_data_remarks(staged)
+                        executed,
+                        staged / "report.html",
+                        remarks=_data_remarks(staged),
+                        summary=_summary(staged),
                     )
                     list_files(staged)
                     renamed = keep_foreign_files(self.folder, staged, self.notebook.name)
@@ -273,3 +276,9 @@ def _data_remarks(folder: Path) -> list[str]:
         data = json.loads(path.read_text(encoding="utf-8")).get("data") or {}
         sentences |= dict.fromkeys(remark["sentence"] for remark in data.get("remarks", ()))
     return list(sentences)
+
+
+def _summary(folder: Path) -> dict[str, Any] | None:
+    """The summary of a run's main detector; None where it has none."""
+    file = folder / "summary.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None

@@ -11,6 +11,7 @@ from .anogan import (
     search_figure,
     without_search,
 )
+from .answer import answer_run, choose_audited
 from .assess import assess_detector, compare_detectors
 from .audit import Audit, audit_detector
 from .autoencoders import (
@@ -62,10 +63,11 @@ __all__ = [
     "Audit",
     "ExplainerSettings",
     "FoundRuns",
-    "InsulatorSet",
     "GeneratedSamples",
+    "InsulatorSet",
     "SearchGain",
     "anogan_figures",
+    "answer_run",
     "as_markdown",
     "assess_deep_sad",
     "assess_detector",
@@ -78,6 +80,7 @@ __all__ = [
     "autoencoder_facts",
     "autoencoder_figures",
     "backbone_table",
+    "choose_audited",
     "compare_architectures",
     "compare_baselines",
     "compare_detectors",

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -21,6 +21,16 @@ from .localization import LocalizationAudit, audit_localization
 from .trust import Shortcuts, Trust, audit_trust
 
 _PHOTOGRAPHS = 6
+
+
+class Answered(Protocol):
+    """What `adhelpers.steps.answer_run` returns, of an audit that is written."""
+
+    def figures(self) -> dict[str, Figure]:
+        """The verdicts and the strips of what to look at first, by file name."""
+
+    def summary_parts(self) -> dict[str, Any]:
+        """The part of ``summary.json`` that follows."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +173,7 @@ class Audit:
         self,
         run: Run,
         shortcuts: Shortcuts,
+        answer: Answered | None = None,
         *,
         tables: Mapping[str, pd.DataFrame] | None = None,
         notes: Sequence[str] = (),
@@ -175,6 +186,8 @@ class Audit:
         ----------
         run : Run
         shortcuts : Shortcuts
+        answer : RunAnswer, optional
+            Its pictures become figures of the run, and the report begins with it.
         tables : dict of str to pandas.DataFrame, optional
             The gallery's, between the shortcuts and the explainers.
         notes : list of str
@@ -192,12 +205,16 @@ class Audit:
         others, tables = others or {}, {"Shortcuts": shortcuts.table(), **(tables or {})}
         self.save_gallery(run.folder / "gallery.html", tables, notes)
         samples = run.samples(self.samples(**(columns or {})))
-        shared = shortcuts.summary_parts()
+        shared, own = shortcuts.summary_parts(), {}
+        if answer is not None:
+            own = answer.summary_parts()
+            for name, figure in answer.figures().items():
+                run.figure(figure, name)
         for name, one in others.items():
             run.summary(f"summary_{name}.json", **one.summary_parts(), **shared)
         every = [self.summary_parts(), *(one.summary_parts() for one in others.values())]
         folders = dict.fromkeys(folder for parts in every for folder in parts["models"] or [])
-        run.summary(**every[0] | shared | {"models": list(folders) or None})
+        run.summary(**every[0] | shared | own | {"models": list(folders) or None})
         return samples
 
 

@@ -31,6 +31,16 @@ from adhelpers.reports import (
 from .assess import ImageAssessment
 from .localization import SHOWN, LocalizationAudit
 
+_ORDER = (
+    "wrong reason",
+    "missed",
+    "false alarm",
+    "flagged, unverified",
+    "right reason, badly explained",
+    "right reason",
+    "passed",
+)
+
 
 def examples(category: Category, per_type: int = 1) -> Integers:
     """Indices of test images that stand for their type: good ones first, then each defect."""
@@ -162,6 +172,11 @@ class Strips:
     def _verdict(self, index: int) -> str:
         return "" if self.verdicts is None else str(self.verdicts[index])
 
+    def rank(self, index: int) -> int:
+        """Where an image belongs in a list that begins with what went wrong."""
+        verdict = self._verdict(index)
+        return _ORDER.index(verdict) if verdict in _ORDER else len(_ORDER)
+
     def figure(self, index: int, *, titled: bool = True) -> Figure:
         """One test image: image, counterpart, map, heatmaps, and their overlap with the defect.
 
@@ -267,7 +282,9 @@ def save_gallery(
         **{name: str(value) for name, value in one.category.settings.items()},
     }
     with stage("gallery"):
-        cards = [strips.card(index) for index in range(len(one.category.test))]
+        # What went wrong comes first.
+        order = sorted(range(len(one.category.test)), key=strips.rank)
+        cards = [strips.card(index) for index in order]
         write_gallery(
             path, title=title, settings=settings, tables=tables, cards=cards, notes=list(notes)
         )

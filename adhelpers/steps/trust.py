@@ -14,6 +14,7 @@ from adhelpers.audit import (
     DeletionInsertion,
     RepairResult,
     RepairSettings,
+    ShortcutDependence,
     ShortcutProbe,
     VerdictSummary,
     deletion_insertion,
@@ -92,6 +93,18 @@ class Shortcuts:
             "say nothing about new ones."
         ]
 
+    def outside_defects(self) -> str:
+        """The pixels' statistic that tells the classes apart outside the defects, and its AUROC.
+
+        Empty where none does, and without masks, where it could be the defects that do.
+        """
+        found = self.probe.statistics.set_index("statistic")
+        if not self.probe.outside_defects or not self.strongest:
+            return ""
+        best = found.loc[self.strongest]
+        name = self.strongest.replace("_", " ")
+        return f"{name} {best.separability:.2f}" if best.significant else ""
+
     def figure(self) -> Figure:
         """The AUROC of each statistic, and the values of the best one."""
         return shortcut_figure(self.probe, self.statistics, self.labels)
@@ -154,21 +167,23 @@ class ScoreDependence:
 
     Attributes
     ----------
-    rows : pandas.DataFrame
-        A row for each detector; empty where the probe found no statistic.
-    sentences : list of str
+    results : dict of str to ShortcutDependence
+        By the detector's title; empty where the probe found no statistic.
+    unknown : list of str
+        Why there are none.
     """
 
-    rows: pd.DataFrame
-    sentences: list[str]
+    results: dict[str, ShortcutDependence]
+    unknown: list[str]
 
     def table(self) -> pd.DataFrame:
         """A row for each detector: rank correlations, and the AUROC among images alike."""
-        return self.rows
+        rows = [result.table().set_axis([title]) for title, result in self.results.items()]
+        return pd.concat(rows) if rows else pd.DataFrame()
 
     def findings(self) -> list[str]:
         """What the scores have to do with the statistic, in one sentence for all detectors."""
-        return self.sentences
+        return dependence_findings(self.results) if self.results else self.unknown
 
 
 def score_dependence(
@@ -188,7 +203,7 @@ def score_dependence(
     ScoreDependence
     """
     if shortcuts.strongest is None:
-        return ScoreDependence(pd.DataFrame(), shortcuts.probe.findings())
+        return ScoreDependence({}, shortcuts.probe.findings())
     results = {
         one.title: shortcut_dependence(
             one.scores,
@@ -201,8 +216,7 @@ def score_dependence(
         )
         for one in assessments
     }
-    rows = [result.table().set_axis([title]) for title, result in results.items()]
-    return ScoreDependence(pd.concat(rows), dependence_findings(results))
+    return ScoreDependence(results, [])
 
 
 def object_regions(category: Category) -> Masks:

@@ -51,7 +51,7 @@ def test_the_report_holds_text_and_results_but_no_code(tmp_path, assert_self_con
     assert "<em>it</em>" in text and "<td>2</td>" in text and "<td>a&lt;b</td>" in text
     assert "<pre>AUROC 0.97 &lt;b&gt;</pre>" in text
     assert page.attributes("img", "src") == [f"data:image/png;base64,{PNG}"]
-    assert page.attributes("img", "alt") == ["Figure in the section “Curves”"]
+    assert page.attributes("img", "alt") == ["Curves"]
     assert "<title>Screws</title>" in text
 
 
@@ -180,3 +180,73 @@ def test_what_is_no_notebook_is_named(tmp_path):
     with pytest.raises(FileNotFoundError):
         notebook_to_html(tmp_path / "none.ipynb", tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
+
+
+ANSWER = {
+    "answer": "Do not trust it yet",
+    "because": "Only 3 of 20 <b>defects</b> are flagged.",
+    "figures": "Recall 0.15 [0.03, 0.38].",
+    "findings": ["The first finding.", "The second finding."],
+    "look_first": [
+        {"name": "test/cut/<0>.png", "verdict": "missed", "figure": "figures/look-first-1.png"},
+        {"name": "test/cut/1.png", "verdict": "missed", "figure": "figures/not-there.png"},
+    ],
+}
+SUMMARY = {
+    "category": "screw",
+    "detector": "subspace",
+    "data": {"root": "somewhere", "counts": {"test": {"good": 4, "cut": 20}}},
+    "answer": ANSWER,
+}
+
+
+def test_a_report_begins_with_the_answer_and_folds_the_steps(tmp_path, assert_self_contained):
+    (tmp_path / "figures").mkdir()
+    for name in ("look-first-1", "verdicts"):
+        (tmp_path / "figures" / f"{name}.png").write_bytes(base64.b64decode(PNG))
+    text = export(
+        tmp_path,
+        new_markdown_cell("# Screws\n\nCan *it* be trusted?"),
+        new_markdown_cell("## Training\n\nwords\n\n### Curves\n\nmore"),
+        new_code_cell("x", outputs=[new_output("execute_result", {"image/png": PNG})]),
+        remarks=["a remark"],
+        summary=SUMMARY,
+    )
+    page = assert_self_contained(text)
+    order = [
+        text.index(one)
+        for one in (
+            "Screws</h1>",
+            "subspace</b>",
+            "<h2>Do not trust it yet</h2>",
+            "Only 3 of 20 &lt;b&gt;defects",
+            "Look first at",
+            "test/cut/&lt;0&gt;.png: missed</figcaption>",
+            "The first finding.",
+            "Verdicts on all test images",
+            "a remark",
+            '<nav aria-label="Contents">',
+            "<summary>What this is about</summary>",
+            "Can <em>it</em> be trusted?",
+            "<summary>Training</summary>",
+            "Curves</h3>",
+        )
+    ]
+    assert order == sorted(order)
+    # The strip that is there, the verdicts and the notebook's own figure.
+    assert page.attributes("img", "alt") == [
+        "test/cut/<0>.png: missed",
+        "Verdicts by type",
+        "Curves",
+    ]
+    assert "test images: <b>24</b>" in text and text.count("Screws</h1>") == 1
+    targets = [address.removeprefix("#") for address in page.attributes("a", "href")]
+    ids = {attributes.get("id") for _, attributes in page.elements}
+    assert len(targets) == 2 and set(targets) <= ids
+
+
+def test_a_run_without_an_answer_is_not_folded(tmp_path):
+    cells = new_markdown_cell("# Screws"), new_markdown_cell("## Training\n\nwords")
+    for summary in (None, SUMMARY | {"answer": None}):
+        text = export(tmp_path, *cells, summary=summary)
+        assert "<summary>" not in text and "Training</h2>" in text

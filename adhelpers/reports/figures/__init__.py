@@ -18,8 +18,10 @@ from .scores import score_separation
 from .shortcuts import shortcut_figure
 from .strips import sample_strip
 from .training import training_curves
+from .verdicts import VERDICT_COLORS, verdict_figure
 
 __all__ = [
+    "VERDICT_COLORS",
     "area_tuning_curves",
     "contest_figure",
     "counterparts_grid",
@@ -42,4 +44,5 @@ __all__ = [
     "shortcut_figure",
     "superpixel_overlay",
     "training_curves",
+    "verdict_figure",
 ]
