@@ -125,7 +125,10 @@ def _fetch(arguments: argparse.Namespace) -> int:
     from adhelpers.data import fetch_category
 
     folder = fetch_category(
-        arguments.category, arguments.to, accept_license=arguments.accept_license
+        arguments.category,
+        arguments.to,
+        accept_license=arguments.accept_license,
+        overwrite=arguments.overwrite,
     )
     print(escaped(str(folder)))
     return 0
@@ -248,6 +251,11 @@ def _add_data(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--accept-license",
         action="store_true",
         help="accept CC BY-NC-SA 4.0 (not for commercial use)",
+    )
+    fetch.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="fetch again, and delete what is in FOLDER/CATEGORY; without it your files are named",
     )
     render = _command(actions, "render", _render, "render a category with exact masks")
     render.add_argument("category", metavar="CATEGORY", help="hazelnut, metal or screw")

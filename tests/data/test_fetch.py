@@ -2,6 +2,9 @@
 
 import hashlib
 import io
+import lzma
+import os
+import shutil
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
+from adhelpers.data import fetch
 from adhelpers.data.fetch import _ARCHIVES, fetch_category
 
 
@@ -92,7 +96,7 @@ def serve():
         server.server_close()
 
 
-def _fetch(server, checksum, folder, category="screw", name="screw.tar.xz"):
+def _fetch(server, checksum, folder, category="screw", name="screw.tar.xz", overwrite=False):
     return fetch_category(
         category,
         folder,
@@ -100,6 +104,7 @@ def _fetch(server, checksum, folder, category="screw", name="screw.tar.xz"):
         url=server.url(name),
         known_hash=checksum,
         show_progress=False,
+        overwrite=overwrite,
     )
 
 
@@ -223,6 +228,170 @@ def test_names_an_archive_that_is_none(serve, tmp_path):
     with pytest.raises(ValueError, match="screw.tar.xz cannot be unpacked"):
         _fetch(server, checksum, tmp_path)
     assert not (tmp_path / "screw").exists()
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A folder of the user's where the category would come, which is none yet."""
+    (tmp_path / "screw" / "ground_truth").mkdir(parents=True)
+    (tmp_path / "screw" / "mine.png").write_bytes(b"mine")
+    (tmp_path / "screw" / "ground_truth" / "mine_mask.png").write_bytes(b"mask")
+    return tmp_path / "screw"
+
+
+def _held(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_folder_that_was_not_fetched_stays(serve, tmp_path, own):
+    server, checksum = serve(_category_members("screw"))
+    before = _held(own)
+    with pytest.raises(FileExistsError) as caught:
+        _fetch(server, checksum, tmp_path)
+    for said in ("2 files (ground_truth/mine_mask.png, mine.png) not fetched", "--overwrite"):
+        assert said in str(caught.value)
+    assert _held(own) == before and server.ranges == []
+    # Nor does a manifest that lists nothing, is another file or a pipe make it fetched.
+    for content in ("{}", "[1]", '{"files": 3}', "\x00", '{"files": {"mine.png": "abc"}}'):
+        (own / ".fetched.json").write_text(content)
+        with pytest.raises(FileExistsError, match="mine.png"):
+            _fetch(server, checksum, tmp_path)
+    (own / ".fetched.json").unlink()
+    os.mkfifo(own / ".fetched.json")
+    with pytest.raises(FileExistsError, match="3 files"):
+        _fetch(server, checksum, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["file", "link to a file", "link to nothing"])
+def test_what_is_no_folder_stays_too(serve, tmp_path, kind):
+    server, checksum = serve(_category_members("screw"))
+    (tmp_path / "kept").write_text("kept")
+    if kind == "file":
+        (tmp_path / "screw").write_text("mine")
+    else:
+        (tmp_path / "screw").symlink_to(tmp_path / ("kept" if "file" in kind else "nothing"))
+    with pytest.raises(FileExistsError, match=r"1 file \(screw\) not fetched"):
+        _fetch(server, checksum, tmp_path)
+    assert (tmp_path / "screw").is_symlink() == (kind != "file")
+    target = _fetch(server, checksum, tmp_path, overwrite=True)
+    assert (target / "license.txt").exists() and not target.is_symlink()
+    assert (tmp_path / "kept").read_text() == "kept"
+
+
+def test_overwrite_names_what_is_deleted(serve, tmp_path, own, capsys):
+    server, checksum = serve(_category_members("screw"))
+    target = _fetch(server, checksum, tmp_path, overwrite=True)
+    said = capsys.readouterr().err
+    assert "screw: deleting 2 files (ground_truth/mine_mask.png, mine.png) not fetched" in said
+    assert "mine.png" not in _held(target) and (target / "license.txt").read_text() == "terms"
+    # A whole category is fetched again, too; nothing of the user's goes.
+    (target / "license.txt").unlink()
+    _fetch(server, checksum, tmp_path, overwrite=True)
+    assert (target / "license.txt").exists() and capsys.readouterr().err == ""
+
+
+def test_an_incomplete_folder_that_was_fetched_is_fetched_again(serve, tmp_path):
+    server, checksum = serve(_category_members("screw"))
+    target = _fetch(server, checksum, tmp_path)
+    whole = _held(target)
+    shutil.rmtree(target / "test")
+    assert _held(_fetch(server, checksum, tmp_path)) == whole
+    # Not where there is a file beside them, a link, or an image that was changed.
+    for name, make in (
+        ("mine.png", lambda path: path.write_bytes(b"mine")),
+        ("linked", lambda path: path.symlink_to(tmp_path)),
+        ("train/good/000.png", lambda path: path.write_bytes(b"retouched")),
+    ):
+        shutil.rmtree(target / "test", ignore_errors=True)
+        make(target / name)
+        with pytest.raises(FileExistsError, match=rf"1 file \({name}\) not fetched"):
+            _fetch(server, checksum, tmp_path)
+        (target / name).unlink()
+
+
+def test_what_comes_during_the_download_stays(serve, tmp_path, monkeypatch):
+    server, checksum = serve(_category_members("screw"))
+    unpack = fetch._unpack
+
+    def while_unpacking(*arguments):
+        unpack(*arguments)
+        (tmp_path / "screw").mkdir()
+        (tmp_path / "screw" / "mine.png").write_bytes(b"mine")
+
+    monkeypatch.setattr(fetch, "_unpack", while_unpacking)
+    with pytest.raises(OSError, match=r"1 file \(mine.png\) not fetched"):
+        _fetch(server, checksum, tmp_path)
+    assert _held(tmp_path / "screw") == {"mine.png": b"mine"}
+
+
+def _bomb(name, size, **header):
+    """An archive with a member of zeros beside a harmless one."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:xz", format=tarfile.PAX_FORMAT) as tar:
+        for one, length in (("screw/license.txt", 5), (name, size)):
+            member = tarfile.TarInfo(one)
+            member.size = length
+            member.pax_headers = header if one == name else {}
+            tar.addfile(member, io.BytesIO(bytes(length)))
+    return buffer.getvalue()
+
+
+# With a mebibyte of 100 bytes the archive of screws may have 18,700 and unpack to four times that,
+# the one of all categories 502,200.
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (_bomb("screw/zeros.png", 75_000), "more than 'screw'.*'screw/zeros.png' of 0.1 MB"),
+        (_bomb("wood/zeros.png", 2_100_000), "more than 'screw'.*'wood/zeros.png' of 2.1 MB"),
+        (_bomb("wood/a.png", 5, comment="x" * 1_200_000), "unpacked .more between two members"),
+        (lzma.compress(bytes(512) + bytes(3_000_000)), "no folder 'screw'"),
+    ],
+)
+def test_a_bomb_with_the_users_own_checksum_is_refused(
+    serve, tmp_path, monkeypatch, content, message
+):
+    monkeypatch.setattr(fetch, "_MEBIBYTE", 100)
+    server, checksum = serve(content)
+    with pytest.raises(ValueError, match=message):
+        _fetch(server, checksum, tmp_path)
+    assert not (tmp_path / "screw").exists()
+
+
+def test_what_just_fits_is_unpacked(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch, "_MEBIBYTE", 100)
+    server, checksum = serve(_bomb("screw/zeros.png", 4 * 187 * 100 - 5))
+    assert (_fetch(server, checksum, tmp_path) / "zeros.png").stat().st_size == 74_795
+
+
+def test_a_download_is_as_large_as_the_known_archive_at_most(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch, "_MEBIBYTE", 100)
+    server, checksum = serve(np.random.default_rng(0).bytes(20_000))
+    for known, message in ((None, r"more than the 0\.0 MB"), (checksum, "cannot be unpacked")):
+        with pytest.raises(ValueError, match=message):
+            _fetch(server, known, tmp_path)
+    server, checksum = serve(bytes(502_201))
+    with pytest.raises(ValueError, match=r"more than the 0\.5 MB"):
+        _fetch(server, checksum, tmp_path)
+
+
+def test_an_archive_may_be_packed_otherwise(serve, tmp_path):
+    for mode, suffix in (("w:gz", ".gz"), ("w:bz2", ".bz2"), ("w", "")):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode=mode) as tar:
+            member = tarfile.TarInfo("screw/license.txt")
+            member.size = 5
+            tar.addfile(member, io.BytesIO(b"terms"))
+        server, checksum = serve(buffer.getvalue())
+        folder = tmp_path / f"packed{suffix}"
+        target = _fetch(server, checksum, folder, name=f"screw.tar{suffix}")
+        assert (target / "license.txt").read_text() == "terms"
+        server, checksum = serve(buffer.getvalue()[:60])
+        with pytest.raises(ValueError, match="cannot be unpacked"):
+            _fetch(server, checksum, tmp_path / f"cut{suffix}", name=f"screw.tar{suffix}")
 
 
 def test_says_how_to_place_the_data_by_hand_without_network(tmp_path):
