@@ -226,6 +226,10 @@ class Backbone:
             raise ValueError(
                 f"weights: {path} does not hold the weights of {what}: {str(error).splitlines()[0]}"
             ) from error
+        if not all(np.isfinite(one.numpy()).all() for one in network.weights):
+            raise ValueError(
+                f"weights: {path} holds NaN or infinite values, and so would all features"
+            )
         return network
 
     def _built(self, weights: str | None) -> keras.Model:

@@ -117,6 +117,17 @@ def wrong_file(tmp_path):
     return path
 
 
+def test_a_weights_file_with_a_value_that_is_no_number_is_refused(tmp_path):
+    network = keras.applications.MobileNetV2(
+        weights=None, include_top=False, input_shape=(None, None, 3)
+    )
+    variance = network.weights[4]
+    variance.assign(np.where(np.arange(variance.shape[0]) == 3, np.nan, variance.numpy()))
+    network.save_weights(tmp_path / "a.weights.h5")
+    with pytest.raises(ValueError, match="^weights: .*a.weights.h5 holds NaN or infinite values"):
+        built("mobilenet_v2", weights=tmp_path / "a.weights.h5", image_shape=(32, 32, 3))
+
+
 def test_bad_input_is_named(tmp_path, monkeypatch):
     for arguments, message in [
         ({"name": "vgg19"}, "backbone must be one of vgg16"),
