@@ -143,9 +143,16 @@ def trained(path, trainable=None, plan=PLAN, **options):
     return train(trainable or Small(), VECTORS, VECTORS, plan, **options)
 
 
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    path = tmp_path_factory.mktemp("training") / "state.npz"
+    trained(path)
+    return path.read_bytes()
+
+
 @pytest.fixture
-def stored(tmp_path):
-    trained(tmp_path / "state.npz")
+def stored(tmp_path, content):
+    (tmp_path / "state.npz").write_bytes(content)
     return tmp_path / "state.npz"
 
 
@@ -177,10 +184,10 @@ def test_a_checkpoint_that_was_cut_off_anywhere_is_refused(stored):
 
 
 @pytest.mark.parametrize(
-    "content", [b"no archive", b"PK\x05\x06" + bytes(18), b"\x80\x04N.", b"\x93NUMPY\x01\x00"]
+    "other", [b"no archive", b"PK\x05\x06" + bytes(18), b"\x80\x04N.", b"\x93NUMPY\x01\x00"]
 )
-def test_a_file_that_is_no_checkpoint_is_refused(stored, content):
-    stored.write_bytes(content)
+def test_a_file_that_is_no_checkpoint_is_refused(stored, other):
+    stored.write_bytes(other)
     refused(stored, "is not a readable checkpoint")
 
 
