@@ -303,7 +303,7 @@ def test_a_training_is_over_after_its_epochs_or_too_many_without_a_better_value(
         True,
     ]
     patient = TrainingPlan(epochs=50, patience=3)
-    found = [state(epoch=epoch, best_epoch=4).is_over(patient) for epoch in (4, 6, 7, 8)]
+    found = [state(epoch=epoch, best_epoch=3).is_over(patient) for epoch in (3, 5, 6, 7)]
     assert found == [False, False, True, True]
     assert not state(epoch=49, best_epoch=1).is_over(TrainingPlan(epochs=50, patience=0))
 
