@@ -4,7 +4,8 @@ from .checking import check_category
 from .class_images import ClassImages, load_class_images, make_class_images, split_remarks
 from .duplicates import LEAK
 from .fetch import fetch_category
-from .images import Category, ImageSet, load_category, suggested_size
+from .image_set import Category, ImageSet
+from .images import load_category, suggested_size
 from .labelled import LabelledSamples, load_labelled
 from .layouts import file_of
 from .normalize import Corrections, object_mask

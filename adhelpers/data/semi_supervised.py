@@ -15,7 +15,7 @@ from adhelpers._shared.arrays import Flags, Images, Integers
 from adhelpers._shared.text import listed
 
 from .duplicates import duplicate_remarks, held_out_groups
-from .images import Category, ImageSet
+from .image_set import Category, ImageSet
 from .labelled import LabelledSamples
 from .reading import GOOD
 from .remarks import Remark

@@ -62,18 +62,6 @@ def test_validation_is_held_out_of_train_by_seed(root):
     assert len(load_category(root, "bar", image_size=16, validation_fraction=0.999).train) == 2
 
 
-def test_inventory_counts_by_split_and_type(root):
-    table = load_category(root, "bar", image_size=16).inventory()
-    assert list(table.columns) == ["split", "type", "images", "masks", "size", "channels"]
-    assert table[["split", "type", "images", "masks"]].values.tolist() == [
-        ["train", "good", 8, 0],
-        ["validation", "good", 2, 0],
-        ["test", "good", 2, 0],
-        ["test", "cut", 2, 2],
-        ["test", "hole", 1, 1],
-    ]
-
-
 def test_fingerprint_follows_content_names_and_settings_but_not_the_place(
     root, tmp_path_factory, write
 ):
@@ -142,12 +130,6 @@ def test_whole_frame_comes_back_exactly(root):
     assert (small.to_original(np.ones((20, 15), np.float32), 0) == 1).all()
     with pytest.raises(ValueError, match="heatmap has shape"):
         small.to_original(np.ones((15, 20)), 0)
-
-
-def test_subset_takes_indices_and_bools(root):
-    images = load_category(root, "bar", image_size=16).test
-    assert images.subset(images.labels == 1).names.tolist() == [images.names[i] for i in (0, 1, 4)]
-    assert images.subset([3, 0]).masks.shape == (2, 16, 16) and len(images.subset(slice(2))) == 2
 
 
 def test_all_bad_files_are_named_in_one_error(root, write):
@@ -548,29 +530,3 @@ def test_rows_are_reordered_in_place():
         expected = np.concatenate([rows[:count][order], rows[count:]])
         _reorder(rows, order)
         np.testing.assert_array_equal(rows, expected)
-
-
-@pytest.mark.parametrize(
-    "indices, shared",
-    [
-        ([1, 2, 3], True),
-        (np.array([False, True, True, False, False]), True),
-        ([4], True),
-        (slice(3), True),
-        ([1, 3], False),
-        ([2, 1], False),
-        ([-1, 0], False),
-        ([1, 1], False),
-        ([], False),
-    ],
-)
-def test_neighbours_share_the_memory_of_their_set(root, indices, shared):
-    images = load_category(root, "bar", image_size=16).test
-    part = images.subset(indices)
-    taken = indices if isinstance(indices, slice) or len(indices) else np.array([], int)
-    assert part.names.tolist() == images.names[taken].tolist()
-    np.testing.assert_array_equal(part.images, images.images[taken])
-    assert np.shares_memory(part.images, images.images) == shared
-    for wrong in ([4, 5], np.ones(4, bool)):
-        with pytest.raises(IndexError):
-            images.subset(wrong)
