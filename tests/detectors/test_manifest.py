@@ -71,9 +71,19 @@ def test_a_manifest_of_another_format_is_refused(stored, tmp_path, number):
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(
         ValueError,
-        match="old holds a Subspace that another version .*: remove the folder and train",
+        match="old holds a Subspace that another version .*manifest format "
+        f"{number or 'without a number'}, this version reads {FORMAT}.: remove the folder",
     ):
         Subspace.load(folder)
+
+
+def test_the_checksum_of_a_manifest_is_over_all_that_it_holds():
+    content = {"alpha": 1, "sha256": "earlier", "zeta": (1, 2)}
+    found = signed(content)
+    assert found == signed(found) and found["zeta"] == [1, 2] and found["alpha"] == 1
+    checksums = {signed(content | {name: 3})["sha256"] for name in ("alpha", "zeta", "new")}
+    assert len(checksums | {found["sha256"]}) == 4
+    assert signed({"sha256": "other", "zeta": [1, 2], "alpha": 1}) == found
 
 
 @pytest.fixture
