@@ -1,4 +1,4 @@
-"""Where an anomaly score or a class comes from: LIME, SHAP, occlusion, GradCAM and baselines."""
+"""Where a score or a class comes from: LIME, SHAP, occlusion, repair, GradCAM, baselines."""
 
 from .baselines import centre_prior, noise, residual_map, uniform
 from .batch import Explanations, explain_images
@@ -6,6 +6,7 @@ from .explanation import BatchedScore, Explanation, check_pair, versioned
 from .gradcam import class_maps, explain_with_gradcam
 from .lime import Sampling, explain_with_lime
 from .occlusion import explain_with_occlusion
+from .repair import Repair, explain_with_repair, smallest_repair
 from .shap import explain_with_shap
 from .superpixels import Superpixels, segment_superpixels
 
@@ -13,6 +14,7 @@ __all__ = [
     "BatchedScore",
     "Explanation",
     "Explanations",
+    "Repair",
     "Sampling",
     "Superpixels",
     "centre_prior",
@@ -22,10 +24,12 @@ __all__ = [
     "explain_with_gradcam",
     "explain_with_lime",
     "explain_with_occlusion",
+    "explain_with_repair",
     "explain_with_shap",
     "noise",
     "residual_map",
     "segment_superpixels",
+    "smallest_repair",
     "uniform",
     "versioned",
 ]
