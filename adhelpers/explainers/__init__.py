@@ -6,7 +6,6 @@ from .explanation import BatchedScore, Explanation, check_pair, versioned
 from .gradcam import class_maps, explain_with_gradcam
 from .lime import Sampling, explain_with_lime
 from .occlusion import explain_with_occlusion
-from .repair import Repair, explain_with_repair, smallest_repair
 from .shap import explain_with_shap
 from .superpixels import Superpixels, segment_superpixels
 
@@ -14,7 +13,6 @@ __all__ = [
     "BatchedScore",
     "Explanation",
     "Explanations",
-    "Repair",
     "Sampling",
     "Superpixels",
     "centre_prior",
@@ -24,12 +22,10 @@ __all__ = [
     "explain_with_gradcam",
     "explain_with_lime",
     "explain_with_occlusion",
-    "explain_with_repair",
     "explain_with_shap",
     "noise",
     "residual_map",
     "segment_superpixels",
-    "smallest_repair",
     "uniform",
     "versioned",
 ]

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label
 
-from adhelpers.explainers import explain_images, explain_with_repair, smallest_repair
+from adhelpers.explainers import explain_images
+from adhelpers.explainers.repair import explain_with_repair, smallest_repair
 
 SHAPE = (48, 40)
 
