@@ -6,6 +6,7 @@ from .explanation import BatchedScore, Explanation, check_pair, versioned
 from .gradcam import class_maps, explain_with_gradcam
 from .lime import Sampling, explain_with_lime
 from .occlusion import explain_with_occlusion
+from .repair import explain_with_repair
 from .shap import explain_with_shap
 from .superpixels import Superpixels, segment_superpixels
 
@@ -22,6 +23,7 @@ __all__ = [
     "explain_with_gradcam",
     "explain_with_lime",
     "explain_with_occlusion",
+    "explain_with_repair",
     "explain_with_shap",
     "noise",
     "residual_map",

@@ -19,18 +19,23 @@ from adhelpers.explainers import (
     explain_with_gradcam,
     explain_with_lime,
     explain_with_occlusion,
+    explain_with_repair,
     explain_with_shap,
     noise,
     residual_map,
     segment_superpixels,
     uniform,
 )
+from adhelpers.metrics import normal_quantile
 from adhelpers.reports import superpixel_overlay
 
 from .assess import ImageAssessment
 
 # They look at the image and its counterpart, or not even at these, but never ask the detector.
 BASELINES = ("residual map", "uniform", "centre prior", "noise")
+_REPAIR = "smallest repair"
+# A repaired image looks normal where it scores no more than this share of the good images.
+_NORMAL_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,9 @@ class ExplainerSettings:
     occlusion_window : int or None
         Side of the occlusion's square window in pixels; None takes an eighth of the image's shorter
         side, and occlusion is used only where it is asked for by name.
+    repair_evaluations : int
+        Maximum number of evaluations of the score for the smallest repair of an image; it is used
+        only where it is asked for by name.
     smoothing : float
         Standard deviation of the Gaussian over the residual map, in pixels.
     good_explained : int
@@ -59,6 +67,7 @@ class ExplainerSettings:
     lime_samples: int = 257
     shap_evaluations: int = 300
     occlusion_window: int | None = None
+    repair_evaluations: int = 40
     smoothing: float = 1.0
     good_explained: int = 8
 
@@ -75,7 +84,9 @@ class ExplainerSettings:
         return cls(**{name: parameters[name] for name in names})
 
 
-def standard_explainers(settings: ExplainerSettings, detector: Any) -> dict[str, Callable]:
+def standard_explainers(
+    settings: ExplainerSettings, detector: Any, targets: Mapping[str, float] | None = None
+) -> dict[str, Callable]:
     """Every standard explainer that applies to a detector, ready for `explain_images`, by name.
 
     Parameters
@@ -83,6 +94,8 @@ def standard_explainers(settings: ExplainerSettings, detector: Any) -> dict[str,
     settings : ExplainerSettings
     detector : Detector
         With ``forward``, as detectors on pretrained features have it, GradCAM is among them.
+    targets : dict of str to float, optional
+        ``passes`` and ``normal`` of the smallest repair, which is among them only then.
 
     Returns
     -------
@@ -101,6 +114,14 @@ def standard_explainers(settings: ExplainerSettings, detector: Any) -> dict[str,
         "centre prior": centre_prior,
         "noise": noise,
     }
+    if targets is not None:
+        explainers[_REPAIR] = partial(
+            explain_with_repair,
+            passes=targets["passes"],
+            normal=targets["normal"],
+            anomaly_map=detector.anomaly_map,
+            max_evaluations=settings.repair_evaluations,
+        )
     if hasattr(detector, "forward"):
         explainers["GradCAM"] = partial(explain_with_gradcam, forward=detector.forward)
     return explainers
@@ -180,8 +201,9 @@ def explain_detector(
     assessment : ImageAssessment
     settings : ExplainerSettings, optional
     explainers : sequence of str, optional
-        Names among those of `standard_explainers`; all otherwise, occlusion only where its window
-        is given. A name that does not apply to the detector is left out.
+        Names among those of `standard_explainers`; all otherwise but ``"smallest repair"``,
+        occlusion only where its window is given. A name that does not apply to the detector is left
+        out.
     seed : int
     show_progress : bool
 
@@ -191,12 +213,12 @@ def explain_detector(
     """
     settings = settings or ExplainerSettings()
     detector, category = assessment.detector, assessment.category
-    available = standard_explainers(settings, detector)
+    available = standard_explainers(settings, detector, _repair_targets(assessment))
     if explainers is None:
         explainers = [
             name
             for name in available
-            if name != "occlusion" or settings.occlusion_window is not None
+            if name != _REPAIR and (name != "occlusion" or settings.occlusion_window is not None)
         ]
     good = category.validation.images[: settings.good_explained]
     good_counterparts = detector.counterpart(good) if len(good) else good
@@ -220,6 +242,13 @@ def explain_detector(
         if len(good):
             explained.good[name] = explain(good, good_counterparts)
     return explained
+
+
+def _repair_targets(assessment: ImageAssessment) -> dict[str, float]:
+    """The score at which an image passes, and one that is low among good images."""
+    passes = assessment.threshold.value
+    low = normal_quantile(assessment.reference_scores, _NORMAL_SHARE).value
+    return {"passes": passes, "normal": min(low, passes)}
 
 
 def superpixel_example(

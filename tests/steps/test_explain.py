@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from adhelpers.detectors import Subspace, fit_or_load
+from adhelpers.metrics import Threshold
 from adhelpers.steps import ExplainerSettings, assess_detector, explain_detector, superpixel_example
 from adhelpers.steps.explain import standard_explainers
 
@@ -31,6 +32,31 @@ def test_occlusion_is_used_where_its_window_is_given_and_gradcam_where_it_applie
     assert list(asked.test) == ["occlusion"]
     with_forward = type("WithForward", (), {"forward": None})()
     assert list(standard_explainers(QUICK, with_forward))[-1] == "GradCAM"
+
+
+def test_the_smallest_repair_is_used_where_it_is_asked_for_and_makes_the_image_pass(stored):
+    name, score = "smallest repair", stored.detector.score
+    value = float(np.sort(stored.scores)[0] + np.sort(stored.scores)[1]) / 2
+    # One of the two images is flagged.
+    halfway = dataclasses.replace(stored, threshold=Threshold(value, "halfway", False))
+    explained = explain_detector(halfway, QUICK, explainers=[name], show_progress=False)
+    flags, regions = halfway.flags, explained.heatmaps[name] > 0
+    assert regions.any(axis=(1, 2)).tolist() == flags.tolist()
+    repaired = np.where(regions[..., None], halfway.counterparts, stored.category.test.images)
+    passed = score(repaired) <= value
+    details = explained.test[name].details
+    assert passed.tolist() == [one["reached"] for one in details]
+    assert all(one["evaluations"] <= QUICK.repair_evaluations for one in details)
+    # Another threshold is another explanation.
+    files = len(list((stored.detector.folder / "explanations").glob("*.arrays")))
+    explain_detector(stored, QUICK, explainers=[name], show_progress=False)
+    assert len(list((stored.detector.folder / "explanations").glob("*.arrays"))) > files
+
+
+def test_a_threshold_below_all_good_images_is_what_looks_normal_too(stored):
+    low = dataclasses.replace(stored, threshold=Threshold(1e-6, "by hand", False))
+    explained = explain_detector(low, QUICK, explainers=["smallest repair"], show_progress=False)
+    assert not explained.test["smallest repair"].errors
 
 
 def test_the_same_settings_find_what_was_stored(stored):
