@@ -1,9 +1,20 @@
 """The templates of the pages that this room writes."""
 
 import base64
+import hashlib
 from collections.abc import Callable
+from importlib import resources
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+# How each answer of a run is coloured.
+ANSWER_KINDS = {
+    "Use it": "use",
+    "Use the simpler one": "simpler",
+    "Do not trust it yet": "not",
+    "Not enough images to say": "few",
+}
 
 
 def page_template(name: str, **filters: Callable[..., object]) -> Template:
@@ -22,3 +33,13 @@ def page_template(name: str, **filters: Callable[..., object]) -> Template:
 def png_uri(picture: bytes) -> str:
     """A PNG as the source of an image in a page that loads nothing."""
     return "data:image/png;base64," + base64.b64encode(picture).decode()
+
+
+def page_script(name: str) -> dict[str, str]:
+    """A script of the folder ``templates`` for a page, with the hash that its policy names.
+
+    Only this script may run: a text that got past the escaping would still do nothing.
+    """
+    script = (resources.files("adhelpers.reports") / "templates" / name).read_text(encoding="utf-8")
+    digest = hashlib.sha256(script.encode()).digest()
+    return {"script": Markup(script), "script_hash": base64.b64encode(digest).decode()}

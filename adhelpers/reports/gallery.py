@@ -1,20 +1,16 @@
 """The gallery of a run: one HTML file with its tables and a card for each test image."""
 
-import base64
 import functools
-import hashlib
 import math
 import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -25,7 +21,7 @@ from adhelpers._shared.arrays import Floats
 from adhelpers._shared.files import write_text
 
 from . import style as _style
-from ._pages import page_template, png_uri
+from ._pages import page_script, page_template, png_uri
 
 _NOTHING = "–"
 _OUTCOMES = {
@@ -212,9 +208,6 @@ def write_gallery(
     (True, False)
     """
     path = Path(path)
-    script = (resources.files("adhelpers.reports") / "templates" / "gallery.js").read_text(
-        encoding="utf-8"
-    )
     template = page_template("gallery.html", shown=_shown, number=_number, data_uri=png_uri)
     text = template.render(
         title=title,
@@ -225,9 +218,7 @@ def write_gallery(
         verdicts=sorted({card.verdict for card in cards if card.verdict}),
         types=sorted({str(card.type) for card in cards}, key=lambda name: (name != "good", name)),
         explainers=list(dict.fromkeys(name for card in cards for name in card.jaccards)),
-        # Only this script may run: a text that got past the escaping would still do nothing.
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **page_script("gallery.js"),
     )
     # A file name that is not UTF-8 holds surrogates, which cannot be written.
     write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,16 @@ from adhelpers._shared.files import write_text
 from adhelpers._shared.text import escaped
 from adhelpers.metrics import share_estimate
 
-from ._pages import page_template
+from ._pages import ANSWER_KINDS, page_script, page_template
+from .figures import VERDICT_COLORS
 
+_LEGEND = {name: color for name, color in VERDICT_COLORS.items() if name != "flagged"}
+# Notebook 06 judges the decisions of a classifier, in like colours.
+_COLORS = VERDICT_COLORS | {
+    "right class, right reason": VERDICT_COLORS["right reason"],
+    "right class, other reason": VERDICT_COLORS["right reason, badly explained"],
+    "wrong class": VERDICT_COLORS["missed"],
+}
 # Of a summary in bytes; those of runs have some ten thousand.
 _LARGEST = 20_000_000
 
@@ -39,11 +48,17 @@ def write_index(results: str | Path) -> Path:
     results = Path(results)
     folders = sorted(path for path in results.glob("*/*") if not path.name.startswith("."))
     rows = [row for folder in folders for row in _rows_of_folder(folder)]
-    text = page_template("index.html").render(rows=rows)
+    text = _page(rows)
     # A summary can hold half of a pair of code units, which UTF-8 has no form for.
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     write_text(results / "index.html", text)
     return results / "index.html"
+
+
+def _page(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The page; only its own script may run."""
+    template = page_template("index.html")
+    return template.render(rows=rows, colors=_LEGEND, **page_script("index.js"))
 
 
 def _rows_of_folder(folder: Path) -> list[dict[str, Any]]:
@@ -135,8 +150,26 @@ def _figures_of_run(path: Path) -> dict[str, Any]:
         "seconds": f"{seconds:.0f}" if seconds else None,
         "shortcut": _shortcut(shortcut) if shortcut else None,
         "shortcut_found": bool(shortcut.get("significant")),
-        "verdicts": [f"{count:d} {name}" for name, count in (summary["verdicts"] or {}).items()],
+        "verdicts": _bar(summary["verdicts"] or {}),
+        **_answer(summary.get("answer") or {}),
     }
+
+
+def _bar(counts: dict[str, int]) -> list[tuple[str, str, str]]:
+    """For each verdict that was given its text, its share of the bar in percent, and its colour."""
+    total = sum(counts.values())
+    return [
+        (f"{count:d} {name}", f"{100 * count / total:.2f}", _COLORS.get(name, "#444444"))
+        for name, count in counts.items()
+        if count
+    ]
+
+
+def _answer(answer: dict[str, Any]) -> dict[str, str | None]:
+    """The answer, how it is coloured, and what decided."""
+    text = _text(answer.get("answer"))
+    kind = ANSWER_KINDS.get(text or "", "none")
+    return {"answer": text, "kind": kind, "because": _text(answer.get("because"))}
 
 
 def _text(value: Any) -> str | None:

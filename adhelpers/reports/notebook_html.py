@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 
 from adhelpers._shared.files import write_text
 
-from ._pages import page_template, png_uri
+from ._pages import ANSWER_KINDS, page_template, png_uri
 
 _TAGS = frozenset(
     "a abbr b blockquote br caption code col colgroup dd del details div dl dt em figcaption "
@@ -57,15 +57,6 @@ _CSS_PROPERTIES = (
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 # The best picture of an output first.
 _IMAGES = ("image/svg+xml", "image/png", "image/jpeg")
-
-
-# How each answer is coloured.
-_KINDS = {
-    "Use it": "use",
-    "Use the simpler one": "simpler",
-    "Do not trust it yet": "not",
-    "Not enough images to say": "few",
-}
 
 
 def _allowed(tag: str, name: str, value: str) -> bool:
@@ -303,7 +294,7 @@ def _answer(answer: Mapping[str, Any] | None, folder: Path) -> dict[str, Any] | 
     verdicts = folder / "figures" / "verdicts.png"
     return {
         **answer,
-        "kind": _KINDS.get(answer["answer"], "few"),
+        "kind": ANSWER_KINDS.get(answer["answer"], "few"),
         "look_first": looks,
         "verdicts": verdicts.read_bytes() if verdicts.is_file() else None,
     }

@@ -153,7 +153,32 @@ def test_the_index_warns_of_a_shortcut_and_keeps_hostile_folders_text(open_page,
     page = open_file(tmp_path / "index.html")
     text = page.locator("tbody tr").inner_text()
     recall = "0.90 [0.55, 1.00] → 0.40 [0.12, 0.74]".replace(", ", ",\N{NO-BREAK SPACE}")
-    for part in ("<b onclick=x>screw", "mean brightness 1.00", recall, "5 wrong reason"):
+    for part in ("<b onclick=x>screw", "mean brightness 1.00", recall):
         assert part in text
+    page.locator("summary", has_text="more").click()
+    assert "5 wrong reason" in page.locator("tbody tr").inner_text()
     assert page.locator("td.bad", has_text="mean brightness").count() == 1
     assert page.locator("td b[onclick]").count() == 0 and trouble == []
+
+
+def test_a_click_on_a_columns_name_sorts_the_index(tmp_path, open_page):
+    for name, value in (("b", 0.9), ("a", 0.7), ("c", 0.8)):
+        folder = tmp_path / "01_screw" / name
+        folder.mkdir(parents=True)
+        estimate = {"value": value, "low": value, "high": value}
+        summary = dict.fromkeys(SUMMARY_KEYS) | {"image_auroc": estimate}
+        (folder / "summary.json").write_text(json.dumps(summary))
+    write_index(tmp_path)
+    open_file, trouble = open_page
+    page = open_file(tmp_path / "index.html")
+
+    def order():
+        return [
+            text.strip() for text in page.locator('td[data-label="Category"]').all_inner_texts()
+        ]
+
+    assert order() == ["a", "b", "c"]
+    page.get_by_role("button", name="Image AUROC").click()
+    assert order() == ["a", "c", "b"]
+    page.get_by_role("button", name="Image AUROC").click()
+    assert order() == ["b", "c", "a"] and trouble == []

@@ -1,5 +1,7 @@
 """The index over runs that may be damaged or hostile."""
 
+import base64
+import hashlib
 import json
 import os
 import re
@@ -21,6 +23,12 @@ def summary(**parts):
 
 
 HOSTILE = '"><img src=x onerror=alert(1)>'
+
+
+def without_script(text):
+    """A page without the script that its policy allows, and without that permission."""
+    text = re.sub(r" script-src 'sha256-[^']+';", "", text)
+    return re.sub(r"<script>.*?</script>", "", text, flags=re.S)
 
 
 def make_run(results, notebook, category, files=(), **parts):
@@ -47,7 +55,7 @@ def test_the_index_shows_the_figures_of_each_run(tmp_path, assert_self_contained
         seconds={"training": 60.2, "audit": 3},
     )
     (folder / "summary_subspace.json").write_text(json.dumps(summary(detector="subspace")))
-    page = assert_self_contained(write_index(tmp_path).read_text())
+    page = assert_self_contained(without_script(write_index(tmp_path).read_text()))
     text = re.sub(r"\s+", " ", page.text)
     for part in (
         "VAE-GAN",
@@ -95,6 +103,31 @@ def test_a_damaged_summary_gets_a_row_that_says_so(tmp_path, content):
     (folder / "summary.json").write_text(content, errors="surrogateescape")
     text = write_index(tmp_path).read_text()
     assert "summary.json cannot be read" in text and "fine" in text
+
+
+def test_a_row_begins_with_the_answer_and_a_bar_of_verdicts(tmp_path):
+    answer = {"answer": "Use it", "because": "It <finds> all.", "look_first": [], "findings": []}
+    verdicts = {"right reason": 3, "missed": 1, "passed": 0, "odd": 4}
+    make_run(tmp_path, "01_screw", "nut", answer=answer, verdicts=verdicts)
+    make_run(tmp_path, "02_old", "nut", answer=None, verdicts=None)
+    text = write_index(tmp_path).read_text()
+    cell = text[text.index('class="answer use"') :].split("</td>")[0]
+    assert "It &lt;finds&gt; all." in cell and ">Use it" in cell
+    assert 'aria-label="3 right reason, 1 missed, 4 odd"' in cell
+    assert re.findall(r"width: ([\d.]+)%; background: (#\w+)", cell) == [
+        ("37.50", "#009E73"),
+        ("12.50", "#8A2D00"),
+        ("50.00", "#444444"),
+    ]
+    assert 'class="answer none"' in text
+
+
+def test_only_the_script_that_sorts_may_run(tmp_path):
+    make_run(tmp_path, "01_screw", "nut", detector="</script><script>alert(1)</script>")
+    text = write_index(tmp_path).read_text()
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.S)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in text and "alert" not in script
 
 
 VALUES = st.recursive(
@@ -224,7 +257,7 @@ def test_hostile_names_stay_text_and_links_still_lead_there(tmp_path, name, asse
         threshold=threshold,
         jaccard={HOSTILE: 0.5},
     )
-    page = assert_self_contained(write_index(tmp_path).read_text())
+    page = assert_self_contained(without_script(write_index(tmp_path).read_text()))
     assert name in page.text and HOSTILE in page.text
     [address] = page.attributes("a", "href")
     assert (
