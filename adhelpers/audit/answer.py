@@ -102,13 +102,18 @@ class AnswerCriteria:
                 f"false_alarms must lie in [0, 1), such as 0.1; got {self.false_alarms}"
             )
 
+    # Shares are compared, not products: 0.28 * 50 is more than 14.
+    def enough_found(self, one: Decisions) -> bool:
+        """Whether enough defects are flagged for the defect's sake."""
+        return (one.caused or 0) / max(one.defective, 1) >= self.recall
+
+    def few_alarms(self, one: Decisions) -> bool:
+        """Whether few good images are flagged."""
+        return one.false_alarms / max(one.good, 1) <= self.false_alarms
+
     def met_by(self, one: Decisions) -> bool:
         """Whether a detector flags enough defects for the defect's sake and few good images."""
-        return (
-            one.caused is not None
-            and one.caused >= self.recall * one.defective
-            and one.false_alarms <= self.false_alarms * one.good
-        )
+        return one.caused is not None and self.enough_found(one) and self.few_alarms(one)
 
 
 class _Evidence(NamedTuple):
@@ -190,7 +195,7 @@ _RULES = (
     _Rule(
         NOT_YET,
         "less than {recall:.0%} of the defects are flagged because of the defect",
-        lambda e: (e.main.caused or 0) < e.criteria.recall * e.main.defective,
+        lambda e: not e.criteria.enough_found(e.main),
         lambda e: (
             f"only {e.main.caused} of {e.main.defective} defects are flagged because of the defect"
         ),
@@ -198,7 +203,7 @@ _RULES = (
     _Rule(
         NOT_YET,
         "more than {false_alarms:.0%} of the good images are flagged",
-        lambda e: e.main.false_alarms > e.criteria.false_alarms * e.main.good,
+        lambda e: not e.criteria.few_alarms(e.main),
         lambda e: f"{e.main.false_alarms} of {e.main.good} good images are flagged",
     ),
     _Rule(

@@ -139,11 +139,34 @@ def test_a_used_detector_meets_the_criteria(situation):
     main, simpler, options = situation
     found, criteria = find_answer(main, simpler, **options), options["criteria"]
     if found.answer == "Use it":
-        assert main.caused >= criteria.recall * main.defective
-        assert main.false_alarms <= criteria.false_alarms * main.good
+        assert main.caused / main.defective >= criteria.recall
+        assert main.false_alarms / main.good <= criteria.false_alarms
         assert min(main.good, main.defective) >= criteria.images and not options["leaks"]
     if found.answer == "Use the simpler one":
         assert criteria.met_by(simpler)
+
+
+def test_what_is_just_enough_is_enough():
+    # 14 of 50 are 28 %, and 29 of 100 are 29 %, though 0.28 * 50 > 14 and 0.29 * 100 < 29.
+    main = Decisions("maps", good=100, false_alarms=29, defective=50, flagged=14, caused=14)
+    criteria = AnswerCriteria(recall=0.28, false_alarms=0.29)
+    assert find_answer(main, criteria=criteria).answer == "Use it"
+    failing = replace(main, caused=13)
+    assert find_answer(failing, criteria=criteria).answer == "Do not trust it yet"
+    assert find_answer(failing, main, criteria=criteria).answer == "Use the simpler one"
+    too_many = replace(main, false_alarms=30)
+    assert find_answer(too_many, criteria=criteria).answer == "Do not trust it yet"
+    assert find_answer(failing, too_many, criteria=criteria).answer == "Do not trust it yet"
+    assert not criteria.met_by(Decisions("maps", good=0, false_alarms=0, defective=0, flagged=0))
+
+
+def test_the_answer_reads_as_sentences():
+    unmasked = replace(GREAT, title="linear subspace", caused=None)
+    found = find_answer(unmasked)
+    assert found.figures()[0].startswith("Linear subspace: recall 0.97 [0.87, 1.00], false alarms")
+    assert found.as_dict()["because"].startswith("Without masks of the defects no one can say")
+    assert found.as_dict()["because"].endswith("a start.")
+    assert found.table().columns.tolist() == ["decided", "answer", "when"]
 
 
 def test_the_figures_have_exact_intervals():

@@ -153,6 +153,9 @@ def test_table_and_findings_compare_mean_areas():
     )
     np.testing.assert_allclose(result.table(), [[0.375, 0.625], [0.625, 0.375]], atol=1e-6)
     assert result.table().index.tolist() == ["good", "bad"]
+    assert result.areas.index.tolist() == [0, 1, 2, 3]
+    assert result.areas["explainer"].tolist() == ["good", "good", "bad", "bad"]
+    assert result.areas["index"].tolist() == [0, 1, 0, 1]
     [sentence] = result.findings()
     assert "what good points at lowers the score fastest (mean deletion area 0.38)" in sentence
     assert "what good points at raises it fastest (mean insertion area 0.62)" in sentence
@@ -162,3 +165,16 @@ def test_table_and_findings_compare_mean_areas():
     assert dark.findings() == [
         "No image scores above its counterpart, so there is nothing to delete."
     ]
+
+
+def test_a_difference_below_float32_decides_the_order():
+    image = np.array([0.1, 0.2, 0.3, 0.4]).reshape(1, 2, 2, 1)
+    seen = Recorder()
+    # Of equal values the first pixels would go first; here the last has the highest.
+    heatmap = (1 + 1e-12 * np.arange(4.0)).reshape(1, 2, 2)
+    result = deletion_insertion(
+        seen, image, 0 * image, {"fine": heatmap}, steps=4, batch_size=1, show_progress=False
+    )
+    np.testing.assert_allclose(result.deletion["fine"], [[1, 0.6, 0.3, 0.1, 0]], atol=1e-6)
+    # Images and counterparts of float64 reach the score as the detector's float32.
+    assert {one.dtype for one in seen.images} == {np.dtype(np.float32)}

@@ -119,6 +119,7 @@ def test_learned_from_are_all_right_decisions_and_a_few_wrong_ones(count, bad, s
             {"share": 0.3, "confirmed": np.ones(9, bool)},
             "cannot have the right reason",
         ),
+        (np.arange(9) < 2, {"share": 0.3, "confirmed": np.zeros(8, bool)}, "confirmed"),
     ],
 )
 def test_learning_that_cannot_be(wrong, options, message):

@@ -472,3 +472,18 @@ def test_table_and_findings_count_flags_that_clear():
     assert nothing.table().loc["good surface", "flag cleared"] == "–"
     everywhere = repair(total, images[:1], counterparts[:1], np.ones((1, 20, 20), bool), {}, 54)
     assert len(everywhere.findings()) == 1
+
+
+def test_nothing_to_repair_leaves_the_image():
+    image, counterpart = np.random.default_rng(0).uniform(size=(2, 6, 7, 1)).astype(np.float32)
+    nothing = np.zeros((6, 7), bool)
+    np.testing.assert_array_equal(repaired(image, counterpart, nothing), image)
+
+
+def test_an_edge_is_two_pixels_wide_and_fades_over_one_unless_said_otherwise():
+    image, counterpart = np.zeros((11, 11, 1)), np.ones((11, 11, 1))
+    region = np.zeros((11, 11), bool)
+    region[5, 5] = True
+    weights = repaired(image, counterpart, region)[5, :, 0]
+    fading = [np.exp(-1 / 2), np.exp(-4 / 2), np.exp(-9 / 2)]
+    assert weights[5:].tolist() == pytest.approx([1, 1, 1, *fading])

@@ -114,3 +114,9 @@ def test_table_and_findings_of_a_review():
         "The accuracy without a review is 0.500, so no review can raise it by more than 50.0 "
         "points."
     ]
+
+
+def test_equal_scores_share_their_gain_from_the_first_image_on():
+    # Two wrong ones among three of the highest score: each review corrects 2/3 of an image.
+    curve = review_curve({"any": [1, 1, 1, 0]}, [0, 0, 0, 0], [1, 1, 0, 0])
+    assert curve.accuracy["any"].tolist() == pytest.approx([1 / 2, 2 / 3, 5 / 6, 1, 1])

@@ -179,6 +179,7 @@ def test_a_single_class_is_no_test(label, only):
     )
     assert "cannot be known" in probe.findings()[0]
     assert probe.statistics["auroc"].isna().all() and not probe.statistics["significant"].any()
+    assert probe.tested == 0
 
 
 def test_bad_statistics_and_labels_are_refused():
@@ -358,6 +359,10 @@ def test_a_perfect_auroc_within_strata_has_the_bound_of_its_independent_pairs():
     statistic += np.tile([0, 0.01], 6)
     found = shortcut_dependence(labels + 0.0, statistic, labels, strata=2).auroc_within_strata
     assert found.low == pytest.approx(0.025 ** (1 / 4)) and found.note == "too few images"
+    # Three strata of three good and four anomalous: in each three pairs have no image in common.
+    statistic, labels = np.repeat([0.0, 1.0, 2.0], 7), np.tile([0, 0, 0, 1, 1, 1, 1], 3)
+    found = shortcut_dependence(labels + 0.0, statistic, labels, strata=3).auroc_within_strata
+    assert found.low == pytest.approx(0.025 ** (1 / 9)) and found.note == "exact bound"
 
 
 def test_strata_separate_skill_from_brightness():

@@ -196,3 +196,45 @@ def test_a_region_on_the_object_lies_on_the_object_in_good_images():
     rows, columns = np.nonzero(region)
     assert rows.min() >= 2 and rows.max() <= 12 and columns.min() >= 2 and columns.max() <= 12
     assert (images[0][region] < 0.5).mean() >= 0.9
+
+
+def test_the_background_is_the_median_of_a_ring_of_4_percent():
+    image = np.full((1, 80, 100, 1), 200 / 255)
+    # 4 % of 80 pixels are 3 rows: the outer two alone would be brighter, four rows darker.
+    image[:, 3:-3, 3:-3] = 50 / 255
+    image[:, :2], image[:, -2:] = 220 / 255, 220 / 255
+    image[:, 2:-2, :2], image[:, 2:-2, -2:] = 90 / 255, 90 / 255
+    outer = np.ones((80, 100), bool)
+    outer[3:-3, 3:-3] = False
+    expected = np.median(image[0, outer])
+    assert image_statistics(image)["median_background"].tolist() == [pytest.approx(expected)]
+    assert expected == 200 / 255
+
+
+def test_black_pixels_lower_the_saturation_of_an_image():
+    images = np.zeros((3, 30, 30, 3))
+    images[:, :10] = [0.8, 0.4, 0.4]
+    # A third of the pixels has a saturation of a half, the rest none.
+    assert image_statistics(images)["colour_saturation"].tolist() == pytest.approx([1 / 6] * 3)
+
+
+def test_a_region_moves_as_little_as_it_must():
+    images, masks = np.full((3, 40, 40, 1), 0.5), np.zeros((3, 40, 40), bool)
+    masks[2, 8:12, 20:26] = True
+    # The same image: every place covers as much object (none), so the region stays.
+    regions = regions_to_leave_out(images, masks)
+    assert (regions[0] == regions[2]).all() and (regions[1] == regions[2]).all()
+    # The defect lies on an object and the good images have none: no place is like it.
+    images[2, 2:22, 10:36] = 0.1
+    regions = regions_to_leave_out(images, masks)
+    assert (regions[0] == regions[2]).all()
+    # Like places lie twelve rows lower, and eight rows lower and eight columns to the right, which
+    # is the shorter way. A pixel beside them too much of the region would lie off the object.
+    images, masks = np.full((2, 40, 40, 1), 0.5), np.zeros((2, 40, 40), bool)
+    masks[1, 13:16, 13:16] = True
+    wide = regions_to_leave_out(images, masks)[1]
+    images[1][wide] = 0.1
+    for way in ((12, 0), (8, 8)):
+        images[0][np.roll(wide, way, axis=(0, 1))] = 0.1
+    regions = regions_to_leave_out(images, masks)
+    assert (regions[0] == np.roll(wide, (8, 8), axis=(0, 1))).all()

@@ -175,7 +175,8 @@ def test_the_printed_rule_holds_every_verdict_and_its_cutoffs():
         ({"most": 0}, "most"),
         ({"most": 1.1}, "most"),
         ({"above_control": -0.1}, "above_control"),
-        ({"level": 5}, "level"),
+        ({"level": 1}, "level"),
+        ({"level": 0}, "level"),
     ],
 )
 def test_verdicts_refuse_bad_input(change, message):
@@ -202,6 +203,7 @@ def test_summary_by_hand():
     summary = verdict_summary(found, types, [1] * 6 + [0] * 3)
     assert summary.counts.columns.tolist() == ["cut", "hole", "good", "all"]
     assert summary.counts.index.tolist() == [name for name in VERDICTS if name in found]
+    assert (summary.counts.index.name, summary.counts.columns.name) == ("verdict", "type")
     assert summary.counts.loc[RIGHT].tolist() == [1, 1, 0, 2] and summary.counts.loc[
         PASSED
     ].tolist() == [0, 0, 2, 2]

@@ -151,6 +151,7 @@ def test_an_area_without_a_threshold_is_none_and_never_the_last():
     )
     written = json.loads(json.dumps(tuning.as_dict(), allow_nan=False))
     assert [row["threshold"] is None for row in written["areas"]] == [True, True, False, False]
+    assert json.dumps([row["area"] for row in written["areas"]]) == "[4, 9, 10, 16]"
     assert (
         written["minimal_area"] == tuning.minimal_area
         and written["threshold"]["uses_test_labels"] is True
@@ -168,6 +169,11 @@ def test_clear_border_ignores_what_touches_the_border():
     assert plain.threshold.value == pytest.approx(0.9) and clear.threshold.value < 0.5
     assert not clear.threshold.flag(clear.levels(validation)).any()
     assert not clear.segment(validation).any()
+    # Both regions inside stay, in the order of their labels the first as well.
+    inside = np.zeros((1, *validation.shape[1:]))
+    inside[0, 2:5, 2:5] = inside[0, 7:10, 7:10] = inside[0, 5:8, 0] = 0.99
+    segmented = clear.segment(inside)
+    assert segmented.sum() == 18 and segmented[0, 2:5, 2:5].all() and segmented[0, 7:10, 7:10].all()
 
 
 @given(st.integers(0, 10**6))

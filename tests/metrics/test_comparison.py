@@ -119,6 +119,8 @@ def test_the_same_scores_do_not_differ():
     found = compare_aurocs(scores, 2 * scores + 1, labels)
     assert found.difference.value == 0 and found.p_value == 1
     assert str(found.difference) == "0.000 [n/a]"
+    few = compare_aurocs(scores[2:8], scores[2:8], labels[2:8])
+    assert str(few.difference) == "0.000 [n/a; too few images]"
 
 
 @pytest.mark.parametrize("goods, bads", [(6, 8), (30, 50), (3, 3)])

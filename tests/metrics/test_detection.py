@@ -112,7 +112,7 @@ def test_figures_that_need_a_class_refuse_to_go_without():
     for labels, missing in (([0, 0], "no anomalous"), ([1, 1], "no good")):
         with pytest.raises(ValueError, match=missing):
             detection.g_mean([True, False], labels)
-        for figure in (image_auroc, average_precision):
+        for figure in (image_auroc, average_precision, metrics.auroc_estimate):
             with pytest.raises(ValueError, match=missing):
                 figure([0.1, 0.2], labels)
 
@@ -226,6 +226,75 @@ def test_every_image_auroc_has_one_interval(example_set):
     alone = [kind if kind == "good" else f"{kind} {index}" for index, kind in enumerate(types)]
     spread = metrics.auroc_estimate(scores, labels, alone, seed=4)
     assert spread.high - spread.low > 0.8 * (report.auroc.high - report.auroc.low)
+
+
+def test_a_difference_of_aurocs_is_that_of_images_drawn_together(example_set):
+    scores, labels, types = example_set
+    other = np.random.default_rng(5).normal(size=len(scores)) + labels
+
+    def difference(first, second, labels):
+        return image_auroc(first, labels) - image_auroc(second, labels)
+
+    drawn = metrics.bootstrap(
+        difference, scores, other, labels, resamples=200, seed=4, confidence=0.8, stratify=types
+    )
+    found = metrics.auroc_difference(
+        scores, other, labels, types, resamples=200, confidence=0.8, seed=4
+    )
+    assert tuple(found) == pytest.approx(tuple(drawn), abs=1e-12)
+    turned = metrics.auroc_difference(
+        other, scores, labels, types, resamples=200, confidence=0.8, seed=4
+    )
+    assert tuple(turned) == pytest.approx((-found.value, -found.high, -found.low), abs=1e-12)
+    # Without types images are drawn within their label.
+    assert metrics.auroc_difference(scores, other, labels) == metrics.auroc_difference(
+        scores, other, labels, labels.astype(str)
+    )
+    assert str(metrics.auroc_difference(scores, 2 * scores, labels)) == "0.000 [n/a]"
+
+
+def test_a_difference_that_no_resample_moves_has_a_bound():
+    labels = np.repeat([0, 1], [6, 8])
+    perfect, useless = np.arange(14), np.zeros(14)
+    # An AUROC of 1 less one of 0.5. Halved and moved the difference is 0.75, and from six pairs
+    # without a common image its bound is that of a mean.
+    bound = metrics.bounded_mean(0.75, 6)
+    found = metrics.auroc_difference(perfect, useless, labels)
+    assert tuple(found) == pytest.approx((0.5, 2 * bound.low - 1, 2 * bound.high - 1))
+    assert found.note == "exact bound"
+    # Four good images are too few for a bootstrap, though its resamples would differ.
+    mixed = np.array([0, 3, 1, 2, 0, 1, 2, 3, 4, 5, 6, 7.0])
+    few = metrics.auroc_difference(mixed, -mixed, np.repeat([0, 1], [4, 8]))
+    bound = metrics.bounded_mean((1 + few.value) / 2, 4)
+    assert tuple(few) == pytest.approx((few.value, 2 * bound.low - 1, 2 * bound.high - 1))
+    assert few.note == "too few images"
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"resamples": 1}, "resamples"),
+        ({"confidence": 1}, "confidence"),
+        ({"labels": [0, 0, 0, 0]}, "no anomalous"),
+        ({"types": ["good"]}, "types"),
+        ({"second": [1, 2, 3]}, "4"),
+    ],
+)
+def test_a_difference_of_aurocs_refuses_bad_input(change, message):
+    arguments = {"first": [1, 2, 3, 4], "second": [4, 3, 2, 1], "labels": [0, 0, 1, 1]}
+    with pytest.raises(ValueError, match=message):
+        metrics.auroc_difference(**arguments | change)
+
+
+def test_intervals_of_figures_are_of_95_percent_and_1000_resamples(example_set):
+    scores, labels, types = example_set
+    said = {"resamples": 1000, "confidence": 0.95, "seed": 0}
+    assert metrics.auroc_estimate(scores, labels) == metrics.auroc_estimate(scores, labels, **said)
+    assert detection_report(scores, labels, types, 0.8) == detection_report(
+        scores, labels, types, 0.8, **said
+    )
+    pair = (scores, -scores, labels)
+    assert metrics.auroc_difference(*pair) == metrics.auroc_difference(*pair, **said)
 
 
 def coverage(true, good, bad, cases, random):

@@ -102,7 +102,9 @@ def test_as_dict_is_json():
     [
         ({"resamples": 1}, "resamples"),
         ({"confidence": 95}, "confidence"),
-        ({"stratify": [0, 1]}, "same length"),
+        ({"confidence": 1}, "confidence"),
+        ({"confidence": 0}, "confidence"),
+        ({"stratify": [0, 1]}, r"same length, at least 1; got \[5, 2\]"),
     ],
 )
 def test_bad_settings_are_named(arguments, message):
@@ -167,6 +169,35 @@ def test_the_bound_of_a_mean_holds_that_of_a_share(count, hits):
     assert bound.high - bound.low > 0
 
 
+def test_intervals_have_the_confidence_asked_for():
+    assert tuple(share_estimate(3, 10, confidence=0.8)) == pytest.approx(
+        (0.3, beta.ppf(0.1, 3, 8), beta.ppf(0.9, 4, 7))
+    )
+    assert bounded_mean(1.0, 6, confidence=0.8).low == pytest.approx(0.1 ** (1 / 6))
+    assert share_estimate(3, 10) == share_estimate(3, 10, confidence=0.95)
+    assert bounded_mean(0.4, 6) == bounded_mean(0.4, 6, confidence=0.95)
+    values = np.random.default_rng(1).normal(size=30)
+    said = {"resamples": 1000, "confidence": 0.95, "seed": 0}
+    assert bootstrap(np.mean, values) == bootstrap(np.mean, values, **said)
+    draws = np.linspace(0, 1, 41)
+    assert tuple(intervals.percentile_interval(0.5, draws)) == pytest.approx((0.5, 0.025, 0.975))
+
+
+def test_fewer_than_five_are_too_few():
+    assert [bounded_mean(0.5, count).note for count in (4, 5)] == ["too few images", "exact bound"]
+    draws = np.linspace(0, 1, 41)
+    assert intervals.percentile_interval(0.5, draws).note == ""
+    assert intervals.percentile_interval(0.5, draws, few=True).note == "too few images"
+    for sizes, note in (((4, 9), "too few images"), ((5, 9), "")):
+        strata = np.repeat(["a", "b"], sizes)
+        values = np.arange(len(strata), dtype=float)
+        assert bootstrap(np.mean, values, resamples=20, stratify=strata).note == note
+    assert [intervals.ranking_interval(0.7, draws, count).note for count in (4, 5)] == [
+        "too few images",
+        "",
+    ]
+
+
 def test_small_types_are_joined():
     types = np.array(["good"] * 9 + ["a"] * 7 + ["b"] * 3 + ["c"] * 1 + ["d"] * 4 + ["e"] * 6)
     bad = types != "good"
@@ -185,3 +216,9 @@ def test_small_types_are_joined():
         "x",
         "y + z",
     }
+
+
+def test_a_rest_that_is_too_small_joins_the_only_other_stratum():
+    # Two types of three images make a stratum of six; the third alone would be too small.
+    strata = intervals.image_strata(np.repeat(["a", "b", "c"], 3), np.ones(9, bool))
+    assert set(strata) == {"a + b + c"}

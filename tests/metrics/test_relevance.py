@@ -199,3 +199,9 @@ def test_bad_input_is_named(measure, heatmap, mask, message):
 def test_empty_heatmap_is_named(measure):
     with pytest.raises(ValueError, match="heatmap is empty"):
         measure(np.ones((0, 2)), np.ones((0, 2), dtype=bool))
+
+
+def test_auroc_of_a_single_pair_of_pixels():
+    mask = np.array([[True, False]])
+    assert heatmap_auroc(np.array([[1.0, 0.0]]), mask) == 1.0
+    assert heatmap_auroc(np.array([[0.0, 1.0]]), mask) == 0.0

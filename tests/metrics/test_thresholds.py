@@ -67,9 +67,14 @@ def test_threshold_is_frozen_finite_and_json():
 
 def test_rules_know_whether_they_saw_test_labels():
     scores, labels = [1.0, 2.0, 3.0, 4.0], [0, 0, 1, 1]
-    assert not normal_quantile(scores).uses_test_labels
-    assert gmean_threshold(scores, labels).uses_test_labels
-    assert midpoint_threshold(scores, labels).uses_test_labels
+    rules = [normal_quantile(scores), gmean_threshold(scores, labels)]
+    rules.append(midpoint_threshold(scores, labels))
+    assert [rule.uses_test_labels for rule in rules] == [False, True, True]
+    assert [rule.rule for rule in rules] == [
+        "0.95 quantile of 4 good validation scores",
+        "best G-mean on the test labels",
+        "midpoint of the mean test scores of both classes",
+    ]
 
 
 @pytest.mark.parametrize("quantile, expected", [(0.95, 5.0), (0.8, 4.0), (0.5, 3.0), (1.0, 5.0)])
