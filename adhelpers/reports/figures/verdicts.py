@@ -37,8 +37,8 @@ def verdict_figure(counts: pd.DataFrame, *, title: str = "Verdicts by type") -> 
     Examples
     --------
     >>> counts = pd.DataFrame({"cut": [3, 1], "good": [0, 0]}, index=["right reason", "missed"])
-    >>> [bar.get_width() for bar in verdict_figure(counts).axes[0].patches][:2]
-    [np.float64(3.0), np.float64(0.0)]
+    >>> [float(bar.get_width()) for bar in verdict_figure(counts).axes[0].patches][:2]
+    [0.0, 3.0]
     """
     counts = counts.drop(columns="all", errors="ignore")
     kinds = list(counts.columns)[::-1]
