@@ -139,7 +139,7 @@ def _displayed(data: dict[str, str], alt: str) -> Markup:
     if _WIDGET in data:
         return Markup()
     if "text/html" in data:
-        html = _sanitized(BeautifulSoup(data["text/html"], "html.parser"))
+        html = _sanitized(_for_people(BeautifulSoup(data["text/html"], "html.parser")))
         if html:
             return Markup('<div class="scroll">{}</div>').format(html)
     for kind in _IMAGES:
@@ -150,6 +150,24 @@ def _displayed(data: dict[str, str], alt: str) -> Markup:
     if "text/plain" in data:
         return Markup("<pre>{}</pre>").format(strip_ansi(data["text/plain"]))
     return Markup()
+
+
+def _for_people(soup: BeautifulSoup) -> BeautifulSoup:
+    """Tables without the index that pandas writes where the rows have no names, dashes for NaN."""
+    for cell in soup("td"):
+        if cell.get_text(strip=True) in ("NaN", "None", "<NA>", "NaT"):
+            cell.string = "–"
+    for table in soup("table"):
+        heads = [row.find("th") for row in table.select("tbody tr")]
+        texts = [head and head.get_text(strip=True) for head in heads]
+        corners = [row.find("th") for row in table.select("thead tr")]
+        if not heads or texts != [str(number) for number in range(len(heads))]:
+            continue
+        if any(corner is None or corner.get_text(strip=True) for corner in corners):
+            continue
+        for cell in filter(None, (*heads, *corners)):
+            cell.decompose()
+    return soup
 
 
 @dataclass

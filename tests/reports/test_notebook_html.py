@@ -1,8 +1,10 @@
 """The report of a notebook: without code, scripts or network, whatever the notebook holds."""
 
 import base64
+import re
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -250,3 +252,28 @@ def test_a_run_without_an_answer_is_not_folded(tmp_path):
     for summary in (None, SUMMARY | {"answer": None}):
         text = export(tmp_path, *cells, summary=summary)
         assert "<summary>" not in text and "Training</h2>" in text
+
+
+@pytest.mark.parametrize(
+    "frame, kept",
+    [
+        (pd.DataFrame({"type": ["cut", "hole"]}), []),
+        (pd.DataFrame({"type": ["cut", "hole"]}, index=["a", "b"]), ["a", "b"]),
+        (pd.DataFrame({"type": ["cut", "hole"]}, index=[1, 0]), ["1", "0"]),
+        # A named index says something, even where it counts.
+        (pd.DataFrame({"type": ["cut"]}, index=pd.Index([0], name="label")), ["label", "0"]),
+        (pd.DataFrame({"type": []}), []),
+    ],
+)
+def test_tables_have_no_row_numbers(tmp_path, frame, kept):
+    text = shown(tmp_path, {"text/html": frame.to_html(), "text/plain": "x"})
+    heads = [head for head in re.findall(r"<th(?: [^>]*)?>(.*?)</th>", text, re.S) if head]
+    assert heads == ["type", *kept]
+    assert all(f"<td>{value}</td>" in text for value in frame["type"])
+
+
+def test_what_is_not_known_is_a_dash_in_tables(tmp_path):
+    frame = pd.DataFrame({"a": [np.nan, 1.5], "b": [None, "NaN of it"]}, index=["x", "y"])
+    text = shown(tmp_path, {"text/html": frame.to_html(), "text/plain": "x"})
+    cells = re.findall(r"<td>(.*?)</td>", text)
+    assert cells == ["–", "–", "1.5", "NaN of it"]
