@@ -157,6 +157,12 @@ def test_what_is_just_enough_is_enough():
     too_many = replace(main, false_alarms=30)
     assert find_answer(too_many, criteria=criteria).answer == "Do not trust it yet"
     assert find_answer(failing, too_many, criteria=criteria).answer == "Do not trust it yet"
+    # One image of each kind.
+    one, lax = Decisions("maps", 1, 0, 1, 1, 1), AnswerCriteria(1, recall=1, false_alarms=0.5)
+    assert find_answer(one, criteria=lax).answer == "Use it"
+    for worse in (replace(one, caused=0), replace(one, false_alarms=1)):
+        assert find_answer(worse, criteria=lax).answer == "Do not trust it yet"
+    assert find_answer(one, criteria=lax).table()["when"][0].startswith("fewer than 1 good")
     assert not criteria.met_by(Decisions("maps", good=0, false_alarms=0, defective=0, flagged=0))
 
 
@@ -194,6 +200,7 @@ def test_the_figures_have_exact_intervals():
         (lambda: find_answer(GREAT, leaks=-1), "leaks"),
         (lambda: AnswerCriteria(images=0), "images"),
         (lambda: AnswerCriteria(recall=0), "recall"),
+        (lambda: AnswerCriteria(recall=1.01), "recall"),
         (lambda: AnswerCriteria(false_alarms=1), "false_alarms"),
     ],
 )

@@ -178,3 +178,15 @@ def test_a_difference_below_float32_decides_the_order():
     np.testing.assert_allclose(result.deletion["fine"], [[1, 0.6, 0.3, 0.1, 0]], atol=1e-6)
     # Images and counterparts of float64 reach the score as the detector's float32.
     assert {one.dtype for one in seen.images} == {np.dtype(np.float32)}
+
+
+def test_32_images_are_scored_at_once_and_progress_is_shown_unless_said_otherwise(capsys):
+    image = np.linspace(0.1, 0.9, 36).reshape(1, 6, 6, 1)
+    seen = Recorder()
+    arguments = seen, image, 0 * image, {"any": image[..., 0]}, 30
+    deletion_insertion(*arguments)
+    # 29 stages between the ends of each curve: 58 pictures, the second batch filled up.
+    assert seen.sizes == [1, 1, 32, 32]
+    assert "deletion and insertion" in "".join(capsys.readouterr())
+    deletion_insertion(*arguments, show_progress=False)
+    assert not "".join(capsys.readouterr())

@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from adhelpers.audit import RepairSettings, repair_test, repaired
+from adhelpers.audit._pasting import control_regions, ranks, top_weights
 from adhelpers.metrics import Threshold
 
 
@@ -487,3 +488,27 @@ def test_an_edge_is_two_pixels_wide_and_fades_over_one_unless_said_otherwise():
     weights = repaired(image, counterpart, region)[5, :, 0]
     fading = [np.exp(-1 / 2), np.exp(-4 / 2), np.exp(-9 / 2)]
     assert weights[5:].tolist() == pytest.approx([1, 1, 1, *fading])
+
+
+def test_the_top_of_a_heatmap_has_a_pixel_and_no_more_than_it_may():
+    heatmap = np.zeros((7, 7))
+    heatmap[3, 3], heatmap[3, 4] = 2, 1
+    assert np.argwhere(top_weights(heatmap, 1, 0)).tolist() == [[3, 3]]
+    assert np.argwhere(top_weights(heatmap, 2, 0)).tolist() == [[3, 3], [3, 4]]
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e9])
+def test_the_order_of_pixels_does_not_depend_on_the_scale_of_a_heatmap(scale):
+    # Flat but for one pixel, so that their surroundings decide on all others.
+    heatmap = np.zeros((9, 11))
+    heatmap[4, 7] = 1
+    np.testing.assert_array_equal(ranks(scale * heatmap), ranks(heatmap))
+    assert ranks(heatmap)[4, 7] == 0 and ranks(heatmap)[8, 0] == heatmap.size - 1
+
+
+def test_controls_lie_at_different_places():
+    weights = np.zeros((9, 9))
+    weights[0, 0] = 1
+    regions = list(control_regions(weights, 0, None, 100, np.random.default_rng(0)))
+    # All places but the three within 1.5 pixels and the defect's own.
+    assert len(regions) == 77 and (np.sum(regions, axis=0) <= 1).all()

@@ -182,6 +182,8 @@ def test_regions_cover_defects_and_are_drawn_alike_for_good_images():
     assert has_measurable_outside(masks).tolist() == [False] * 4 + [True, True, False]
     drawn = [regions[index].sum() for index in (0, 1, 2, 3, 6)]
     assert set(drawn) == {regions[4].sum(), 6} and 2 <= drawn.count(6) <= 3
+    drawn_with = [regions_to_leave_out(images, masks, **seed) for seed in ({}, {"seed": 0})]
+    assert (drawn_with[0] == drawn_with[1]).all()
     others = regions_to_leave_out(images, masks, images[:4], seed=3)
     assert others.shape == (4, 40, 40) and others.any(axis=(1, 2)).all()
     assert not regions_to_leave_out(images, np.zeros_like(masks)).any()

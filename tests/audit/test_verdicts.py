@@ -151,6 +151,7 @@ def test_the_printed_rule_holds_every_verdict_and_its_cutoffs():
     assert (
         rules.loc[BADLY, "explanation"] == "does not" and rules.loc[WRONG, "explanation"] == "any"
     )
+    assert rules.index.name == "verdict"
     assert rules.attrs == {"most": 0.75, "above_control": 0.2, "level": 0.01}
     assert (
         "and more than good surface"
@@ -170,7 +171,7 @@ def test_the_printed_rule_holds_every_verdict_and_its_cutoffs():
             {"repair_removed": [1.0, np.inf]},
             "repair_removed must be finite or be NaN; got inf at index 1",
         ),
-        ({"explained_above_chance": [0.1, 7]}, r"p-value|\[0, 1\]"),
+        ({"explained_above_chance": [0.1, 7]}, r"^explained_above_chance must .*\[0, 1\]"),
         ({"explained_removed": [1, 2, 3]}, "explained_removed"),
         ({"most": 0}, "most"),
         ({"most": 1.1}, "most"),
@@ -195,6 +196,18 @@ def test_verdicts_refuse_bad_input(change, message):
         match="repair_cleared, repair_removed, control_removed, explained_above_chance: missing",
     ):
         verdicts([1], [True], explained_removed=[1.0])
+
+
+def test_none_is_not_tested():
+    found = verdicts(
+        [1, 1],
+        [True, True],
+        repair_cleared=[True, None],
+        repair_removed=[1.2, None],
+        control_removed=[0.1, None],
+        explained_above_chance=[0.01, 0.01],
+    )
+    assert found.tolist() == [RIGHT, UNVERIFIED]
 
 
 def test_summary_by_hand():
@@ -223,7 +236,8 @@ def test_summary_says_nothing_where_nothing_is_known():
     )
     missed = verdict_summary([MISSED, PASSED], ["cut", "good"], [1, 0])
     assert missed.recall == missed.trust_adjusted_recall == missed.explained_recall == 0
-    assert np.isnan(verdict_summary([PASSED], ["good"], [0]).recall)
+    passed = verdict_summary([PASSED], ["good"], [0])
+    assert np.isnan(passed.recall) and np.isnan([*passed.estimate(passed.recall)]).all()
 
 
 def test_summary_has_a_table_and_findings():

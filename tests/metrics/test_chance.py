@@ -219,6 +219,7 @@ def test_correction_by_hand():
 def test_batch_without_any_level():
     table = chance_levels(np.zeros((2, 3, 3)), np.zeros((2, 3, 3), dtype=bool))
     assert table["p_adjusted"].isna().all() and len(table) == 2
+    assert table["p_adjusted"].dtype == float
     assert len(chance_levels(np.zeros((0, 3, 3)), np.zeros((0, 3, 3), dtype=bool))) == 0
 
 

@@ -37,6 +37,7 @@ def test_a_narrow_interval_does_not_read_as_none():
     narrow = intervals.Estimate(0.99981, 0.99962, 0.99991)
     assert str(narrow) == "0.9998 [0.9996, 0.9999]"
     assert f"{narrow:+.1f}" == "+0.9998 [+0.9996, +0.9999]"
+    assert str(intervals.Estimate(0.5, math.nan, 0.6)) == "0.500 [n/a]"
 
 
 def test_wider_confidence_gives_a_wider_interval():
@@ -174,6 +175,8 @@ def test_intervals_have_the_confidence_asked_for():
         (0.3, beta.ppf(0.1, 3, 8), beta.ppf(0.9, 4, 7))
     )
     assert bounded_mean(1.0, 6, confidence=0.8).low == pytest.approx(0.1 ** (1 / 6))
+    found = intervals.bounded_difference(1.0, 12, confidence=0.8)
+    assert found.low == pytest.approx(2 * 0.1 ** (1 / 12) - 1)
     assert share_estimate(3, 10) == share_estimate(3, 10, confidence=0.95)
     assert bounded_mean(0.4, 6) == bounded_mean(0.4, 6, confidence=0.95)
     values = np.random.default_rng(1).normal(size=30)
@@ -196,6 +199,26 @@ def test_fewer_than_five_are_too_few():
         "too few images",
         "",
     ]
+
+
+@given(st.floats(0.05, 0.95), st.integers(10, 200), st.sampled_from((0.8, 0.95)))
+def test_the_bound_of_a_mean_is_where_the_probability_of_the_mean_is_small(
+    value, count, confidence
+):
+    # Hoeffding: exp(-k D), with D the relative entropy of the mean and the end, is half of what the
+    # interval may miss.
+    found = bounded_mean(value, count, confidence)
+    for end in (found.low, found.high):
+        entropy = value * math.log(value / end) + (1 - value) * math.log((1 - value) / (1 - end))
+        assert math.exp(-count * entropy) == pytest.approx((1 - confidence) / 2, rel=1e-6)
+    assert found.low < value < found.high
+
+
+def test_the_bound_of_a_mean_near_the_end_of_its_range():
+    assert bounded_mean(0.001, 2).low == 0 and bounded_mean(0.999, 2).high == 1
+    for value in (0.0, 1.0):
+        same = np.full(20, value)
+        assert intervals.ranking_interval(value, same, 20) == bounded_mean(value, 20)
 
 
 def test_small_types_are_joined():

@@ -251,17 +251,6 @@ def test_perfect_maps_have_no_interval_and_never_one_beside_their_value(good_val
     assert str(report["pixel_auroc"]) == str(report["aupro"]) == "1.000 [n/a]"
 
 
-def test_the_curve_is_read_where_good_pixels_lie():
-    # All defects have one value and the good pixels many: read at the defects' value alone, the
-    # curve would have one corner.
-    masks = np.zeros((12, 6, 6), dtype=bool)
-    masks[:8, 2:4, 2:4] = True
-    maps = np.where(masks, 5.0, np.random.default_rng(0).integers(0, 10, masks.shape))
-    report = pixel_report(maps, masks, resamples=30)
-    plain = bootstrap(pixel_auroc, maps, masks, resamples=30, stratify=masks.any(axis=(1, 2)))
-    assert tuple(report["pixel_auroc"]) == pytest.approx(tuple(plain), abs=1e-9)
-
-
 def test_few_defective_images_are_said_to_be_few():
     maps, masks = with_defects("continuous", 12, 4)
     report = pixel_report(maps, masks, resamples=30)

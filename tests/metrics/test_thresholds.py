@@ -101,6 +101,7 @@ def test_quantile_flags_at_most_its_share_and_is_the_lowest_score_that_does(scor
         ([1.0, np.nan], 0.95, "validation_scores .* index 1"),
         ([1.0], 0, "quantile"),
         ([1.0], 95, "quantile"),
+        ([1.0], 1.01, "quantile must lie in"),
     ],
 )
 def test_quantile_refuses_bad_input(scores, quantile, message):
