@@ -1,5 +1,6 @@
 """An executed notebook as one page of HTML: text and results, no code, nothing from a network."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -57,6 +58,8 @@ _CSS_PROPERTIES = (
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 # The best picture of an output first.
 _IMAGES = ("image/svg+xml", "image/png", "image/jpeg")
+
+_NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?")
 
 
 def _allowed(tag: str, name: str, value: str) -> bool:
@@ -154,14 +157,18 @@ def _displayed(data: dict[str, str], alt: str) -> Markup:
 
 def _for_people(soup: BeautifulSoup) -> BeautifulSoup:
     """Tables without the index that pandas writes where the rows have no names, dashes for NaN."""
-    for cell in soup("td"):
-        if cell.get_text(strip=True) in ("NaN", "None", "<NA>", "NaT"):
-            cell.string = "–"
     for table in soup("table"):
-        heads = [row.find("th") for row in table.select("tbody tr")]
-        texts = [head and head.get_text(strip=True) for head in heads]
+        rows = table.select("tbody tr")
+        for column in zip(*(row("td") for row in rows), strict=False):
+            texts = {cell.get_text(strip=True) for cell in column}
+            # A class may be called "NaN": only among numbers it is one that is not known.
+            if all(_NUMBER.fullmatch(text) for text in texts - {"NaN"}):
+                for cell in column:
+                    cell.string = cell.get_text(strip=True).replace("NaN", "–")
+        heads = [row.find("th") for row in rows]
+        numbers = [head and head.get_text(strip=True) for head in heads]
         corners = [row.find("th") for row in table.select("thead tr")]
-        if not heads or texts != [str(number) for number in range(len(heads))]:
+        if not heads or numbers != [str(number) for number in range(len(heads))]:
             continue
         if any(corner is None or corner.get_text(strip=True) for corner in corners):
             continue
