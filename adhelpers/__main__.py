@@ -51,6 +51,7 @@ def _run(arguments: argparse.Namespace) -> int:
         models=arguments.models,
         jobs=arguments.jobs,
         folder=arguments.folder,
+        name=arguments.name,
     )
     width = max(len(outcome.notebook) for outcome in outcomes)
     for outcome in outcomes:
@@ -220,6 +221,8 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         help="a category of images, or the folder that holds categories; default: rendered images",
     )
     _add_results(run)
+    text = "keeps runs apart, such as two seeds: results go to CATEGORY@NAME; models are shared"
+    run.add_argument("--name", metavar="NAME", help=f"{text}; default: $ADHELPERS_RUN_NAME")
     text = "default: $ADHELPERS_MODELS, else models/ of the project"
     run.add_argument("--models", type=_path, metavar="DIR", help=text)
     run.add_argument(

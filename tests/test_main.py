@@ -68,6 +68,8 @@ def test_run_prints_a_table_and_fails_with_one(notebooks, tmp_path, capsys):
         (["run", "--data", "nowhere"], "no folder nowhere"),
         (["list", "07"], "'07' is no notebook"),
         (["run", "--jobs", "0"], "at least 1"),
+        (["run", "--name", "../up"], "name must be at most 60 letters"),
+        (["run", "--name", "x" * 5000], "name must be at most 60 letters"),
         (["run", ""], "'' is no notebook"),
         (["run", "01", "-p", "rate", "nan"], "rate takes a number, got 'nan'"),
         (["run", "01", "-p", "rate", "9" * 5000], "rate takes a number, got '999"),

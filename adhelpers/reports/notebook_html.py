@@ -298,6 +298,7 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     counts = (data.get("counts") or {}).get("test") or {}
     facts = {
         "category": summary.get("category"),
+        "run": summary.get("name"),
         "data": data.get("root"),
         "detector": summary.get("detector"),
         "test images": sum(counts.values()) or None,

@@ -17,6 +17,7 @@ from adhelpers._shared.files import replacing, write_json
 SUMMARY_KEYS = (
     "notebook",
     "category",
+    "name",
     "detector",
     "parameters",
     "seed",

@@ -24,9 +24,9 @@ from adhelpers._shared.files import check_space, error_sentence, replacing_folde
 from adhelpers._shared.leftovers import SCRATCH, owned_prefix
 from adhelpers.reports import notebook_to_html
 
-from .notebooks import NotebookFile
+from .notebooks import NotebookFile, run_folder
 from .own_files import keep_foreign_files, list_files
-from .run import FOLDER_VARIABLE
+from .run import FOLDER_VARIABLE, NAME_VARIABLE
 
 _KERNEL = "python3"
 _NO_MEMORY = "the system may have ended it for want of memory"
@@ -86,10 +86,15 @@ class Execution:
     """
 
     def __init__(
-        self, notebook: NotebookFile, values: dict[str, Any], category: str, results: Path
+        self,
+        notebook: NotebookFile,
+        values: dict[str, Any],
+        category: str,
+        results: Path,
+        name: str | None = None,
     ) -> None:
         self.notebook, self.category, self.results = notebook, category, results
-        self.folder = results / notebook.name / category
+        self.folder, self._name = results / notebook.name / run_folder(category, name), name
         self.cell, self.cells, self.started, self.finished = 0, 0, False, False
         self._values, self._heading = values, notebook.title
         self._current: nbformat.NotebookNode | None = None
@@ -179,6 +184,7 @@ class Execution:
             "ADHELPERS_STATUS_FILE": str(self._status_file),
             "ADHELPERS_STATIC": "1",
             FOLDER_VARIABLE: str(staged.resolve()),
+            NAME_VARIABLE: self._name or "",
             # TensorFlow leaves files there when it is ended; they go with the folder.
             **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), scratch),
         }

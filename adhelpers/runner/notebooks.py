@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 import adhelpers
 
 from .parameters import Parameter, UsageError, nearest, parameters_of, shortened
+
+# Of the name of a run in characters.
+_LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -182,3 +186,28 @@ def run_name(values: Mapping[str, Any]) -> str:
     if not plain or name in ("", ".", ".."):
         raise ValueError(f"category must be the name of a folder without separators, got {name!r}")
     return name
+
+
+def run_folder(category: str, name: str | None) -> str:
+    """The folder within ``<results>/<notebook>/`` of a run on a category, which may have a name.
+
+    Categories often hold a hyphen, hardly ever an @: two runs do not meet in one folder.
+
+    Raises
+    ------
+    ValueError
+        If the name cannot be part of a folder's name.
+
+    Examples
+    --------
+    >>> run_folder("screw", "seed-1"), run_folder("screw", None)
+    ('screw@seed-1', 'screw')
+    """
+    if name is None:
+        return category
+    if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII) or len(name) > _LONGEST_NAME:
+        raise ValueError(
+            f"name must be at most {_LONGEST_NAME} letters, digits, dots, hyphens and underscores, "
+            f"such as seed-1; got {shortened(name)}"
+        )
+    return f"{category}@{name}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from adhelpers._shared.stages import forget_stages, stage_seconds
 
-from .notebooks import default_folder, project_root, read_notebook, run_name
+from .notebooks import default_folder, project_root, read_notebook, run_folder, run_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # In a batch run the folder is a temporary one, moved into place when the whole notebook has
 # succeeded.
 FOLDER_VARIABLE = "ADHELPERS_RUN_FOLDER"
+# What ``--name`` gives, also for runs of papermill and JupyterLab; empty is none.
+NAME_VARIABLE = "ADHELPERS_RUN_NAME"
 
 
 class _Stored(Protocol):
@@ -40,8 +42,11 @@ class Run:
     parameters : dict
         The notebook's parameters as they are in this run.
     seed : int or None
+    name : str or None
+        Tells this run from others of the same notebook on the same category.
     folder : Path
-        Where this run leaves its files: ``<results>/<notebook>/<category>/``. In a batch run
+        Where this run leaves its files: ``<results>/<notebook>/<category>/``, with a name
+        ``<results>/<notebook>/<category>@<name>/``. In a batch run
         (``python -m adhelpers run``) it is a temporary folder, which is moved there when the
         notebook has succeeded and deleted when it has failed: what an interrupted run needs again
         (weights, finished explanations) belongs under ``models``.
@@ -63,11 +68,12 @@ class Run:
         results: str | Path,
         models: str | Path,
         folder: str | Path | None = None,
+        name: str | None = None,
     ) -> None:
-        self.notebook, self.category = notebook, category
+        self.notebook, self.category, self.name = notebook, category, name
         self.parameters, self.seed = parameters, seed
         self.results, self.models = Path(results), Path(models)
-        self.destination = self.results / notebook / category
+        self.destination = self.results / notebook / run_folder(category, name)
         self.folder = Path(folder or self.destination)
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -125,7 +131,8 @@ class Run:
             the folder of all models where they lie in it.
         **parts
             Values for the other keys of ``SUMMARY_KEYS`` that the run does not know itself
-            (``notebook``, ``category``, ``parameters``, ``seed``, ``seconds``, ``versions``).
+            (``notebook``, ``category``, ``name``, ``parameters``, ``seed``, ``seconds``,
+            ``versions``).
             Estimates and thresholds are taken as they are. What is not given is null.
 
         Returns
@@ -147,6 +154,7 @@ class Run:
         own = {
             "notebook": self.notebook,
             "category": self.category,
+            "name": self.name,
             "parameters": self.parameters,
             "seed": self.seed,
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
@@ -233,7 +241,8 @@ def start_run(notebook: str, variables: Mapping[str, Any]) -> Run:
     variables : dict
         ``globals()``. The notebook's parameters are taken from it; among them ``category`` (where
         it is empty ``dataset``; else ``"default"``), ``seed``, ``results`` and ``models`` are used
-        here. For an empty ``results`` or ``models`` see `notebooks.default_folder`.
+        here. For an empty ``results`` or ``models`` see `notebooks.default_folder`. The
+        environment variable ``ADHELPERS_RUN_NAME`` gives the run a name.
 
     Returns
     -------
@@ -242,7 +251,7 @@ def start_run(notebook: str, variables: Mapping[str, Any]) -> Run:
     Raises
     ------
     ValueError
-        If ``category`` cannot name a folder.
+        If ``category`` or the name cannot name a folder.
 
     Examples
     --------
@@ -262,4 +271,5 @@ def start_run(notebook: str, variables: Mapping[str, Any]) -> Run:
         variables.get("results") or default_folder("results"),
         variables.get("models") or default_folder("models"),
         os.environ.get(FOLDER_VARIABLE),
+        os.environ.get(NAME_VARIABLE) or None,
     )

@@ -1,6 +1,7 @@
 """Runs notebooks in the background with progress, their results in one place."""
 
 import contextlib
+import os
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -19,10 +20,12 @@ from .notebooks import (
     default_folder,
     find_notebooks,
     notebooks_in,
+    run_folder,
     run_name,
 )
 from .parameters import UsageError
 from .presets import read_preset, values_for
+from .run import NAME_VARIABLE
 
 if TYPE_CHECKING:
     from .execution import Execution, Outcome
@@ -106,6 +109,7 @@ def run_notebooks(
     jobs: int = 1,
     folder: str | Path | None = None,
     stream: TextIO | None = None,
+    name: str | None = None,
 ) -> "list[Outcome]":
     """Run notebooks with papermill and write their results to ``<results>/<notebook>/<category>/``.
 
@@ -135,6 +139,9 @@ def run_notebooks(
         Where the notebooks are; by default the project's ``notebooks/``.
     stream : file, optional
         Where progress is written; by default standard error.
+    name : str, optional
+        Results go to ``<results>/<notebook>/<category>@<name>/`` and stay beside those of other
+        runs; models are shared. By default what ``ADHELPERS_RUN_NAME`` says in the environment.
 
     Returns
     -------
@@ -144,7 +151,7 @@ def run_notebooks(
     Raises
     ------
     UsageError
-        If a notebook, preset, parameter or value is wrong, or a folder cannot be written in.
+        If a notebook, preset, parameter, value or name is wrong, or a folder cannot be written in.
         Nothing has been run then.
     KeyboardInterrupt
         Passed on after all kernels have been ended; on the command line SIGTERM and SIGHUP raise
@@ -162,6 +169,9 @@ def run_notebooks(
         if "models" in notebook.parameters:
             one["models"] = one.get("models") or str(default_folder("models"))
     categories = [_category(*one) for one in zip(notebooks, values, strict=True)]
+    if name is None:
+        name = os.environ.get(NAME_VARIABLE) or None
+    _check_name(name)
     stores = [Path(place) for place in {one["models"] for one in values if one.get("models")}]
     _check_writable("results", results)
     for place in stores:
@@ -172,7 +182,16 @@ def run_notebooks(
     from .execution import Execution
 
     plans = zip(notebooks, values, categories, strict=True)
-    return _run_all([Execution(*plan, results) for plan in plans], jobs, stream or sys.stderr)
+    executions = [Execution(*plan, results, name) for plan in plans]
+    return _run_all(executions, jobs, stream or sys.stderr)
+
+
+def _check_name(name: str | None) -> None:
+    """Refuse a name that no folder can have."""
+    try:
+        run_folder("category", name)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _category(notebook: NotebookFile, values: dict[str, Any]) -> str:

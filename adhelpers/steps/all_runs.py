@@ -52,6 +52,8 @@ class FoundRun:
         Of the run.
     left_out : dict of str to str
         Why other detectors of the run are not audited, by their folder.
+    name : str or None
+        Of the run.
     """
 
     notebook: str
@@ -59,6 +61,12 @@ class FoundRun:
     detectors: dict[str, Detector]
     parameters: dict[str, Any]
     left_out: dict[str, str] = field(default_factory=dict)
+    name: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The notebook, with the run's name where it has one."""
+        return f"{self.notebook} ({self.name})" if self.name else self.notebook
 
     def told(self) -> str:
         """With which detectors it is audited, and without which."""
@@ -91,7 +99,7 @@ class FoundRuns:
         """A row for each run that can be audited: its images and its detectors."""
         rows = [
             {
-                "notebook": run.notebook,
+                "notebook": run.title,
                 "category": run.category.name,
                 "test images": len(run.category.test),
                 "detectors": ", ".join(run.detectors),
@@ -192,7 +200,8 @@ def _load_run(path: Path, models: Path, cache: str | Path | None) -> FoundRun:
     if category.fingerprint != summary["data"]["fingerprint"]:
         raise ValueError("its images are not what they were")
     detectors, left_out = _load_detectors([models / one for one in summary["models"]])
-    return FoundRun(summary["notebook"], category, detectors, parameters, left_out)
+    name = summary.get("name")
+    return FoundRun(summary["notebook"], category, detectors, parameters, left_out, name)
 
 
 def _load_detectors(folders: Sequence[Path]) -> tuple[dict[str, Detector], dict[str, str]]:
@@ -431,7 +440,7 @@ def _entries(
     )
     jaccards = audit_localization(assessment, explained).comparison.summary["mean"]
     first = {
-        "notebook": run.notebook,
+        "notebook": run.title,
         "category": category.name,
         "detector": title,
         "test images": f"{len(category.test)} of {len(run.category.test)}",

@@ -70,6 +70,28 @@ def test_a_category_cannot_lead_out_of_the_results(tmp_path, category):
         start_run("x", {"category": category, "results": str(tmp_path)})
 
 
+def test_a_named_run_has_a_folder_of_its_own_and_says_its_name(tmp_path, monkeypatch):
+    monkeypatch.delenv("ADHELPERS_RUN_FOLDER", raising=False)
+    monkeypatch.setenv("ADHELPERS_RUN_NAME", "seed-1")
+    run = start_run("x", {"category": "nut", "results": str(tmp_path), "models": "m"})
+    assert run.folder == run.destination == tmp_path / "x" / "nut@seed-1"
+    assert (run.category, run.models) == ("nut", Path("m"))
+    summary = run.summary()
+    assert (summary["category"], summary["name"]) == ("nut", "seed-1")
+    monkeypatch.setenv("ADHELPERS_RUN_NAME", "")
+    assert start_run("x", {"category": "nut", "results": str(tmp_path)}).summary()["name"] is None
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "a/b", "a\\b", " ", "a@b", ".a", "-a", "ü", "a\n", "x" * 61]
+)
+def test_a_name_cannot_lead_out_of_the_results(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("ADHELPERS_RUN_NAME", name)
+    with pytest.raises(ValueError, match="name must be at most 60 letters"):
+        start_run("x", {"category": "nut", "results": str(tmp_path)})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_a_category_the_data_set_names_the_folder(tmp_path):
     given = {"dataset": "digits", "results": str(tmp_path)}
     assert start_run("x", {**given, "category": ""}).folder == tmp_path / "x" / "digits"

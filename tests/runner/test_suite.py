@@ -28,6 +28,8 @@ from adhelpers.runner.suite import _Watcher
         (dict(preset="fast"), "no preset"),
         (dict(given=[("category", "../up")]), "category must be the name of a folder"),
         (dict(jobs=0), "jobs must be at least 1"),
+        (dict(name="../up"), "name must be .* such as seed-1; got .*up"),
+        (dict(name=""), "name must be"),
         (dict(data="nowhere"), "there is no folder nowhere"),
         (dict(data="."), "holds no category of images"),
         (dict(given=[("category", "scrw")]), "did you mean screw"),
@@ -90,6 +92,38 @@ def test_a_bar_on_a_terminal_shows_cell_and_status_line():
     watcher.close()
     assert "cell 3/12" in terminal.getvalue() and "LIME 57/160" in terminal.getvalue()
     assert terminal.getvalue().index("SHAP 1/160") > terminal.getvalue().index("LIME 57/160")
+
+
+def test_a_named_run_stands_beside_the_others(tmp_path, monkeypatch, write_notebook):
+    seen = []
+
+    def execute(node, path, **_):
+        nbformat.write(node, path)
+
+    def start(manager, env, **_):
+        seen.append(env["ADHELPERS_RUN_NAME"])
+
+    monkeypatch.setattr("papermill.execute_notebook", execute)
+    monkeypatch.setattr("jupyter_client.KernelManager.start_kernel", start)
+    monkeypatch.delenv("ADHELPERS_RUN_NAME", raising=False)
+    write_notebook(tmp_path / "notebooks" / "01_one.ipynb")
+    places = dict(results=tmp_path / "results", models=tmp_path / "models")
+
+    def run(**name):
+        [outcome] = run_notebooks(
+            folder=tmp_path / "notebooks", stream=io.StringIO(), **places, **name
+        )
+        assert outcome.problem is None
+        return outcome.folder.name
+
+    assert [run(), run(name="seed-1")] == ["screw", "screw@seed-1"]
+    monkeypatch.setenv("ADHELPERS_RUN_NAME", "seed-2")
+    assert [run(), run(name="seed-3")] == ["screw@seed-2", "screw@seed-3"]
+    assert seen == ["", "seed-1", "seed-2", "seed-3"]
+    index = (tmp_path / "results" / "index.html").read_text()
+    for folder in ("screw", "screw@seed-1", "screw@seed-2", "screw@seed-3"):
+        assert (tmp_path / "results" / "01_one" / folder / "report.html").is_file()
+        assert f">{folder}<" in index
 
 
 @pytest.fixture

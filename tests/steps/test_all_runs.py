@@ -98,6 +98,19 @@ def test_a_run_is_found_with_its_images_and_its_detectors(places):
     assert runs.table()["detectors"].tolist() == ["subspace"]
 
 
+def test_a_named_run_is_found_beside_the_other(places, tmp_path):
+    folder, _ = places
+    summary = json.loads((folder / "results" / "01_screw" / "screw" / "summary.json").read_text())
+    for place, name in (("screw", None), ("screw@seed-1", "seed-1")):
+        file = tmp_path / "01_screw" / place / "summary.json"
+        write_summary(file, summary | {"name": name})
+    del summary["name"]
+    (tmp_path / "01_screw" / "screw" / "summary.json").write_text(json.dumps(summary))
+    table = find_runs(tmp_path, folder / "models", cache=folder / "cache").table()
+    assert table["notebook"].tolist() == ["01_screw", "01_screw (seed-1)"]
+    assert table["category"].tolist() == ["screw", "screw"]
+
+
 def test_runs_that_cannot_be_used_say_why(places, tmp_path):
     folder, _ = places
     summary = json.loads((folder / "results" / "01_screw" / "screw" / "summary.json").read_text())
