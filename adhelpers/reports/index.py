@@ -1,27 +1,40 @@
 """The index over all runs in a results folder."""
 
+import io
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from PIL import Image
+
 from adhelpers._shared.files import write_text
 from adhelpers._shared.text import escaped
 from adhelpers.metrics import share_estimate
 
-from ._pages import ANSWER_KINDS, page_script, page_template
+from ._pages import ANSWER_KINDS, page_script, page_template, png_uri
 from .figures import VERDICT_COLORS
 
-_LEGEND = {name: color for name, color in VERDICT_COLORS.items() if name != "flagged"}
+_OTHER = "#444444"
 # Notebook 06 judges the decisions of a classifier, in like colours.
 _COLORS = VERDICT_COLORS | {
     "right class, right reason": VERDICT_COLORS["right reason"],
     "right class, other reason": VERDICT_COLORS["right reason, badly explained"],
     "wrong class": VERDICT_COLORS["missed"],
 }
+# The best answer comes first where the rows are sorted by it.
+_RANKS = {kind: rank for rank, kind in enumerate(("use", "simpler", "not", "few"))}
+# Pictures that stand for a run where its answer names none, the best first.
+_PICTURES = ("figures/images.png", "figures/samples.png")
+# Of a thumbnail, in pixels (shown at half of that) and in bytes.
+_THUMBNAIL = (320, 200)
+_LARGEST_THUMBNAIL = 20_000
+# Of a picture that one is made of, in pixels; those of runs have some two million.
+_LARGEST_PICTURE = 50_000_000
 # Of a summary in bytes; those of runs have some ten thousand.
 _LARGEST = 20_000_000
 
@@ -57,8 +70,12 @@ def write_index(results: str | Path) -> Path:
 
 def _page(rows: Sequence[Mapping[str, Any]]) -> str:
     """The page; only its own script may run."""
-    template = page_template("index.html")
-    return template.render(rows=rows, colors=_LEGEND, **page_script("index.js"))
+    template = page_template("index.html", data_uri=png_uri)
+    given = {name for row in rows for name, *_ in row.get("verdicts", ())}
+    legend = {name: color for name, color in _COLORS.items() if name in given}
+    if given - set(_COLORS):
+        legend["other"] = _OTHER
+    return template.render(rows=rows, legend=legend, **page_script("index.js"))
 
 
 def _rows_of_folder(folder: Path) -> list[dict[str, Any]]:
@@ -71,6 +88,7 @@ def _rows_of_folder(folder: Path) -> list[dict[str, Any]]:
         "failed": False,
         "links": [],
         "date": None,
+        "picture": None,
     }
     try:
         if not folder.is_dir():
@@ -112,10 +130,39 @@ def _row_of_summary(path: Path, run: dict[str, Any]) -> dict[str, Any]:
     """The row of one summary, which may be of another program and hold anything."""
     row = run | {"date": _date(path)}
     try:
-        return row | _figures_of_run(path)
+        row |= _figures_of_run(path)
+        return row | {"picture": _picture_of_run(path.parent, row)}
     except Exception:
         # Whatever it is (a deep nesting ends in a RecursionError), the other rows are not to miss.
         return row | {"problem": f"{escaped(path.name)} cannot be read as a summary of a run"}
+
+
+def _picture_of_run(folder: Path, row: Mapping[str, Any]) -> bytes | None:
+    """The first strip that the answer names, else the images of the run, as a thumbnail."""
+    found = (_thumbnail(folder / name) for name in (*row["look_first"], *_PICTURES))
+    return next(filter(None, found), None) if row["main"] else None
+
+
+def _thumbnail(path: Path) -> bytes | None:
+    """A picture made small; None where it is missing or none."""
+    try:
+        if not path.is_file():
+            return None
+        with Image.open(path, formats=["PNG"]) as picture:
+            if picture.width * picture.height > _LARGEST_PICTURE:
+                return None
+            # Strips may have many panels; the first ones are the image and its map.
+            width = min(picture.width, 5 * picture.height // 2)
+            small = picture.convert("RGB").crop((0, 0, width, picture.height))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    small.thumbnail(_THUMBNAIL, Image.Resampling.LANCZOS)
+    for colors in (128, 64, 32, 16, 8, 4, 2):
+        buffer = io.BytesIO()
+        small.quantize(colors).save(buffer, "PNG", optimize=True)
+        if buffer.tell() <= _LARGEST_THUMBNAIL:
+            return buffer.getvalue()
+    return None
 
 
 def _address(file: Path) -> str:
@@ -148,28 +195,41 @@ def _figures_of_run(path: Path) -> dict[str, Any]:
         **_decisions(summary["confusion"], summary["trust_adjusted_recall"]),
         "jaccard": [_overlap(name, value) for name, value in (summary["jaccard"] or {}).items()],
         "seconds": f"{seconds:.0f}" if seconds else None,
-        "shortcut": _shortcut(shortcut) if shortcut else None,
+        "seed": None if summary.get("seed") is None else str(summary["seed"]),
+        # Of a run with several detectors only the one that it is about has the picture.
+        "main": path.name == "summary.json",
+        **_shortcut(shortcut),
         "shortcut_found": bool(shortcut.get("significant")),
         "verdicts": _bar(summary["verdicts"] or {}),
         **_answer(summary.get("answer") or {}),
     }
 
 
-def _bar(counts: dict[str, int]) -> list[tuple[str, str, str]]:
-    """For each verdict that was given its text, its share of the bar in percent, and its colour."""
+def _bar(counts: dict[str, int]) -> list[tuple[str, str, str, str]]:
+    """Each verdict that was given, its text, its share of the bar in percent, and its colour."""
+    if any(count < 0 for count in counts.values()):
+        raise ValueError(f"{counts} are no counts")
     total = sum(counts.values())
     return [
-        (f"{count:d} {name}", f"{100 * count / total:.2f}", _COLORS.get(name, "#444444"))
+        (name, f"{count:d} {name}", f"{100 * count / total:.2f}", _COLORS.get(name, _OTHER))
         for name, count in counts.items()
         if count
     ]
 
 
-def _answer(answer: dict[str, Any]) -> dict[str, str | None]:
-    """The answer, how it is coloured, and what decided."""
+def _answer(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer, how it is coloured and sorted, what decided, and the strips to look at first."""
     text = _text(answer.get("answer"))
     kind = ANSWER_KINDS.get(text or "", "none")
-    return {"answer": text, "kind": kind, "because": _text(answer.get("because"))}
+    looks = [str(look.get("figure")) for look in answer.get("look_first") or ()]
+    return {
+        "answer": text,
+        "kind": kind,
+        "rank": _RANKS.get(kind, ""),
+        "because": _text(answer.get("because")),
+        # A summary may be anybody's; no other file of this machine belongs into the page.
+        "look_first": [name for name in looks if re.fullmatch(r"figures/[\w-]+\.png", name)],
+    }
 
 
 def _text(value: Any) -> str | None:
@@ -212,7 +272,10 @@ def _overlap(name: str, value: Any) -> str:
     return f"{name} –" if value is None else f"{name} {value:.2f}"
 
 
-def _shortcut(shortcut: dict[str, Any]) -> str:
-    """The best single statistic and its AUROC."""
-    auroc = shortcut.get("separability", shortcut["auroc"])
-    return f"{shortcut['name'].replace('_', ' ')} {auroc:.2f}"
+def _shortcut(shortcut: dict[str, Any]) -> dict[str, str | None]:
+    """The best single statistic and its AUROC, by which it is sorted."""
+    if not shortcut:
+        return {"shortcut": None, "shortcut_auroc": ""}
+    auroc = shortcut.get("separability", shortcut.get("auroc"))
+    name = shortcut["name"].replace("_", " ")
+    return {"shortcut": f"{name} {auroc:.2f}", "shortcut_auroc": f"{auroc:.3f}"}

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from adhelpers.reports import SUMMARY_KEYS, Card, figure_png, image_grid, write_gallery, write_index
 
@@ -161,24 +162,72 @@ def test_the_index_warns_of_a_shortcut_and_keeps_hostile_folders_text(open_page,
     assert page.locator("td b[onclick]").count() == 0 and trouble == []
 
 
-def test_a_click_on_a_columns_name_sorts_the_index(tmp_path, open_page):
-    for name, value in (("b", 0.9), ("a", 0.7), ("c", 0.8)):
+@pytest.fixture
+def index(tmp_path):
+    """Runs whose order differs by each column, one without figures, one that failed."""
+    answers = {"b": "Do not trust it yet", "a": "Use it", "c": "Use the simpler one", "none": None}
+    for name, auroc, alarms in (("b", 0.9, 2), ("a", 0.75, 10), ("c", 0.8, 1), ("none", None, 0)):
         folder = tmp_path / "01_screw" / name
         folder.mkdir(parents=True)
-        estimate = {"value": value, "low": value, "high": value}
-        summary = dict.fromkeys(SUMMARY_KEYS) | {"image_auroc": estimate}
+        answer = {"answer": answers[name], "because": "Because.", "look_first": []}
+        shortcut = {"name": f"{'zyx'['bac'.index(name)]} blur", "auroc": auroc} if auroc else None
+        summary = dict.fromkeys(SUMMARY_KEYS) | {
+            "answer": answer if answers[name] else None,
+            "image_auroc": {"value": auroc, "low": auroc, "high": auroc},
+            "confusion": {"tp": 9, "fn": 1, "tn": 20 - alarms, "fp": alarms} if auroc else None,
+            "shortcut": shortcut,
+        }
         (folder / "summary.json").write_text(json.dumps(summary))
-    write_index(tmp_path)
+    (tmp_path / "01_screw" / "a" / "01_screw.failed.ipynb").write_text("x")
+    return write_index(tmp_path)
+
+
+def test_a_click_on_a_columns_name_sorts_the_index(index, open_page):
     open_file, trouble = open_page
-    page = open_file(tmp_path / "index.html")
+    page = open_file(index)
 
     def order():
-        return [
-            text.strip() for text in page.locator('td[data-label="Category"]').all_inner_texts()
-        ]
+        return [text.strip() for text in page.locator("td[data-column=category]").all_inner_texts()]
 
-    assert order() == ["a", "b", "c"]
-    page.get_by_role("button", name="Image AUROC").click()
-    assert order() == ["a", "c", "b"]
-    page.get_by_role("button", name="Image AUROC").click()
-    assert order() == ["b", "c", "a"] and trouble == []
+    assert order() == ["a", "a", "b", "c", "none"]
+    # What has no value, such as the failed run of a, stays at the end.
+    for name, expected in (
+        ("Answer", ["a", "c", "b"]),
+        ("Image AUROC", ["a", "c", "b"]),
+        ("False alarms", ["c", "b", "a"]),
+        ("Shortcut", ["a", "c", "b"]),
+    ):
+        head = page.get_by_role("button", name=name)
+        head.click()
+        assert order()[:3] == expected and set(order()[3:]) == {"a", "none"}
+        head.click()
+        assert order()[:3] == expected[::-1] and set(order()[3:]) == {"a", "none"}
+        assert page.locator("th[aria-sort=descending]").inner_text().startswith(name)
+    assert page.locator("th[aria-sort]").count() == 1 and trouble == []
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_index_fits_the_page_whatever_the_names(tmp_path, open_page, width):
+    long = "x" * 200
+    figure = {"value": 0.123, "low": 0.1, "high": 0.2}
+    folder = tmp_path / long / long
+    folder.mkdir(parents=True)
+    summary = dict.fromkeys(SUMMARY_KEYS) | {
+        **dict.fromkeys(("image_auroc", "pixel_auroc", "aupro"), figure),
+        "answer": {"answer": "Not enough images to say", "because": long, "look_first": []},
+        "detector": long,
+        "threshold": {"value": 1, "rule": long, "uses_test_labels": True},
+        "confusion": {"tp": 900, "fn": 1, "tn": 1000, "fp": 100},
+        "trust_adjusted_recall": 0.5,
+        "shortcut": {"name": long, "auroc": 0.9, "significant": True},
+        "verdicts": {long: 3},
+    }
+    (folder / "summary.json").write_text(json.dumps(summary))
+    (folder / "figures").mkdir()
+    Image.new("RGB", (800, 320)).save(folder / "figures" / "images.png")
+    open_file, trouble = open_page
+    page = open_file(write_index(tmp_path), viewport={"width": width, "height": 900})
+    page.locator("summary", has_text="more").click()
+    for element in ("document.documentElement", "document.querySelector('.scroll')"):
+        assert page.evaluate(f"{element}.scrollWidth - {element}.clientWidth") <= 0
+    assert page.locator(".thumbnail").bounding_box()["width"] == 160 and trouble == []

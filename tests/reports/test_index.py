@@ -2,16 +2,20 @@
 
 import base64
 import hashlib
+import io
 import json
 import os
 import re
 import sys
+import zlib
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from adhelpers.metrics import Estimate
 from adhelpers.reports.index import write_index
@@ -93,6 +97,9 @@ def test_the_index_shows_the_figures_of_each_run(tmp_path, assert_self_contained
         json.dumps(summary(confusion={"tp": 10**400, "fp": 0, "tn": 0, "fn": 1})),
         json.dumps(summary(confusion={"tp": "1", "fp": "2", "tn": "3", "fn": "4"})),
         json.dumps(summary(verdicts={"missed": [1]})),
+        json.dumps(summary(verdicts={"missed": 3, "passed": -1})),
+        json.dumps(summary(answer="Use it")),
+        json.dumps(summary(answer={"answer": 3})),
         "[" * 100_000,
         "9" * 5_000,
     ],
@@ -120,6 +127,94 @@ def test_a_row_begins_with_the_answer_and_a_bar_of_verdicts(tmp_path):
         ("50.00", "#444444"),
     ]
     assert 'class="answer none"' in text
+
+
+def test_a_summary_from_before_the_answer_still_has_its_figures(tmp_path):
+    folder = make_run(tmp_path, "01_screw", "nut", detector="fine", seed=7)
+    old = json.loads((folder / "summary.json").read_text())
+    del old["answer"], old["name"]
+    (folder / "summary.json").write_text(json.dumps(old))
+    text = write_index(tmp_path).read_text()
+    assert "fine" in text and "seed 7" in text and "cannot be read" not in text
+
+
+def test_the_legend_names_each_colour_that_is_there(tmp_path, Page):
+    make_run(tmp_path, "01_screw", "nut", verdicts={"missed": 1, "passed": 0, "odd": 4})
+    text = write_index(tmp_path).read_text()
+    legend = text[text.index('class="soft legend"') :].split("</p>")[0]
+    assert re.findall(r"background: (#\w+)\"></i>([^<]+)<", legend) == [
+        ("#8A2D00", "missed"),
+        ("#444444", "other"),
+    ]
+
+
+def save(path, picture):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)
+
+
+def pictures(text):
+    sources = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
+    return [Image.open(io.BytesIO(base64.b64decode(one))).convert("RGB") for one in sources]
+
+
+def with_look(figure):
+    looks = [{"name": "a", "verdict": "missed", "figure": figure}]
+    return {"answer": "Use it", "because": "x", "look_first": looks}
+
+
+def test_a_run_has_a_small_picture_of_the_first_strip_else_of_its_images(tmp_path):
+    folder = make_run(tmp_path, "01_screw", "nut", answer=with_look("figures/look-first-1.png"))
+    (folder / "summary_other.json").write_text(json.dumps(summary()))
+    save(folder / "figures" / "images.png", Image.new("RGB", (640, 400), "lime"))
+    (small,) = pictures(write_index(tmp_path).read_text())
+    assert small.size == (320, 200) and small.getpixel((9, 9)) == (0, 255, 0)
+    # Of a long strip the beginning: 2.5 times as wide as high.
+    strip = Image.new("RGB", (4000, 400), "blue")
+    strip.paste("red", (0, 0, 1000, 400))
+    save(folder / "figures" / "look-first-1.png", strip)
+    (small,) = pictures(write_index(tmp_path).read_text())
+    assert small.size == (320, 128)
+    assert {small.getpixel((x, 60)) for x in (0, 160, 319)} == {(255, 0, 0)}
+
+
+def test_a_thumbnail_has_at_most_20_kilobytes_whatever_the_picture(tmp_path):
+    folder = make_run(tmp_path, "01_screw", "nut")
+    noise = np.random.default_rng(0).integers(0, 256, (400, 640, 3), dtype=np.uint8)
+    save(folder / "figures" / "images.png", Image.fromarray(noise))
+    text = write_index(tmp_path).read_text()
+    (source,) = re.findall(r"base64,([^\"]+)\"", text)
+    assert 5_000 < len(base64.b64decode(source)) <= 20_000
+
+
+@pytest.mark.parametrize(
+    "figure", ["../secret.png", "figures/../../secret.png", "/secret.png", "figures/no\0.png", 3]
+)
+def test_a_summary_cannot_name_a_picture_elsewhere(tmp_path, figure):
+    save(tmp_path / "01_screw" / "secret.png", Image.new("RGB", (20, 10)))
+    make_run(tmp_path, "01_screw", "nut", detector="fine", answer=with_look(figure))
+    text = write_index(tmp_path).read_text()
+    assert pictures(text) == [] and "fine" in text and "cannot be read" not in text
+
+
+@pytest.mark.parametrize("damage", ["text", "cut", "huge", "folder", "jpeg"])
+def test_a_damaged_picture_leaves_the_row(tmp_path, damage):
+    folder = make_run(tmp_path, "01_screw", "nut", detector="fine")
+    path = folder / "figures" / "images.png"
+    save(path, Image.effect_noise((200, 200), 50))
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "folder":
+        path.mkdir()
+    elif damage == "jpeg":
+        Image.new("RGB", (20, 10)).save(path, "JPEG")
+    else:
+        size = (8_000).to_bytes(4, "big")
+        header = b"IHDR" + size + size + content[24:29]
+        huge = content[:12] + header + zlib.crc32(header).to_bytes(4, "big") + content[33:]
+        path.write_bytes({"text": b"x", "cut": content[:2_000], "huge": huge}[damage])
+    text = write_index(tmp_path).read_text()
+    assert pictures(text) == [] and "fine" in text and "cannot be read" not in text
 
 
 def test_only_the_script_that_sorts_may_run(tmp_path):

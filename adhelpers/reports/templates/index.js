@@ -1,19 +1,29 @@
+"use strict";
 // A click on a column's name sorts the rows by it, a second one the other way round.
-const body = document.querySelector("tbody");
-for (const [column, head] of document.querySelectorAll("thead th").entries()) {
-  const button = head.querySelector("button");
-  if (!button) continue;
-  button.addEventListener("click", () => {
-    const up = head.getAttribute("aria-sort") !== "ascending";
-    document.querySelectorAll("thead th").forEach((other) => other.removeAttribute("aria-sort"));
-    head.setAttribute("aria-sort", up ? "ascending" : "descending");
-    const value = (row) => row.cells[column] ? row.cells[column].textContent.trim() : "";
-    const order = (first, second) => {
-      const [a, b] = [value(first), value(second)];
-      const [x, y] = [parseFloat(a), parseFloat(b)];
-      return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b) : x - y;
+(() => {
+  const body = document.querySelector("tbody");
+  const heads = [...document.querySelectorAll("thead th")];
+  for (const head of heads) {
+    const button = head.querySelector("button");
+    if (!button) continue;
+    const key = (row) => {
+      const cell = row.querySelector(`[data-column="${head.dataset.column}"]`);
+      const text = cell ? (cell.dataset.sort ?? cell.textContent).trim() : "";
+      return text === "–" ? "" : text;
     };
-    const rows = [...body.rows].sort(order);
-    body.append(...(up ? rows : rows.reverse()));
-  });
-}
+    button.addEventListener("click", () => {
+      const up = head.getAttribute("aria-sort") !== "ascending";
+      for (const other of heads) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", up ? "ascending" : "descending");
+      // All figures of a column have the same number of decimals, so their digits can be compared.
+      const compare = (a, b) => a.localeCompare(b, "en", { numeric: true });
+      const order = (first, second) => {
+        const [a, b] = [key(first), key(second)];
+        // What has no value comes last, whichever way the rest is sorted.
+        if (!a || !b) return !a - !b;
+        return up ? compare(a, b) : compare(b, a);
+      };
+      body.append(...[...body.rows].sort(order));
+    });
+  }
+})();
