@@ -1,6 +1,7 @@
 """The gallery and the index as a person uses them, in a real browser."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -227,6 +228,8 @@ def test_the_index_fits_the_page_whatever_the_names(tmp_path, open_page, width):
     Image.new("RGB", (800, 320)).save(folder / "figures" / "images.png")
     open_file, trouble = open_page
     page = open_file(write_index(tmp_path), viewport={"width": width, "height": 900})
+    date = page.locator("td.date").inner_text()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d\s\d\d:\d\d", date)
     page.locator("summary", has_text="more").click()
     for element in ("document.documentElement", "document.querySelector('.scroll')"):
         assert page.evaluate(f"{element}.scrollWidth - {element}.clientWidth") <= 0
