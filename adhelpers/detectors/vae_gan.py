@@ -364,6 +364,9 @@ class VAEGAN(ReconstructionDetector):
         check_choice("precision", precision, PRECISIONS)
         super().__init__(scoring or ResidualScore())
         designed = _SIZES[size]
+        if size == "compact":
+            # Without a discriminator it is no GAN. The folder of stored models stays the same.
+            self.title = "VAE"
         self.size, self.width, self.precision, self.seed = size, width, precision, seed
         self.latent_dim = designed.latent_dim if latent_dim is None else latent_dim
         self.loss = loss or designed.loss

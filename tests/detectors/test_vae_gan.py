@@ -195,6 +195,12 @@ def test_wrong_losses_are_named(wrong):
         VAELoss(**wrong)
 
 
+def test_without_a_discriminator_it_is_called_a_vae():
+    compact, paper = VAEGAN("compact"), VAEGAN("paper")
+    assert (compact.title, paper.title) == ("VAE", "VAE-GAN")
+    assert compact.name == paper.name == "vae_gan"
+
+
 def test_a_rate_that_is_not_given_is_refused():
     detector = VAEGAN(plan=replace(VAEGAN.default_plan(), learning_rate=None))
     with pytest.raises(ValueError, match="learning_rate must be a number"):
