@@ -22,6 +22,7 @@ from adhelpers._shared.files import write_text
 
 from . import style as _style
 from ._pages import page_script, page_template, png_uri
+from .figures import VERDICT_COLORS
 
 _NOTHING = "–"
 _OUTCOMES = {
@@ -215,6 +216,7 @@ def write_gallery(
         notes=notes,
         tables={name: _table(table) for name, table in tables.items()},
         cards=cards,
+        verdict_colors=VERDICT_COLORS,
         verdicts=sorted({card.verdict for card in cards if card.verdict}),
         types=sorted({str(card.type) for card in cards}, key=lambda name: (name != "good", name)),
         explainers=list(dict.fromkeys(name for card in cards for name in card.jaccards)),

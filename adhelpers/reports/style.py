@@ -20,6 +20,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import distance_transform_edt
 
 from adhelpers._shared.arrays import Flags, Floats, Names
 from adhelpers.metrics import Threshold
@@ -588,21 +589,33 @@ def corner(ax: Axes, text: str) -> None:
 def outline(
     ax: Axes, mask: ArrayLike | None, color: str = GROUND_TRUTH, width: float = 1.1
 ) -> ContourSet | None:
-    """Draw the border of a mask with a dark edge, to show on light and dark; nothing if empty."""
+    """Draw a line around a mask, beside its pixels: on them it would hide a scratch.
+
+    It has a dark edge, to show on light and dark; an empty mask has none.
+    """
     if mask is None or not np.any(mask):
         return None
     mask = np.asarray(mask, dtype=bool)
     height, length = mask.shape
-    # With a frame of zeros a defect at the image's border is closed too.
+    box, stroke = ax.get_position(), width + 0.9
+    inches = cast(Figure, ax.figure).get_size_inches()
+    # In points, as lines are: how large a pixel is, and how far each is from the mask.
+    pixel = 72 * inches[::-1] * (box.height, box.width) / mask.shape
+    # One point more, because a line's edge is as soft as a pixel of the screen is large.
+    away = 0.75 * pixel.max() + stroke / 2 + 1.0
+    # With a frame as wide as that a defect at the image's border is closed too.
+    frame = int(np.ceil(away / pixel.min())) + 1
+    distances = distance_transform_edt(~np.pad(mask, frame), sampling=pixel)
     lines = ax.contour(
-        np.arange(-1, length + 1),
-        np.arange(-1, height + 1),
-        np.pad(mask, 1).astype(float),
-        levels=[0.5],
+        np.arange(-frame, length + frame),
+        np.arange(-frame, height + frame),
+        distances,
+        levels=[away],
         colors=[color],
         linewidths=width,
     )
-    lines.set_path_effects([patheffects.withStroke(linewidth=width + 0.9, foreground="#101010")])
+    lines.set_path_effects([patheffects.withStroke(linewidth=stroke, foreground="#101010")])
+    lines.set_clip_on(False)
     ax.set(xlim=(-0.5, length - 0.5), ylim=(height - 0.5, -0.5))
     return lines
 

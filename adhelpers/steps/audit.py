@@ -14,7 +14,7 @@ from adhelpers.audit import most_instructive
 from adhelpers.runner import Run
 
 from .assess import Assessment, ImageAssessment
-from .explain import ExplainedImages, superpixel_example
+from .explain import ExplainedImages
 from .findings import sentences
 from .gallery import Strips, examples, on_photographs, save_gallery
 from .localization import LocalizationAudit, audit_localization
@@ -93,11 +93,10 @@ class Audit:
         return self.localization.figure()
 
     def figures(self) -> dict[str, Figure]:
-        """All figures of the audit by file name: superpixels, explainers, curves, photographs."""
-        one, explained = self.assessment, self.explanations
+        """All figures of the audit by file name: explainers, curves, photographs."""
+        one = self.assessment
         shown = examples(one.category)[:_PHOTOGRAPHS]
         return {
-            "superpixels": superpixel_example(one, explained.settings, seed=explained.seed),
             "lime-against-shap": self.localization.explainer_figure(),
             "score-against-jaccard": self.localization.figure(),
             "deletion-insertion": self.trust.figure(),

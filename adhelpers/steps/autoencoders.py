@@ -47,11 +47,11 @@ from adhelpers.reports import (
     reconstruction_grid,
     score_separation,
     segmentation_grid,
-    training_curves,
 )
 
 from .assess import ImageAssessment, assess_detector, pixel_figures
 from .gallery import examples
+from .training_figures import loss_figure
 
 MAP_TYPES = ("float", "uint8")
 _REGION_ROWS = {
@@ -111,7 +111,7 @@ def autoencoder_figures(detector: CAE) -> dict[str, Figure]:
             detector.learning_rate_sweep, detector.found_learning_rate
         )
     title = f"Autoencoder ({detector.architecture}, {detector.loss})"
-    figures["training"] = training_curves(detector.history, title=title, monitor="val_loss")
+    figures["training"] = loss_figure(detector.history, title, "val_loss")
     return figures
 
 

@@ -38,7 +38,7 @@ from .assess import Assessment, pixel_figures
 from .objects import loading_options
 from .training_figures import loss_figure
 
-GRID = 32
+GRID = 8
 _TITLES = {
     "one_class_svm": "one-class SVM",
     "isolation_forest": "isolation forest",
@@ -442,7 +442,7 @@ def compare_baselines(assessment: SampleAssessment, *, seed: int = 0) -> Baselin
     return Baselines(pd.DataFrame(rows))
 
 
-def sample_figure(category: SemiSupervisedCategory, count: int = 16) -> Figure:
+def sample_figure(category: SemiSupervisedCategory, count: int = GRID) -> Figure:
     """Training samples of each kind: unlabelled, known normal, known anomalies.
 
     Parameters

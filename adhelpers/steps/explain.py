@@ -33,7 +33,7 @@ from .assess import ImageAssessment
 
 # They look at the image and its counterpart, or not even at these, but never ask the detector.
 BASELINES = ("residual map", "uniform", "centre prior", "noise")
-_REPAIR = "smallest repair"
+REPAIR = "smallest repair"
 # A repaired image looks normal where it scores no more than this share of the good images.
 _NORMAL_SHARE = 0.1
 
@@ -115,7 +115,7 @@ def standard_explainers(
         "noise": noise,
     }
     if targets is not None:
-        explainers[_REPAIR] = partial(
+        explainers[REPAIR] = partial(
             explain_with_repair,
             passes=targets["passes"],
             normal=targets["normal"],
@@ -218,7 +218,7 @@ def explain_detector(
         explainers = [
             name
             for name in available
-            if name != _REPAIR and (name != "occlusion" or settings.occlusion_window is not None)
+            if name != REPAIR and (name != "occlusion" or settings.occlusion_window is not None)
         ]
     good = category.validation.images[: settings.good_explained]
     good_counterparts = detector.counterpart(good) if len(good) else good

@@ -1,34 +1,37 @@
 """Pictures of a category and of what a detector and its explainers say about it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
 from matplotlib.figure import Figure
+from scipy.ndimage import maximum_filter
 from skimage.transform import resize
 
-from adhelpers._shared.arrays import Images, Integers, Names
+from adhelpers._shared.arrays import Flags, Images, Integers, Maps, Names
 from adhelpers._shared.stages import stage
 from adhelpers.data import Category, file_of, read_image
 from adhelpers.explainers import Explanations
 from adhelpers.reports import (
     Card,
+    MapScale,
     Sample,
     explore,
     figure_png,
     ground_truth_grid,
     image_grid,
     latent_pca,
+    overlay_grid,
     reconstruction_grid,
     sample_strip,
     write_gallery,
 )
 
 from .assess import ImageAssessment
+from .explain import REPAIR
 from .localization import SHOWN, LocalizationAudit
 
 _ORDER = (
@@ -95,13 +98,13 @@ def latent_figure(detector: Any, category: Category) -> Figure:
 
 
 def on_photographs(
-    assessment: ImageAssessment, indices: Sequence[int] | Integers, size: int = 256
+    assessment: ImageAssessment, indices: Sequence[int] | Integers, size: int = 384
 ) -> Figure:
     """Anomaly maps on the photographs as they are on disk, before light, pose and crop changed.
 
-    Where the map reaches the threshold it is drawn in full; below, it fades. Where the score is not
-    a value of the map, the limit of `ImageAssessment.map_scale` takes the threshold's place. Both
-    values stand below the pictures.
+    Below the threshold the map is transparent. Where the score is not a value of the map, half way
+    to the limit of `ImageAssessment.map_scale` takes the threshold's place. True defects are
+    outlined.
 
     Parameters
     ----------
@@ -116,32 +119,50 @@ def on_photographs(
     matplotlib.figure.Figure
     """
     category, test = assessment.category, assessment.category.test
-    maps, pictures = assessment.anomaly_maps, list[Images]()
-    # A score that sums over the image has a threshold that no pixel reaches; distances do not begin
-    # at 0.
-    scale = assessment.map_scale
-    limit, what, floor = scale.limit, "", max(0.0, scale.floor)
-    if scale.threshold is not None and scale.threshold > floor:
-        limit, what = scale.threshold, ", the threshold"
+    if category.root is None:
+        raise ValueError("category must come from files: there are no photographs otherwise")
+    settings, shape = category.settings, None
+    pictures, maps, masks = list[Images](), list[Maps](), list[Flags]()
     for index in indices:
-        if category.root is None:
-            raise ValueError("category must come from files: there are no photographs otherwise")
         file = file_of(category.root, f"{category.name}/{test.names[index]}")
-        settings = category.settings
         photograph, _ = read_image(
             file.read_bytes(), settings.get("bit_depth"), settings.get("page")
         )
-        strength = np.clip((test.to_original(maps[index], index) - floor) / (limit - floor), 0, 1)
-        # Squared, so that the photograph shows wherever the map is low, and in the map's bright
-        # colours only, which no object has.
-        opacity = 0.9 * strength[..., None] ** 2
-        bright = colormaps["magma"](0.5 + 0.5 * strength)[..., :3]
-        blend = (1 - opacity) * photograph + opacity * bright
-        width = pictures[0].shape[1] if pictures else round(size * blend.shape[1] / blend.shape[0])
-        pictures.append(resize(blend, (size, width), order=1, anti_aliasing=True))
-    titles = [str(test.names[index]) for index in indices]
-    note = f"colour from {floor:.3g} on, in full from {limit:.3g}{what}"
-    return image_grid(np.clip(pictures, 0, 1), titles, title="Back on the photograph", note=note)
+        height, width = photograph.shape[:2]
+        shape = shape or (size, round(size * width / height))
+        pictures.append(resize(photograph, shape, order=1, anti_aliasing=True))
+        # Interpolation would lower a narrow peak below the threshold that it reaches; with the
+        # neighbours as high as it is there is one place where it does not.
+        raised = maximum_filter(assessment.anomaly_maps[index], size=3)
+        original = test.to_original(raised, index)
+        maps.append(resize(original, shape, order=1, anti_aliasing=False))
+        if test.masks is not None:
+            mask = test.to_original(test.masks[index].astype(np.float32), index)
+            masks.append(resize(mask, shape, order=1, anti_aliasing=False) >= 0.5)
+    scale, note = _visible(assessment.map_scale)
+    return overlay_grid(
+        np.clip(pictures, 0, 1),
+        np.asarray(maps),
+        scale,
+        [str(test.names[index]) for index in indices],
+        np.asarray(masks) if masks else None,
+        title="Back on the photograph",
+        note=note + ("; true defects outlined" if masks else ""),
+    )
+
+
+def _visible(scale: MapScale) -> tuple[MapScale, str]:
+    """The part of a map's scale that is drawn on a photograph, and where it begins in words."""
+    # Distances do not begin at 0.
+    floor = max(0.0, scale.floor)
+    # A score that sums over the image has a threshold that no pixel reaches.
+    if scale.threshold is not None and scale.threshold > floor:
+        start, what = scale.threshold, "the threshold"
+    else:
+        start, what = (floor + scale.limit) / 2, "half of the scale: the score is no pixel's"
+    # Where no map is higher than the threshold there still is a scale.
+    limit = scale.limit if scale.limit > start else 2 * start - floor
+    return MapScale(limit, start), f"transparent below {start:.3g}, {what}"
 
 
 @dataclass(frozen=True)
@@ -159,7 +180,8 @@ class Strips:
     verdicts : sequence of str, optional
         One for each test image.
     names : tuple of str
-        The explainers to show.
+        The explainers whose optimal Jaccard stands on a card; the strip shows one, the smallest
+        repair where there is one and else the last of these.
     """
 
     assessment: ImageAssessment
@@ -178,7 +200,10 @@ class Strips:
         return _ORDER.index(verdict) if verdict in _ORDER else len(_ORDER)
 
     def figure(self, index: int, *, titled: bool = True) -> Figure:
-        """One test image: image, counterpart, map, heatmaps, and their overlap with the defect.
+        """One test image: image, map, one explanation, defect repaired, overlap with the defect.
+
+        At most five panels, so that each is large enough for a small defect. The counterpart and
+        the other explainers are in `explore`.
 
         Parameters
         ----------
@@ -193,12 +218,12 @@ class Strips:
         """
         one = self.assessment
         title = ": ".join(filter(None, (str(one.category.test.names[index]), self._verdict(index))))
+        shown = REPAIR if REPAIR in self.explanations else self.names[-1]
         return sample_strip(
-            self.sample(index, self.names),
+            replace(self.sample(index, [shown]), counterpart=None),
             one.threshold,
             title=title if titled else "",
             scale=one.map_scale,
-            counterpart_name=one.counterpart_name,
         )
 
     def sample(self, index: int, names: Iterable[str]) -> Sample:
@@ -215,7 +240,11 @@ class Strips:
             type=str(test.types[index]),
             optimal=None
             if audit is None
-            else {name: (audit.jaccards[name][index], audit.cuts[name][index]) for name in names},
+            else {
+                name: (audit.jaccards[name][index], audit.cuts[name][index])
+                for name in names
+                if name in audit.jaccards
+            },
             repaired=self.repaired.get(index),
         )
 
@@ -263,7 +292,7 @@ def save_gallery(
     tables: Mapping[str, pd.DataFrame],
     notes: Sequence[str] = (),
 ) -> None:
-    """Write the gallery page: tables first, then a card with its strip for each test image.
+    """Write the gallery page: tables folded, then a card with its strip for each test image.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ HOSTILE = "test/crack/<img src=x onerror=document.title='broken'>.png"
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory):
-    picture = figure_png(image_grid(np.zeros((2, 16, 16))))
+    picture = figure_png(image_grid(np.zeros((3, 16, 16))))
     kinds = ["good", "crack", "hole"]
     cards = [
         Card(
@@ -129,6 +129,23 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(open_page, gallery, 
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     brightness = sum(int(part) for part in ground[4:-1].split(",")[:3]) / 3
     assert (brightness > 128) == (scheme == "light") and trouble == []
+
+
+def test_a_strip_shows_that_it_goes_on_beyond_the_edge_until_its_end_is_reached(open_page, gallery):
+    open_file, trouble = open_page
+    shaded = "document.querySelectorAll('.card .strip.more').length"
+    wide = open_file(gallery)
+    wide.wait_for_timeout(200)
+    assert wide.evaluate(shaded) == 0
+    page = open_file(gallery, viewport={"width": 390, "height": 844}, is_mobile=True)
+    page.wait_for_function(f"{shaded} === 12")
+    first = page.locator(".card .strip").first
+    # The sign lies over the visible end of the picture, and adds nothing to its length.
+    sizes = first.evaluate("s => [s.scrollWidth, s.querySelector('img').clientWidth]")
+    assert sizes[0] == sizes[1] > 390
+    first.evaluate("s => { s.scrollLeft = s.scrollWidth }")
+    page.wait_for_function(f"{shaded} === 11")
+    assert trouble == []
 
 
 def test_the_index_warns_of_a_shortcut_and_keeps_hostile_folders_text(open_page, tmp_path):

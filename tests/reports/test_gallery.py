@@ -15,6 +15,7 @@ from PIL import Image
 
 from adhelpers.reports import Sample, sample_strip
 from adhelpers.reports import style as _style
+from adhelpers.reports.figures import VERDICT_COLORS
 from adhelpers.reports.gallery import Card, figure_png, write_gallery
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
@@ -297,6 +298,12 @@ def test_styles_for_phone_print_and_dark(tmp_path, picture):
         page.select_one("meta[name=viewport]")["content"].startswith("width=device-width")
         and page.html["lang"] == "en"
     )
+
+
+def test_verdicts_have_the_colours_of_the_verdict_figure(tmp_path, picture):
+    style = written(tmp_path, [make_card(picture)]).style.string
+    for verdict, color in VERDICT_COLORS.items():
+        assert f'[data-verdict="{verdict}"] .pill.verdict {{ border-color: {color}; }}' in style
 
 
 def test_a_strip_is_small_and_keeps_the_colours_that_mean_something():

@@ -3,7 +3,9 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
+from scipy.ndimage import distance_transform_edt
 
 from adhelpers.reports import style as _style
 
@@ -179,16 +181,56 @@ def test_overlap_gives_each_part_its_colour():
     assert np.ptp(canvas[3, 3]) == 0
 
 
-def test_outline_closes_a_defect_at_the_border_and_ignores_an_empty_mask():
+def test_outline_goes_around_a_defect_at_the_border_and_ignores_an_empty_mask():
     ax, mask = bare_panel(), np.zeros((6, 6), dtype=bool)
     assert _style.outline(ax, mask) is None
     mask[0, 0] = True
-    path = _style.outline(ax, mask).get_paths()[0].vertices
-    # Half a pixel to each side of the only pixel's centre.
-    assert path.min(axis=0) == pytest.approx([-0.5, -0.5]) and path.max(axis=0) == pytest.approx(
-        [0.5, 0.5]
-    )
+    lines = _style.outline(ax, mask)
+    path = lines.get_paths()[0].vertices
+    # More than half a pixel to each side of the only pixel's centre, even outside the image.
+    assert (path.min(axis=0) < -0.5).all() and (path.max(axis=0) > 0.5).all()
+    assert (path[0] == path[-1]).all() and not lines.get_clip_on()
     assert ax.get_xlim() == (-0.5, 5.5) and ax.get_ylim() == (5.5, -0.5)
+
+
+@pytest.mark.parametrize("side", [24, 96, 256])
+@pytest.mark.parametrize("kind", ["pixel", "scratch", "diagonal", "border", "frame"])
+def test_outline_does_not_cover_a_pixel_of_a_thin_defect(side, kind):
+    mask = np.zeros((side, side), dtype=bool)
+    if kind == "pixel":
+        mask[side // 2, side // 2] = True
+    elif kind == "scratch":
+        mask[side // 2, 4:-4] = True
+    elif kind == "diagonal":
+        np.fill_diagonal(mask[4:-4, 4:-4], True)
+        mask |= np.roll(mask, 1, axis=1)
+    elif kind == "border":
+        mask[0:2, 3:9] = True
+    else:
+        mask[4:-4, 4:-4] = True
+        mask[6:-6, 6:-6] = False
+    drawn = []
+    for outlined in (False, True):
+        figure, axes = _style.image_panels(1, 1, mask.shape)
+        ax = axes[0, 0]
+        _style.show_image(ax, np.full((*mask.shape, 1), 0.5))
+        if outlined:
+            _style.outline(ax, mask)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        drawn.append(np.asarray(canvas.buffer_rgba())[..., :3].astype(int))
+    changed = (drawn[0] != drawn[1]).any(axis=2)
+    assert changed.any()
+    rows, columns = np.nonzero(mask)
+    places = ax.transData.transform(np.column_stack([columns, rows]))
+    y, x = (len(changed) - places[:, 1]).astype(int), places[:, 0].astype(int)
+    assert not changed[y, x].any()
+    # It is beside the defect, not somewhere: no drawn point is farther than four points and
+    # two pixels of the image away.
+    near = np.zeros_like(changed)
+    near[y, x] = True
+    size = 2 * figure.get_size_inches()[0] * figure.dpi / side
+    assert distance_transform_edt(~near)[changed].max() <= 4 * figure.dpi / 72 + size
 
 
 def test_type_colors_are_stable_and_good_is_blue():

@@ -55,7 +55,6 @@ def test_the_most_instructive_strips_say_their_verdict(audit):
 
 def test_all_figures_have_a_file_name(audit, bare_audit):
     names = [
-        "superpixels",
         "lime-against-shap",
         "score-against-jaccard",
         "deletion-insertion",

@@ -187,7 +187,9 @@ def test_architectures_are_compared_and_copying_is_said(screws, assessed):
 def test_an_autoencoder_is_loaded_without_training_and_scores_as_asked(screws, tmp_path):
     detector = CAE("mvtec", width=0.15, plan=replace(CAE.default_plan(), epochs=1))
     trained = autoencoders.train_autoencoder(detector, screws, tmp_path)
-    assert list(autoencoders.autoencoder_figures(trained)) == ["learning-rate", "training"]
+    figures = autoencoders.autoencoder_figures(trained)
+    assert list(figures) == ["learning-rate", "training"]
+    assert [ax.get_title("left") for ax in figures["training"].axes] == ["loss"]
     assert autoencoders.autoencoder_facts(trained).startswith("mvtec, loss l2: ")
     other = CAE("skip", scoring=ResidualScore("max"))
     loaded = autoencoders.train_autoencoder(other, screws, tmp_path, load_model=trained.folder)

@@ -157,13 +157,15 @@ def test_the_extremes_are_the_ends_of_the_order(made):
     scores, labels = made.judged.scores, made.category.test.labels
     found = deep_sad.extremes(made.judged)
     assert list(found) == ["all_low", "all_high", "normals_low", "normals_high"] and all(
-        len(chosen) == 32 for chosen in found.values()
+        len(chosen) == 8 for chosen in found.values()
     )
     ordered, normal = np.sort(scores), np.sort(scores[labels == 0])
-    np.testing.assert_array_equal(scores[found["all_low"]], ordered[:32])
-    np.testing.assert_array_equal(scores[found["all_high"]], ordered[:-33:-1])
-    np.testing.assert_array_equal(scores[found["normals_low"]], normal[:32])
-    np.testing.assert_array_equal(scores[found["normals_high"]], normal[:-33:-1])
+    np.testing.assert_array_equal(scores[found["all_low"]], ordered[:8])
+    np.testing.assert_array_equal(scores[found["all_high"]], ordered[:-9:-1])
+    np.testing.assert_array_equal(scores[found["normals_low"]], normal[:8])
+    np.testing.assert_array_equal(scores[found["normals_high"]], normal[:-9:-1])
+    plain = [deep_sad.sample_figure(made.category), *deep_sad.extreme_grids(made.judged).values()]
+    assert 32 < sum(len(figure.axes) for figure in plain) <= 64
     grids = deep_sad.extreme_grids(made.judged, count=4)
     first = grids["normals_high"].axes[0]
     assert first.get_title("left") == f"good {normal[-1]:.2g}"

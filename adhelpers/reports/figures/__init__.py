@@ -10,7 +10,13 @@ from .autoencoders import (
 from .deep_sad import label_curve
 from .explanations import explanation_grid, review_figure
 from .features import contest_figure
-from .images import ground_truth_grid, image_grid, reconstruction_grid, superpixel_overlay
+from .images import (
+    ground_truth_grid,
+    image_grid,
+    overlay_grid,
+    reconstruction_grid,
+    superpixel_overlay,
+)
 from .latent import latent_pca
 from .localization import explainer_against_explainer, score_against_jaccard
 from .repair import deletion_insertion_curves
@@ -33,6 +39,7 @@ __all__ = [
     "label_curve",
     "latent_pca",
     "learning_rate_curve",
+    "overlay_grid",
     "reconstruction_grid",
     "review_figure",
     "sample_film",

@@ -1,7 +1,9 @@
 """Pictures made of images and maps: contact sheets, true defects, reconstructions, superpixels."""
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from skimage.segmentation import find_boundaries
@@ -11,6 +13,8 @@ from adhelpers._shared.arrays import Floats, Images, Integers, Maps, Masks
 from ..style import (
     FAINT,
     MAX_WIDTH,
+    PANEL_AREA,
+    SEQUENTIAL,
     MapScale,
     Texts,
     blocks_of_panels,
@@ -34,6 +38,10 @@ from ..style import (
     spread,
     styled,
 )
+
+# Side in inches of a square image below its anomaly map, and the colours of that.
+_OVERLAY = 3.0
+_BRIGHT = ListedColormap(colormaps[SEQUENTIAL](np.linspace(0.5, 1.0, 128)))
 
 
 @styled
@@ -219,6 +227,84 @@ def reconstruction_grid(
 
 
 @styled
+def overlay_grid(
+    images: Images,
+    maps: Maps,
+    scale: MapScale,
+    titles: Texts | None = None,
+    masks: Masks | None = None,
+    title: str = "",
+    note: str = "",
+) -> Figure:
+    """Large images with their anomaly maps over them, where these are high.
+
+    Parameters
+    ----------
+    images : ndarray of float, shape (n, h, w, c)
+        Values in [0, 1], n ≥ 1.
+    maps : ndarray of float, shape (n, h, w)
+    scale
+        Below its floor a map is transparent; its limit has the last colour.
+    titles
+        One for each image.
+    masks : ndarray of bool, shape (n, h, w), optional
+        Outlined.
+    title
+    note
+        Below the images.
+
+    Returns
+    -------
+    Figure
+        A panel for each image, and a colour bar.
+
+    Raises
+    ------
+    ValueError
+        If there are no images, or shapes do not fit.
+
+    Examples
+    --------
+    >>> images, maps = np.zeros((1, 8, 8, 1)), np.eye(8)[None]
+    >>> figure = overlay_grid(images, maps, MapScale(1.0, floor=0.5))
+    >>> int(figure.axes[0].images[1].get_array().count())
+    8
+    """
+    images, maps = np.asarray(images), np.asarray(maps, dtype=float)
+    check_batch(len(images), maps=maps, masks=masks)
+    check_plane(images.shape[:3], maps=maps, masks=masks)
+    figure, axes = _flow(
+        images,
+        titles,
+        None,
+        title,
+        bottom=0.25 if note else 0.08,
+        right=0.75,
+        scale=_OVERLAY / np.sqrt(PANEL_AREA),
+    )
+    drawn = None
+    for index, ax in enumerate(axes):
+        show_image(ax, images[index])
+        # The upper half of the map's colours, which hardly an object has.
+        drawn = ax.imshow(
+            np.ma.masked_less(np.ma.masked_invalid(maps[index]), scale.floor),
+            cmap=_BRIGHT,
+            vmin=scale.floor,
+            vmax=scale.limit,
+            alpha=0.75,
+            aspect="auto",
+            interpolation="nearest",
+        )
+        if masks is not None:
+            outline(ax, masks[index])
+    rightmost = max(axes, key=lambda ax: ax.get_position().x1)
+    largest = float(maps.max(where=np.isfinite(maps), initial=-np.inf))
+    color_bar(figure, drawn, rightmost, scale, largest)
+    footnote(figure, note)
+    return figure
+
+
+@styled
 def superpixel_overlay(image: Floats, segments: Integers, title: str | None = None) -> Figure:
     """An image beside its superpixels: their borders on the image, and each filled with its mean.
 
@@ -276,13 +362,16 @@ def _flow(
     columns: int | None,
     title: str | None,
     bottom: float = 0.08,
+    right: float = 0.08,
+    scale: float = 1.0,
 ) -> tuple[Figure, list[Axes]]:
     """Panels for ``images`` in reading order, as many a row as fit."""
     if len(images) == 0:
         raise ValueError("images must hold at least one image")
     check_batch(len(images), titles=titles)
     shape = np.shape(images)[1:]
-    columns = columns or max(1, int(MAX_WIDTH // (panel_size(shape)[0] + 0.07)))
+    width = scale * panel_size(shape)[0]
+    columns = columns or max(1, int((MAX_WIDTH - right) // (width + 0.07)))
     columns = min(columns, len(images))
     figure, axes = image_panels(
         -(-len(images) // columns),
@@ -290,7 +379,9 @@ def _flow(
         shape,
         top=(0.25 if title else 0.06) + (0.2 if titles is not None else 0.0),
         bottom=bottom,
+        right=right,
         row_gap=0.26 if titles is not None else 0.07,
+        scale=scale,
     )
     panels = list(axes.ravel())
     for ax in panels[len(images) :]:
@@ -298,7 +389,7 @@ def _flow(
     panels = panels[: len(images)]
     if titles is not None:
         # One size for all, that of the longest: titles of many sizes look restless.
-        size = min(fitted(text, panel_size(shape)[0])[1] for text in titles)
+        size = min(fitted(text, width)[1] for text in titles)
         for ax, text in zip(panels, titles, strict=True):
             name_panel(ax, text, size=size)
     if title:

@@ -23,6 +23,7 @@ from ..style import (
     name_panel,
     outline,
     overlap_legend,
+    panel_size,
     say,
     show_heatmap,
     show_image,
@@ -31,6 +32,9 @@ from ..style import (
     styled,
     threshold_value,
 )
+
+# Least width of a panel in inches: 165 pixels at the resolution of a notebook.
+_WIDTH = 1.5
 
 
 @styled
@@ -45,10 +49,10 @@ def sample_strip(
     """One test image from what the detector sees to where its explanations lie, side by side.
 
     Image, counterpart, anomaly map, the image with its defect repaired, the heatmap of each
-    explainer; then for each explainer with an optimal Jaccard a panel that shows, in three colours,
-    where its heatmap at the optimal threshold and the true defect overlap and where only one of
-    them is. The true defect is outlined on the image, the map and the heatmaps. What the sample
-    does not have is left out.
+    explainer; then, where there is a defect, for each explainer with an optimal Jaccard a panel
+    that shows, in three colours, where its heatmap at the optimal threshold and the defect overlap
+    and where only one of them is. The defect is outlined on the image, the map and the heatmaps.
+    What the sample does not have is left out.
 
     Parameters
     ----------
@@ -75,7 +79,7 @@ def sample_strip(
     >>> [ax.get_title("left") for ax in sample_strip(sample).axes]
     ['image', 'LIME', 'LIME: overlap']
     """
-    optimal = sample.optimal or {}
+    overlaps = list(sample.optimal or {}) if sample.has_defect else []
     note, color = "", INK
     if title != "":
         title = title or sample.name
@@ -83,11 +87,12 @@ def sample_strip(
     parts = (sample.counterpart, sample.anomaly_map, sample.repaired)
     figure, axes = image_panels(
         1,
-        1 + sum(part is not None for part in parts) + len(sample.heatmaps) + len(optimal),
+        1 + sum(part is not None for part in parts) + len(sample.heatmaps) + len(overlaps),
         sample.image.shape,
         top=0.45 if title or note else 0.2,
         # Two lines for the scale of the map, and one for what colours mean.
         bottom=0.27 + (0.24 if sample.anomaly_map is not None else 0.14 if sample.heatmaps else 0),
+        scale=max(1.0, _WIDTH / panel_size(sample.image.shape)[0]),
     )
     panels = iter(axes[0])
     mask = None if sample.mask is None else np.asarray(sample.mask, dtype=bool)
@@ -108,8 +113,8 @@ def sample_strip(
         ax = _next(panels, name)
         if show_heatmap(ax, heatmap) is not None:
             outline(ax, mask)
-    for name in optimal:
-        _draw_overlap(_next(panels, f"{name}: overlap"), sample, name, mask)
+    for name in overlaps:
+        _draw_overlap(_next(panels, f"{name}: overlap"), sample, name)
     _explain_colors(figure, sample)
     headline(figure, title, note, color)
     return figure
@@ -128,14 +133,11 @@ def _next(panels: Iterator[Axes], name: str) -> Axes:
     return ax
 
 
-def _draw_overlap(ax: Axes, sample: Sample, name: str, mask: Flags | None) -> None:
+def _draw_overlap(ax: Axes, sample: Sample, name: str) -> None:
     """Where the true defect and one explainer's region at its optimal threshold overlap."""
     value, cut = (sample.optimal or {})[name]
-    if mask is None:
-        say(ax, "no ground truth")
-    elif not mask.any():
-        say(ax, "no defect")
-    elif value is None or not np.isfinite(value):
+    mask: Flags = np.asarray(sample.mask, dtype=bool)
+    if value is None or not np.isfinite(value):
         say(ax, "not available")
     else:
         show_overlap(ax, sample.image, explained_region(sample.heatmaps[name], cut), mask)

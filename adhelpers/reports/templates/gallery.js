@@ -69,6 +69,14 @@
     }
   });
 
+  for (const one of document.querySelectorAll(".strip")) {
+    const tell = () => one.classList.toggle("more", one.scrollLeft + one.clientWidth < one.scrollWidth - 1);
+    const sizes = new ResizeObserver(tell);
+    sizes.observe(one);
+    sizes.observe(one.querySelector("img"));
+    one.addEventListener("scroll", tell, { passive: true });
+  }
+
   controls.hidden = false;
   update();
 })();
