@@ -89,6 +89,8 @@ def test_blocks_make_all_resamples(monkeypatch):
     monkeypatch.setattr(intervals, "_BLOCK_ENTRIES", 50)
     blocks = list(intervals.resample_counts(np.zeros(10), 13))
     assert [len(block) for block in blocks] == [5, 5, 3]
+    # A row that is longer than a block makes a block alone.
+    assert [len(block) for block in intervals.resample_counts(np.zeros(60), 2)] == [1, 1]
 
 
 def test_as_dict_is_json():
@@ -184,6 +186,23 @@ def test_intervals_have_the_confidence_asked_for():
     assert bootstrap(np.mean, values) == bootstrap(np.mean, values, **said)
     draws = np.linspace(0, 1, 41)
     assert tuple(intervals.percentile_interval(0.5, draws)) == pytest.approx((0.5, 0.025, 0.975))
+    found = intervals.ranking_interval(0.6, draws, 20, confidence=0.5)
+    assert tuple(found) == pytest.approx((0.6, 0.25, 0.75))
+
+
+def test_two_resamples_are_the_fewest():
+    values = np.arange(40.0)
+    found = bootstrap(np.mean, values, resamples=2)
+    assert found.low <= found.value <= found.high
+
+
+def test_draws_that_differ_by_rounding_only_do_not_move():
+    noise = np.linspace(-1, 1, 41)
+    for value in (0.5, 1e6):
+        assert str(intervals.percentile_interval(value, value + 1e-13 * value * noise))[-5:] == (
+            "[n/a]"
+        )
+        assert intervals.percentile_interval(value, value + 1e-9 * value * noise).low < value
 
 
 def test_fewer_than_five_are_too_few():
