@@ -183,6 +183,17 @@ def test_report_intervals_are_those_of_the_plain_bootstrap(example_set):
     assert tuple(report.g_mean) == plain(detection.g_mean, flags, labels)
 
 
+def test_all_intervals_of_a_report_have_the_confidence_asked_for(example_set):
+    narrow, wide = (
+        detection_report(*example_set, 0.85, resamples=200, confidence=confidence)
+        for confidence in (0.5, 0.95)
+    )
+    for name in ("auroc", "average_precision", "accuracy", "f1", "g_mean"):
+        inner, outer = getattr(narrow, name), getattr(wide, name)
+        assert outer.low < inner.low < inner.high < outer.high, name
+    assert narrow.recall["hole"].low > wide.recall["hole"].low
+
+
 def test_shares_of_a_report_have_exact_intervals(example_set):
     scores, labels, types = example_set
     flags = scores > 0.85
