@@ -279,7 +279,7 @@ def overlay_grid(
         None,
         title,
         bottom=0.25 if note else 0.08,
-        right=0.75,
+        right=1.1,
         scale=_OVERLAY / np.sqrt(PANEL_AREA),
     )
     drawn = None

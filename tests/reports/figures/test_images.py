@@ -105,3 +105,23 @@ def test_reconstruction_grid_has_one_kind_of_colours(lowest, diverging):
         _style.DIVERGING if diverging else _style.SEQUENTIAL
     }
     assert {one.get_clim() for one in drawn} == {(-1.0 if diverging else 0.0, 1.0)}
+
+
+def test_overlay_grid_is_transparent_below_its_floor_and_its_legend_fits():
+    images, maps = np.full((2, 16, 16, 1), 0.5), np.zeros((2, 16, 16))
+    maps[0, 2:5, 3], maps[0, 7, 7] = 0.6, 1.2
+    maps[1, 0, 0] = 0.49
+    scale = _style.MapScale(1.0, floor=0.5)
+    figure = pictures.overlay_grid(images, maps, scale, ["a", "b"], maps > 1, title="On it")
+    first, second, bar = figure.axes
+    drawn = first.images[1].get_array()
+    np.testing.assert_array_equal(~np.ma.getmaskarray(drawn), maps[0] >= 0.5)
+    assert second.images[1].get_array().count() == 0
+    assert first.images[1].get_clim() == bar.get_ylim() == (0.5, 1.0)
+    assert [len(ax.collections) for ax in (first, second)] == [1, 0]
+    figure.draw_without_rendering()
+    labels = bar.get_yticklabels()
+    assert labels[-1].get_text() == "1 or more"
+    assert max(label.get_window_extent().x1 for label in labels) <= figure.bbox.x1
+    with pytest.raises(ValueError, match="maps must have the image's shape"):
+        pictures.overlay_grid(images, maps[:, 1:], scale)
