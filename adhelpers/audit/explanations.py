@@ -81,6 +81,11 @@ def decision_reasons(
     return np.select([predicted != labels, other], [WRONG, OTHER_REASON], RIGHT)
 
 
+def _share_of(share: float, count: int) -> int:
+    """The largest whole number that is at most a share of ``count``; 0.29 of 100 is 29."""
+    return int(share * count + 1e-9)
+
+
 def review_labels(anomalous: ArrayLike, share: float = 0.05, seed: int = 0) -> Labels:
     """Labels for a semi-supervised detector of explanations: a person has reviewed a random few.
 
@@ -114,7 +119,7 @@ def review_labels(anomalous: ArrayLike, share: float = 0.05, seed: int = 0) -> L
     anomalous = checked_flags(anomalous, name="anomalous")
     if not 0 < share <= 1:
         raise ValueError(f"share must lie in (0, 1], such as 0.05, not {share!r}")
-    count, bad = max(2, int(share * len(anomalous))), int(anomalous.sum())
+    count, bad = max(2, _share_of(share, len(anomalous))), int(anomalous.sum())
     if bad == 0:
         raise ValueError(
             f"there are no misclassified images to learn from: all {len(anomalous)} decisions are "
@@ -187,7 +192,7 @@ def explanations_to_learn_from(
             f"there are no right decisions to learn from among {len(wrong)}: "
             "train the classifier longer"
         )
-    count = int(share * right)
+    count = _share_of(share, right)
     if count < 1:
         raise ValueError(
             f"share: {share:g} of {right} right decisions is less than one label; "

@@ -250,6 +250,8 @@ def verdicts(
     if labels is not None:
         anomalous = checked_labels(labels, length).astype(int)
     fits = [rule.fits(anomalous, flags.astype(int), caused, explained) for rule in _RULES]
+    # The first row would be the verdict of an image that no row fits.
+    assert np.any(fits, axis=0).all()
     return np.array([rule.verdict for rule in _RULES])[np.argmax(fits, axis=0)]
 
 

@@ -265,7 +265,7 @@ class Strips:
             jaccards={
                 name: value if np.isfinite(value) else None for name, value in jaccards.items()
             },
-            picture=figure_png(self.figure(index, titled=False)),
+            picture=figure_png(self.figure(index, titled=False), dpi=110),
             badges=()
             if test.uncorrected is None or not test.uncorrected[index]
             else ("uncorrected",),

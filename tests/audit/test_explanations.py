@@ -187,3 +187,10 @@ def test_deletion_of_what_decides_is_faithful():
         unfaithfulness(certainty, images, [1, 1, 0], maps, blur=0)
     with pytest.raises(ValueError, match="predicted must hold one class for each of the 3"):
         unfaithfulness(certainty, images, [1], maps)
+
+
+def test_a_share_is_not_lost_to_rounding():
+    # 0.29 * 100 is 28.999999999999996 in floating point.
+    _, labels = explanations_to_learn_from(np.arange(150) < 50, share=0.29)
+    assert int((labels != 0).sum()) == 29
+    assert int((review_labels(np.arange(100) < 60, share=0.29) != 0).sum()) == 29
