@@ -1,6 +1,6 @@
 """Can a detection be trusted? Decisions beside where the explanations point."""
 
-from .answer import Answer, Decisions, find_answer
+from .answer import Answer, Decisions, Wording, find_answer
 from .deletion import DeletionInsertion, deletion_insertion
 from .explanations import (
     REASONS,
@@ -43,6 +43,7 @@ __all__ = [
     "ShortcutDependence",
     "ShortcutProbe",
     "VerdictSummary",
+    "Wording",
     "find_answer",
     "audit_agreement",
     "compare_explainers",

@@ -16,6 +16,36 @@ ANSWERS = (USE_IT, USE_SIMPLER, NOT_YET, TOO_FEW_IMAGES)
 
 
 @dataclass(frozen=True)
+class Wording:
+    """How an answer speaks of decisions.
+
+    Attributes
+    ----------
+    found : str
+        What is wanted of the defective ones, after "9 of 10".
+    alarms : str
+        What is unwanted of the good ones, after "1 of 10".
+    samples : str
+        What was tested.
+    unknown : str
+        Why nobody knows the cause, where nobody does.
+    places : bool
+        Whether a decision can be caused by the defect or by something beside it. False where the
+        whole sample is the anomaly: each flag is then for its sake, and there is no shortcut
+        outside.
+    """
+
+    found: str = "defects are flagged because of the defect"
+    alarms: str = "good images are flagged"
+    samples: str = "test images"
+    unknown: str = (
+        "without masks of the defects no one can say what raised its flags; masks of ten defective "
+        "images are a start"
+    )
+    places: bool = True
+
+
+@dataclass(frozen=True)
 class Decisions:
     """What a detector decided about the test images, counted.
 
@@ -29,7 +59,9 @@ class Decisions:
         Number of defective test images, and of those that are flagged.
     caused : int or None
         Flagged defective images whose flag the defect raised (verdicts "right reason", explained
-        well or badly). None where no repair of a true defect could be tested.
+        well or badly). None where no repair of a true defect could be tested; all that are flagged
+        where the whole sample is the anomaly.
+    wording : Wording
 
     Raises
     ------
@@ -43,6 +75,7 @@ class Decisions:
     defective: int
     flagged: int
     caused: int | None = None
+    wording: Wording = Wording()
 
     def __post_init__(self) -> None:
         parts = (0, self.caused or 0, self.flagged, self.defective)
@@ -155,7 +188,7 @@ _RULES = (
         TOO_FEW_IMAGES,
         "fewer than {images} good or {images} defective test images",
         lambda e: not e.has_enough,
-        lambda e: f"an answer needs {e.criteria.images} test images of each kind",
+        lambda e: f"an answer needs {e.criteria.images} {e.main.wording.samples} of each kind",
     ),
     _Rule(
         NOT_YET,
@@ -180,10 +213,7 @@ _RULES = (
         NOT_YET,
         "without masks: what raised its flags is unknown",
         lambda e: e.main.caused is None,
-        lambda e: (
-            "without masks of the defects no one can say what raised its flags; masks of ten "
-            "defective images are a start"
-        ),
+        lambda e: e.main.wording.unknown,
     ),
     _Rule(
         USE_SIMPLER,
@@ -194,25 +224,24 @@ _RULES = (
     ),
     _Rule(
         NOT_YET,
-        "less than {recall:.0%} of the defects are flagged because of the defect",
+        "less than {recall:.0%} of the defects are flagged because of the defect, or at all where "
+        "the whole sample is the anomaly",
         lambda e: not e.criteria.enough_found(e.main),
-        lambda e: (
-            f"only {e.main.caused} of {e.main.defective} defects are flagged because of the defect"
-        ),
+        lambda e: f"only {e.main.caused} of {e.main.defective} {e.main.wording.found}",
     ),
     _Rule(
         NOT_YET,
         "more than {false_alarms:.0%} of the good images are flagged",
         lambda e: not e.criteria.few_alarms(e.main),
-        lambda e: f"{e.main.false_alarms} of {e.main.good} good images are flagged",
+        lambda e: f"{e.main.false_alarms} of {e.main.good} {e.main.wording.alarms}",
     ),
     _Rule(
         USE_IT,
         "otherwise",
         lambda e: True,
         lambda e: (
-            f"{e.main.caused} of {e.main.defective} defects are flagged because of the defect, and "
-            f"{e.main.false_alarms} of {e.main.good} good images"
+            f"{e.main.caused} of {e.main.defective} {e.main.wording.found}, and "
+            f"{e.main.false_alarms} of {e.main.good} {e.main.wording.alarms}"
         ),
     ),
 )
@@ -293,13 +322,16 @@ class Answer:
         found = f"{main.title[0].upper()}{main.title[1:]}: "
         if main.defective:
             found += f"recall {main.recall:.2f}, "
-            if main.caused is not None:
+            if main.caused is not None and main.wording.places:
                 found += (
                     f"counting only flags that the defect raised {main.trust_adjusted_recall:.2f}; "
                 )
         if main.good:
             rate = main.false_alarm_rate
             found += f"false alarms {main.false_alarms} of {main.good} ({rate:.2f}); "
+        if not main.wording.places:
+            counted = f"{main.good} normal and {main.defective} anomalous {main.wording.samples}"
+            return [f"{found}it rests on {counted}."]
         found += f"shortcut outside the defects: {self.shortcut or 'none found'}. "
         return [f"{found}It rests on {main.good} good and {main.defective} defective test images."]
 

@@ -56,6 +56,7 @@ from .gallery import examples, latent_figure, on_photographs, overview, reconstr
 from .label_curve import run_label_curve
 from .localization import audit_localization
 from .objects import load_objects, object_facts
+from .sample_answer import answer_classifier, answer_samples
 from .training_figures import loss_figure
 from .trust import audit_trust, find_shortcuts, rules_page, score_dependence
 
@@ -67,7 +68,9 @@ __all__ = [
     "InsulatorSet",
     "SearchGain",
     "anogan_figures",
+    "answer_classifier",
     "answer_run",
+    "answer_samples",
     "as_markdown",
     "assess_deep_sad",
     "assess_detector",

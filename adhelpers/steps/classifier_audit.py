@@ -601,6 +601,15 @@ class ExplanationAudit:
             members = np.flatnonzero(decisions.reasons == name)
             order = np.argsort(-self.distance[members], kind="stable")
             chosen += members[order][:per_kind].tolist()
+        return self._grid(chosen, per_kind, "What the classifier looked at")
+
+    def decision_figure(self, index: int) -> Figure:
+        """A decision about a test image with its map and reason."""
+        reason = self.decisions.reasons[index]
+        return self._grid([int(index)], 1, str(reason))
+
+    def _grid(self, chosen: list[int], columns: int, title: str) -> Figure:
+        decisions = self.decisions
         images, maps = decisions.images, decisions.maps[chosen]
         largest = maps.max(axis=(1, 2), keepdims=True)
         return explanation_grid(
@@ -609,8 +618,8 @@ class ExplanationAudit:
             [_decision_title(decisions, index) for index in chosen],
             None if images.defects is None else images.defects[chosen],
             None if images.tags is None else images.tags[chosen],
-            columns=per_kind,
-            title="What the classifier looked at",
+            columns=columns,
+            title=title,
             note="colour from 0 to each map's own largest value",
         )
 

@@ -550,9 +550,15 @@ def attribution_figure(assessment: SampleAssessment, count: int = 4) -> Figure:
     count : int
         Of each.
     """
-    test, scores, detector = assessment.category.test, assessment.scores, assessment.detector
+    test, scores = assessment.category.test, assessment.scores
     order = np.argsort(-scores, kind="stable")
     chosen = np.concatenate([order[test.labels[order] == label][:count] for label in (1, 0)])
+    return explain_samples(assessment, chosen)
+
+
+def explain_samples(assessment: SampleAssessment, chosen: Integers) -> Figure:
+    """Test samples of images beside their counterparts and where the scores come from."""
+    test, scores, detector = assessment.category.test, assessment.scores, assessment.detector
     images = test.images[chosen]
     with stage("attributions"):
         counterparts, maps = detector.counterpart(images), detector.anomaly_map(images)

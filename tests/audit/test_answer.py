@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from adhelpers.audit import Answer, Decisions, find_answer
+from adhelpers.audit import Answer, Decisions, Wording, find_answer
 from adhelpers.audit.answer import ANSWERS, AnswerCriteria, answer_rules
 
 GREAT = Decisions("VAE-GAN", good=20, false_alarms=1, defective=40, flagged=39, caused=38)
@@ -207,3 +207,16 @@ def test_the_figures_have_exact_intervals():
 def test_bad_counts_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_anomalies_without_a_place_need_no_masks_and_are_not_called_defects():
+    words = Wording("anomalies are flagged", "normal samples are flagged", "samples", places=False)
+    one = Decisions("Deep SAD", 50, 4, 60, 55, 55, words)
+    found = find_answer(one)
+    assert found.as_dict()["because"] == (
+        "55 of 60 anomalies are flagged, and 4 of 50 normal samples are flagged."
+    )
+    assert "defect" not in " ".join(found.findings()) and "shortcut" not in found.figures()[0]
+    assert found.answer == "Use it"
+    missed = find_answer(replace(one, flagged=20, caused=20))
+    assert missed.findings()[0] == "Do not trust it yet: only 20 of 60 anomalies are flagged."

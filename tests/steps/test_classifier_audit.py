@@ -4,16 +4,18 @@ import dataclasses
 import functools
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from adhelpers.audit import REASONS
-from adhelpers.data import Remark, make_class_images
+from adhelpers.data import LEAK, Remark, make_class_images
 from adhelpers.detectors import Classifier, DeepSAD
 from adhelpers.metrics import share_estimate
 from adhelpers.steps import classifier_audit as explanation_study
 from adhelpers.steps.classifier_audit import DISTANCE, UNCERTAIN, UNFAITHFUL, Decisions, map_inputs
 from adhelpers.steps.classifier_data import Task
+from adhelpers.steps.sample_answer import answer_classifier
 from adhelpers.training import Augmentation
 
 WRONG, OTHER, RIGHT = REASONS
@@ -252,3 +254,30 @@ def test_nothing_to_tell_apart(audit):
         audit_again(dataclasses.replace(decisions, test=fine))
     with pytest.raises(ValueError, match="classes must be among good, dark, not 'bright'"):
         audit_again(decisions, classes=("bright",))
+
+
+def test_the_answer_counts_faults_that_are_recognised_because_of_the_fault(audit):
+    _, found = audit
+    decisions, task = found.decisions, classified()[1].task
+    answer = answer_classifier(found, task, [found])
+    main, faulty = answer.answer.main, decisions.images.labels == 1
+    right = faulty & (decisions.predicted == 1)
+    by_the_tag = int((right & (decisions.reasons == "right class, other reason")).sum())
+    assert by_the_tag > 0
+    assert (main.good, main.defective, main.flagged) == (60, 60, right.sum())
+    assert main.caused == right.sum() - by_the_tag
+    assert main.false_alarms == (decisions.predicted[~faulty] == 1).sum()
+    part = answer.summary_parts()["answer"]
+    looks = part["look_first"]
+    assert looks[0]["verdict"] == "right class, other reason"
+    assert [one["figure"] for one in looks] == [f"figures/{name}.png" for name in answer.figures()]
+    assert f"{by_the_tag} of {right.sum()} right decisions" in part["figures"]
+    # Where nothing can be repaired no reason is known, however good the classifier is.
+    images = replace(decisions.images, without_defects=None, without_tags=None)
+    unknown = answer_classifier(replace(found, decisions=replace(decisions, images=images)), task)
+    assert unknown.answer.answer == "Do not trust it yet" and unknown.answer.main.caused is None
+    assert "nothing in these images can be repaired" in unknown.answer.reason
+    leak = Remark(LEAK, (str(decisions.images.names[0]), "train/other.png"), "one")
+    leaky = answer_classifier(found, replace(task, remarks=(leak,)))
+    assert leaky.answer.reason.startswith("1 test image is also")
+    plt.close("all")

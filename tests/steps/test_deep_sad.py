@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from adhelpers.metrics import auroc_estimate, image_auroc
 from adhelpers.metrics.intervals import Estimate
 from adhelpers.steps import deep_sad
 from adhelpers.steps.deep_sad import read_settings
+from adhelpers.steps.sample_answer import answer_samples
 
 VARIABLES = {
     "dataset": "digits",
@@ -360,3 +362,23 @@ def test_a_row_for_each_test_sample(made):
     )
     assert (table["correct"] == (table["flagged"] == (table["label"] == 1))).all()
     assert made.judged.summary_parts()["image_auroc"] is made.judged.detection.auroc
+
+
+def test_the_answer_asks_for_no_masks_where_the_whole_sample_is_the_anomaly(made):
+    judged, test = made.judged, made.category.test
+    answer = answer_samples(judged, [judged])
+    main = answer.answer.main
+    assert main.caused == main.flagged == judged.flags[test.labels == 1].sum()
+    assert main.false_alarms == judged.flags[test.labels == 0].sum()
+    assert "mask" not in " ".join(answer.findings())
+    part = answer.summary_parts()["answer"]
+    assert len(part["look_first"]) == len(answer.figures()) > 0 and part["findings"]
+    missed = [one for one in part["look_first"] if one["verdict"].startswith("missed")]
+    index = test.names.tolist().index(missed[0]["name"])
+    lost = (test.labels == 1) & ~judged.flags
+    assert judged.scores[index] == judged.scores[lost].min()
+    defects = answer_samples(judged, of_defects=True).answer
+    assert defects.answer == "Do not trust it yet" and "was not tested" in defects.reason
+    vectors = replace(made.category, test=replace(test, images=test.images.reshape(len(test), -1)))
+    assert answer_samples(replace(judged, category=vectors)).figures() == {}
+    plt.close("all")

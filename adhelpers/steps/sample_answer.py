@@ -1,0 +1,193 @@
+"""The answers of the runs that have no audit by masks of each flag: a classifier, Deep SAD."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from adhelpers._shared.arrays import Integers
+from adhelpers.audit import REASONS, Answer, Decisions, Wording, find_answer
+from adhelpers.data import LEAK
+
+from .assess import leaked_images
+from .classifier_audit import ExplanationAudit
+from .classifier_data import Task
+from .deep_sad import SampleAssessment, explain_samples
+from .findings import HasFindings
+
+_FINDINGS = 5
+_CLASSIFIER = Wording(
+    found="faults are recognised because of the fault",
+    alarms="good images are taken for faulty",
+    unknown="nothing in these images can be repaired, so no one can say what its decisions rest on",
+)
+_SAMPLES = Wording(
+    found="anomalies are flagged",
+    alarms="normal samples are flagged",
+    samples="test samples",
+    places=False,
+)
+_DEFECTS = Wording(unknown="what raised its flags was not tested: this run repairs no defects")
+
+
+@dataclass(frozen=True)
+class SampleAnswer:
+    """Whether a classifier or Deep SAD can be used, because of what, what to look at first.
+
+    Attributes
+    ----------
+    answer : Answer
+    looks : list of (str, str)
+        Name and verdict of what to look at first.
+    pictures : list of Figure
+        Of these; empty where samples are vectors.
+    found : list of str
+        What else there is to know, the weightiest first.
+    """
+
+    answer: Answer
+    looks: list[tuple[str, str]]
+    pictures: list[Figure]
+    found: list[str]
+
+    def table(self) -> pd.DataFrame:
+        """The rules of the answer, with a mark at the row that decided."""
+        return self.answer.table()
+
+    def findings(self) -> list[str]:
+        """The answer, because of what, and what to look at first."""
+        shown = "; ".join(f"{name} ({verdict})" for name, verdict in self.looks)
+        return self.answer.findings() + ([f"Look first at: {shown}."] if shown else [])
+
+    def figures(self) -> dict[str, Figure]:
+        """The pictures of what to look at first, by file name."""
+        return {f"look-first-{i}": one for i, one in enumerate(self.pictures, start=1)}
+
+    def summary_parts(self) -> dict[str, Any]:
+        """The part ``answer`` of ``summary.json``, as keywords for `Run.summary`."""
+        looks = [
+            {"name": name, "verdict": verdict, "figure": f"figures/{file}.png"}
+            for (name, verdict), file in zip(self.looks, self.figures(), strict=False)
+        ]
+        return {"answer": self.answer.as_dict() | {"look_first": looks, "findings": self.found}}
+
+
+def answer_classifier(
+    audit: ExplanationAudit, task: Task, results: Sequence[HasFindings] = ()
+) -> SampleAnswer:
+    """Answer whether a classifier can be used: by faults recognised because of the fault.
+
+    The first class counts as good. A fault is flagged where its class is right.
+
+    Parameters
+    ----------
+    audit : ExplanationAudit
+    task : Task
+        Whose test images were decided about.
+    results : sequence
+        Of which the findings below the answer come, the weightiest first.
+
+    Returns
+    -------
+    SampleAnswer
+    """
+    decisions = audit.decisions
+    images, reasons = decisions.images, decisions.reasons
+    wrong_class, other_reason, right_reason = REASONS
+    faulty = images.labels != 0
+    caused, other = (int((reasons[faulty] == one).sum()) for one in (right_reason, other_reason))
+    wording = _CLASSIFIER
+    if images.defects is None:
+        alarms = f"images of class {images.class_names[0]} are taken for another"
+        wording = Wording(_CLASSIFIER.found, alarms, unknown=_CLASSIFIER.unknown)
+    main = Decisions(
+        "classifier",
+        good=int((~faulty).sum()),
+        false_alarms=int(decisions.wrong[~faulty].sum()),
+        defective=int(faulty.sum()),
+        flagged=caused + other,
+        caused=caused if decisions.has_reasons else None,
+        wording=wording,
+    )
+    shortcut = "cannot be told"
+    if decisions.has_reasons:
+        rests = f"{other} of {caused + other} right decisions on faults rest on one"
+        shortcut = rests if other else ""
+    leaked = {name for remark in task.remarks if remark.kind == LEAK for name in remark.files}
+    leaks = int(np.isin(images.names, sorted(leaked)).sum())
+    found = find_answer(main, shortcut=shortcut, leaks=leaks)
+    certainty = decisions.probabilities.max(axis=1)
+    order = (other_reason, wrong_class, right_reason)
+    chosen = _first_of_each(reasons, order, certainty)
+    looks = [(str(images.names[index]), str(reasons[index])) for index in chosen]
+    pictures = [audit.decision_figure(index) for index in chosen]
+    return SampleAnswer(found, looks, pictures, _told(results))
+
+
+def answer_samples(
+    assessment: SampleAssessment, results: Sequence[HasFindings] = (), *, of_defects: bool = False
+) -> SampleAnswer:
+    """Answer whether Deep SAD can be used.
+
+    A digit of another class is an anomaly as a whole, so a flag on it is for its sake, and no mask
+    is asked for. An image with a defect is flagged for the defect or for something beside it;
+    nothing here tests which.
+
+    Parameters
+    ----------
+    assessment : SampleAssessment
+    results : sequence
+        Of which the findings below the answer come, the weightiest first.
+    of_defects : bool
+        Whether the anomalies are images with a defect, as in a folder of categories.
+
+    Returns
+    -------
+    SampleAnswer
+    """
+    test, flags, scores = assessment.category.test, assessment.flags, assessment.scores
+    anomalous = test.labels == 1
+    flagged = int(flags[anomalous].sum())
+    main = Decisions(
+        assessment.title,
+        good=int((~anomalous).sum()),
+        false_alarms=int(flags[~anomalous].sum()),
+        defective=int(anomalous.sum()),
+        flagged=flagged,
+        caused=None if of_defects else flagged,
+        wording=_DEFECTS if of_defects else _SAMPLES,
+    )
+    shortcut = "not looked for" if of_defects else ""
+    leaks = int(leaked_images(assessment.category).sum())
+    found = find_answer(main, shortcut=shortcut, leaks=leaks)
+    kinds = np.where(
+        anomalous,
+        np.where(flags, "flagged", "missed"),
+        np.where(flags, "false alarm", "passed"),
+    )
+    # The highest score of those that are flagged, the lowest of the missed.
+    weight = np.where(kinds == "missed", -scores, scores)
+    chosen = _first_of_each(kinds, ("false alarm", "missed", "flagged"), weight)
+    looks = [(str(test.names[i]), f"{kinds[i]}, {test.types[i]}") for i in chosen]
+    pictures = []
+    if test.images.ndim == 4:
+        pictures = [explain_samples(assessment, np.array([index])) for index in chosen]
+    return SampleAnswer(found, looks, pictures, _told(results))
+
+
+def _first_of_each(kinds: ArrayLike, order: Sequence[str], weight: ArrayLike) -> Integers:
+    """Of each kind that there is the index with the largest weight."""
+    kinds, weight = np.asarray(kinds), np.asarray(weight)
+    members = (np.flatnonzero(kinds == kind) for kind in order)
+    return np.array([one[weight[one].argmax()] for one in members if len(one)], dtype=np.int64)
+
+
+def _told(results: Sequence[HasFindings]) -> list[str]:
+    """Five findings: the first of each result, then their second ones."""
+    turns = zip_longest(*(one.findings() for one in results))
+    return [sentence for turn in turns for sentence in turn if sentence][:_FINDINGS]
