@@ -29,9 +29,9 @@ from .figures import (
 )
 from .gallery import Card, figure_png, write_gallery
 from .index import write_index
+from .maps import MapScale, map_scale
 from .notebook_html import notebook_to_html
 from .sample import Sample
-from .style import MapScale, map_scale
 from .summary import SUMMARY_KEYS, versions, write_samples, write_summary
 
 __all__ = [

@@ -12,21 +12,18 @@ from matplotlib.figure import Figure
 from adhelpers.metrics import Threshold, explained_region
 
 from .gallery import figure_png
+from .maps import MapScale, map_scale, show_heatmap, show_map
 from .sample import Sample
 from .style import (
     EXPLANATION,
-    MapScale,
     blocks_of_panels,
     caption,
     corner,
     image_panels,
-    map_scale,
     name_panel,
     one_line,
     outline,
-    show_heatmap,
     show_image,
-    show_map,
     show_overlap,
     spread,
     styled,

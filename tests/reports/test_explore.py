@@ -10,8 +10,8 @@ from PIL import Image
 
 from adhelpers.metrics import Threshold
 from adhelpers.reports.explore import _detail, _map_scale, explore
+from adhelpers.reports.maps import MapScale
 from adhelpers.reports.sample import Sample
-from adhelpers.reports.style import MapScale
 
 
 @pytest.fixture

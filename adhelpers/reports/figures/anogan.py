@@ -8,19 +8,17 @@ from numpy.typing import ArrayLike
 
 from adhelpers._shared.arrays import Floats, Images
 
+from ..maps import MapScale, color_bar, show_map
 from ..style import (
     FAINT,
     GAP,
-    MapScale,
     Texts,
     check_batch,
-    color_bar,
     corner,
     headline,
     image_panels,
     name_panel,
     show_image,
-    show_map,
     styled,
 )
 

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from adhelpers._shared.arrays import Flags, Floats, Images, Masks
 from adhelpers.metrics import Threshold
 
+from ..maps import MapScale, show_map
 from ..style import (
     ANOMALOUS,
     FAINT,
     GOOD,
     INK,
     MAX_WIDTH,
-    MapScale,
     Texts,
     blocks_of_panels,
     chart_title,
@@ -33,7 +33,6 @@ from ..style import (
     panel_size,
     plain_log_axis,
     show_image,
-    show_map,
     show_overlap,
     styled,
     threshold_value,

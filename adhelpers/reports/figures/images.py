@@ -10,31 +10,28 @@ from skimage.segmentation import find_boundaries
 
 from adhelpers._shared.arrays import Floats, Images, Integers, Maps, Masks
 
+from ..maps import MapScale, color_bar, map_scale, show_map
 from ..style import (
     FAINT,
     MAX_WIDTH,
     PANEL_AREA,
     SEQUENTIAL,
-    MapScale,
     Texts,
     blocks_of_panels,
     caption,
     check_batch,
     check_plane,
-    color_bar,
     corner,
     displayable,
     fitted,
     footnote,
     headline,
     image_panels,
-    map_scale,
     name_panel,
     one_line,
     outline,
     panel_size,
     show_image,
-    show_map,
     spread,
     styled,
 )

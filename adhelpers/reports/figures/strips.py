@@ -9,25 +9,22 @@ from matplotlib.figure import Figure
 from adhelpers._shared.arrays import Flags
 from adhelpers.metrics import Threshold, explained_region
 
+from ..maps import MapScale, map_scale, show_heatmap, show_map
 from ..sample import Sample
 from ..style import (
     ANOMALOUS,
     GOOD,
     INK,
-    MapScale,
     corner,
     footnote,
     headline,
     image_panels,
-    map_scale,
     name_panel,
     outline,
     overlap_legend,
     panel_size,
     say,
-    show_heatmap,
     show_image,
-    show_map,
     show_overlap,
     styled,
     threshold_value,
