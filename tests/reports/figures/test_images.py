@@ -68,7 +68,7 @@ def test_reconstruction_grid_shares_one_scale_and_has_its_bar():
 def test_reconstruction_grid_of_good_images_is_dark_and_its_bar_says_where_the_threshold_is():
     images, maps = np.full((6, 16, 16, 1), 0.5), np.full((6, 16, 16), 0.01)
     maps[:, 3, 3] = 0.02
-    scale = maps.map_scale(maps, scores=np.full(6, 0.02), threshold=0.4)
+    scale = map_scale(maps, scores=np.full(6, 0.02), threshold=0.4)
     figure = pictures.reconstruction_grid(images, images, maps, scale=scale)
     for ax in figure.axes[2:-1:3]:
         drawn = ax.images[0]
@@ -111,7 +111,7 @@ def test_overlay_grid_is_transparent_below_its_floor_and_its_legend_fits():
     images, maps = np.full((2, 16, 16, 1), 0.5), np.zeros((2, 16, 16))
     maps[0, 2:5, 3], maps[0, 7, 7] = 0.6, 1.2
     maps[1, 0, 0] = 0.49
-    scale = maps.MapScale(1.0, floor=0.5)
+    scale = MapScale(1.0, floor=0.5)
     figure = pictures.overlay_grid(images, maps, scale, ["a", "b"], maps > 1, title="On it")
     first, second, bar = figure.axes
     drawn = first.images[1].get_array()
