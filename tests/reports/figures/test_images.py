@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from adhelpers.reports import MapScale, map_scale
 from adhelpers.reports import style as _style
 from adhelpers.reports.figures import images as pictures
 
