@@ -251,3 +251,17 @@ def test_the_index_fits_the_page_whatever_the_names(tmp_path, open_page, width):
     for element in ("document.documentElement", "document.querySelector('.scroll')"):
         assert page.evaluate(f"{element}.scrollWidth - {element}.clientWidth") <= 0
     assert page.locator(".thumbnail").bounding_box()["width"] == 160 and trouble == []
+
+
+def test_cards_stand_as_they_were_given_until_they_are_sorted(open_page, tmp_path):
+    picture = figure_png(image_grid(np.zeros((1, 16, 16))))
+    cards = [
+        Card(f"test/{index}.png", "good", index, 0.1, "passed", True, {}, picture, verdict="passed")
+        for index in (2, 0, 1)
+    ]
+    path = write_gallery(tmp_path / "g.html", title="t", settings={}, tables={}, cards=cards)
+    open_file, trouble = open_page
+    page = open_file(path)
+    assert shown(page, "index") == ["2", "0", "1"]
+    page.select_option("#sort", "index up")
+    assert shown(page, "index") == ["0", "1", "2"] and trouble == []

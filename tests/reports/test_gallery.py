@@ -124,6 +124,7 @@ def test_controls_offer_every_type_decision_and_explainer(tmp_path, picture):
     assert options["decision"] == ["", "flagged", "passed"]
     sorts = {option["value"]: option.text for option in page.select("#sort option")}
     assert sorts["jaccard2 up"] == "J* of residual map, lowest first" and {
+        "order up",
         "index up",
         "score down",
         "score up",
@@ -260,7 +261,7 @@ def test_tables_come_before_the_cards(tmp_path, picture):
 def test_a_run_without_cards_masks_or_tables_is_a_page_too(tmp_path, picture):
     assert "No test images." in written(tmp_path, [], settings={}).text
     page = written(tmp_path, [make_card(picture, jaccards={})])
-    assert "Jaccard" not in page.main.text and len(page.select("#sort option")) == 3
+    assert "Jaccard" not in page.main.text and len(page.select("#sort option")) == 4
 
 
 def test_settings_of_any_kind_are_readable(tmp_path, picture):
@@ -355,3 +356,13 @@ def test_palette_reduction_is_the_nearest_colour_of_its_palette():
     assert len(palette) <= 64 and (chosen == distances.min(axis=1)).all()
     with pytest.raises(ValueError, match="colors must be from 64 to 256; it is 300"):
         figure_png(figure, colors=300)
+
+
+def test_findings_after_the_first_three_are_folded(tmp_path):
+    notes = [f"finding <{number}>" for number in range(5)]
+    options = {"title": "t", "settings": {}, "tables": {}, "cards": []}
+    text = write_gallery(tmp_path / "g.html", notes=notes, **options).read_text()
+    fold = text.index("More findings")
+    assert [text.index(f"finding &lt;{n}&gt;") < fold for n in range(5)] == [True] * 3 + [False] * 2
+    few = write_gallery(tmp_path / "f.html", notes=notes[:3], **options).read_text()
+    assert "More findings" not in few
