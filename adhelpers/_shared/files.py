@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -85,8 +86,10 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path = path.resolve() if path.is_symlink() else path
-    if path.exists() and not path.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    # Asked once: another writer may move the folder away between two questions.
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISDIR(path.stat().st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     sweep_folder(path.parent)
 
     def make() -> str:
