@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -29,11 +28,10 @@ from adhelpers.reports import verdict_figure
 
 from .assess import ImageAssessment
 from .audit import Audit
-from .findings import HasFindings
+from .findings import HasFindings, leading_findings
 from .trust import Shortcuts, object_regions, score_dependence
 
 _LOOK_FIRST = 3
-_FINDINGS = 5
 _FOUND_FOR_THE_DEFECT = ("right reason", "right reason, badly explained")
 
 
@@ -222,9 +220,7 @@ def answer_run(
         leaks=shortcuts.leaked,
     )
     first = most_instructive(audit.verdicts, one.scores, one.threshold, count=_LOOK_FIRST)
-    told = zip_longest(*(one.findings() for one in (audit.trust, *results)))
-    findings = [sentence for turn in told for sentence in turn if sentence]
-    return RunAnswer(found, first, audit, findings[:_FINDINGS])
+    return RunAnswer(found, first, audit, leading_findings((audit.trust, *results)))
 
 
 def _decisions(title: str, summary: VerdictSummary) -> Decisions:

@@ -1,6 +1,7 @@
 """What a run found: sentences computed from its figures, shown as a list."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any, Protocol
 
 
@@ -23,6 +24,12 @@ def sentences(*results: HasFindings | Sequence[str]) -> list[str]:
     for result in results:
         found += result.findings() if hasattr(result, "findings") else result
     return found
+
+
+def leading_findings(results: Sequence[HasFindings], count: int = 5) -> list[str]:
+    """The first finding of each result in order, then their second ones, at most ``count``."""
+    turns = zip_longest(*(one.findings() for one in results))
+    return [sentence for turn in turns for sentence in turn if sentence][:count]
 
 
 def as_markdown(*results: HasFindings | Sequence[str]) -> Any:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,8 @@ from .assess import leaked_images
 from .classifier_audit import ExplanationAudit
 from .classifier_data import Task
 from .deep_sad import SampleAssessment, explain_samples
-from .findings import HasFindings
+from .findings import HasFindings, leading_findings
 
-_FINDINGS = 5
 _CLASSIFIER = Wording(
     found="faults are recognised because of the fault",
     alarms="good images are taken for faulty",
@@ -126,7 +124,7 @@ def answer_classifier(
     chosen = _first_of_each(reasons, order, certainty)
     looks = [(str(images.names[index]), str(reasons[index])) for index in chosen]
     pictures = [audit.decision_figure(index) for index in chosen]
-    return SampleAnswer(found, looks, pictures, _told(results))
+    return SampleAnswer(found, looks, pictures, leading_findings(results))
 
 
 def answer_samples(
@@ -177,7 +175,7 @@ def answer_samples(
     pictures = []
     if test.images.ndim == 4:
         pictures = [explain_samples(assessment, np.array([index])) for index in chosen]
-    return SampleAnswer(found, looks, pictures, _told(results))
+    return SampleAnswer(found, looks, pictures, leading_findings(results))
 
 
 def _first_of_each(kinds: ArrayLike, order: Sequence[str], weight: ArrayLike) -> Integers:
@@ -185,9 +183,3 @@ def _first_of_each(kinds: ArrayLike, order: Sequence[str], weight: ArrayLike) ->
     kinds, weight = np.asarray(kinds), np.asarray(weight)
     members = (np.flatnonzero(kinds == kind) for kind in order)
     return np.array([one[weight[one].argmax()] for one in members if len(one)], dtype=np.int64)
-
-
-def _told(results: Sequence[HasFindings]) -> list[str]:
-    """Five findings: the first of each result, then their second ones."""
-    turns = zip_longest(*(one.findings() for one in results))
-    return [sentence for turn in turns for sentence in turn if sentence][:_FINDINGS]

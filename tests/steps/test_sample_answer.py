@@ -1,8 +1,6 @@
 """What to look at first; the answers themselves are tested with the steps of their notebooks."""
 
-from types import SimpleNamespace
-
-from adhelpers.steps.sample_answer import _first_of_each, _told
+from adhelpers.steps.sample_answer import _first_of_each
 
 
 def test_of_each_kind_the_heaviest_in_the_order_asked_for():
@@ -10,9 +8,3 @@ def test_of_each_kind_the_heaviest_in_the_order_asked_for():
     chosen = _first_of_each(kinds, ("false alarm", "flagged", "missed"), [9, -3, 0, -2, 8])
     assert chosen.tolist() == [2, 3]
     assert _first_of_each([], ("missed",), []).tolist() == []
-
-
-def test_five_findings_each_result_in_turn():
-    told = [["a", "b", "c"], ["d"], ["e", "f"]]
-    results = [SimpleNamespace(findings=lambda said=said: said) for said in told]
-    assert _told(results) == ["a", "d", "e", "b", "f"]
