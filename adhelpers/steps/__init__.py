@@ -13,7 +13,7 @@ from .anogan import (
 )
 from .answer import answer_run, choose_audited
 from .assess import assess_detector, compare_detectors
-from .audit import Audit, audit_detector
+from .audit import Audit, audit_explained
 from .autoencoders import (
     autoencoder_facts,
     autoencoder_figures,
@@ -76,7 +76,7 @@ __all__ = [
     "assess_detector",
     "attribution_figure",
     "audit_decisions",
-    "audit_detector",
+    "audit_explained",
     "audit_localization",
     "audit_runs",
     "audit_trust",

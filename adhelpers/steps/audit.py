@@ -217,7 +217,7 @@ class Audit:
         return samples
 
 
-def audit_detector(
+def audit_explained(
     assessment: ImageAssessment,
     explanations: ExplainedImages,
     *,

@@ -11,7 +11,7 @@ from adhelpers.runner import start_run
 from adhelpers.steps import (
     ExplainerSettings,
     assess_detector,
-    audit_detector,
+    audit_explained,
     audit_localization,
     audit_trust,
     explain_detector,
@@ -28,13 +28,13 @@ def explanations(assessed):
 
 @pytest.fixture(scope="module")
 def audit(assessed, explanations):
-    return audit_detector(assessed, explanations, cutoff=0.2, show_progress=False)
+    return audit_explained(assessed, explanations, cutoff=0.2, show_progress=False)
 
 
 @pytest.fixture(scope="module")
 def bare_audit(bare, detector, explanations):
     one = assess_detector("subspace", detector, bare)
-    return audit_detector(one, explanations, show_progress=False)
+    return audit_explained(one, explanations, show_progress=False)
 
 
 def test_one_call_is_what_the_single_steps_are(assessed, explanations, audit):
