@@ -22,14 +22,9 @@ from .autoencoders import (
     inspection_figures,
     train_autoencoder,
 )
-from .classifier_audit import (
-    audit_decisions,
-    decide_task,
-    learn_explanations,
-    map_detector,
-    train_classifier,
-)
+from .classifier_audit import audit_decisions, learn_explanations, map_detector
 from .classifier_data import InsulatorSet, load_task
+from .classifier_decisions import decide_task, train_classifier
 from .deep_sad import (
     assess_deep_sad,
     attribution_figure,

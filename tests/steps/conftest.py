@@ -3,10 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from adhelpers.data import load_category, render_category
-from adhelpers.detectors import ResidualScore, Subspace
+from adhelpers.data import load_category, make_class_images, render_category
+from adhelpers.detectors import Classifier, ResidualScore, Subspace
 from adhelpers.explainers import centre_prior, explain_images, residual_map, uniform
-from adhelpers.steps import assess_detector, audit_localization
+from adhelpers.steps import assess_detector, audit_localization, decide_task
+from adhelpers.steps.classifier_data import Task
+from adhelpers.training import Augmentation
 
 
 @pytest.fixture(scope="package")
@@ -68,3 +70,47 @@ def partly_cut(hazelnuts):
     masks = hazelnuts.test.masks.copy()
     masks[np.flatnonzero(hazelnuts.test.labels)[[0, -1]]] = False
     return replace(hazelnuts, test=replace(hazelnuts.test, masks=masks))
+
+
+@pytest.fixture(scope="package")
+def task_with_a_shortcut():
+    return _task_with_a_shortcut
+
+
+def _task_with_a_shortcut(count, seed, tied):
+    """A dark square makes the second class; a bright tag goes with it as told."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    images = random.uniform(0.4, 0.6, (count, 32, 32, 1)).astype(np.float32)
+    defects, tags = np.zeros((2, count, 32, 32), bool)
+    tagged = random.uniform(size=count) < np.where(labels == 1, *tied)
+    for index, label in enumerate(labels):
+        row = random.integers(14, 24)
+        defects[index, row : row + 5, 4 + row % 7 : 9 + row % 7] = label
+        tags[index, 2:8, 20:28] = tagged[index]
+    clean = images.copy()
+    images = np.where(tags[..., None], 1.0, np.where(defects[..., None], images - 0.25, images))
+    return make_class_images(
+        images,
+        labels,
+        ("good", "dark"),
+        defects=defects,
+        tags=tags,
+        without_defects=np.where(defects[..., None], clean, images),
+        without_tags=np.where(tags[..., None], clean, images),
+    )
+
+
+@pytest.fixture(scope="package")
+def classified(task_with_a_shortcut):
+    """A classifier that has learned the tag, and what it decides where the tag is loose."""
+    classifier = Classifier(
+        filters=(6, 12),
+        dropout=0.0,
+        plan=replace(Classifier.default_plan(), epochs=8, batch_size=16, learning_rate=0.01),
+        augmentation=Augmentation(),
+    )
+    classifier.fit(task_with_a_shortcut(96, 0, (0.7, 0.0)), show_progress=False)
+    train = task_with_a_shortcut(96, 0, (0.7, 0.0))
+    review, test = (task_with_a_shortcut(120, seed, (0.3, 0.3)) for seed in (1, 2))
+    return classifier, decide_task(classifier, Task("x", train, review, test))

@@ -9,14 +9,11 @@ import numpy as np
 import pytest
 
 from adhelpers.audit import REASONS
-from adhelpers.data import LEAK, Remark, make_class_images
-from adhelpers.detectors import Classifier, DeepSAD
-from adhelpers.metrics import share_estimate
+from adhelpers.data import LEAK, Remark
+from adhelpers.detectors import DeepSAD
 from adhelpers.steps import classifier_audit as explanation_study
-from adhelpers.steps.classifier_audit import DISTANCE, UNCERTAIN, UNFAITHFUL, Decisions, map_inputs
-from adhelpers.steps.classifier_data import Task
+from adhelpers.steps.classifier_audit import DISTANCE, UNCERTAIN, UNFAITHFUL, map_inputs
 from adhelpers.steps.sample_answer import answer_classifier
-from adhelpers.training import Augmentation
 
 WRONG, OTHER, RIGHT = REASONS
 
@@ -36,48 +33,10 @@ def test_maps_are_averaged_over_cells_of_any_size():
         map_inputs(np.zeros((1, 8, 16)))
 
 
-def task_with_a_shortcut(count, seed, tied):
-    """A dark square makes the second class; a bright tag goes with it as told."""
-    random = np.random.default_rng(seed)
-    labels = np.arange(count) % 2
-    images = random.uniform(0.4, 0.6, (count, 32, 32, 1)).astype(np.float32)
-    defects, tags = np.zeros((2, count, 32, 32), bool)
-    tagged = random.uniform(size=count) < np.where(labels == 1, *tied)
-    for index, label in enumerate(labels):
-        row = random.integers(14, 24)
-        defects[index, row : row + 5, 4 + row % 7 : 9 + row % 7] = label
-        tags[index, 2:8, 20:28] = tagged[index]
-    clean = images.copy()
-    images = np.where(tags[..., None], 1.0, np.where(defects[..., None], images - 0.25, images))
-    return make_class_images(
-        images,
-        labels,
-        ("good", "dark"),
-        defects=defects,
-        tags=tags,
-        without_defects=np.where(defects[..., None], clean, images),
-        without_tags=np.where(tags[..., None], clean, images),
-    )
-
-
-@functools.cache
-def classified():
-    """A classifier that has learned the tag, and what it decides where the tag is loose."""
-    classifier = Classifier(
-        filters=(6, 12),
-        dropout=0.0,
-        plan=replace(Classifier.default_plan(), epochs=8, batch_size=16, learning_rate=0.01),
-        augmentation=Augmentation(),
-    )
-    classifier.fit(task_with_a_shortcut(96, 0, (0.7, 0.0)), show_progress=False)
-    train = task_with_a_shortcut(96, 0, (0.7, 0.0))
-    review, test = (task_with_a_shortcut(120, seed, (0.3, 0.3)) for seed in (1, 2))
-    return classifier, explanation_study.decide_task(classifier, Task("x", train, review, test))
-
-
-@functools.cache
-def audited(tmp):
-    classifier, decisions = classified()
+@pytest.fixture(scope="module")
+def audit(classified, tmp_path_factory):
+    classifier, decisions = classified
+    tmp = tmp_path_factory.mktemp("models")
     deep_sad = DeepSAD(
         eta=10.0,
         plan=replace(DeepSAD.default_plan(), epochs=20, batch_size=32),
@@ -91,69 +50,9 @@ def audited(tmp):
     )
 
 
-@pytest.fixture(scope="module")
-def audit(tmp_path_factory):
-    return audited(tmp_path_factory.mktemp("models"))
-
-
-def test_decisions_have_reasons_that_repairs_found():
-    classifier, decisions = classified()
-    review = decisions.review
-    images = review.images
-    wrong = review.predicted != images.labels
-    np.testing.assert_array_equal(review.wrong, wrong)
-    np.testing.assert_array_equal(review.reasons == WRONG, wrong)
-    tagged = images.tags.any(axis=(1, 2))
-    after = classifier.predict(images.without_tags)
-    assert (review.reasons[tagged & ~wrong & (after != review.predicted)] == OTHER).all()
-    # The tag decides where it is loose.
-    assert wrong[tagged].mean() > wrong[~tagged].mean() + 0.2
-    table = decisions.table()
-    assert list(table.columns) == ["train", "review", "test"]
-    for name, part in (
-        ("accuracy", np.ones(120, bool)),
-        ("accuracy, dark", images.labels == 1),
-        ("accuracy with a tag", tagged),
-        ("accuracy without", ~tagged),
-    ):
-        expected = share_estimate((~wrong[part]).sum(), part.sum())
-        assert table.loc[name, "review"] == str(expected)
-    assert table.loc[[WRONG, OTHER, RIGHT], "review"].sum() == 120
-
-
-def test_whether_the_task_was_learned_is_said():
-    review = classified()[1].review
-    first, second = review.findings()
-    mean = np.mean([1 - review.wrong[review.images.labels == label].mean() for label in (0, 1)])
-    assert f"is {mean:.3f} [" in first and "chance gives 0.500." in first
-    assert f"{(review.reasons == OTHER).sum()} rest on something else" in second
-    # Both classes have 60 images: the same quantity as in the table, so the same interval.
-    assert str(share_estimate((~review.wrong).sum(), 120)) in first
-    guessing = Decisions(review.images, np.tile([0.6, 0.4], (120, 1)), review.maps, review.reasons)
-    assert "has not been shown to have learned the task" in guessing.findings()[0]
-
-
-def test_few_images_are_no_certainty_and_classes_of_other_sizes_have_an_interval_of_their_own():
-    images = task_with_a_shortcut(10, 0, (0.5, 0.5))
-    labels = np.array([0] * 7 + [1] * 3)
-    images = replace(images, labels=labels, tags=np.zeros((10, 32, 32), bool))
-    wrong = np.zeros(10, bool)
-    wrong[:3] = True
-    predicted = np.where(wrong, 1 - labels, labels)
-    reasons = np.where(wrong, WRONG, RIGHT)
-    found = Decisions(images, np.eye(2)[predicted], np.zeros((10, 32, 32)), reasons)
-    row = found.row()
-    # By hand: 0.025^(1/3) for 3 of 3.
-    assert row["accuracy, dark"] == "1.000 [0.292, 1.000; too few images]"
-    assert row["accuracy with a tag"] == "n/a" and row[WRONG] == 3
-    mean = found.mean_accuracy()
-    assert mean.value == pytest.approx((4 / 7 + 1) / 2) and mean.low < mean.value < mean.high
-    assert row["accuracy"].startswith("0.700 [")
-
-
-def test_the_audit_without_masks(audit):
+def test_the_audit_without_masks(classified, audit):
     detector, found = audit
-    review = classified()[1].review
+    review = classified[1].review
     assert (
         list(found.scores) == [DISTANCE, UNCERTAIN, UNFAITHFUL]
         and found.detector.labelled == (detector.labels == -1).sum() > 4
@@ -195,8 +94,8 @@ def test_sentences_say_what_the_numbers_are(audit):
     assert "no review can raise it by more than" in beyond[1]
 
 
-def test_the_detector_is_found_again(audit, tmp_path):
-    review = classified()[1].review
+def test_the_detector_is_found_again(classified, audit, tmp_path):
+    review = classified[1].review
     labels = np.where(review.wrong, -1, 0)
     quick = {
         "plan": replace(DeepSAD.default_plan(), epochs=1),
@@ -226,9 +125,9 @@ def test_pictures_and_rows(audit):
     assert len(found.distance_figure().axes) > 0
 
 
-def test_the_summary_holds_what_other_tools_read(audit):
+def test_the_summary_holds_what_other_tools_read(classified, audit):
     _, found = audit
-    task = replace(classified()[1].task, remarks=(Remark("file_unused", ("a",), "1 file"),))
+    task = replace(classified[1].task, remarks=(Remark("file_unused", ("a",), "1 file"),))
     parts = found.summary_parts(task)
     assert [one["sentence"] for one in parts["data"]["remarks"]] == ["1 file"]
     assert sum(parts["confusion"].values()) == 120 and sum(parts["verdicts"].values()) == 120
@@ -238,9 +137,9 @@ def test_the_summary_holds_what_other_tools_read(audit):
     )
 
 
-def test_nothing_to_tell_apart(audit):
+def test_nothing_to_tell_apart(classified, audit):
     detector, _ = audit
-    classifier, decisions = classified()
+    classifier, decisions = classified
     audit_again = functools.partial(
         explanation_study.audit_decisions,
         detector=detector,
@@ -256,9 +155,9 @@ def test_nothing_to_tell_apart(audit):
         audit_again(decisions, classes=("bright",))
 
 
-def test_the_answer_counts_faults_that_are_recognised_because_of_the_fault(audit):
+def test_the_answer_counts_faults_that_are_recognised_because_of_the_fault(classified, audit):
     _, found = audit
-    decisions, task = found.decisions, classified()[1].task
+    decisions, task = found.decisions, classified[1].task
     answer = answer_classifier(found, task, [found])
     main, faulty = answer.answer.main, decisions.images.labels == 1
     right = faulty & (decisions.predicted == 1)
