@@ -3,6 +3,8 @@
 import ast
 import doctest
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -166,3 +168,14 @@ def test_the_examples_of_the_document_work():
     path = PROJECT / "docs" / "architecture.md"
     failed, tried = doctest.testfile(str(path), module_relative=False)
     assert failed == 0 and tried > 8
+
+
+def test_a_kernel_does_not_load_what_only_the_command_line_needs():
+    # Every kernel pays for what the steps import; these take more than a second together.
+    heavy = ["jsonschema", "nbconvert", "nbformat", "papermill"]
+    code = (
+        "import sys; from adhelpers import steps; "
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr

@@ -5,21 +5,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import bleach
-import nbformat
 from bleach.css_sanitizer import CSSSanitizer
 from bs4 import BeautifulSoup, Tag
 from markupsafe import Markup
-from nbconvert.filters import strip_ansi
-from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-from nbformat import NotebookNode
 
 from adhelpers._shared.files import write_text
 
 from ._pages import ANSWER_KINDS, page_template, png_uri
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 _TAGS = frozenset(
     "a abbr b blockquote br caption code col colgroup dd del details div dl dt em figcaption "
@@ -95,10 +94,20 @@ def _sanitized(soup: BeautifulSoup) -> Markup:
 
 
 def _markdown(source: str, attachments: dict | None = None) -> BeautifulSoup:
+    # Takes over a second to import, as nbformat does; a kernel that writes no page needs neither.
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
     renderer = IPythonRenderer(
         escape=False, attachments=attachments or {}, exclude_anchor_links=True
     )
     return BeautifulSoup(MarkdownWithMath(renderer=renderer).render(source), "html.parser")
+
+
+def _without_colours(text: str) -> str:
+    from nbconvert.filters import strip_ansi
+
+    plain: str = strip_ansi(text)
+    return plain
 
 
 def _text(value: str | list[str]) -> str:
@@ -116,18 +125,20 @@ def _image(kind: str, value: str, alt: str) -> Markup:
     ).format(alt, source)
 
 
-def _output(output: NotebookNode, alt: str) -> Markup:
+def _output(output: "NotebookNode", alt: str) -> Markup:
     """One output of a cell as safe HTML; empty where there is nothing for a reader."""
     if output.output_type == "stream":
         return _stream(output)
     if output.output_type == "error":
-        return Markup('<pre class="error">{}</pre>').format(strip_ansi("\n".join(output.traceback)))
+        return Markup('<pre class="error">{}</pre>').format(
+            _without_colours("\n".join(output.traceback))
+        )
     return _displayed({kind: _text(value) for kind, value in output.get("data", {}).items()}, alt)
 
 
-def _stream(output: NotebookNode) -> Markup:
+def _stream(output: "NotebookNode") -> Markup:
     """What a cell printed; messages on standard error are folded up."""
-    text = strip_ansi(_text(output.text)).strip("\n")
+    text = _without_colours(_text(output.text)).strip("\n")
     if not text:
         return Markup()
     if output.name == "stderr":
@@ -151,7 +162,7 @@ def _displayed(data: dict[str, str], alt: str) -> Markup:
     if "text/markdown" in data:
         return _sanitized(_markdown(data["text/markdown"]))
     if "text/plain" in data:
-        return Markup("<pre>{}</pre>").format(strip_ansi(data["text/plain"]))
+        return Markup("<pre>{}</pre>").format(_without_colours(data["text/plain"]))
     return Markup()
 
 
@@ -188,7 +199,7 @@ class _Section:
     inner: list[tuple[int, str, str]] = field(default_factory=list)
 
 
-def _sections(cells: list[NotebookNode]) -> list[_Section]:
+def _sections(cells: list["NotebookNode"]) -> list[_Section]:
     """The notebook's sections in order; the first one is what stands before any heading."""
     sections, count = [_Section()], 0
     for cell in cells:
@@ -257,6 +268,8 @@ def notebook_to_html(
     FileNotFoundError
         If it does not exist.
     """
+    import nbformat
+
     notebook = Path(notebook)
     try:
         node = nbformat.read(notebook, as_version=4)
