@@ -226,7 +226,10 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     text = "default: $ADHELPERS_MODELS, else models/ of the project"
     run.add_argument("--models", type=_path, metavar="DIR", help=text)
     run.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="notebooks at once; default: 1"
+        "--jobs",
+        default="auto",
+        metavar="N",
+        help="notebooks at once; default: auto, as many as there are cores and memory for",
     )
 
 

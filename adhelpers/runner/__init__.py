@@ -1,5 +1,6 @@
 """Finds, runs and watches notebooks; inside a notebook, the folder and the files of a run."""
 
+from .jobs import wait_for_other_runs
 from .notebooks import default_folder, find_notebooks
 from .parameters import UsageError
 from .run import Run, start_run
@@ -15,4 +16,5 @@ __all__ = [
     "find_notebooks",
     "run_notebooks",
     "start_run",
+    "wait_for_other_runs",
 ]

@@ -3,10 +3,12 @@
 import contextlib
 import json
 import logging
+import math
 import os
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,8 +94,10 @@ class Execution:
         category: str,
         results: Path,
         name: str | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.notebook, self.category, self.results = notebook, category, results
+        self._environment = environment or {}
         self.folder, self._name = results / notebook.name / run_folder(category, name), name
         self.cell, self.cells, self.started, self.finished = 0, 0, False, False
         self._values, self._heading = values, notebook.title
@@ -101,6 +105,19 @@ class Execution:
         self._manager: KernelManager | None = None
         self._stopped, self._lock = False, threading.Lock()
         self._status_file: Path | None = None
+
+    @property
+    def reads_others(self) -> bool:
+        """Whether its parameter ``other_runs`` says that it reads other notebooks' results."""
+        return bool((self.notebook.defaults() | self._values).get("other_runs", False))
+
+    def earlier_seconds(self) -> float:
+        """How long the run took whose results lie in its folder; infinite where none are known."""
+        try:
+            seconds = (_summary(self.folder) or {})["seconds"]
+            return float(sum(seconds.values()))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return math.inf
 
     @property
     def status(self) -> str:
@@ -180,7 +197,9 @@ class Execution:
     def _execute(self, executed: Path, staged: Path, scratch: str) -> None:
         """Run all cells in a kernel of their own."""
         node = nbformat.read(self.notebook.path, as_version=4)
-        environment = os.environ | {
+        environment = {
+            **os.environ,
+            **self._environment,
             "ADHELPERS_STATUS_FILE": str(self._status_file),
             "ADHELPERS_STATIC": "1",
             FOLDER_VARIABLE: str(staged.resolve()),

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 from tqdm import tqdm
 
 from adhelpers._shared.files import error_sentence
-from adhelpers._shared.leftovers import SCRATCH, sweep_folder, sweep_tree
+from adhelpers._shared.leftovers import SCRATCH, owned_prefix, sweep_folder, sweep_tree
 from adhelpers._shared.text import escaped
 
+from .jobs import UNFINISHED_VARIABLE, Unfinished, job_count, thread_bounds
 from .notebooks import (
     NotebookFile,
     default_folder,
@@ -106,7 +107,7 @@ def run_notebooks(
     data: str | Path | None = None,
     results: str | Path | None = None,
     models: str | Path | None = None,
-    jobs: int = 1,
+    jobs: int | str = 1,
     folder: str | Path | None = None,
     stream: TextIO | None = None,
     name: str | None = None,
@@ -133,8 +134,11 @@ def run_notebooks(
     results, models : str or Path, optional
         By default the folders that ``ADHELPERS_RESULTS`` and ``ADHELPERS_MODELS`` name in the
         environment, else the project's own.
-    jobs : int
-        How many notebooks run at once.
+    jobs : int or str
+        How many notebooks run at once, each with its share of the cores; ``"auto"``: as many as
+        cores and memory allow. With several the longest start first, as far as earlier results say
+        how long they take. A notebook with a true parameter ``other_runs`` starts last and reads
+        the others' results when these have ended.
     folder : str or Path, optional
         Where the notebooks are; by default the project's ``notebooks/``.
     stream : file, optional
@@ -157,11 +161,10 @@ def run_notebooks(
         Passed on after all kernels have been ended; on the command line SIGTERM and SIGHUP raise
         it too (`signals.ended_by_signals`).
     """
-    if jobs < 1:
-        raise UsageError(f"jobs must be at least 1, got {jobs}")
     results = Path(results or default_folder("results")).resolve()
     folders = {"data_root": data, "results": results, "models": models}
     notebooks, chosen = find_notebooks(names, folder), read_preset(preset, folder)
+    count = job_count(jobs, len(notebooks))
     # What a preset holds need not concern those that run now.
     others = notebooks_in(folder) if chosen.sections else []
     values = values_for(notebooks, chosen, given, folders, others)
@@ -182,8 +185,12 @@ def run_notebooks(
     from .execution import Execution
 
     plans = zip(notebooks, values, categories, strict=True)
-    executions = [Execution(*plan, results, name) for plan in plans]
-    return _run_all(executions, jobs, stream or sys.stderr)
+    with tempfile.TemporaryDirectory(prefix=owned_prefix(SCRATCH)) as unfinished:
+        environment = {UNFINISHED_VARIABLE: unfinished, **thread_bounds(count)}
+        executions = [Execution(*plan, results, name, environment) for plan in plans]
+        awaited = [one.notebook.name for one in executions if not one.reads_others]
+        board = Unfinished(Path(unfinished), awaited)
+        return _run_all(executions, count, board, stream or sys.stderr)
 
 
 def _check_name(name: str | None) -> None:
@@ -202,19 +209,30 @@ def _category(notebook: NotebookFile, values: dict[str, Any]) -> str:
         raise UsageError(f"{notebook.name}: {error}") from error
 
 
-def _run_all(executions: "Sequence[Execution]", jobs: int, stream: TextIO) -> "list[Outcome]":
+def _starting_order(executions: "Sequence[Execution]", jobs: int) -> "list[Execution]":
+    """The longest first, where several run at once; those that wait for others last."""
+    if jobs == 1:
+        return sorted(executions, key=lambda one: one.reads_others)
+    return sorted(executions, key=lambda one: (one.reads_others, -one.earlier_seconds()))
+
+
+def _run_all(
+    executions: "Sequence[Execution]", jobs: int, unfinished: Unfinished, stream: TextIO
+) -> "list[Outcome]":
     """Run them in threads and show the progress; an interruption ends all kernels."""
     watcher = _Watcher(stream)
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         try:
             # The notebooks run in threads, so that Ctrl-C arrives here, where the kernels can be
             # ended.
-            futures = [pool.submit(execution.run) for execution in executions]
-            pending = set(futures)
+            order = _starting_order(executions, jobs)
+            futures = {execution: pool.submit(execution.run) for execution in order}
+            pending = set(futures.values())
             while pending:
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 watcher.look(executions)
                 for future in done:
+                    unfinished.remove(future.result().notebook)
                     watcher.report(future.result())
                     _rebuild_index(executions[0].results, watcher)
         except BaseException:
@@ -226,7 +244,7 @@ def _run_all(executions: "Sequence[Execution]", jobs: int, stream: TextIO) -> "l
             raise
         finally:
             watcher.close()
-    return [future.result() for future in futures]
+    return [futures[execution].result() for execution in executions]
 
 
 def _rebuild_index(results: Path, watcher: _Watcher) -> None:

@@ -15,6 +15,7 @@ from adhelpers.audit import REASONS, audit_agreement, review_labels
 from adhelpers.data import Category, Corrections, load_category, rendered_root, root_path
 from adhelpers.detectors import AnoGAN, DeepSAD, Detector, Subspace, fit_or_load, load_detector
 from adhelpers.metrics import normal_quantile
+from adhelpers.runner import wait_for_other_runs
 
 from .anogan import without_search
 from .assess import assess_detector
@@ -124,8 +125,8 @@ def find_runs(
 ) -> FoundRuns:
     """Runs in ``results`` whose images and trained detectors can be loaded again.
 
-    A run's ``summary.json`` says where its images are (``data.root``) and in which folders its
-    detectors are stored (``models``).
+    Notebooks that the same command runs are waited for. A run's ``summary.json`` says where its
+    images are (``data.root``) and in which folders its detectors are stored (``models``).
 
     Parameters
     ----------
@@ -144,6 +145,7 @@ def find_runs(
     -------
     FoundRuns
     """
+    wait_for_other_runs()
     found = FoundRuns()
     paths = sorted(
         path for path in Path(results).glob("*/*/summary.json") if path.parts[-3] not in skip

@@ -235,10 +235,12 @@ def test_signals_end_the_kernel_and_keep_nothing_half_done(
         deadline = time.monotonic() + 60
         while not (mark.exists() and mark.read_text()) and time.monotonic() < deadline:
             time.sleep(0.1)
-        # A kill could only leave what lies in this folder, which the next run removes.
-        [scratch] = (tmp_path / "tmp").iterdir()
-        assert scratch.name.startswith(f"{SCRATCH}-{process.pid}-")
-        assert {"connection.json", "status"} <= {path.name for path in scratch.iterdir()}
+        # A kill could only leave what lies in these folders, which the next run removes: one of the
+        # run, one that says for which runs others wait.
+        scratch = list((tmp_path / "tmp").iterdir())
+        assert all(one.name.startswith(f"{SCRATCH}-{process.pid}-") for one in scratch)
+        left = {path.name for one in scratch for path in one.iterdir()}
+        assert len(scratch) == 2 and {"connection.json", "status", "01_long"} <= left
         process.send_signal(number)
         # Impatience: the second one comes while the first is at work.
         process.send_signal(number)
