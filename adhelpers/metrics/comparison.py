@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import rel_entr
-from scipy.stats import norm, rankdata
+from scipy.stats import norm, rankdata, t
 
 from adhelpers._shared.arrays import Flags
 from adhelpers._shared.checks import checked_labels
@@ -46,7 +46,9 @@ class AurocComparison(NamedTuple):
         return [f"{said}: difference {self.difference:+.3f}, p = {self.p_value:.2g}."]
 
 
-def compare_aurocs(first: ArrayLike, second: ArrayLike, labels: ArrayLike) -> AurocComparison:
+def compare_aurocs(
+    first: ArrayLike, second: ArrayLike, labels: ArrayLike, groups: ArrayLike | None = None
+) -> AurocComparison:
     """Whether two scores of the same images differ in AUROC.
 
     DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated receiver
@@ -60,6 +62,11 @@ def compare_aurocs(first: ArrayLike, second: ArrayLike, labels: ArrayLike) -> Au
         Higher is more anomalous; the numbers of seeds may differ.
     labels : ndarray, shape (n,)
         0 good, 1 anomalous.
+    groups : array-like, shape (n,), optional
+        Which images vary together, such as an image and its altered copies: what is counted is then
+        the groups (Obuchowski, "Nonparametric analysis of clustered ROC curve data", Biometrics
+        1997; with Student's distribution, as groups are often few). By default every image stands
+        for itself.
 
     Returns
     -------
@@ -68,7 +75,8 @@ def compare_aurocs(first: ArrayLike, second: ArrayLike, labels: ArrayLike) -> Au
     Raises
     ------
     ValueError
-        If the shapes do not fit, a score is not finite, or a class has fewer than two images.
+        If the shapes do not fit, a score is not finite, a class has fewer than two images, or there
+        is a single group.
 
     Examples
     --------
@@ -85,13 +93,22 @@ def compare_aurocs(first: ArrayLike, second: ArrayLike, labels: ArrayLike) -> Au
     ]
     of_anomalous, of_good = (parts[0][index] - parts[1][index] for index in range(2))
     value = float(of_anomalous.mean())
-    spread = float(
-        np.sqrt(of_anomalous.var(ddof=1) / len(of_anomalous) + of_good.var(ddof=1) / len(of_good))
-    )
-    smaller = min(len(of_anomalous), len(of_good))
+    if groups is None:
+        spread = float(
+            np.sqrt(
+                of_anomalous.var(ddof=1) / len(of_anomalous) + of_good.var(ddof=1) / len(of_good)
+            )
+        )
+        smaller, distribution = min(len(of_anomalous), len(of_good)), norm
+    else:
+        influences = np.empty(len(anomalous))
+        influences[anomalous] = (of_anomalous - value) / len(of_anomalous)
+        influences[~anomalous] = (of_good - value) / len(of_good)
+        spread, smaller = _spread_of_groups(influences, groups)
+        distribution = t(smaller - 1)
     if spread <= _ROUNDING:
         return _without_spread(value, smaller)
-    half = norm.ppf(0.975) * spread
+    half = distribution.ppf(0.975) * spread
     return AurocComparison(
         Estimate(
             value,
@@ -99,8 +116,23 @@ def compare_aurocs(first: ArrayLike, second: ArrayLike, labels: ArrayLike) -> Au
             min(value + half, 1.0),
             TOO_FEW if smaller < FEW else "",
         ),
-        float(2 * norm.sf(abs(value) / spread)),
+        float(2 * distribution.sf(abs(value) / spread)),
     )
+
+
+def _spread_of_groups(influences: NDArray[np.float64], groups: ArrayLike) -> tuple[float, int]:
+    """The standard error from each image's influence, summed in its group; number of groups."""
+    names, group = np.unique(np.asarray(groups), return_inverse=True)
+    if np.shape(group) != np.shape(influences):
+        raise ValueError(
+            f"groups must have the shape ({len(influences)},), one for each label, not "
+            f"{np.shape(groups)}"
+        )
+    count = len(names)
+    if count < 2:
+        raise ValueError(f"groups must name at least 2 groups, not {count}")
+    sums = np.bincount(group, influences)
+    return float(np.sqrt(count / (count - 1) * (sums**2).sum())), count
 
 
 def _without_spread(value: float, smaller: int) -> AurocComparison:

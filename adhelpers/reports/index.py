@@ -20,12 +20,6 @@ from ._pages import ANSWER_KINDS, page_script, page_template, png_uri
 from .figures import VERDICT_COLORS
 
 _OTHER = "#444444"
-# Notebook 06 judges the decisions of a classifier, in like colours.
-_COLORS = VERDICT_COLORS | {
-    "right class, right reason": VERDICT_COLORS["right reason"],
-    "right class, other reason": VERDICT_COLORS["right reason, badly explained"],
-    "wrong class": VERDICT_COLORS["missed"],
-}
 # The best answer comes first where the rows are sorted by it.
 _RANKS = {kind: rank for rank, kind in enumerate(("use", "simpler", "not", "few"))}
 # Pictures that stand for a run where its answer names none, the best first.
@@ -72,8 +66,8 @@ def _page(rows: Sequence[Mapping[str, Any]]) -> str:
     """The page; only its own script may run."""
     template = page_template("index.html", data_uri=png_uri)
     given = {name for row in rows for name, *_ in row.get("verdicts", ())}
-    legend = {name: color for name, color in _COLORS.items() if name in given}
-    if given - set(_COLORS):
+    legend = {name: color for name, color in VERDICT_COLORS.items() if name in given}
+    if given - set(VERDICT_COLORS):
         legend["other"] = _OTHER
     return template.render(rows=rows, legend=legend, **page_script("index.js"))
 
@@ -211,7 +205,7 @@ def _bar(counts: dict[str, int]) -> list[tuple[str, str, str, str]]:
         raise ValueError(f"{counts} are no counts")
     total = sum(counts.values())
     return [
-        (name, f"{count:d} {name}", f"{100 * count / total:.2f}", _COLORS.get(name, _OTHER))
+        (name, f"{count:d} {name}", f"{100 * count / total:.2f}", VERDICT_COLORS.get(name, _OTHER))
         for name, count in counts.items()
         if count
     ]

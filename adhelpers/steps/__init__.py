@@ -11,9 +11,10 @@ from .anogan import (
     search_figure,
     without_search,
 )
-from .answer import answer_run, choose_audited
+from .answer import answer_run
 from .assess import assess_detector, compare_detectors
 from .audit import Audit, audit_explained
+from .audited import choose_audited
 from .autoencoders import (
     autoencoder_facts,
     autoencoder_figures,

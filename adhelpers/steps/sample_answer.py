@@ -1,16 +1,13 @@
 """The answers of the runs that have no audit by masks of each flag: a classifier, Deep SAD."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from adhelpers._shared.arrays import Integers
-from adhelpers.audit import REASONS, Answer, Decisions, Wording, find_answer
+from adhelpers.audit import REASONS, Decisions, Wording, find_answer
 from adhelpers.data import LEAK
 
 from .assess import leaked_images
@@ -18,6 +15,7 @@ from .classifier_audit import ExplanationAudit
 from .classifier_data import Task
 from .deep_sad import SampleAssessment, explain_samples
 from .findings import HasFindings, leading_findings
+from .run_answer import RunAnswer
 
 _CLASSIFIER = Wording(
     found="faults are recognised because of the fault",
@@ -33,51 +31,9 @@ _SAMPLES = Wording(
 _DEFECTS = Wording(unknown="what raised its flags was not tested: this run repairs no defects")
 
 
-@dataclass(frozen=True)
-class SampleAnswer:
-    """Whether a classifier or Deep SAD can be used, because of what, what to look at first.
-
-    Attributes
-    ----------
-    answer : Answer
-    looks : list of (str, str)
-        Name and verdict of what to look at first.
-    pictures : list of Figure
-        Of these; empty where samples are vectors.
-    found : list of str
-        What else there is to know, the weightiest first.
-    """
-
-    answer: Answer
-    looks: list[tuple[str, str]]
-    pictures: list[Figure]
-    found: list[str]
-
-    def table(self) -> pd.DataFrame:
-        """The rules of the answer, with a mark at the row that decided."""
-        return self.answer.table()
-
-    def findings(self) -> list[str]:
-        """The answer, because of what, and what to look at first."""
-        shown = "; ".join(f"{name} ({verdict})" for name, verdict in self.looks)
-        return self.answer.findings() + ([f"Look first at: {shown}."] if shown else [])
-
-    def figures(self) -> dict[str, Figure]:
-        """The pictures of what to look at first, by file name."""
-        return {f"look-first-{i}": one for i, one in enumerate(self.pictures, start=1)}
-
-    def summary_parts(self) -> dict[str, Any]:
-        """The part ``answer`` of ``summary.json``, as keywords for `Run.summary`."""
-        looks = [
-            {"name": name, "verdict": verdict, "figure": f"figures/{file}.png"}
-            for (name, verdict), file in zip(self.looks, self.figures(), strict=False)
-        ]
-        return {"answer": self.answer.as_dict() | {"look_first": looks, "findings": self.found}}
-
-
 def answer_classifier(
     audit: ExplanationAudit, task: Task, results: Sequence[HasFindings] = ()
-) -> SampleAnswer:
+) -> RunAnswer:
     """Answer whether a classifier can be used: by faults recognised because of the fault.
 
     The first class counts as good. A fault is flagged where its class is right.
@@ -92,7 +48,7 @@ def answer_classifier(
 
     Returns
     -------
-    SampleAnswer
+    RunAnswer
     """
     decisions = audit.decisions
     images, reasons = decisions.images, decisions.reasons
@@ -124,12 +80,14 @@ def answer_classifier(
     chosen = _first_of_each(reasons, order, certainty)
     looks = [(str(images.names[index]), str(reasons[index])) for index in chosen]
     pictures = [audit.decision_figure(index) for index in chosen]
-    return SampleAnswer(found, looks, pictures, leading_findings(results))
+    classes = np.asarray(images.class_names)[images.labels]
+    counts = _count(reasons, (right_reason, other_reason, wrong_class), classes)
+    return RunAnswer(found, counts, looks, pictures, leading_findings(results))
 
 
 def answer_samples(
     assessment: SampleAssessment, results: Sequence[HasFindings] = (), *, of_defects: bool = False
-) -> SampleAnswer:
+) -> RunAnswer:
     """Answer whether Deep SAD can be used.
 
     A digit of another class is an anomaly as a whole, so a flag on it is for its sake, and no mask
@@ -146,7 +104,7 @@ def answer_samples(
 
     Returns
     -------
-    SampleAnswer
+    RunAnswer
     """
     test, flags, scores = assessment.category.test, assessment.flags, assessment.scores
     anomalous = test.labels == 1
@@ -163,19 +121,27 @@ def answer_samples(
     shortcut = "not looked for" if of_defects else ""
     leaks = int(leaked_images(assessment.category).sum())
     found = find_answer(main, shortcut=shortcut, leaks=leaks)
+    flagged_kind = "flagged, unverified" if of_defects else "found"
     kinds = np.where(
         anomalous,
-        np.where(flags, "flagged", "missed"),
+        np.where(flags, flagged_kind, "missed"),
         np.where(flags, "false alarm", "passed"),
     )
     # The highest score of those that are flagged, the lowest of the missed.
     weight = np.where(kinds == "missed", -scores, scores)
-    chosen = _first_of_each(kinds, ("false alarm", "missed", "flagged"), weight)
+    chosen = _first_of_each(kinds, ("false alarm", "missed", flagged_kind), weight)
     looks = [(str(test.names[i]), f"{kinds[i]}, {test.types[i]}") for i in chosen]
     pictures = []
     if test.images.ndim == 4:
         pictures = [explain_samples(assessment, np.array([index])) for index in chosen]
-    return SampleAnswer(found, looks, pictures, leading_findings(results))
+    counts = _count(kinds, (flagged_kind, "missed", "false alarm", "passed"), test.types)
+    return RunAnswer(found, counts, looks, pictures, leading_findings(results))
+
+
+def _count(kinds: ArrayLike, order: Sequence[str], types: ArrayLike) -> pd.DataFrame:
+    """How many of each type are of each kind: a row for each kind."""
+    types = np.asarray(types).astype(str)
+    return pd.crosstab(np.asarray(kinds), types).reindex(list(order), fill_value=0)
 
 
 def _first_of_each(kinds: ArrayLike, order: Sequence[str], weight: ArrayLike) -> Integers:

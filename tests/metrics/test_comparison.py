@@ -170,3 +170,68 @@ def test_holm_by_hand():
         [0.03, 0.06, 1, 0.06, 0.02]
     )
     assert holm(np.array([np.nan, np.nan])).tolist() == [1, 1]
+
+
+def copies(random, count, draws, skill=0.0, odd=0.0):
+    """Scores of images and their altered copies by two detectors, and labels and groups.
+
+    What is planted is seen better by a detector in one image than in another, in all its copies;
+    ``odd`` is how much images differ in themselves, the copies as their originals.
+    """
+    labels = np.repeat([0, 1], [count, draws * count])
+    groups = np.tile(np.arange(count), 1 + draws)
+    first, second = (
+        odd * random.normal(size=count)[groups]
+        + (0.8 + more + random.normal(size=count)[groups]) * labels
+        + 0.3 * random.normal(size=len(groups))
+        for more in (skill, 0.0)
+    )
+    return first, second, labels, groups
+
+
+def test_copies_of_an_image_do_not_count_as_images():
+    random = np.random.default_rng(0)
+    alone, grouped = [], []
+    for _ in range(300):
+        *scores, labels, groups = copies(random, 12, 6)
+        alone.append(compare_aurocs(*scores, labels).p_value <= 0.05)
+        grouped.append(compare_aurocs(*scores, labels, groups).p_value <= 0.05)
+    # Both detectors are equally good: a difference is shown in one of twenty at most.
+    assert np.mean(grouped) <= 0.07 < np.mean(alone)
+    # Where images differ more than what is planted in them, pairs say more than single images.
+    *scores, labels, groups = copies(random, 12, 6, skill=0.8, odd=3.0)
+    found = compare_aurocs(*scores, labels, groups)
+    assert found.p_value < compare_aurocs(*scores, labels).p_value
+
+
+def test_the_interval_of_groups_is_that_of_a_bootstrap_over_groups():
+    random = np.random.default_rng(1)
+    *scores, labels, groups = copies(random, 60, 3, skill=0.4)
+    found = compare_aurocs(*scores, labels, groups).difference
+    draws = []
+    for _ in range(800):
+        chosen = np.concatenate(
+            [np.flatnonzero(groups == one) for one in random.integers(60, size=60)]
+        )
+        draws.append(np.subtract(*(image_auroc(one[chosen], labels[chosen]) for one in scores)))
+    assert found.low == pytest.approx(np.quantile(draws, 0.025), abs=0.015)
+    assert found.high == pytest.approx(np.quantile(draws, 0.975), abs=0.015)
+
+
+def test_every_image_a_group_of_its_own_is_no_grouping():
+    random = np.random.default_rng(2)
+    labels = np.repeat([0, 1], [150, 150])
+    scores = random.normal(size=(2, 300)) + labels
+    plain = compare_aurocs(*scores, labels)
+    found = compare_aurocs(*scores, labels, np.arange(300))
+    assert found.difference.value == plain.difference.value
+    assert found.p_value == pytest.approx(plain.p_value, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [([0, 1, 2], r"shape \(4,\)"), ([7, 7, 7, 7], "at least 2 groups, not 1")],
+)
+def test_groups_that_do_not_fit_are_refused(groups, message):
+    with pytest.raises(ValueError, match=f"groups .*{message}"):
+        compare_aurocs([1, 2, 3, 4], [2, 1, 4, 3], [0, 1, 0, 1], groups)

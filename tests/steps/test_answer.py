@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from adhelpers.data import LEAK, Remark
-from adhelpers.detectors import Detector
 from adhelpers.explainers import centre_prior, explain_images, residual_map
 from adhelpers.runner import start_run
 from adhelpers.steps import (
@@ -16,33 +15,9 @@ from adhelpers.steps import (
     assess_detector,
     audit_localization,
     audit_trust,
-    choose_audited,
     find_shortcuts,
 )
 from adhelpers.steps.explain import ExplainedImages
-
-
-class _Memory(Detector):
-    """Knows the good images by heart: whatever is planted in one of them is new to it."""
-
-    def fit(self, train, validation, **options):
-        self.known = np.concatenate([train, validation])
-        return self
-
-    def anomaly_map(self, images):
-        return np.zeros(images.shape[:3], np.float32)
-
-    def score(self, images):
-        return np.array([np.abs(self.known - one).max(axis=(1, 2, 3)).min() for one in images])
-
-    def counterpart(self, images):
-        return images
-
-    def _write(self, folder):
-        return {}
-
-    def _read(self, folder, manifest):
-        return None
 
 
 def _audit(assessment):
@@ -77,34 +52,6 @@ def shortcuts(hazelnuts):
     return find_shortcuts(hazelnuts)
 
 
-def test_the_detector_that_finds_planted_patches_is_audited(hazelnuts, assessed):
-    good = (hazelnuts.train.images, hazelnuts.validation.images)
-    memory = assess_detector("memory", _Memory().fit(*good), hazelnuts)
-    chosen = choose_audited({"subspace": assessed, "memory": memory})
-    assert chosen.assessment is memory and chosen.simpler is assessed
-    assert chosen.found["subspace"].value < chosen.found["memory"].value == 1
-    assert chosen.table()["audited"].to_dict() == {"subspace": "", "memory": "←"}
-    assert "No test image has a say" in chosen.findings()[0]
-    # Of equals the first, which is the simplest, and then nothing simpler is compared.
-    twin = replace(assessed, title="twin")
-    equal = choose_audited({"subspace": assessed, "twin": twin})
-    assert equal.assessment is assessed and equal.simpler is None
-    asked = choose_audited({"subspace": assessed, "memory": memory}, "subspace")
-    assert asked.assessment is assessed and asked.simpler is None
-    assert asked.findings() == ["The subspace is audited, as asked for."]
-    with pytest.raises(ValueError, match="audited.*auto, subspace, memory"):
-        choose_audited({"subspace": assessed, "memory": memory}, "vae")
-
-
-def test_the_choice_does_not_look_at_the_test_images(hazelnuts, detector, assessed):
-    test = hazelnuts.test
-    other = replace(hazelnuts, test=replace(test, labels=1 - test.labels))
-    swapped = assess_detector("subspace", detector, other)
-    assert choose_audited({"subspace": swapped}).found == (
-        choose_audited({"subspace": assessed}).found
-    )
-
-
 def test_the_answer_rests_on_the_verdicts(audit, shortcuts, assessed):
     found = answer_run(audit, shortcuts, show_progress=False)
     main, verdicts = found.answer.main, list(audit.verdicts)
@@ -115,7 +62,8 @@ def test_the_answer_rests_on_the_verdicts(audit, shortcuts, assessed):
     # Four good images are too few for any answer.
     assert found.answer.answer == "Not enough images to say"
     assert found.findings()[-1].startswith("Look first at: test/")
-    assert len(found.look_first) == 3 and "passed" not in audit.verdicts[found.look_first]
+    kinds = [verdict for _, verdict in found.looks]
+    assert len(kinds) == len(found.pictures) == 3 and "passed" not in kinds
     assert 1 <= len(found.found) <= 5
 
 
@@ -167,7 +115,9 @@ def test_the_answer_is_written_and_begins_the_report(audit, shortcuts, tmp_path)
     assert written["answer"] == found.answer.answer and written["findings"] == found.found
     assert written["findings"][0] == audit.trust.findings()[0]
     assert written["findings"][1] == shortcuts.findings()[0]
-    for look, index in zip(written["look_first"], found.look_first, strict=True):
+    names = audit.assessment.category.test.names.tolist()
+    assert len(written["look_first"]) == 3
+    for look in written["look_first"]:
         assert (run.folder / look["figure"]).is_file()
-        assert look["verdict"] == audit.verdicts[index]
+        assert look["verdict"] == audit.verdicts[names.index(look["name"])]
     assert (run.folder / "figures" / "verdicts.png").is_file()

@@ -169,7 +169,10 @@ def test_the_answer_counts_faults_that_are_recognised_because_of_the_fault(class
     part = answer.summary_parts()["answer"]
     looks = part["look_first"]
     assert looks[0]["verdict"] == "right class, other reason"
-    assert [one["figure"] for one in looks] == [f"figures/{name}.png" for name in answer.figures()]
+    files = ["figures/verdicts.png", *(one["figure"] for one in looks)]
+    assert files == [f"figures/{name}.png" for name in answer.figures()]
+    assert answer.verdicts.loc["right class, other reason", "dark"] == by_the_tag
+    assert answer.verdicts.to_numpy().sum() == 120
     assert f"{by_the_tag} of {right.sum()} right decisions" in part["figures"]
     # Where nothing can be repaired no reason is known, however good the classifier is.
     images = replace(decisions.images, without_defects=None, without_tags=None)

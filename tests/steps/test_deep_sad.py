@@ -372,7 +372,13 @@ def test_the_answer_asks_for_no_masks_where_the_whole_sample_is_the_anomaly(made
     assert main.false_alarms == judged.flags[test.labels == 0].sum()
     assert "mask" not in " ".join(answer.findings())
     part = answer.summary_parts()["answer"]
-    assert len(part["look_first"]) == len(answer.figures()) > 0 and part["findings"]
+    files = [one["figure"] for one in part["look_first"]]
+    assert ["figures/verdicts.png", *files] == [f"figures/{name}.png" for name in answer.figures()]
+    assert files and part["findings"]
+    counts = answer.verdicts
+    assert answer.summary_parts()["verdicts"] == counts.sum(axis=1).to_dict()
+    assert counts.loc["found"].sum() == main.caused and counts.loc["found", "good"] == 0
+    assert counts.loc["false alarm", "good"] == counts.loc["false alarm"].sum() == main.false_alarms
     missed = [one for one in part["look_first"] if one["verdict"].startswith("missed")]
     index = test.names.tolist().index(missed[0]["name"])
     lost = (test.labels == 1) & ~judged.flags
@@ -380,5 +386,5 @@ def test_the_answer_asks_for_no_masks_where_the_whole_sample_is_the_anomaly(made
     defects = answer_samples(judged, of_defects=True).answer
     assert defects.answer == "Do not trust it yet" and "was not tested" in defects.reason
     vectors = replace(made.category, test=replace(test, images=test.images.reshape(len(test), -1)))
-    assert answer_samples(replace(judged, category=vectors)).figures() == {}
+    assert list(answer_samples(replace(judged, category=vectors)).figures()) == ["verdicts"]
     plt.close("all")

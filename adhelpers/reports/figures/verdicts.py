@@ -9,19 +9,27 @@ from ..style import ANOMALOUS, INK, chart_title, new_figure, say, styled
 # Good news in green and grey, what the explainer is to blame for in yellow, the rest in reds.
 VERDICT_COLORS = {
     "right reason": "#009E73",
+    "found": "#009E73",
+    "right class, right reason": "#009E73",
+    "right class, other reason": "#E69F00",
     "right reason, badly explained": "#E69F00",
     "flagged, unverified": "#CC79A7",
     "flagged": "#CC79A7",
     "wrong reason": ANOMALOUS,
     "missed": "#8A2D00",
+    "wrong class": "#8A2D00",
     "false alarm": "#6E1A4B",
     "passed": "#B8C4CC",
 }
 _OTHER = "#444444"
+# On these a number is dark.
+_LIGHT = ("#E69F00", "#B8C4CC")
 
 
 @styled
-def verdict_figure(counts: pd.DataFrame, *, title: str = "Verdicts by type") -> Figure:
+def verdict_figure(
+    counts: pd.DataFrame, *, title: str = "Verdicts by type", samples: str = "test images"
+) -> Figure:
     """How many images of each type got which verdict, a bar for each type.
 
     Parameters
@@ -29,6 +37,8 @@ def verdict_figure(counts: pd.DataFrame, *, title: str = "Verdicts by type") -> 
     counts
         A row for each verdict, a column for each type; a column ``"all"`` is left out.
     title
+    samples
+        What is counted.
 
     Returns
     -------
@@ -56,7 +66,7 @@ def verdict_figure(counts: pd.DataFrame, *, title: str = "Verdicts by type") -> 
         ax.barh(kinds, width, left=left, height=0.72, color=color, label=name)
         for row, (start, count) in enumerate(zip(left, width, strict=True)):
             if count:
-                dark = name in ("passed", "right reason, badly explained")
+                dark = color in _LIGHT
                 ax.text(
                     start + count / 2,
                     row,
@@ -67,7 +77,7 @@ def verdict_figure(counts: pd.DataFrame, *, title: str = "Verdicts by type") -> 
                     fontsize=8,
                 )
         left += width
-    ax.set(xlabel="number of test images", xlim=(0, max(1.0, left.max())))
+    ax.set(xlabel=f"number of {samples}", xlim=(0, max(1.0, left.max())))
     ax.grid(axis="y", visible=False)
     figure.legend(loc="outside lower center", ncols=min(4, len(counts)))
     return figure
