@@ -26,6 +26,7 @@ _EPILOG = """examples:
   python -m adhelpers run 01 --data DATA/part                notebook 01 on your own images
   python -m adhelpers run 01_screw -p category hazelnut -p seed 3
   python -m adhelpers data check DATA/part                   what can be used, and what is wrong
+  python -m adhelpers export MODEL part.onnx                 a stored detector as an ONNX file
 """
 
 _READING = {
@@ -144,6 +145,14 @@ def _render(arguments: argparse.Namespace) -> int:
     shown = sys.stderr.isatty()
     folder = render_category(arguments.to, arguments.category, show_progress=shown, **given)
     print(escaped(str(folder)))
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from adhelpers.steps import export_detector
+
+    for finding in export_detector(arguments.model, arguments.file).findings():
+        print(escaped(finding))
     return 0
 
 
@@ -281,6 +290,15 @@ def _add_data(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
 
 
+def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "write a stored detector as an ONNX file that gives the same scores and maps"
+    export = _command(commands, "export", _export, text)
+    export.add_argument(
+        "model", type=_path, metavar="MODEL", help="folder models/CATEGORY/DETECTOR/HASH"
+    )
+    export.add_argument("file", type=_path, metavar="FILE.onnx", help="replaced if it is there")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m adhelpers",
@@ -295,6 +313,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_notebooks(_command(commands, "list", _list, text))
     _add_results(_command(commands, "index", _index, "rebuild results/index.html"))
     _add_data(commands)
+    _add_export(commands)
     return parser
 
 

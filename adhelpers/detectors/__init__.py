@@ -16,6 +16,7 @@ from .features import (
     feature_cache,
 )
 from .fusion import Fusion
+from .onnx_export import Exported, export_onnx
 from .planted import copied_share, plant_patches
 from .registry import load_detector, register
 from .residuals import ReconstructionDetector, ResidualScore
@@ -33,6 +34,7 @@ __all__ = [
     "FEWEST_SAMPLES",
     "Detector",
     "EncoderPlan",
+    "Exported",
     "FeatureSVM",
     "FeatureSettings",
     "Fusion",
@@ -48,6 +50,7 @@ __all__ = [
     "VAEGAN",
     "VAELoss",
     "copied_share",
+    "export_onnx",
     "feature_cache",
     "fit_or_load",
     "fit_shallow",

@@ -404,8 +404,9 @@ class VAEGAN(ReconstructionDetector):
         if self.loss.adversarial_weight:
             self.networks["discriminator"] = build_discriminator(shape, self.width, policy)
         # Only the unbounded decoder adds to a mean image; the published one ends in a sigmoid.
-        self._mean_image = tf.constant(
-            mean_image if self.size == "compact" else np.zeros_like(mean_image)
+        # A variable, because an exported graph cannot hold a constant from outside of it.
+        self._mean_image = tf.Variable(
+            mean_image if self.size == "compact" else np.zeros_like(mean_image), trainable=False
         )
         self._batched = {}
 

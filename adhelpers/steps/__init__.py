@@ -39,6 +39,7 @@ from .deep_sad import (
     write_run,
 )
 from .explain import ExplainerSettings, explain_detector, superpixel_example
+from .export import export_detector
 from .features import (
     backbone_table,
     feature_makers,
@@ -89,6 +90,7 @@ __all__ = [
     "deep_sad_figures",
     "examples",
     "explain_detector",
+    "export_detector",
     "extreme_grids",
     "feature_makers",
     "find_runs",
