@@ -12,7 +12,7 @@ from .explanations import (
     unfaithfulness,
 )
 from .localization import ExplainerComparison, compare_explainers, flagged_in_wrong_place
-from .repair import RepairResult, RepairSettings, repair_test, repaired
+from .repair import RepairResult, RepairSettings, paste_region, repair_test, repaired
 from .review import ReviewCurve, review_curve
 from .shortcuts import (
     ShortcutDependence,
@@ -25,6 +25,7 @@ from .statistics import has_measurable_outside, image_statistics, regions_to_lea
 from .verdicts import (
     VerdictSummary,
     most_instructive,
+    unrepaired_verdicts,
     verdict_rules,
     verdict_summary,
     verdicts,
@@ -55,6 +56,7 @@ __all__ = [
     "has_measurable_outside",
     "image_statistics",
     "most_instructive",
+    "paste_region",
     "probe_shortcuts",
     "regions_to_leave_out",
     "repair_test",
@@ -63,6 +65,7 @@ __all__ = [
     "review_labels",
     "shortcut_dependence",
     "unfaithfulness",
+    "unrepaired_verdicts",
     "verdict_rules",
     "verdict_summary",
     "verdicts",

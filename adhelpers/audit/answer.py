@@ -25,6 +25,8 @@ class Wording:
         What is wanted of the defective ones, after "9 of 10".
     alarms : str
         What is unwanted of the good ones, after "1 of 10".
+    counted : str
+        What the trust-adjusted recall counts.
     samples : str
         What was tested.
     unknown : str
@@ -37,6 +39,7 @@ class Wording:
 
     found: str = "defects are flagged because of the defect"
     alarms: str = "good images are flagged"
+    counted: str = "only flags that the defect raised"
     samples: str = "test images"
     unknown: str = (
         "without masks of the defects no one can say what raised its flags; masks of ten defective "
@@ -59,8 +62,9 @@ class Decisions:
         Number of defective test images, and of those that are flagged.
     caused : int or None
         Flagged defective images whose flag the defect raised (verdicts "right reason", explained
-        well or badly). None where no repair of a true defect could be tested; all that are flagged
-        where the whole sample is the anomaly.
+        well or badly), or whose map is on the defect where there are only maps ("right place").
+        None where no repair of a true defect could be tested; all that are flagged where the whole
+        sample is the anomaly.
     wording : Wording
 
     Raises
@@ -211,7 +215,7 @@ _RULES = (
     ),
     _Rule(
         NOT_YET,
-        "without masks: what raised its flags is unknown",
+        "what raised its flags is unknown: there are no masks, or no repair that proves anything",
         lambda e: e.main.caused is None,
         lambda e: e.main.wording.unknown,
     ),
@@ -323,9 +327,7 @@ class Answer:
         if main.defective:
             found += f"recall {main.recall:.2f}, "
             if main.caused is not None and main.wording.places:
-                found += (
-                    f"counting only flags that the defect raised {main.trust_adjusted_recall:.2f}; "
-                )
+                found += f"counting {main.wording.counted} {main.trust_adjusted_recall:.2f}; "
         if main.good:
             rate = main.false_alarm_rate
             found += f"false alarms {main.false_alarms} of {main.good} ({rate:.2f}); "

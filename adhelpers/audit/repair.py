@@ -1,8 +1,9 @@
 """Is the flag gone when the defect is? The score after repairs of defects and of good surface."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,9 @@ from ._pasting import (
     scored,
     top_weights,
 )
+
+# What an image looks like where a region of it is made normal, from the image and the region.
+Fill: TypeAlias = Callable[[Images, Flags], Images]
 
 # What is repaired: the true defect, good surface, or (with the name behind it) an explained region.
 _DEFECT, _CONTROL, _EXPLAINED = "defect", "control", "explained "
@@ -83,6 +87,17 @@ def repaired(
     image, counterpart = check_pair(image, counterpart)
     region = checked_mask(region, image.shape[:2], "region")
     return pasted(image, counterpart, paste_weights(region, margin, feather))
+
+
+def paste_region(region: Flags, margin: float = 2, feather: float = 1.0) -> Flags:
+    """The pixels that `repaired` changes where it repairs a region: bool (h, w).
+
+    Examples
+    --------
+    >>> paste_region(np.array([[True, False, False, False, False]]), margin=1, feather=0).tolist()
+    [[True, True, False, False, False]]
+    """
+    return paste_weights(region, margin, feather) > 0
 
 
 @dataclass(frozen=True)
@@ -226,7 +241,7 @@ class RepairResult:
 def repair_test(
     score: ScoreFunction,
     images: Images,
-    counterparts: Images,
+    counterparts: Images | Fill,
     masks: Masks | None,
     heatmaps: Mapping[str, ArrayLike],
     threshold: Threshold | float,
@@ -253,7 +268,9 @@ def repair_test(
     score
         ``score(images) -> (n,)`` for float32 images (n, h, w, c).
     images, counterparts : ndarray of float32, shape (n, h, w, c)
-        Images in [0, 1], and what a normal version of each looks like to the detector.
+        Images in [0, 1], and what a normal version of each looks like to the detector. In place of
+        counterparts a function that fills a region: ``fill(image, region)`` returns the image
+        (h, w, c) with the pixels of ``region`` (bool (h, w)) made normal from those around it.
     masks : ndarray of bool, shape (n, h, w)
         The true defects; an image with an empty mask is left out.
     heatmaps : dict of str to ndarray of float, shape (n, h, w)
@@ -297,7 +314,9 @@ def repair_test(
     settings = settings or RepairSettings()
     if not isinstance(threshold, Threshold):
         threshold = Threshold(threshold, "given", uses_test_labels=False)
-    images, counterparts, stacks = checked_stacks(images, counterparts, heatmaps)
+    fill = counterparts if callable(counterparts) else None
+    whole = images if callable(counterparts) else counterparts
+    images, whole, stacks = checked_stacks(images, whole, heatmaps)
     shape = images.shape[:3]
     masks = checked_mask(masks, shape, "masks")
     if object_regions is not None:
@@ -310,10 +329,12 @@ def repair_test(
     def repairs() -> Iterator[tuple[tuple[int, str], Floats]]:
         """The repairs of all tested images, with the image's index and what is repaired."""
         for index in progress(tested, "repair test", enabled=show_progress):
-            image, counterpart = check_pair(images[index], counterparts[index])
+            image, counterpart = check_pair(images[index], whole[index])
             on_object = None if object_regions is None else object_regions[index]
             maps = {name: stack[index] for name, stack in stacks.items()}
             for part, weights in _regions(masks[index], maps, on_object, settings, index):
+                if fill is not None:
+                    _, counterpart = check_pair(image, fill(image, weights > 0))
                 yield (index, part), pasted(image, counterpart, weights)
 
     after: dict[int, dict[str, list[float]]] = {int(index): defaultdict(list) for index in tested}

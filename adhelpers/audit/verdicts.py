@@ -14,6 +14,8 @@ from adhelpers.metrics import Estimate, Threshold, share_estimate
 from ._checks import checked_column
 
 _NO, _YES, _UNKNOWN, _ANY = 0, 1, 2, 3
+# A repair says nothing: there is no model to score what is repaired, or nothing to repair with.
+_NO_MODEL, _NO_COUNTERPART = 4, 5
 
 
 class _Rule(NamedTuple):
@@ -65,6 +67,24 @@ _RULES = (
         _YES,
         caused=_UNKNOWN,
     ),
+    _Rule(
+        "flagged, not verifiable",
+        "nothing that is pasted keeps good images normal to the detector, so a repair proves "
+        "nothing",
+        _YES,
+        _YES,
+        caused=_NO_COUNTERPART,
+    ),
+    _Rule(
+        "right place",
+        "the map is on the defect; without the model no one can say whether the defect raised the "
+        "flag",
+        _YES,
+        _YES,
+        caused=_NO_MODEL,
+        explained=_YES,
+    ),
+    _Rule("wrong place", "the map is not on the defect", _YES, _YES, caused=_NO_MODEL),
     _Rule("missed", "an anomalous image is not flagged", _YES, _NO),
     _Rule("false alarm", "a good image is flagged", _NO, _YES),
     _Rule("passed", "a good image is not flagged", _NO, _NO),
@@ -72,17 +92,21 @@ _RULES = (
     _Rule("passed", f"{_NO_LABEL} it should have been flagged", _UNKNOWN, _NO),
 )
 VERDICTS = tuple(dict.fromkeys(rule.verdict for rule in _RULES))
-_RIGHT, _BADLY_EXPLAINED, _WRONG, _UNVERIFIED, _MISSED, _FALSE_ALARM, _, _FLAGGED = VERDICTS
-_FOUND = (_RIGHT, _BADLY_EXPLAINED, _WRONG, _UNVERIFIED)
+_RIGHT, _BADLY_EXPLAINED, _WRONG, _UNVERIFIED, _UNVERIFIABLE = VERDICTS[:5]
+_RIGHT_PLACE, _WRONG_PLACE, _MISSED, _FALSE_ALARM, _, _FLAGGED = VERDICTS[5:]
+_FOUND = VERDICTS[:7]
 # From the most to the least that a reader learns of; a good image that passes teaches nothing.
 _INSTRUCTIVE = (
     _WRONG,
+    _WRONG_PLACE,
     _BADLY_EXPLAINED,
     _FALSE_ALARM,
     _MISSED,
     _UNVERIFIED,
+    _UNVERIFIABLE,
     _FLAGGED,
     _RIGHT,
+    _RIGHT_PLACE,
 )
 
 
@@ -123,7 +147,14 @@ def verdict_rules(
     texts = (
         {_YES: "anomalous", _NO: "good", _UNKNOWN: "not labelled"},
         {_YES: "flagged", _NO: "not flagged"},
-        {_YES: f"{required}, and {control}", _NO: "does not", _UNKNOWN: "not tested", _ANY: "any"},
+        {
+            _YES: f"{required}, and {control}",
+            _NO: "does not",
+            _UNKNOWN: "not tested",
+            _NO_MODEL: "not possible: there is no model",
+            _NO_COUNTERPART: "proves nothing",
+            _ANY: "any",
+        },
         {_YES: shown, _NO: "does not", _ANY: "any"},
     )
     rows = [
@@ -246,9 +277,69 @@ def verdicts(
             of_region = checked_column(explained_removed, length, "explained_removed")
             shown &= ~np.isnan(of_region) & ~_not_above(of_region, control, above_control)
         explained = np.where(shown, _YES, _NO)
-    anomalous = np.full(length, _UNKNOWN)
+    return _decided(labels, flags, caused, explained)
+
+
+def unrepaired_verdicts(
+    labels: ArrayLike | None,
+    flags: ArrayLike,
+    map_above_chance: ArrayLike | None = None,
+    *,
+    level: float = 0.05,
+) -> Names:
+    """One verdict for each image where no repair can say what raised a flag, by `verdict_rules`.
+
+    Parameters
+    ----------
+    labels : array-like of int, shape (n,), or None
+        0 good, 1 anomalous; None where nothing is known.
+    flags : array-like of bool, shape (n,)
+    map_above_chance : array-like, shape (n,), optional
+        For a detector of which there are only anomaly maps: decisions (bool), or p-values corrected
+        for the number of images (float), of how much of each map is on the defect. Anomalous images
+        that are flagged are in the ``"right place"`` or the ``"wrong place"`` then; NaN, where no
+        defect is in the mask, is ``"flagged, unverified"``. None stands for a detector for which
+        nothing that is pasted is normal: they are ``"flagged, not verifiable"``.
+    level
+        Largest p-value that counts as above chance, between 0 and 1.
+
+    Returns
+    -------
+    ndarray of str, shape (n,)
+        Of ``VERDICTS``.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ or a value is out of range.
+
+    Examples
+    --------
+    >>> unrepaired_verdicts([1, 1, 0], [True, True, False], [0.01, 0.8, np.nan]).tolist()
+    ['right place', 'wrong place', 'passed']
+    >>> unrepaired_verdicts([1, 0], [True, True]).tolist()
+    ['flagged, not verifiable', 'false alarm']
+    """
+    _check_cutoffs(0.5, 0, level)
+    flags = checked_flags(flags)
+    length = len(flags)
+    if map_above_chance is None:
+        return _decided(labels, flags, np.full(length, _NO_COUNTERPART), np.full(length, _NO))
+    values = np.asarray(map_above_chance)
+    caused = np.full(length, _NO_MODEL)
+    explained = np.where(_above_chance(values, length, level), _YES, _NO)
+    if values.dtype != bool:
+        caused[np.isnan(values.astype(float))] = _UNKNOWN
+    return _decided(labels, flags, caused, explained)
+
+
+def _decided(
+    labels: ArrayLike | None, flags: Flags, caused: Integers, explained: Integers
+) -> Names:
+    """The verdict of the first rule that fits each image."""
+    anomalous = np.full(len(flags), _UNKNOWN)
     if labels is not None:
-        anomalous = checked_labels(labels, length).astype(int)
+        anomalous = checked_labels(labels, len(flags)).astype(int)
     fits = [rule.fits(anomalous, flags.astype(int), caused, explained) for rule in _RULES]
     # The first row would be the verdict of an image that no row fits.
     assert np.any(fits, axis=0).all()
@@ -306,6 +397,9 @@ class VerdictSummary:
         explainer together.
     unverified : int
         Flagged anomalous images whose reason could not be tested.
+    in_place : float
+        Of a detector of which there are only maps: flagged with the map on the defect, over all
+        anomalous images. NaN elsewhere.
     """
 
     counts: pd.DataFrame
@@ -313,6 +407,7 @@ class VerdictSummary:
     trust_adjusted_recall: float
     explained_recall: float
     unverified: int
+    in_place: float = float("nan")
 
     def table(self) -> pd.DataFrame:
         """The counts as people read them."""
@@ -322,6 +417,18 @@ class VerdictSummary:
         """Recall, and recall for the right reason where it could be tested."""
         if np.isnan(self.recall):
             return ["There is no anomalous image, so recall cannot be known."]
+        if not np.isnan(self.in_place):
+            return [
+                f"Recall is {self.estimate(self.recall):.2f}; counting only flags whose map is on "
+                f"the defect it is {self.estimate(self.in_place):.2f}. Without the model no repair "
+                "can show that the defect raised them."
+            ]
+        if self.count(_UNVERIFIABLE):
+            return [
+                f"Recall is {self.estimate(self.recall):.2f}. What raised the flags stays unknown: "
+                "nothing that could be pasted over a defect keeps good images normal to this "
+                "detector, so a repair proves nothing."
+            ]
         if np.isnan(self.trust_adjusted_recall):
             return [
                 f"Recall is {self.estimate(self.recall):.2f}. Without masks no flag can be "
@@ -332,7 +439,7 @@ class VerdictSummary:
             f"it is {self.estimate(self.trust_adjusted_recall):.2f}"
         )
         if self.unverified:
-            highest = self.trust_adjusted_recall + self.recall * self.unverified / self._flagged
+            highest = self.trust_adjusted_recall + self.recall * self.unverified / self.flagged
             found += (
                 f", or up to {highest:.2f}: {self.unverified} flagged defective "
                 f"{'image shows' if self.unverified == 1 else 'images show'} no defect in the mask "
@@ -342,7 +449,7 @@ class VerdictSummary:
         return [f"{found}."]
 
     @property
-    def _flagged(self) -> int:
+    def flagged(self) -> int:
         """Number of flagged anomalous images."""
         return sum(self.count(verdict) for verdict in _FOUND)
 
@@ -406,8 +513,10 @@ def verdict_summary(verdicts: ArrayLike, types: ArrayLike, labels: ArrayLike) ->
         .reindex([name for name in VERDICTS if name in verdicts])
         .rename_axis(index="verdict", columns="type")
     )
-    unverified = int((verdicts == _UNVERIFIED).sum())
-    known = not unverified or bool(np.isin(verdicts, [_RIGHT, _BADLY_EXPLAINED, _WRONG]).any())
+    unverified = int(np.isin(verdicts, [_UNVERIFIED, _UNVERIFIABLE]).sum())
+    placed = bool(np.isin(verdicts, [_RIGHT_PLACE, _WRONG_PLACE]).any())
+    tested = bool(np.isin(verdicts, [_RIGHT, _BADLY_EXPLAINED, _WRONG]).any())
+    known = tested or not (unverified or placed)
 
     def share(*names: str) -> float:
         found = np.isin(verdicts[anomalous], names)
@@ -419,6 +528,7 @@ def verdict_summary(verdicts: ArrayLike, types: ArrayLike, labels: ArrayLike) ->
         share(_RIGHT, _BADLY_EXPLAINED) if known else float("nan"),
         share(_RIGHT) if known else float("nan"),
         unverified,
+        share(_RIGHT_PLACE) if placed else float("nan"),
     )
 
 

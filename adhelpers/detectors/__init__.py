@@ -6,6 +6,13 @@ from .anogan.settings import EncoderPlan, GanScore, GanSettings
 from .base import Detector
 from .cae import CAE
 from .classifier import Classifier
+from .counterparts import (
+    CounterpartMaker,
+    LinearReconstruction,
+    NearestGood,
+    PatchBlend,
+    inpainted,
+)
 from .deep_sad import DeepSAD
 from .features import (
     BackboneSettings,
@@ -30,6 +37,7 @@ __all__ = [
     "BackboneSettings",
     "CAE",
     "Classifier",
+    "CounterpartMaker",
     "DeepSAD",
     "FEWEST_SAMPLES",
     "Detector",
@@ -38,6 +46,9 @@ __all__ = [
     "FeatureSVM",
     "FeatureSettings",
     "Fusion",
+    "LinearReconstruction",
+    "NearestGood",
+    "PatchBlend",
     "GanScore",
     "GanSettings",
     "MemoryBank",
@@ -54,6 +65,7 @@ __all__ = [
     "feature_cache",
     "fit_or_load",
     "fit_shallow",
+    "inpainted",
     "load_detector",
     "plant_patches",
     "register",

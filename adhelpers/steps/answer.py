@@ -10,6 +10,7 @@ from adhelpers.audit import (
     Decisions,
     RepairSettings,
     VerdictSummary,
+    Wording,
     find_answer,
     most_instructive,
     repair_test,
@@ -24,7 +25,15 @@ from .run_answer import RunAnswer
 from .trust import Shortcuts, object_regions, score_dependence
 
 _LOOK_FIRST = 3
-_FOUND_FOR_THE_DEFECT = ("right reason", "right reason, badly explained")
+_FOUND_FOR_THE_DEFECT = ("right reason", "right reason, badly explained", "right place")
+_BY_PLACE = Wording(
+    found="defects are flagged with the map on the defect (without the model no repair was tested)",
+    counted="only flags whose map is on the defect",
+)
+_NOT_VERIFIABLE = Wording(
+    unknown="nothing that could be pasted over a defect keeps good images normal to this detector, "
+    "so no repair can say what raised its flags"
+)
 
 
 def answer_run(
@@ -83,14 +92,19 @@ def _decisions(title: str, summary: VerdictSummary) -> Decisions:
     caused = sum(summary.count(name) for name in _FOUND_FOR_THE_DEFECT)
     false_alarms = summary.count("false alarm")
     missed = summary.count("missed")
-    wrong = summary.count("wrong reason") + summary.unverified
+    by_place = not np.isnan(summary.in_place)
+    known = by_place or not np.isnan(summary.trust_adjusted_recall)
+    wording = _BY_PLACE if by_place else Wording()
+    if summary.count("flagged, not verifiable"):
+        wording = _NOT_VERIFIABLE
     return Decisions(
         title,
         good=summary.count("passed") + false_alarms,
         false_alarms=false_alarms,
-        defective=caused + wrong + missed,
-        flagged=caused + wrong,
-        caused=None if np.isnan(summary.trust_adjusted_recall) else caused,
+        defective=summary.flagged + missed,
+        flagged=summary.flagged,
+        caused=caused if known else None,
+        wording=wording,
     )
 
 

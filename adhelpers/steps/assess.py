@@ -1,7 +1,7 @@
 """From a fitted detector to decisions: scores, a threshold, how well it decides, a comparison."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -190,11 +190,20 @@ class ImageAssessment(Assessment):
     counterparts : ndarray of float32, shape (n, h, w, c)
     counterpart_name : str
         What the counterparts are, as people read it.
+    has_maps, has_counterparts : bool
+        False where a detector from elsewhere gives none: its maps are 0 then, its counterparts the
+        images themselves, and neither is shown.
+    fill : callable, optional
+        ``fill(image, region)`` makes a region normal, in place of the counterparts, in the repair
+        test (see `adhelpers.audit.repair_test`).
     """
 
     anomaly_maps: Maps
     counterparts: Images
     counterpart_name: str = "reconstruction"
+    has_maps: bool = True
+    has_counterparts: bool = True
+    fill: Callable[[Images, Flags], Images] | None = None
 
     @cached_property
     def map_scale(self) -> MapScale:

@@ -70,11 +70,12 @@ class Audit:
             self.localization,
             self.trust.repaired_defects(),
             self.verdicts,
+            self.localization.spoken_of,
         )
 
     def table(self) -> pd.DataFrame:
         """A row for each explainer: how well it meets the defects, beside what chance gives."""
-        return self.trust.table() if self.trust.repair is not None else self.localization.table()
+        return self.localization.table() if self.trust.localization.empty else self.trust.table()
 
     def verdict_table(self) -> pd.DataFrame:
         """Counts of the verdicts by defect type."""
@@ -94,14 +95,16 @@ class Audit:
 
     def figures(self) -> dict[str, Figure]:
         """All figures of the audit by file name: explainers, curves, photographs."""
-        one = self.assessment
+        one, found = self.assessment, dict[str, Figure]()
         shown = examples(one.category)[:_PHOTOGRAPHS]
-        return {
-            "lime-against-shap": self.localization.explainer_figure(),
-            "score-against-jaccard": self.localization.figure(),
-            "deletion-insertion": self.trust.figure(),
-            "photographs": on_photographs(one, shown),
-        }
+        if {"LIME", "SHAP"} <= self.localization.jaccards.keys():
+            found["lime-against-shap"] = self.localization.explainer_figure()
+        found["score-against-jaccard"] = self.localization.figure()
+        if one.has_counterparts:
+            found["deletion-insertion"] = self.trust.figure()
+        if one.has_maps and one.category.root is not None:
+            found["photographs"] = on_photographs(one, shown)
+        return found
 
     def instructive(self, count: int = 6) -> dict[str, Figure]:
         """Strips of the most instructive test images by file name, each kind of verdict in turn."""

@@ -36,11 +36,14 @@ from .localization import SHOWN, LocalizationAudit
 
 _ORDER = (
     "wrong reason",
+    "wrong place",
     "missed",
     "false alarm",
     "flagged, unverified",
+    "flagged, not verifiable",
     "right reason, badly explained",
     "right reason",
+    "right place",
     "passed",
 )
 
@@ -232,8 +235,8 @@ class Strips:
         return Sample(
             test.images[index],
             {name: self.explanations[name].heatmaps[index] for name in names},
-            one.counterparts[index],
-            one.anomaly_maps[index],
+            one.counterparts[index] if one.has_counterparts else None,
+            one.anomaly_maps[index] if one.has_maps else None,
             mask=None if test.masks is None else test.masks[index],
             score=float(one.scores[index]),
             name=str(test.names[index]),
@@ -275,7 +278,8 @@ class Strips:
     def explore(self, max_static: int = 6) -> Any:
         """One test image at a time, with a slider; see `adhelpers.reports.explore`."""
         one = self.assessment
-        names = [name for name in SHOWN if name in self.explanations]
+        shown = [name for name in SHOWN if name in self.explanations]
+        names = shown or [self.names[-1]]
         return explore(
             [self.sample(index, names) for index in range(len(one.category.test))],
             one.threshold,

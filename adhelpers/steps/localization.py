@@ -18,6 +18,8 @@ from .assess import Assessment
 from .explain import BASELINES
 
 SHOWN = ("LIME", "SHAP", "residual map")
+# A detector's own map, where it is held against the defects as an explanation is.
+OWN_MAP = "anomaly map"
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,19 @@ class LocalizationAudit:
     wrong_place: dict[str, pd.DataFrame]
     cutoff: float
 
+    @property
+    def spoken_of(self) -> tuple[str, ...]:
+        """The explainers that sentences are about: LIME and SHAP, or what else explains here."""
+        usual = tuple(name for name in ("LIME", "SHAP") if name in self.jaccards)
+        return usual or tuple(name for name in self.jaccards if name not in BASELINES)[:2]
+
     def table(self) -> pd.DataFrame:
         """A row for each explainer: mean and median optimal Jaccard, and how often it misses."""
         return self.comparison.table()
 
     def findings(
         self,
-        explainers: Sequence[str] = ("LIME", "SHAP"),
+        explainers: Sequence[str] | None = None,
         baselines: Sequence[str] = BASELINES,
     ) -> list[str]:
         """Whether explainers beat the baselines, and how many flags they explain elsewhere.
@@ -59,12 +67,14 @@ class LocalizationAudit:
         Parameters
         ----------
         explainers, baselines : sequence of str
-            Which rows of the comparison are explainers, and which need no explaining at all.
+            Which rows of the comparison are explainers (by default `spoken_of`), and which need no
+            explaining at all.
 
         Returns
         -------
         list of str
         """
+        explainers = explainers or self.spoken_of
         summary = self.comparison.summary
         means = summary["mean"]
         if means.isna().all():
@@ -100,9 +110,11 @@ class LocalizationAudit:
         hidden = f"whose defect is in the mask ({left_out} more show none) " if left_out else ""
         found = (
             f"Of {flagged} flagged defective images {hidden}the "
-            f"explanation misses the defect (optimal Jaccard below {self.cutoff:g}) in: {counts}; "
-            f"in {len(set.intersection(*names))} by all of them."
+            f"explanation misses the defect (optimal Jaccard below {self.cutoff:g}) in: {counts}"
         )
+        if len(names) > 1:
+            found += f"; in {len(set.intersection(*names))} by all of them"
+        found += "."
         if set.union(*names):
             found += (
                 " Those are the images to look at: either the detector flags them for another "
@@ -114,7 +126,7 @@ class LocalizationAudit:
         """Each image's score against the optimal Jaccard of its explanations."""
         return score_against_jaccard(
             self.assessment.scores,
-            {name: self.jaccards[name] for name in SHOWN if name in self.jaccards},
+            {name: self.jaccards[name] for name in (*SHOWN, OWN_MAP) if name in self.jaccards},
             self.assessment.category.test.types,
             self.assessment.threshold,
             self.cutoff,
@@ -125,12 +137,13 @@ class LocalizationAudit:
         types = self.assessment.category.test.types
         return explainer_against_explainer(self.jaccards["LIME"], self.jaccards["SHAP"], types)
 
-    def wrong_place_table(self, explainers: Sequence[str] = ("LIME", "SHAP")) -> pd.DataFrame:
+    def wrong_place_table(self, explainers: Sequence[str] | None = None) -> pd.DataFrame:
         """Flagged defective images whose explanation misses the defect.
 
         Parameters
         ----------
-        explainers : sequence of str
+        explainers : sequence of str, optional
+            By default `spoken_of`.
 
         Returns
         -------
@@ -139,6 +152,7 @@ class LocalizationAudit:
             Jaccard of each explainer, and who misses it. Ranked by score over the smallest of these
             Jaccards, the highest first.
         """
+        explainers = explainers or self.spoken_of
         names = self.assessment.category.test.names
         rows: dict[int, dict[str, Any]] = {}
         for name in explainers:

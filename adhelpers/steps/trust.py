@@ -21,6 +21,7 @@ from adhelpers.audit import (
     dependence_findings,
     has_measurable_outside,
     image_statistics,
+    paste_region,
     probe_shortcuts,
     regions_to_leave_out,
     repair_test,
@@ -195,7 +196,8 @@ def score_dependence(
     ----------
     shortcuts : Shortcuts
     assessments : list of Assessment
-        Their thresholds taken from the good validation images.
+        Their reference scores those of the good validation images; none where only maps of test
+        images are known.
     seed : int
 
     Returns
@@ -209,8 +211,10 @@ def score_dependence(
             one.scores,
             shortcuts.statistics[shortcuts.strongest],
             shortcuts.labels,
-            one.reference_scores,
-            shortcuts.validation_statistics[shortcuts.strongest],
+            one.reference_scores if len(one.reference_scores) else None,
+            shortcuts.validation_statistics[shortcuts.strongest]
+            if len(one.reference_scores)
+            else None,
             types=one.category.test.types,
             seed=seed,
         )
@@ -232,6 +236,26 @@ def object_regions(category: Category) -> Masks:
             found.append(np.ones(image.shape[:2], dtype=bool))
     regions = np.array(found)
     return regions if test.masks is None else regions | test.masks
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much of a slow detector's time an audit takes.
+
+    Attributes
+    ----------
+    control_draws : int
+        Repairs of good surface for each flagged defective image, as in `RepairSettings`.
+    curves : tuple of str or None
+        Explainers that get deletion and insertion curves; None are all.
+    """
+
+    control_draws: int = 19
+    curves: tuple[str, ...] | None = None
+
+    def draws(self, explainer: str) -> bool:
+        """Whether an explainer gets curves."""
+        return self.curves is None or explainer in self.curves
 
 
 @dataclass(frozen=True)
@@ -271,8 +295,19 @@ class Trust:
         """Counts of one explainer's verdicts by defect type."""
         return self.summaries[explainer].table()
 
-    def findings(self, explainers: Sequence[str] = ("LIME", "SHAP")) -> list[str]:
-        """How many flags the defect raised, and how many of these each explainer explains well."""
+    def findings(self, explainers: Sequence[str] | None = None) -> list[str]:
+        """How many flags the defect raised, and how many of these each explainer explains well.
+
+        Parameters
+        ----------
+        explainers : sequence of str, optional
+            By default the first two of those that have verdicts.
+
+        Returns
+        -------
+        list of str
+        """
+        explainers = explainers or list(self.summaries)[:2]
         recall = self.summaries[explainers[0]].findings()
         if self.repair is None:
             return recall
@@ -293,7 +328,9 @@ class Trust:
             "points at does not move the score)."
         )
 
-    def figure(self, names: Sequence[str] = ("LIME", "SHAP", "residual map", "noise")) -> Figure:
+    def figure(
+        self, names: Sequence[str] = ("LIME", "SHAP", "anomaly map", "residual map", "noise")
+    ) -> Figure:
         """Mean deletion and insertion curves over the flagged defective images.
 
         Empty where there are none or no masks.
@@ -331,13 +368,12 @@ class Trust:
         settings, mended = self.repair.settings, {}
         scores = self.repair.per_image["repaired_score"]
         for index, score in zip(scores.index.to_numpy(dtype=int), scores, strict=True):
-            image = repaired(
-                test.images[index],
-                self.assessment.counterparts[index],
-                test.masks[index],
-                settings.margin,
-                settings.feather,
-            )
+            edge = settings.margin, settings.feather
+            image, mask = test.images[index], test.masks[index]
+            counterpart = self.assessment.counterparts[index]
+            if self.assessment.fill is not None:
+                counterpart = self.assessment.fill(image, paste_region(mask, *edge))
+            image = repaired(image, counterpart, mask, *edge)
             mended[int(index)] = (image, float(score))
         return mended
 
@@ -368,6 +404,7 @@ def audit_trust(
     explainers: Sequence[str] = ("LIME", "SHAP", "residual map"),
     reference: str = "residual map",
     quantile: float = 0.99,
+    effort: Effort | None = None,
     seed: int = 0,
     show_progress: bool = True,
 ) -> Trust:
@@ -388,6 +425,7 @@ def audit_trust(
         The explainer that the others are compared with.
     quantile : float
         Share of the good images' pixels that the fixed threshold lets pass.
+    effort : Effort, optional
     seed : int
     show_progress : bool
 
@@ -395,33 +433,35 @@ def audit_trust(
     -------
     Trust
     """
+    effort = effort or Effort()
     test, flags = assessment.category.test, assessment.flags
     if test.masks is None:
         given = {name: verdicts(test.labels, flags) for name in explainers}
-        return Trust(assessment, None, None, {}, pd.DataFrame(), given, _counted(given, test))
+        return Trust(assessment, None, None, {}, pd.DataFrame(), given, counted(given, test))
     heatmaps = {name: result.heatmaps for name, result in explanations.items()}
     regions = object_regions(assessment.category)
     with stage(f"{assessment.title}: repair and chance"):
         repair = repair_test(
             assessment.detector.score,
             test.images,
-            assessment.counterparts,
+            assessment.fill or assessment.counterparts,
             test.masks,
             {name: heatmaps[name] for name in explainers},
             assessment.threshold,
             object_regions=regions,
-            settings=RepairSettings(seed=seed),
+            settings=RepairSettings(control_draws=effort.control_draws, seed=seed),
             show_progress=show_progress,
         )
         chance = {name: chance_levels(maps, test.masks, regions) for name, maps in heatmaps.items()}
-        curves = _curves(assessment, repair, heatmaps, show_progress)
+        drawn = {name: maps for name, maps in heatmaps.items() if effort.draws(name)}
+        curves = _curves(assessment, repair, drawn, show_progress)
     thresholds = {
         name: good_image_threshold(result.heatmaps, quantile)
         for name, result in (good_explanations or {}).items()
     }
-    localization = _localization(test, heatmaps, chance, thresholds, reference, seed)
+    localization = localization_rows(test, heatmaps, chance, thresholds, reference, seed)
     if curves is not None:
-        areas = curves.table().loc[localization.index]
+        areas = curves.table().reindex(localization.index)
         localization["deletion area, low is good"] = areas["deletion"]
         localization["insertion area, high is good"] = areas["insertion"]
     given = {
@@ -436,10 +476,11 @@ def audit_trust(
         )
         for name in explainers
     }
-    return Trust(assessment, repair, curves, chance, localization, given, _counted(given, test))
+    return Trust(assessment, repair, curves, chance, localization, given, counted(given, test))
 
 
-def _counted(given: Mapping[str, Names], test: ImageSet) -> dict[str, VerdictSummary]:
+def counted(given: Mapping[str, Names], test: ImageSet) -> dict[str, VerdictSummary]:
+    """The verdicts of each explainer, counted."""
     return {name: verdict_summary(one, test.types, test.labels) for name, one in given.items()}
 
 
@@ -451,7 +492,7 @@ def _curves(
 ) -> DeletionInsertion | None:
     """Deletion and insertion curves of the flagged defective images; None where there are none."""
     found = repair.per_image.index.to_numpy()
-    if not len(found):
+    if not len(found) or not heatmaps:
         return None
     return deletion_insertion(
         assessment.detector.score,
@@ -463,7 +504,7 @@ def _curves(
     )
 
 
-def _localization(
+def localization_rows(
     test: ImageSet,
     heatmaps: Mapping[str, Maps],
     chance: Mapping[str, pd.DataFrame],

@@ -14,6 +14,7 @@ from adhelpers import metrics
 from adhelpers.audit import (
     most_instructive,
     repair_test,
+    unrepaired_verdicts,
     verdict_rules,
     verdict_summary,
     verdicts,
@@ -97,6 +98,39 @@ def test_an_explanation_must_point_at_what_moves_the_score_where_its_repair_is_k
     expected = TRUTHS["verdict"].copy()
     expected[[0, 1]] = BADLY
     assert judged(explained_removed=shown) == expected.tolist()
+
+
+def test_maps_alone_are_judged_by_their_place():
+    labels, flags = [1, 1, 1, 1, 1, 0, 0], [True, True, True, True, False, True, False]
+    # At the level counts; NaN is a mask without a defect; of a missed image the place says nothing.
+    p_values = [0.05, 0.051, NAN, 0.001, 0.001, NAN, NAN]
+    places = ["right place", "wrong place", UNVERIFIED, "right place", MISSED, ALARM, PASSED]
+    found = unrepaired_verdicts(labels, flags, p_values)
+    assert found.tolist() == places
+    assert unrepaired_verdicts(labels, flags, p_values, level=0.06)[1] == "right place"
+    summary = verdict_summary(found, ["cut"] * 5 + ["good"] * 2, labels)
+    # The place is no proof of a cause: the recall for the right reason stays unknown.
+    assert summary.in_place == 0.4 and np.isnan(summary.trust_adjusted_recall)
+    assert summary.recall == 0.8 and summary.flagged == 4 and summary.unverified == 1
+    assert "whose map is on the defect it is 0.40" in summary.findings()[0]
+
+
+def test_what_no_repair_can_verify_is_not_said_to_be_right_or_wrong():
+    found = unrepaired_verdicts([1, 1, 0, 0], [True, False, True, False])
+    assert found.tolist() == ["flagged, not verifiable", MISSED, ALARM, PASSED]
+    summary = verdict_summary(found, ["cut", "cut", "good", "good"], [1, 1, 0, 0])
+    assert np.isnan(summary.trust_adjusted_recall) and np.isnan(summary.in_place)
+    assert summary.recall == 0.5 and "a repair proves nothing" in summary.findings()[0]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.floats(0, 1)), min_size=1, max_size=20))
+def test_a_map_nearer_to_the_defect_never_makes_a_verdict_worse(rows):
+    labels, flags, p_values = map(list, zip(*rows, strict=True))
+    before = unrepaired_verdicts(labels, flags, p_values)
+    after = unrepaired_verdicts(labels, flags, [value / 2 for value in p_values])
+    right = "right place"
+    assert ((before == right) <= (after == right)).all()
+    assert ((before == after) | (before == "wrong place")).all()
 
 
 def test_without_masks_or_labels_only_what_is_known_is_said():
