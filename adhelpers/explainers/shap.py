@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 
 import numpy as np
 import shap
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from adhelpers._shared.arrays import ScoreFunction
 
 from .explanation import BatchedScore, Explanation, check_pair, versioned
+from .shap_trees import partition_tree, uncompiled
 
 # Relative to the largest score involved: float32 models repeat themselves to about 1e-6 between
 # batches.
@@ -91,8 +91,8 @@ def explain_with_shap(
             f"{max_evaluations!r}"
         )
     batched = BatchedScore(score, batch_size)
-    explainer = shap.PartitionExplainer(batched, _ImageMasker(counterpart))
-    with _global_seed(seed):
+    with _global_seed(seed), uncompiled():
+        explainer = shap.PartitionExplainer(batched, _ImageMasker(counterpart))
         result = explainer(
             image[None], max_evals=int(max_evaluations), batch_size=batched.batch_size, silent=True
         )
@@ -118,15 +118,10 @@ def explain_with_shap(
 
 
 class _ImageMasker(shap.maskers.Image):
-    """shap's masker; the tree of regions depends on the shape only and takes long to build."""
+    """shap's masker with a tree of regions that is built once for each shape."""
 
     def build_partition_tree(self) -> None:
-        self.clustering = _partition_tree(self.input_shape)
-
-
-@lru_cache(maxsize=4)
-def _partition_tree(shape: tuple[int, ...]) -> NDArray[np.float64]:
-    return shap.maskers.Image(np.zeros(shape, dtype=np.float32)).clustering
+        self.clustering = partition_tree(tuple(self.input_shape))
 
 
 @contextmanager
