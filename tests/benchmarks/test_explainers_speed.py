@@ -228,7 +228,8 @@ def test_share_of_the_forward_pass(size):
 def test_the_first_shap_explanation_compiles_nothing():
     """CPU of a process's first explanation, against the same where shap compiles its functions."""
     code = (
-        'import contextlib, time, numpy as np; import importlib; own = importlib.import_module("adhelpers.explainers.shap"); '
+        "import contextlib, importlib, time, numpy as np; "
+        "own = importlib.import_module('adhelpers.explainers.shap'); "
         "image = np.random.default_rng(0).random((96, 96, 1)).astype('f'); {change}"
         "start = time.process_time(); "
         "own.explain_with_shap(lambda x: x.max(axis=(1, 2, 3)), image, 0 * image, "
