@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
+from scipy import ndimage
 
 from adhelpers._shared.arrays import Floats, Images, Maps, Scores
 from adhelpers._shared.batches import Batched
@@ -18,6 +19,8 @@ from .base import Detector
 
 RESIDUALS = ("absolute", "ssim", "l2")
 SCORES = ("smooth_max", "max", "sse", "mean", "top", "area")
+# Up to this side smoothing by matrix products is faster than by convolutions.
+_LARGEST_PRODUCT = 512
 
 
 def smooth(maps: tf.Tensor, sigma: float) -> tf.Tensor:
@@ -41,6 +44,19 @@ def smooth(maps: tf.Tensor, sigma: float) -> tf.Tensor:
     if sigma == 0:
         return maps
     kernel = gaussian_kernel(sigma)
+    height, width = maps.shape[1:3]
+    if max(height, width) > _LARGEST_PRODUCT:
+        return _convolved(maps, kernel)
+    # Two matrix products take a third of the time of two convolutions.
+    rows, columns = (
+        tf.constant(ndimage.correlate1d(np.eye(side, dtype=np.float32), kernel, axis=0))
+        for side in (height, width)
+    )
+    return tf.matmul(rows, tf.matmul(maps, columns, transpose_b=True))
+
+
+def _convolved(maps: tf.Tensor, kernel: Floats) -> tf.Tensor:
+    """Maps smoothed along both axes, with mirrored borders."""
     # TensorFlow mirrors at most one image's width; a wider kernel is cut there.
     radius = min(len(kernel) // 2, maps.shape[1], maps.shape[2])
     kernel = kernel[len(kernel) // 2 - radius : len(kernel) // 2 + radius + 1]

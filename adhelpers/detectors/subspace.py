@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import scipy.linalg
 import skops.io
 import tensorflow as tf
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
+from threadpoolctl import threadpool_limits
 
-from adhelpers._shared.arrays import Floats, Images
+from adhelpers._shared.arrays import Floats, Images, Scores
+from adhelpers._shared.batches import Batched
 from adhelpers._shared.checks import checked_images
 
 from .manifest import StoredFiles
@@ -21,6 +24,8 @@ from .weights import load_estimator
 
 _FILE = "pca.skops"
 _CANDIDATES = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 250, 300, 400)
+# Pixels that are in memory with double precision at once.
+_PIXELS = 2048
 
 
 @register
@@ -88,8 +93,9 @@ class Subspace(ReconstructionDetector):
         """
         train = checked_images(train, name="train")
         validation = checked_images(validation, train.shape[1:], name="validation")
-        most = len(train) - 1
-        wanted = most if isinstance(self.n_components, str) else self.n_components
+        most = min(len(train) - 1, math.prod(train.shape[1:]))
+        automatic = isinstance(self.n_components, str)
+        wanted = min(most, max(_CANDIDATES)) if automatic else int(self.n_components)
         if most < 1 or wanted > most:
             raise ValueError(
                 f"{len(train)} training images allow n_components up to {most}; "
@@ -97,24 +103,58 @@ class Subspace(ReconstructionDetector):
             )
         if self.image_shape != train.shape[1:]:
             self.image_shape, self._components, self._batched = train.shape[1:], None, {}
-        pca = PCA(wanted, svd_solver="full").fit(train.reshape(len(train), -1))
-        if self.n_components == "auto":
-            pca = self._select(pca, validation)
+        pca = principal_components(train.reshape(len(train), -1), wanted)
         self._set(pca)
+        if automatic:
+            self._set(_truncated(pca, self._selected(validation)))
         return self
 
-    def _select(self, pca: PCA, validation: Images) -> PCA:
+    def _selected(self, validation: Images) -> int:
+        """The number of components that tells good images best from planted ones."""
         planted = plant_patches(validation, self.seed)
         labels = np.r_[np.zeros(len(validation)), np.ones(len(planted))]
-        self.selection = []
-        for count in sorted({min(count, len(pca.components_)) for count in _CANDIDATES}):
-            self._set(_truncated(pca, count))
-            scores = np.r_[self.score(validation), self.score(planted)]
-            self.selection.append(
-                {"n_components": count, "auroc": float(roc_auc_score(labels, scores))}
-            )
+        most = len(self.pca.components_)
+        counts = sorted({min(count, most) for count in _CANDIDATES})
+        scores = self._scores_by_count(np.concatenate([validation, planted]), counts)
+        self.selection = [
+            {"n_components": count, "auroc": float(roc_auc_score(labels, column))}
+            for count, column in zip(counts, scores.T, strict=True)
+        ]
         # max keeps the first of equals, which is the smallest subspace.
-        return _truncated(pca, max(self.selection, key=lambda row: row["auroc"])["n_components"])
+        return int(max(self.selection, key=lambda row: row["auroc"])["n_components"])
+
+    def _scores_by_count(self, images: Images, counts: list[int]) -> Scores:
+        """The score with each of some rising numbers of components: float32 (n, len(counts)).
+
+        A larger subspace adds to the projection of the smaller one, so all of them together cost as
+        much as the largest.
+        """
+        edges = tf.constant([0, *counts])
+
+        def scores(batch: tf.Tensor) -> tf.Tensor:
+            flat = tf.reshape(batch, (-1, self._mean.shape[0])) - self._mean
+            code = tf.matmul(flat, self._components, transpose_b=True)
+
+            def larger(
+                step: tf.Tensor, projection: tf.Tensor, done: tf.TensorArray
+            ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
+                start, stop = edges[step], edges[step + 1]
+                projection += tf.matmul(code[:, start:stop], self._components[start:stop])
+                counterparts = tf.clip_by_value(
+                    tf.reshape(projection + self._mean, tf.shape(batch)), 0.0, 1.0
+                )
+                counterparts = tf.ensure_shape(counterparts, batch.shape)
+                score = self.scoring.score_of(batch, counterparts)
+                return step + 1, projection, done.write(step, score)
+
+            _, _, done = tf.while_loop(
+                lambda step, *_: step < len(counts),
+                larger,
+                (0, tf.zeros_like(flat), tf.TensorArray(tf.float32, len(counts))),
+            )
+            return tf.transpose(done.stack())
+
+        return Batched(scores, self._BATCH, autograph=False)(images)
 
     def _set(self, pca: PCA) -> None:
         self.pca = pca
@@ -155,6 +195,69 @@ class Subspace(ReconstructionDetector):
         if len(shape) != 3 or pca.mean_.shape != (math.prod(shape),):
             raise ValueError(f"{_FILE} is of images of another size")
         self._set(pca)
+
+
+def principal_components(samples: Floats, count: int) -> PCA:
+    """Scikit-learn's PCA with the first components only, for fewer samples than values of each.
+
+    The components follow from the eigenvectors of the samples' products with each other, a matrix
+    of n rows and columns, which is many times faster than the decomposition of all samples. With
+    double precision it loses nothing that single precision holds.
+
+    Parameters
+    ----------
+    samples : ndarray of float32, shape (n, d)
+    count : int
+        In 1 ... min(n, d).
+
+    Returns
+    -------
+    PCA
+        As fitted with ``svd_solver="full"``.
+
+    Examples
+    --------
+    >>> samples = np.random.default_rng(0).normal(size=(20, 300)).astype("float32")
+    >>> fast = principal_components(samples, 4)
+    >>> bool(np.allclose(fast.components_, PCA(4).fit(samples).components_, atol=1e-5))
+    True
+    """
+    amount, values = samples.shape
+    if amount >= values:
+        return PCA(count, svd_solver="full").fit(samples)
+    mean = samples.mean(axis=0, dtype=np.float64)
+    blocks = [slice(start, start + _PIXELS) for start in range(0, values, _PIXELS)]
+    products = np.zeros((amount, amount))
+    components = np.empty((count, values), np.float32)
+    # More threads only wait for each other here, at the cost of many times the work.
+    with threadpool_limits(1, "blas"):
+        for block in blocks:
+            centred = samples[:, block] - mean[block]
+            products += centred @ centred.T
+        variances, vectors = scipy.linalg.eigh(products, driver="evd", overwrite_a=True)
+        variances = np.clip(variances[::-1], 0, None) / (amount - 1)
+        vectors = vectors[:, ::-1][:, :count]
+        for block in blocks:
+            components[:, block] = vectors.T @ (samples[:, block] - mean[block])
+        # Unit vectors, also where equal or constant samples leave a direction without variance.
+        components = np.ascontiguousarray(scipy.linalg.qr(components.T, mode="economic")[0].T)
+    return _fitted(mean, components, variances, amount)
+
+
+def _fitted(mean: Floats, components: Floats, variances: Floats, amount: int) -> PCA:
+    """A PCA with the results of a fit to an ``amount`` of samples; ``variances`` are of all."""
+    count = len(components)
+    largest = np.abs(components).argmax(axis=1)
+    components *= np.sign(components[np.arange(count), largest])[:, None]
+    total = variances.sum()
+    pca = PCA(count, svd_solver="full")
+    pca.mean_, pca.components_ = mean.astype(np.float32), components
+    pca.n_components_, pca.n_samples_, pca.n_features_in_ = count, amount, components.shape[1]
+    pca.explained_variance_ = variances[:count].astype(np.float32)
+    pca.explained_variance_ratio_ = (variances[:count] / (total or 1)).astype(np.float32)
+    pca.singular_values_ = np.sqrt(variances[:count] * (amount - 1)).astype(np.float32)
+    pca.noise_variance_ = np.float32(variances[count:].mean() if count < amount else 0)
+    return pca
 
 
 def _truncated(pca: PCA, count: int) -> PCA:

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
+from sklearn.metrics import roc_auc_score
 
-from adhelpers.detectors import ResidualScore, Subspace
+from adhelpers.detectors import ResidualScore, Subspace, plant_patches
+from adhelpers.detectors.subspace import principal_components
 
 
 def blobs(count, seed=0, size=32):
@@ -81,3 +83,48 @@ def test_wrong_numbers_of_components_are_named():
         Subspace(n_components=9).fit(good, good)
     with pytest.raises(ValueError, match="up to 0"):
         Subspace().fit(good[:1], good)
+
+
+@pytest.mark.parametrize("amount, count", [(20, 19), (20, 3), (400, 256), (300, 5)])
+def test_components_equal_those_of_scikit_learn(amount, count):
+    samples = blobs(amount, size=16).reshape(amount, -1)
+    fast = principal_components(samples, count)
+    full = PCA(count, svd_solver="full").fit(samples.astype(np.float64))
+    for name, value in vars(full).items():
+        if isinstance(value, np.ndarray) and name != "components_":
+            np.testing.assert_allclose(getattr(fast, name), value, rtol=1e-3, atol=1e-5)
+    # The last ones are as good as equal in variance, so only what they span is defined.
+    np.testing.assert_allclose(fast.components_[:3], full.components_[:3], atol=1e-3)
+    np.testing.assert_allclose(
+        fast.inverse_transform(fast.transform(samples)),
+        full.inverse_transform(full.transform(samples)),
+        atol=0.02 if 3 < count < 19 else 1e-3,
+    )
+    assert fast.get_params() == full.get_params() and fast.n_features_in_ == full.n_features_in_
+
+
+def test_equal_training_images_leave_unit_vectors():
+    samples = np.repeat(blobs(3, size=16).reshape(3, -1), 4, axis=0)
+    for one in (samples, np.full_like(samples, 0.5)):
+        pca = principal_components(one, 11)
+        np.testing.assert_allclose(pca.components_ @ pca.components_.T, np.eye(11), atol=1e-5)
+        np.testing.assert_allclose(pca.inverse_transform(pca.transform(one)), one, atol=1e-5)
+
+
+def test_each_number_tried_scores_as_a_detector_with_that_number():
+    good = blobs(30)
+    detector = Subspace(seed=3).fit(good[:22], good[22:])
+    planted = plant_patches(good[22:], 3)
+    labels = np.repeat([0, 1], [len(good[22:]), len(planted)])
+    assert [row["n_components"] for row in detector.selection] == [1, 2, 5, 10, 20, 21]
+    for row in detector.selection:
+        fixed = Subspace(row["n_components"]).fit(good[:22], good[22:])
+        scores = fixed.score(np.concatenate([good[22:], planted]))
+        assert row["auroc"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-6)
+
+
+def test_more_images_than_pixels_allow_one_component_for_each_pixel():
+    good = blobs(90, size=8)
+    assert Subspace().fit(good[:80], good[80:]).selection[-1]["n_components"] == 64
+    with pytest.raises(ValueError, match="up to 64; asked for 70"):
+        Subspace(70).fit(good[:80], good[80:])
