@@ -2,14 +2,15 @@
 
 from .checking import check_category
 from .class_images import ClassImages, load_class_images, make_class_images, split_remarks
+from .decoding import decode_values
 from .duplicates import LEAK
 from .fetch import fetch_category
 from .image_set import Category, ImageSet
 from .images import load_category, suggested_size
 from .labelled import LabelledSamples, load_labelled
-from .layouts import file_of
-from .normalize import Corrections, object_mask
-from .reading import CategoryError, read_image
+from .layouts import file_of, is_data, one_form
+from .normalize import Corrections, object_mask, resize_image
+from .reading import CategoryError, read_file, read_image, to_color
 from .remarks import Remark
 from .rendered.catalogue import RENDERED_CATEGORIES, render_category, rendered_root
 from .rendered.folders import root_name, root_path
@@ -32,22 +33,28 @@ __all__ = [
     "check_category",
     "check_listing",
     "check_split",
+    "decode_values",
     "fetch_category",
     "file_of",
     "insulators_root",
     "is_category",
+    "is_data",
     "load_category",
     "load_class_images",
     "load_labelled",
     "make_class_images",
     "object_mask",
+    "one_form",
+    "read_file",
     "read_image",
     "render_category",
     "rendered_root",
+    "resize_image",
     "root_name",
     "root_path",
     "semi_supervised",
     "split_remarks",
     "subfolders",
     "suggested_size",
+    "to_color",
 ]

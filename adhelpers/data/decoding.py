@@ -8,7 +8,8 @@ alpha, extra bands, CMYK, depth) is decided in one place, `_Samples.decoded`.
 import io
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,10 +112,15 @@ class _Samples:
     orientation: int = 1
     lossy: bool = False
 
+    @property
+    def upright(self) -> NDArray[Any]:
+        """The samples, (h, w, bands), as a person would see them."""
+        values = self.values[..., None] if self.values.ndim == 2 else self.values
+        return _UPRIGHT.get(self.orientation, np.asarray)(values)
+
     def decoded(self, bit_depth: int | None) -> Decoded:
         """Colours and alpha in [0, 1], upright."""
-        values = self.values[..., None] if self.values.ndim == 2 else self.values
-        values = _UPRIGHT.get(self.orientation, np.asarray)(values)
+        values = self.upright
         levels = _grey_levels(values, self.bits, bit_depth)
         deep = self.bits > 8 and levels > 1
         scaled = np.ascontiguousarray((values / np.float32(levels)).astype(np.float32))
@@ -208,12 +214,51 @@ def decode(data: bytes, bit_depth: int | None = None, page: int | None = None) -
     >>> red.image.shape, red.image[0, 0].round(2).tolist(), red.grey_levels
     ((3, 4, 3), [0.20000000298023224, 0.0, 0.0], 255)
     """
+    with _one_kind_of_error():
+        return _samples(data, page).decoded(bit_depth)
+
+
+def decode_values(data: bytes) -> NDArray[Any]:
+    """The numbers of an image file as they stand in it: real values may have any range.
+
+    Parameters
+    ----------
+    data : bytes
+        As in `decode`.
+
+    Returns
+    -------
+    ndarray, shape (h, w, bands)
+        Upright; alpha and extra bands are bands like the others.
+
+    Raises
+    ------
+    ValueError
+        Where the file cannot be decoded.
+
+    Examples
+    --------
+    >>> file = io.BytesIO()
+    >>> tifffile.imwrite(file, np.full((4, 3), -2.5, np.float32))
+    >>> decode_values(file.getvalue())[0].ravel().tolist()
+    [-2.5, -2.5, -2.5]
+    """
+    with _one_kind_of_error():
+        return _samples(data, None).upright
+
+
+def _samples(data: bytes, page: int | None) -> "_Samples":
+    return _tiff(data, page) if data[:4] in _TIFF_STARTS else _by_pillow(data, page)
+
+
+@contextmanager
+def _one_kind_of_error() -> Iterator[None]:
+    """Whatever a decoder meets in a file becomes a ValueError that says what would be right."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            samples = _tiff(data, page) if data[:4] in _TIFF_STARTS else _by_pillow(data, page)
-            return samples.decoded(bit_depth)
+            yield
     except (Image.DecompressionBombWarning, Image.DecompressionBombError, MemoryError) as error:
         raise ValueError(
             "is too large to be an image of a data set; make it smaller than 89 megapixels"

@@ -22,6 +22,16 @@ from .features import (
     SVMSelection,
     feature_cache,
 )
+from .foreign import (
+    ForeignDetector,
+    OnnxDetector,
+    Preprocessing,
+    StoredMaps,
+    import_object,
+    read_maps,
+    wrap_detector,
+    wrap_functions,
+)
 from .fusion import Fusion
 from .onnx_export import Exported, export_onnx
 from .planted import copied_share, plant_patches
@@ -45,6 +55,7 @@ __all__ = [
     "Exported",
     "FeatureSVM",
     "FeatureSettings",
+    "ForeignDetector",
     "Fusion",
     "LinearReconstruction",
     "NearestGood",
@@ -52,11 +63,14 @@ __all__ = [
     "GanScore",
     "GanSettings",
     "MemoryBank",
+    "OnnxDetector",
+    "Preprocessing",
     "ReconstructionDetector",
     "ResidualScore",
     "SHALLOW_METHODS",
     "SVMSelection",
     "Search",
+    "StoredMaps",
     "Subspace",
     "VAEGAN",
     "VAELoss",
@@ -65,8 +79,12 @@ __all__ = [
     "feature_cache",
     "fit_or_load",
     "fit_shallow",
+    "import_object",
     "inpainted",
     "load_detector",
     "plant_patches",
+    "read_maps",
     "register",
+    "wrap_detector",
+    "wrap_functions",
 ]
