@@ -27,7 +27,7 @@ from .figures import (
     training_curves,
     verdict_figure,
 )
-from .gallery import Card, figure_png, write_gallery
+from .gallery import Card, figure_webp, write_gallery
 from .index import write_index
 from .maps import MapScale, map_scale
 from .notebook_html import notebook_to_html
@@ -46,7 +46,7 @@ __all__ = [
     "explainer_against_explainer",
     "explanation_grid",
     "explore",
-    "figure_png",
+    "figure_webp",
     "ground_truth_grid",
     "image_grid",
     "label_curve",

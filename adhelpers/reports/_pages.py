@@ -35,6 +35,11 @@ def png_uri(picture: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(picture).decode()
 
 
+def webp_uri(picture: bytes) -> str:
+    """A WebP picture as the source of an image in a page that loads nothing."""
+    return "data:image/webp;base64," + base64.b64encode(picture).decode()
+
+
 def page_script(name: str) -> dict[str, str]:
     """A script of the folder ``templates`` for a page, with the hash that its policy names.
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from adhelpers.metrics import Threshold, explained_region
 
-from .gallery import figure_png
+from .gallery import figure_webp
 from .maps import MapScale, map_scale, show_heatmap, show_map
 from .sample import Sample
 from .style import (
@@ -151,7 +151,7 @@ def _browser(
     )
     text = widgets.HTML()
     picture = widgets.Image(
-        format="png", layout=widgets.Layout(max_width="100%", object_fit="contain")
+        format="webp", layout=widgets.Layout(max_width="100%", object_fit="contain")
     )
     scale = _map_scale(samples, threshold)
     rule = "" if threshold is None else f"<small>{html.escape(threshold_text(threshold))}</small>"
@@ -163,7 +163,7 @@ def _browser(
         text.value = " &nbsp; ".join(parts)
         sample = samples[index.value]
         figure = _detail(sample, explainer.value, quantile.value, counterpart_name, scale)
-        picture.value = figure_png(figure)
+        picture.value = figure_webp(figure)
 
     for control in (index, explainer, quantile):
         control.observe(redraw, names="value")

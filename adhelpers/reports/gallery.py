@@ -1,6 +1,5 @@
 """The gallery of a run: one HTML file with its tables and a card for each test image."""
 
-import functools
 import math
 import numbers
 from collections.abc import Mapping, Sequence
@@ -11,17 +10,13 @@ from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
-from matplotlib.colors import to_rgb
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
-from scipy.spatial import KDTree
 
-from adhelpers._shared.arrays import Floats
 from adhelpers._shared.files import write_text
 
-from . import style as _style
-from ._pages import page_script, page_template, png_uri
+from ._pages import page_script, page_template, webp_uri
 from .figures import VERDICT_COLORS
 
 _NOTHING = "–"
@@ -53,7 +48,7 @@ class Card:
     jaccards
         Optimal Jaccard of each explainer; None or NaN where there is none.
     picture
-        The sample's strip as PNG, such as :func:`figure_png` makes it; it needs no title, because
+        The sample's strip as WebP, such as `figure_webp` makes it; it needs no title, because
         the card has one.
     badges
         Short remarks next to the decision.
@@ -65,7 +60,7 @@ class Card:
     Raises
     ------
     ValueError
-        If ``decision`` is another word or ``picture`` is not a PNG.
+        If ``decision`` is another word or ``picture`` is no WebP picture.
 
     Examples
     --------
@@ -94,8 +89,8 @@ class Card:
                 f"decision of card {self.name!r} must be 'flagged' or 'passed'; "
                 f"it is {self.decision!r}"
             )
-        if not bytes(self.picture).startswith(b"\x89PNG\r\n\x1a\n"):
-            raise ValueError(f"picture of card {self.name!r} must be the bytes of a PNG file")
+        if bytes(self.picture)[8:12] != b"WEBP":
+            raise ValueError(f"picture of card {self.name!r} must be the bytes of a WebP file")
 
     @property
     def outcome(self) -> str:
@@ -103,60 +98,39 @@ class Card:
         return _OUTCOMES[self.decision, bool(self.correct)]
 
 
-def figure_png(figure: Figure, dpi: float = 100, colors: int = 256) -> bytes:
-    """A figure as a small PNG: reduced to a palette, which halves its size and is barely visible.
-
-    The palette holds the colours that mean something exactly (classes, overlap, the colour maps);
-    the pictures share the rest.
+def figure_webp(figure: Figure, dpi: float = 100, quality: int = 80) -> bytes:
+    """A figure as a small WebP picture, a third of a PNG and made in a quarter of its time.
 
     Parameters
     ----------
     figure
     dpi
         Pixels per inch.
-    colors
-        Size of the palette, 64 to 256.
+    quality
+        0 to 100; from 80 on the loss is barely visible.
 
     Returns
     -------
     bytes
-        The PNG file's content.
-
-    Raises
-    ------
-    ValueError
-        If ``colors`` is out of range.
+        The file's content.
 
     Examples
     --------
     >>> from adhelpers.reports import image_grid
-    >>> figure_png(image_grid(np.zeros((1, 8, 8, 1))))[1:4]
-    b'PNG'
+    >>> figure_webp(image_grid(np.zeros((1, 8, 8, 1))))[8:12]
+    b'WEBP'
     """
-    if not 64 <= colors <= 256:
-        raise ValueError(f"colors must be from 64 to 256; it is {colors}")
-    full = BytesIO()
-    figure.savefig(full, format="png", dpi=dpi)
-    with Image.open(full) as opened:
-        picture = opened.convert("RGB")
-    fixed = _meaningful_colors()
-    rest = picture.quantize(
-        colors - len(fixed), method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
-    ).getpalette()
-    palette = np.concatenate([fixed, np.reshape(rest or [], (-1, 3))])[:colors]
-    # Pillow's own search for the nearest colour is approximate and greys the white page. Without
-    # dithering flat areas stay flat, and a flat area compresses to nothing.
-    packed_pixels = np.asarray(picture).astype(np.uint32) @ np.array(
-        [65536, 256, 1], dtype=np.uint32
-    )
-    present, positions = np.unique(packed_pixels, return_inverse=True)
-    nearest = KDTree(palette).query(
-        np.stack([present >> 16, present >> 8 & 255, present & 255], axis=1)
-    )[1]
-    small = Image.fromarray(nearest.astype(np.uint8)[positions].reshape(packed_pixels.shape))
-    small.putpalette(palette.astype(np.uint8).ravel().tolist())
+    before = figure.get_dpi()
+    figure.set_dpi(dpi)
+    try:
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    finally:
+        figure.set_dpi(before)
     content = BytesIO()
-    small.save(content, format="png", optimize=True)
+    # Method 2 of 6: slower ones save a tenth of the size at twice the time.
+    picture.save(content, format="webp", quality=quality, method=2)
     return content.getvalue()
 
 
@@ -200,16 +174,16 @@ def write_gallery(
     --------
     >>> import tempfile
     >>> from adhelpers.reports import image_grid
-    >>> picture = figure_png(image_grid(np.zeros((1, 8, 8))))
+    >>> picture = figure_webp(image_grid(np.zeros((1, 8, 8))))
     >>> card = Card("test/good/0.png", "good", 0, 0.1, "passed", True, {"LIME": None}, picture)
     >>> tables = {"Counts": pd.DataFrame({"type": ["good"], "images": [1]})}
     >>> path = Path(tempfile.mkdtemp()) / "gallery.html"
     >>> path = write_gallery(path, title="screw", settings={}, tables=tables, cards=[card])
-    >>> "data:image/png;base64," in path.read_text(), "https://" in path.read_text()
+    >>> "data:image/webp;base64," in path.read_text(), "https://" in path.read_text()
     (True, False)
     """
     path = Path(path)
-    template = page_template("gallery.html", shown=_shown, number=_number, data_uri=png_uri)
+    template = page_template("gallery.html", shown=_shown, number=_number, data_uri=webp_uri)
     text = template.render(
         title=title,
         settings=settings,
@@ -225,27 +199,6 @@ def write_gallery(
     # A file name that is not UTF-8 holds surrogates, which cannot be written.
     write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
     return path
-
-
-@functools.cache
-def _meaningful_colors() -> Floats:
-    """The colours (k, 3), 0 to 255, that a palette must not lose."""
-    names = (
-        "white",
-        "black",
-        _style.INK,
-        _style.FAINT,
-        _style.GOOD,
-        _style.ANOMALOUS,
-        _style.GROUND_TRUTH,
-        _style.EXPLANATION,
-        _style.OVERLAP,
-    )
-    maps = [
-        colormaps[name](np.linspace(0, 1, 20))[:, :3]
-        for name in (_style.SEQUENTIAL, _style.DIVERGING)
-    ]
-    return np.round(255 * np.concatenate([[to_rgb(name) for name in names], *maps]))
 
 
 def _table(table: pd.DataFrame) -> dict[str, Any]:

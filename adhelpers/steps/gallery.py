@@ -20,7 +20,7 @@ from adhelpers.reports import (
     MapScale,
     Sample,
     explore,
-    figure_png,
+    figure_webp,
     ground_truth_grid,
     image_grid,
     latent_pca,
@@ -268,7 +268,7 @@ class Strips:
             jaccards={
                 name: value if np.isfinite(value) else None for name, value in jaccards.items()
             },
-            picture=figure_png(self.figure(index, titled=False), dpi=110),
+            picture=figure_webp(self.figure(index, titled=False), dpi=110),
             badges=()
             if test.uncorrected is None or not test.uncorrected[index]
             else ("uncorrected",),

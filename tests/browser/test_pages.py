@@ -8,14 +8,21 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from adhelpers.reports import SUMMARY_KEYS, Card, figure_png, image_grid, write_gallery, write_index
+from adhelpers.reports import (
+    SUMMARY_KEYS,
+    Card,
+    figure_webp,
+    image_grid,
+    write_gallery,
+    write_index,
+)
 
 HOSTILE = "test/crack/<img src=x onerror=document.title='broken'>.png"
 
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory):
-    picture = figure_png(image_grid(np.zeros((3, 16, 16))))
+    picture = figure_webp(image_grid(np.zeros((3, 16, 16))))
     kinds = ["good", "crack", "hole"]
     cards = [
         Card(
@@ -254,7 +261,7 @@ def test_the_index_fits_the_page_whatever_the_names(tmp_path, open_page, width):
 
 
 def test_cards_stand_as_they_were_given_until_they_are_sorted(open_page, tmp_path):
-    picture = figure_png(image_grid(np.zeros((1, 16, 16))))
+    picture = figure_webp(image_grid(np.zeros((1, 16, 16))))
     cards = [
         Card(f"test/{index}.png", "good", index, 0.1, "passed", True, {}, picture, verdict="passed")
         for index in (2, 0, 1)

@@ -77,7 +77,7 @@ def test_controls_move_the_picture_and_the_words(data):
     quantile.value = 0.5
     pictures.append(picture.value)
     assert len(set(pictures)) == 4 and all(
-        Image.open(BytesIO(content)).format == "PNG" for content in pictures
+        Image.open(BytesIO(content)).format == "WEBP" for content in pictures
     )
 
 
