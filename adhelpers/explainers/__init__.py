@@ -8,7 +8,7 @@ from .lime import Sampling, explain_with_lime
 from .occlusion import explain_with_occlusion
 from .repair import explain_with_repair
 from .shap import explain_with_shap
-from .superpixels import Superpixels, segment_superpixels
+from .superpixels import Superpixels
 
 __all__ = [
     "BatchedScore",
@@ -27,7 +27,6 @@ __all__ = [
     "explain_with_shap",
     "noise",
     "residual_map",
-    "segment_superpixels",
     "uniform",
     "versioned",
 ]

@@ -11,7 +11,6 @@ from .figures import (
     ground_truth_grid,
     image_grid,
     label_curve,
-    latent_pca,
     learning_rate_curve,
     overlay_grid,
     reconstruction_grid,
@@ -23,7 +22,6 @@ from .figures import (
     search_walk,
     segmentation_grid,
     shortcut_figure,
-    superpixel_overlay,
     training_curves,
     verdict_figure,
 )
@@ -32,6 +30,7 @@ from .index import write_index
 from .maps import MapScale, map_scale
 from .notebook_html import notebook_to_html
 from .sample import Sample
+from .style import describe
 from .summary import SUMMARY_KEYS, versions, write_samples, write_summary
 
 __all__ = [
@@ -43,6 +42,7 @@ __all__ = [
     "contest_figure",
     "counterparts_grid",
     "deletion_insertion_curves",
+    "describe",
     "explainer_against_explainer",
     "explanation_grid",
     "explore",
@@ -50,7 +50,6 @@ __all__ = [
     "ground_truth_grid",
     "image_grid",
     "label_curve",
-    "latent_pca",
     "learning_rate_curve",
     "map_scale",
     "notebook_to_html",
@@ -64,7 +63,6 @@ __all__ = [
     "search_walk",
     "segmentation_grid",
     "shortcut_figure",
-    "superpixel_overlay",
     "training_curves",
     "verdict_figure",
     "versions",

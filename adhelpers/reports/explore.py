@@ -19,6 +19,7 @@ from .style import (
     blocks_of_panels,
     caption,
     corner,
+    describe,
     image_panels,
     name_panel,
     one_line,
@@ -244,6 +245,11 @@ def _static_grid(samples: Sequence[Sample], words: Sequence[Sequence[str]]) -> F
             name_panel(ax, name)
             if show_heatmap(ax, sample.heatmaps[name]) is not None:
                 outline(ax, sample.mask)
+    describe(
+        figure,
+        "Test images from the lowest score to the highest, with the heatmap of each explainer; "
+        "true defects outlined",
+    )
     return figure
 
 

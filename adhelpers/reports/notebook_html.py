@@ -1,5 +1,7 @@
 """An executed notebook as one page of HTML: text and results, no code, nothing from a network."""
 
+import base64
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,6 +60,10 @@ _WIDGET = "application/vnd.jupyter.widget-view+json"
 # The best picture of an output first.
 _IMAGES = ("image/svg+xml", "image/png", "image/jpeg")
 
+# Of a picture in pixels, of a cell of a table in letters.
+_WIDE, _LONG = 600, 34
+# What is printed in columns, and how a cell begins whose prints are compared by a test.
+_ALIGNED, _CHECKED = re.compile(r"\S {2,}\S|\t"), "# NBVAL_CHECK_OUTPUT"
 _NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?")
 
 
@@ -115,37 +121,57 @@ def _text(value: str | list[str]) -> str:
 
 
 def _image(kind: str, value: str, alt: str) -> Markup:
+    """A picture with its caption; a large one scrolls sideways where the screen is narrow."""
     if kind == "image/svg+xml":
         # As the source of an <img> an SVG cannot run scripts or load anything.
         source = "data:image/svg+xml;charset=utf-8," + quote(value)
     else:
         source = f"data:{kind};base64,{''.join(value.split())}"
     return Markup(
-        '<figure><img class="figure" alt="{0}" src="{1}"><figcaption>{0}</figcaption></figure>'
-    ).format(alt, source)
+        '<figure{2}><div class="scroll"><img class="figure" alt="{0}" src="{1}"></div>'
+        "<figcaption>{0}</figcaption></figure>"
+    ).format(alt, source, Markup(' class="wide"') if _is_wide(kind, value) else "")
 
 
-def _output(output: "NotebookNode", alt: str) -> Markup:
-    """One output of a cell as safe HTML; empty where there is nothing for a reader."""
+def _is_wide(kind: str, value: str) -> bool:
+    """Whether a PNG is so wide that what is written in it cannot be read on a phone."""
+    # Width is the first number of the first chunk, behind 8 bytes of signature and 8 of its head.
+    head = "".join(value.split())[:32] if kind == "image/png" else ""
+    try:
+        return int.from_bytes(base64.b64decode(head, validate=True)[16:20]) > _WIDE
+    except ValueError:
+        return False
+
+
+def _output(output: "NotebookNode", heading: str, checked: bool) -> Markup:
+    """One output of a cell as safe HTML; empty where there is nothing for a reader.
+
+    A picture without a description is captioned with the heading above it. Of a ``checked`` cell
+    the prints are facts that a test compares, and are folded up.
+    """
     if output.output_type == "stream":
-        return _stream(output)
+        return _stream(output, checked)
     if output.output_type == "error":
         return Markup('<pre class="error">{}</pre>').format(
             _without_colours("\n".join(output.traceback))
         )
-    return _displayed({kind: _text(value) for kind, value in output.get("data", {}).items()}, alt)
+    data = {kind: _text(value) for kind, value in output.get("data", {}).items()}
+    described = output.get("metadata", {}).get("image/png", {}).get("alt")
+    return _displayed(data, str(described or heading))
 
 
-def _stream(output: "NotebookNode") -> Markup:
-    """What a cell printed; messages on standard error are folded up."""
+def _stream(output: "NotebookNode", checked: bool) -> Markup:
+    """What a cell printed; messages on standard error and checks are folded up."""
     text = _without_colours(_text(output.text)).strip("\n")
     if not text:
         return Markup()
-    if output.name == "stderr":
+    if output.name == "stderr" or checked:
         return Markup(
-            '<details class="messages"><summary>Messages</summary><pre>{}</pre></details>'
-        ).format(text)
-    return Markup("<pre>{}</pre>").format(text)
+            '<details class="messages"><summary>{}</summary><pre>{}</pre></details>'
+        ).format("Messages" if output.name == "stderr" else "Facts that a test checks", text)
+    if _ALIGNED.search(text):
+        return Markup("<pre>{}</pre>").format(text)
+    return Markup("<p>{}</p>").format(Markup("<br>").join(text.split("\n")))
 
 
 def _displayed(data: dict[str, str], alt: str) -> Markup:
@@ -167,9 +193,15 @@ def _displayed(data: dict[str, str], alt: str) -> Markup:
 
 
 def _for_people(soup: BeautifulSoup) -> BeautifulSoup:
-    """Tables without the index that pandas writes where the rows have no names, dashes for NaN."""
+    """Tables without the index that pandas writes where the rows have no names, dashes for NaN.
+
+    Cells that may be broken over lines are marked.
+    """
     for table in soup("table"):
         rows = table.select("tbody tr")
+        for cell in table(["td", "th"]):
+            if len(cell.get_text(strip=True)) > _LONG:
+                cell["class"] = [*cell.get_attribute_list("class"), "long"]
         for column in zip(*(row("td") for row in rows), strict=False):
             texts = {cell.get_text(strip=True) for cell in column}
             # A class may be called "NaN": only among numbers it is one that is not known.
@@ -216,8 +248,8 @@ def _sections(cells: list["NotebookNode"]) -> list[_Section]:
                         sections.append(_Section(f"section-{count}", text))
                 sections[-1].blocks.append(_sanitized(BeautifulSoup(str(element), "html.parser")))
         elif cell.cell_type == "code":
-            alt = _last_heading(sections)
-            sections[-1].blocks += [_output(output, alt) for output in cell.outputs]
+            heading, checked = _last_heading(sections), _CHECKED in cell.source
+            sections[-1].blocks += [_output(one, heading, checked) for one in cell.outputs]
     for section in sections:
         section.blocks = [block for block in section.blocks if block]
     return [section for section in sections if section.blocks]
@@ -291,8 +323,14 @@ def notebook_to_html(
         head=_facts(summary or {}),
         answer=_answer((summary or {}).get("answer"), notebook.parent),
     )
-    write_text(html, page)
+    write_text(html, _numbered(page))
     return Path(html)
+
+
+def _numbered(page: str) -> str:
+    """A page whose figures are counted; a style's counter would pass over those that are folded."""
+    numbers = itertools.count(1)
+    return re.sub("<figcaption>", lambda found: f"{found[0]}Figure {next(numbers)}. ", page)
 
 
 def _contents(headed: Sequence[_Section]) -> list[tuple[int, str, str]]:
@@ -308,11 +346,12 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     if not summary:
         return []
     data = summary.get("data") or {}
+    root = data.get("root")
     counts = (data.get("counts") or {}).get("test") or {}
     facts = {
         "category": summary.get("category"),
         "run": summary.get("name"),
-        "data": data.get("root"),
+        "data": "rendered images" if str(root).startswith("rendered/") else root,
         "detector": summary.get("detector"),
         "test images": sum(counts.values()) or None,
         "date": date.today().isoformat(),

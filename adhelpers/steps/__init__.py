@@ -38,7 +38,7 @@ from .deep_sad import (
     train_deep_sad,
     write_run,
 )
-from .explain import ExplainerSettings, explain_detector, superpixel_example
+from .explain import ExplainerSettings, explain_detector
 from .export import export_detector
 from .features import (
     backbone_table,
@@ -49,7 +49,7 @@ from .features import (
     selection_table,
 )
 from .findings import as_markdown, sentences
-from .gallery import examples, latent_figure, on_photographs, overview, reconstructions
+from .gallery import examples, on_photographs, overview, reconstructions
 from .label_curve import run_label_curve
 from .localization import audit_localization
 from .objects import load_objects, object_facts
@@ -97,7 +97,6 @@ __all__ = [
     "find_shortcuts",
     "gan_maker",
     "inspection_figures",
-    "latent_figure",
     "learn_explanations",
     "listed",
     "load_objects",
@@ -120,7 +119,6 @@ __all__ = [
     "sentences",
     "split_facts",
     "stand_in",
-    "superpixel_example",
     "train_autoencoder",
     "train_classifier",
     "train_deep_sad",

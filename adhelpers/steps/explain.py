@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from adhelpers._shared.arrays import Maps
 from adhelpers.explainers import (
@@ -23,11 +22,9 @@ from adhelpers.explainers import (
     explain_with_shap,
     noise,
     residual_map,
-    segment_superpixels,
     uniform,
 )
 from adhelpers.metrics import normal_quantile
-from adhelpers.reports import superpixel_overlay
 
 from .assess import ImageAssessment
 
@@ -249,20 +246,3 @@ def _repair_targets(assessment: ImageAssessment) -> dict[str, float]:
     passes = assessment.threshold.value
     low = normal_quantile(assessment.reference_scores, _NORMAL_SHARE).value
     return {"passes": passes, "normal": min(low, passes)}
-
-
-def superpixel_example(
-    assessment: ImageAssessment, settings: ExplainerSettings | None = None, *, seed: int = 0
-) -> Figure:
-    """The superpixels that LIME hides and shows, on the test image with the highest score."""
-    settings = settings or ExplainerSettings()
-    index, test = int(np.argmax(assessment.scores)), assessment.category.test
-    segments = segment_superpixels(
-        test.images[index],
-        assessment.counterparts[index],
-        source="blend",
-        num_segments=settings.num_segments,
-        seed=seed,
-    )
-    title = f"{segments.max() + 1} superpixels of {test.names[index]}"
-    return superpixel_overlay(test.images[index], segments, title=title)

@@ -19,11 +19,11 @@ from adhelpers.reports import (
     Card,
     MapScale,
     Sample,
+    describe,
     explore,
     figure_webp,
     ground_truth_grid,
     image_grid,
-    latent_pca,
     overlay_grid,
     reconstruction_grid,
     sample_strip,
@@ -78,26 +78,6 @@ def reconstructions(assessment: ImageAssessment, indices: Sequence[int] | Intege
         names=("image", assessment.counterpart_name, "anomaly map"),
         scale=assessment.map_scale,
     )
-
-
-def latent_figure(detector: Any, category: Category) -> Figure:
-    """The first two principal components of the latent codes of training and test images.
-
-    Parameters
-    ----------
-    detector : Detector
-        With ``encode(images)``.
-    category : Category
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    train, test = category.train, category.test
-    codes = np.concatenate([detector.encode(train.images), detector.encode(test.images)])
-    splits = ["train"] * len(train) + ["test"] * len(test)
-    types = np.concatenate([train.types, test.types])
-    return latent_pca(codes, types, splits, title="Latent codes")
 
 
 def on_photographs(
@@ -168,6 +148,11 @@ def _visible(scale: MapScale) -> tuple[MapScale, str]:
     return MapScale(limit, start), f"transparent below {start:.3g}, {what}"
 
 
+def _panels(figure: Figure) -> list[str]:
+    """What the panels of a strip are called."""
+    return [name for ax in figure.axes if (name := ax.get_title("left"))]
+
+
 @dataclass(frozen=True)
 class Strips:
     """What the strips of a category's test images are drawn from.
@@ -220,14 +205,17 @@ class Strips:
         matplotlib.figure.Figure
         """
         one = self.assessment
-        title = ": ".join(filter(None, (str(one.category.test.names[index]), self._verdict(index))))
+        name = str(one.category.test.names[index]).removeprefix("test/")
+        title = ": ".join(filter(None, (name, self._verdict(index))))
         shown = REPAIR if REPAIR in self.explanations else self.names[-1]
-        return sample_strip(
+        figure = sample_strip(
             replace(self.sample(index, [shown]), counterpart=None),
             one.threshold,
             title=title if titled else "",
             scale=one.map_scale,
         )
+        describe(figure, f"{title}; from the left: {', '.join(_panels(figure))}")
+        return figure
 
     def sample(self, index: int, names: Iterable[str]) -> Sample:
         """One test image with what the detector and the explainers ``names`` say about it."""

@@ -19,9 +19,9 @@ from adhelpers.explainers import (
     Sampling,
     explain_with_lime,
     explain_with_shap,
-    segment_superpixels,
 )
 from adhelpers.explainers.lime import _perturbations
+from adhelpers.explainers.superpixels import segment_superpixels
 
 
 class TimedScore:

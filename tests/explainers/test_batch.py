@@ -20,10 +20,10 @@ from adhelpers.explainers import (
     explain_with_shap,
     noise,
     residual_map,
-    segment_superpixels,
     versioned,
 )
 from adhelpers.explainers.batch import _parameters
+from adhelpers.explainers.superpixels import segment_superpixels
 
 calls = []
 

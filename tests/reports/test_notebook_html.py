@@ -1,6 +1,7 @@
 """The report of a notebook: without code, scripts or network, whatever the notebook holds."""
 
 import base64
+import io
 import re
 
 import nbformat
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from adhelpers.reports.notebook_html import notebook_to_html
 
@@ -51,7 +53,7 @@ def test_the_report_holds_text_and_results_but_no_code(tmp_path, assert_self_con
     page = assert_self_contained(text)
     assert "secret_code" not in text and "Figure size" not in text and "plain" not in page.text
     assert "<em>it</em>" in text and "<td>2</td>" in text and "<td>a&lt;b</td>" in text
-    assert "<pre>AUROC 0.97 &lt;b&gt;</pre>" in text
+    assert "<p>AUROC 0.97 &lt;b&gt;</p>" in text
     assert page.attributes("img", "src") == [f"data:image/png;base64,{PNG}"]
     assert page.attributes("img", "alt") == ["Curves"]
     assert "<title>Screws</title>" in text
@@ -175,6 +177,53 @@ def test_messages_are_folded(tmp_path):
     )
 
 
+def test_what_is_printed_is_text_and_what_a_test_checks_is_folded(tmp_path):
+    def printed(source, text):
+        outputs = [new_output("stream", name="stdout", text=text)]
+        return export(tmp_path, new_code_cell(source, outputs=outputs))
+
+    assert "<p>one &lt;b&gt;<br>two</p>" in printed("print(1)", "one <b>\ntwo\n")
+    assert "<pre>a    1\nbb   2</pre>" in printed("print(1)", "a    1\nbb   2\n")
+    folded = "<summary>Facts that a test checks</summary><pre>flagged: True</pre></details>"
+    assert folded in printed("# NBVAL_CHECK_OUTPUT\nprint(1)", "flagged: True\n")
+
+
+def test_the_caption_says_what_the_picture_shows(tmp_path, Page):
+    def exported(**options):
+        output = new_output("display_data", {"image/png": PNG}, **options)
+        heading = new_markdown_cell("## Curves")
+        return export(tmp_path, heading, new_code_cell("", outputs=[output]))
+
+    text = exported(metadata={"image/png": {"alt": "Losses <against> the epoch"}})
+    assert Page(text).attributes("img", "alt") == ["Losses <against> the epoch"]
+    assert "<figcaption>Figure 1. Losses &lt;against&gt; the epoch</figcaption>" in text
+    # Where nothing is said of it, the heading above.
+    assert "<figcaption>Figure 1. Curves</figcaption>" in exported()
+
+
+def test_only_a_wide_picture_is_wide(tmp_path):
+    for width, wide in ((601, True), (600, False)):
+        stream = io.BytesIO()
+        Image.new("L", (width, 20)).save(stream, "PNG")
+        picture = base64.encodebytes(stream.getvalue()).decode()
+        assert ('<figure class="wide">' in shown(tmp_path, {"image/png": picture})) == wide
+
+
+def test_only_long_cells_may_be_broken(tmp_path):
+    frame = pd.DataFrame(
+        {"a": ["0.66 [0.36, 0.89; exact bound]", "a sentence of many words, at last"]}
+    )
+    frame["b"] = [1, "x" * 35]
+    text = shown(tmp_path, {"text/html": frame.to_html(), "text/plain": "x"})
+    assert re.findall(r'class="long">(.*?)<', text) == ["x" * 35]
+
+
+@pytest.mark.parametrize("root, told", [("rendered/0a1b", "rendered images"), ("parts", "parts")])
+def test_rendered_images_are_called_that(tmp_path, root, told):
+    text = export(tmp_path, summary=SUMMARY | {"data": {"root": root}})
+    assert f"data: <b>{told}</b>" in text
+
+
 def test_what_is_no_notebook_is_named(tmp_path):
     (tmp_path / "n.ipynb").write_text("{}")
     with pytest.raises(ValueError, match="n.ipynb is not a Jupyter notebook"):
@@ -227,7 +276,7 @@ def test_a_report_begins_with_the_answer_and_folds_the_steps(tmp_path, assert_se
             "The first finding.",
             "Verdicts on all test images",
             "a remark",
-            '<nav aria-label="Contents">',
+            '<nav aria-label="Contents" class="beside">',
             "<summary>What this is about</summary>",
             "Can <em>it</em> be trusted?",
             "<summary>Training</summary>",

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from scipy.ndimage import distance_transform_edt
 
 from adhelpers.reports import style as _style
@@ -163,3 +164,39 @@ def test_check_plane_names_what_does_not_fit():
         ValueError, match=r"mask must have the image's shape \(4, 4\); it has \(4, 5\)"
     ):
         _style.check_plane((4, 4), mask=np.zeros((4, 5)))
+
+
+def test_a_notebook_stores_what_a_figure_shows_with_its_picture():
+    from IPython.core.formatters import DisplayFormatter
+    from IPython.core.pylabtools import print_figure
+
+    formatter = DisplayFormatter()
+    formatter.formatters["image/png"].enabled = True
+    formatter.formatters["image/png"].for_type(Figure, lambda figure: print_figure(figure, "png"))
+    figure = _style.new_figure(1.0, 1.0)
+    _style.describe(figure, "Losses\nagainst the epoch")
+    data, metadata = formatter.format(figure)
+    assert metadata["image/png"]["alt"] == "Losses against the epoch"
+    assert data["image/png"].startswith(b"\x89PNG")
+    # One that says nothing has no empty text in place of the heading above it.
+    assert "image/png" not in formatter.format(_style.new_figure(1.0, 1.0))[1]
+
+
+@pytest.mark.parametrize("note", ["", "score 0.09306 > 0.09265: flagged"])
+@pytest.mark.parametrize("width", [4.5, 5.6, 9.0])
+@pytest.mark.parametrize(
+    "title",
+    [
+        "good/001.png: false alarm",
+        "scratch_head/002.png: right reason, badly explained",
+        "manipulated_front/000.png: " + "right reason " * 30,
+    ],
+)
+def test_title_and_note_of_a_figure_do_not_meet(title, note, width):
+    figure = _style.new_figure(width, 1.0)
+    _style.headline(figure, title, note)
+    FigureCanvasAgg(figure).draw()
+    left, right = (text.get_window_extent() for text in figure.texts)
+    assert left.x1 <= (right.x0 if note else width * figure.dpi)
+    if width == 9.0 and len(title) < 100:
+        assert figure.texts[0].get_text() == title

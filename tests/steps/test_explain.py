@@ -7,7 +7,7 @@ import pytest
 
 from adhelpers.detectors import Subspace, fit_or_load
 from adhelpers.metrics import Threshold
-from adhelpers.steps import ExplainerSettings, assess_detector, explain_detector, superpixel_example
+from adhelpers.steps import ExplainerSettings, assess_detector, explain_detector
 from adhelpers.steps.explain import standard_explainers
 
 QUICK = ExplainerSettings(num_segments=8, lime_samples=17, shap_evaluations=20, good_explained=1)
@@ -95,11 +95,3 @@ def test_without_good_images_there_are_no_good_explanations(stored):
 def test_the_settings_are_those_of_the_parameters_of_the_same_name():
     settings = ExplainerSettings.from_parameters({"smoothing": 3.0, "epochs": 4})
     assert settings == ExplainerSettings(smoothing=3.0)
-
-
-def test_superpixels_are_shown_on_the_image_with_the_highest_score(stored):
-    figure = superpixel_example(stored, QUICK)
-    name = stored.category.test.names[stored.scores.argmax()]
-    text = [text.get_text() for text in figure.texts] + [ax.get_title() for ax in figure.axes]
-    text += [ax.get_title("left") for ax in figure.axes]
-    assert any(str(name) in one for one in text)

@@ -7,7 +7,6 @@ from adhelpers.steps import (
     assess_detector,
     audit_localization,
     examples,
-    latent_figure,
     on_photographs,
     overview,
     reconstructions,
@@ -174,11 +173,3 @@ def test_good_images_alone_are_not_drawn_as_bright_as_a_defect(hazelnuts, assess
 def test_the_browser_has_the_explainers_that_there_are(assessed, explained, located):
     box = Strips(assessed, explained, located).explore()
     assert list(box.children[0].children[1].options) == ["LIME", "SHAP"]
-
-
-def test_the_latent_codes_are_those_of_training_and_test(hazelnuts):
-    class Means:
-        def encode(self, images):
-            return images.mean(axis=(1, 2))
-
-    assert latent_figure(Means(), hazelnuts).axes

@@ -15,9 +15,7 @@ from .images import (
     image_grid,
     overlay_grid,
     reconstruction_grid,
-    superpixel_overlay,
 )
-from .latent import latent_pca
 from .localization import explainer_against_explainer, score_against_jaccard
 from .repair import deletion_insertion_curves
 from .scores import score_separation
@@ -37,7 +35,6 @@ __all__ = [
     "ground_truth_grid",
     "image_grid",
     "label_curve",
-    "latent_pca",
     "learning_rate_curve",
     "overlay_grid",
     "reconstruction_grid",
@@ -49,7 +46,6 @@ __all__ = [
     "search_walk",
     "segmentation_grid",
     "shortcut_figure",
-    "superpixel_overlay",
     "training_curves",
     "verdict_figure",
 ]

@@ -15,6 +15,7 @@ from ..style import (
     Texts,
     check_batch,
     corner,
+    describe,
     headline,
     image_panels,
     name_panel,
@@ -83,6 +84,7 @@ def sample_film(
             show_image(ax, picture)
         for ax in panels[len(pictures) :]:
             ax.remove()
+    describe(figure, f"{title}: a row for each epoch, the last one holds good images")
     return figure
 
 
@@ -149,4 +151,8 @@ def search_walk(
         name_panel(last, "difference", color=FAINT)
         show_map(last, left[row], scale, told=False)
     color_bar(figure, axes[0, -1].images[0], axes[0, -1], scale)
+    describe(
+        figure,
+        f"{title}: an image, the pictures that the search passes, and what remains different",
+    )
     return figure

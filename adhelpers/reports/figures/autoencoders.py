@@ -23,6 +23,7 @@ from ..style import (
     check_columns,
     check_plane,
     corner,
+    describe,
     headline,
     image_panels,
     name_panel,
@@ -83,6 +84,9 @@ def learning_rate_curve(
     label = f"suggested: {suggested:.2g}"
     ax.axvline(suggested, color=ANOMALOUS, linewidth=1.2, linestyle="--", label=label)
     ax.legend()
+    describe(
+        figure, f"{title} The loss against the learning rate of the sweep; dashed: the rate taken"
+    )
     return figure
 
 
@@ -159,6 +163,11 @@ def area_tuning_curves(
         )
     right.axvline(minimal_area, color=FAINT, linewidth=1.0, linestyle="--")
     right.legend(loc="lower right")
+    describe(
+        figure,
+        f"{title}: for each minimal area the threshold from good validation images, and the shares "
+        "of right decisions on the images that chose the area",
+    )
     return figure
 
 
@@ -220,6 +229,7 @@ def segmentation_grid(
         if titles is not None:
             name_panel(plain, titles[index])
     overlap_legend(figure, ("found defect", "missed defect", "found, no defect"), right=False)
+    describe(figure, f"{title}: test images, and the regions found in them beside the true defects")
     return figure
 
 
@@ -288,4 +298,7 @@ def counterparts_grid(
         show_image(axes[0, column], counterparts[name])
         show_map(axes[1, column], maps[name], (scales or {}).get(name))
         outline(axes[1, column], mask)
+    describe(
+        figure, f"{title}: what each takes for its normal version, above the anomaly map of each"
+    )
     return figure

@@ -12,6 +12,7 @@ from ..style import (
     INK,
     chart_title,
     check_columns,
+    describe,
     new_figure,
     one_line,
     styled,
@@ -83,6 +84,10 @@ def label_curve(
         ax.set_ylim(middle - _LEAST_RANGE / 2, middle + _LEAST_RANGE / 2)
     ax.set_xlim(-0.35, len(ratios) - 0.5)
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    describe(
+        figure,
+        f"{title} AUROC against the share of known anomalies: each training, mean and deviation",
+    )
     return figure
 
 

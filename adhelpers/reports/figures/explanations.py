@@ -19,6 +19,7 @@ from ..style import (
     Texts,
     check_batch,
     check_plane,
+    describe,
     displayable,
     footnote,
     grey,
@@ -125,6 +126,7 @@ def explanation_grid(
             if regions is not None:
                 outline(ax, regions[index], color)
         name_panel(ax, titles[index], color=INK if colors is None else colors[index])
+    describe(figure, f"{title}: images with their maps over them{note and f'; {note}'}")
     return figure
 
 
@@ -194,4 +196,9 @@ def review_figure(
             ax.plot(needed, curve.before + gain, "o", color=GOOD, markersize=6, zorder=4)
     ax.set_title(one_line(title), loc="left")
     ax.legend(loc="lower right")
+    describe(
+        figure,
+        "Accuracy after a share of the images was classified again by a person, by the order in "
+        "which they are looked at",
+    )
     return figure

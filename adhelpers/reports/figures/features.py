@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from adhelpers.metrics import Estimate
 
-from ..style import FAINT, GOOD, INK, chart_title, new_figure, one_line, styled
+from ..style import FAINT, GOOD, INK, chart_title, describe, new_figure, one_line, styled
 
 
 @styled
@@ -93,4 +93,5 @@ def contest_figure(
     )
     figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     chart_title(figure, one_line(title))
+    describe(figure, f"{title} Image AUROC of each with its interval over the test images")
     return figure

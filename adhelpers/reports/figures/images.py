@@ -6,9 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
-from skimage.segmentation import find_boundaries
 
-from adhelpers._shared.arrays import Floats, Images, Integers, Maps, Masks
+from adhelpers._shared.arrays import Images, Maps, Masks
 
 from ..maps import MapScale, color_bar, map_scale, show_map
 from ..style import (
@@ -22,7 +21,7 @@ from ..style import (
     check_batch,
     check_plane,
     corner,
-    displayable,
+    describe,
     fitted,
     footnote,
     headline,
@@ -81,6 +80,7 @@ def image_grid(
     for ax, image in zip(axes, images, strict=True):
         show_image(ax, image)
     footnote(figure, note)
+    describe(figure, title or "Images")
     return figure
 
 
@@ -138,6 +138,11 @@ def ground_truth_grid(
         show_image(ax, images[index])
         outline(ax, masks[index])
         corner(ax, f"{100 * shares[index]:.2g} %")
+    describe(
+        figure,
+        "Defective test images of each type, the true defect outlined; the number is the share of "
+        "the image that it covers",
+    )
     return figure
 
 
@@ -220,6 +225,8 @@ def reconstruction_grid(
         if masks is not None:
             outline(panels[0], masks[index])
             outline(panels[2], masks[index])
+    outlined = "" if masks is None else "; true defects outlined"
+    describe(figure, f"{title}: {names[0]}, {names[1]} and {names[2]}{outlined}")
     return figure
 
 
@@ -298,58 +305,7 @@ def overlay_grid(
     largest = float(maps.max(where=np.isfinite(maps), initial=-np.inf))
     color_bar(figure, drawn, rightmost, scale, largest)
     footnote(figure, note)
-    return figure
-
-
-@styled
-def superpixel_overlay(image: Floats, segments: Integers, title: str | None = None) -> Figure:
-    """An image beside its superpixels: their borders on the image, and each filled with its mean.
-
-    Parameters
-    ----------
-    image : ndarray of float, shape (h, w, c)
-        Values in [0, 1].
-    segments : ndarray of int, shape (h, w)
-        Label of each pixel's superpixel.
-    title
-        By default the number of superpixels.
-
-    Returns
-    -------
-    Figure
-
-    Raises
-    ------
-    ValueError
-        If ``segments`` has another shape than the image.
-
-    Examples
-    --------
-    >>> figure = superpixel_overlay(np.zeros((8, 8, 1)), np.arange(64).reshape(8, 8) // 32)
-    >>> figure.texts[0].get_text()
-    '2 superpixels'
-    """
-    shown = displayable(image)
-    segments = np.asarray(segments)
-    check_plane(shown.shape[:2], segments=segments)
-    labels, numbered = np.unique(segments, return_inverse=True)
-    numbered = numbered.reshape(segments.shape)
-    colored = shown if shown.ndim == 3 else np.repeat(shown[..., None], 3, axis=2)
-    counts = np.bincount(numbered.ravel())
-    sums = [
-        np.bincount(numbered.ravel(), weights=colored[..., channel].ravel()) for channel in range(3)
-    ]
-    means = np.stack(sums, axis=1) / counts[:, None]
-    # On a grid four times as fine the borders lie between the pixels instead of covering them.
-    fine = find_boundaries(np.kron(numbered, np.ones((4, 4), dtype=int)), mode="inner")
-    bordered = np.kron(colored, np.ones((4, 4, 1)))
-    bordered[fine] = (1.0, 0.85, 0.1)
-    figure, axes = image_panels(1, 3, shown.shape, top=0.45, scale=1.6)
-    headline(figure, f"{len(labels)} superpixels" if title is None else title)
-    pictures = {"image": shown, "borders": bordered, "mean of each": means[numbered]}
-    for ax, (name, picture) in zip(axes[0], pictures.items(), strict=True):
-        name_panel(ax, name, color=FAINT)
-        show_image(ax, picture)
+    describe(figure, f"{title or 'Images'}: the anomaly map over each image{note and f'; {note}'}")
     return figure
 
 

@@ -17,6 +17,7 @@ from ..style import (
     INK,
     chart_title,
     check_batch,
+    describe,
     new_figure,
     one_line,
     styled,
@@ -93,6 +94,11 @@ def score_against_jaccard(
         )
     if drawn:
         figure.legend(list(drawn.values()), list(drawn), loc="outside right center")
+    describe(
+        figure,
+        "Score of each defective image against the optimal Jaccard of its explanations; shaded: "
+        "flagged, but the explanation misses the defect",
+    )
     return figure
 
 
@@ -181,4 +187,8 @@ def explainer_against_explainer(
     ax.set_title(f"{names[1]} above {names[0]} in {above} of {int(known.sum())}")
     if known.any():
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    describe(
+        figure,
+        f"Optimal Jaccard of {names[1]} against {names[0]}, a point for each defective image",
+    )
     return figure

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from ..style import chart_title, new_figure, one_line, say, styled
+from ..style import chart_title, describe, new_figure, one_line, say, styled
 
 
 @styled
@@ -52,4 +52,9 @@ def deletion_insertion_curves(
         panels[1].legend()
     else:
         say(panels[0], "no flagged defective image")
+    describe(
+        figure,
+        "Mean score of the flagged defective images while pixels are replaced by the counterpart "
+        "(deletion), or put back (insertion), the most relevant first",
+    )
     return figure

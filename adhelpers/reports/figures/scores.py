@@ -15,6 +15,7 @@ from ..style import (
     INK,
     chart_title,
     check_batch,
+    describe,
     new_figure,
     note_right,
     one_line,
@@ -105,6 +106,7 @@ def score_separation(
         loc="outside lower right",
         ncols=3,
     )
+    describe(figure, f"{title}: the scores by type; dashed: the threshold")
     return figure
 
 

@@ -17,6 +17,7 @@ from ..style import (
     INK,
     chart_title,
     check_batch,
+    describe,
     new_figure,
     note_right,
     say,
@@ -81,6 +82,8 @@ def shortcut_figure(probe: "ShortcutProbe", statistics: pd.DataFrame, labels: Ar
     _draw_strip(strip, statistics[probe.strongest].to_numpy(dtype=float), labels, probe.strongest)
     _draw_bars(bars, table, probe.outside_defects)
     figure.legend(*bars.get_legend_handles_labels(), loc="outside lower right", ncols=2)
+    best = probe.strongest.replace("_", " ").capitalize()
+    describe(figure, f"{best} of each test image, and the AUROC of every simple statistic")
     return figure
 
 

@@ -6,7 +6,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..style import ANOMALOUS, GOOD, chart_title, new_figure, one_line, plain_log_axis, styled
+from ..style import (
+    ANOMALOUS,
+    GOOD,
+    chart_title,
+    describe,
+    new_figure,
+    one_line,
+    plain_log_axis,
+    styled,
+)
 
 
 @styled
@@ -65,6 +74,7 @@ def training_curves(
             ax.plot(best, lowest, "o", color=ANOMALOUS, markersize=5, label=label)
         if f"val_{quantity}" in numbers:
             ax.legend()
+    describe(figure, f"{title}: {', '.join(quantities)} against the epoch".replace("_", " "))
     return figure
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..style import ANOMALOUS, INK, chart_title, new_figure, say, styled
+from ..style import ANOMALOUS, INK, chart_title, describe, new_figure, say, styled
 
 # Good news in green and grey, what the explainer is to blame for in yellow, the rest in reds.
 VERDICT_COLORS = {
@@ -83,4 +83,5 @@ def verdict_figure(
     ax.set(xlabel=f"number of {samples}", xlim=(0, max(1.0, left.max())))
     ax.grid(axis="y", visible=False)
     figure.legend(loc="outside lower center", ncols=min(4, len(counts)))
+    describe(figure, f"{title}: numbers of {samples}")
     return figure

@@ -82,19 +82,6 @@ def test_reconstruction_grid_of_good_images_is_dark_and_its_bar_says_where_the_t
     assert brighter.get_yticklabels()[-1].get_text() == "0.4 or more"
 
 
-def test_superpixel_overlay_fills_each_with_its_mean():
-    image = np.zeros((8, 8, 1))
-    image[:, 4:] = np.array([0.2, 0.6] * 2)[None, :, None]
-    segments = np.repeat([[5] * 4 + [9] * 4], 8, axis=0)
-    figure = pictures.superpixel_overlay(image, segments)
-    borders, means = figure.axes[1].images[0].get_array(), figure.axes[2].images[0].get_array()
-    np.testing.assert_allclose(means[0, :, 0], [0] * 4 + [0.4] * 4)
-    yellow = (np.abs(borders - [1.0, 0.85, 0.1]) < 1e-9).all(axis=2)
-    assert yellow.any() and set(np.flatnonzero(yellow.any(axis=0))) <= {15, 16}
-    with pytest.raises(ValueError, match="segments must have the image's shape"):
-        pictures.superpixel_overlay(image, segments[1:])
-
-
 @pytest.mark.parametrize(("lowest", "diverging"), [(-0.5, True), (-0.001, False), (0.0, False)])
 def test_reconstruction_grid_has_one_kind_of_colours(lowest, diverging):
     images = np.zeros((2, 8, 8, 1))
