@@ -201,7 +201,7 @@ def _for_people(soup: BeautifulSoup) -> BeautifulSoup:
         rows = table.select("tbody tr")
         for cell in table(["td", "th"]):
             if len(cell.get_text(strip=True)) > _LONG:
-                cell["class"] = [*cell.get_attribute_list("class"), "long"]
+                cell["class"] = "long"
         for column in zip(*(row("td") for row in rows), strict=False):
             texts = {cell.get_text(strip=True) for cell in column}
             # A class may be called "NaN": only among numbers it is one that is not known.

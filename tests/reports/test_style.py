@@ -173,7 +173,9 @@ def test_a_notebook_stores_what_a_figure_shows_with_its_picture():
     formatter = DisplayFormatter()
     formatter.formatters["image/png"].enabled = True
     formatter.formatters["image/png"].for_type(Figure, lambda figure: print_figure(figure, "png"))
+    # IPython shows no figure that is empty.
     figure = _style.new_figure(1.0, 1.0)
+    figure.add_axes((0, 0, 1, 1))
     _style.describe(figure, "Losses\nagainst the epoch")
     data, metadata = formatter.format(figure)
     assert metadata["image/png"]["alt"] == "Losses against the epoch"
