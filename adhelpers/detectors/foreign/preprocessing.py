@@ -123,7 +123,9 @@ class Preprocessing:
         if self.mean is not None:
             images = images + np.asarray(self.mean, np.float32)
         images = images / np.float32(self.scale or 1)
-        return np.clip(images[..., ::-1] if self.bgr else images, 0, 1)
+        images = images[..., ::-1] if self.bgr else images
+        # What is infinite must be found later and not become black or white here.
+        return np.where(np.isfinite(images), np.clip(images, 0, 1), np.float32(np.nan))
 
     @property
     def needs_colours(self) -> bool:
