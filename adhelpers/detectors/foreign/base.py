@@ -74,6 +74,7 @@ class ForeignDetector(ABC):
     def __init__(self, title: str, *, has_map: bool, fingerprint: str = "") -> None:
         self.title, self.has_map, self.fingerprint = title, has_map, fingerprint
         self._counterpart: Callable[[Images], ArrayLike] | None = None
+        self._resized: set[str] = set()
 
     @abstractmethod
     def _answer(self, images: Images, *, score: bool = True, maps: bool = True) -> Answer:
@@ -183,7 +184,7 @@ class ForeignDetector(ABC):
 
     def facts(self) -> list[str]:
         """What was found about the model and what is done to the images: sentences for a report."""
-        return []
+        return sorted(self._resized)
 
     def _require_map(self) -> None:
         if not self.has_map:
@@ -215,6 +216,11 @@ class ForeignDetector(ABC):
                 f"images {height} x {width}: rows and columns are exchanged"
             )
         self._refuse_nan(maps, "anomaly map")
+        rows, columns = maps.shape[1:]
+        if (rows, columns) != (height, width):
+            self._resized.add(
+                f"Maps of {rows} x {columns} are resized to {height} x {width} (bilinear)"
+            )
         return resized_maps(maps, (height, width))
 
     def _refuse_nan(self, values: NDArray[Any], what: str) -> None:

@@ -1,5 +1,6 @@
 """A detector made of a model that takes and returns arrays: tried out, then run in blocks."""
 
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ _TRIED_SIZES = (256, 224, 128, 64, 32)
 # Numbers of two runs are equal within this share of the largest one.
 _TOLERANCE = 1e-3
 _LONGEST_TEXT = 200
+# What errors of ONNX Runtime begin with.
+_RUNTIME = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
 @dataclass(frozen=True)
@@ -219,7 +222,12 @@ class ForwardDetector(ForeignDetector):
         self, images: Images, names: Sequence[str]
     ) -> Iterator[tuple[Images, dict[str, NDArray[Any]]]]:
         """Images in the model's size and what it says of them, block by block."""
-        size = 1 if self._alone else self._batch_size
+        size, wanted = 1 if self._alone else self._batch_size, self.preprocessing.size
+        height, width = images.shape[1:3]
+        if wanted is not None and wanted != (height, width):
+            self._resized.add(
+                f"Images of {height} x {width} are resized to {wanted[0]} x {wanted[1]} (bicubic)"
+            )
         for start in range(0, len(images), size):
             fitted = self.preprocessing.fitted(images[start : start + size])
             try:
@@ -271,7 +279,12 @@ class ForwardDetector(ForeignDetector):
 
     def facts(self) -> list[str]:
         """What was found about the model and what is done to the images: sentences for a report."""
-        return [*self.preprocessing.facts(), *self._outputs.facts(), *self._remarks]
+        return [
+            *self.preprocessing.facts(),
+            *self._outputs.facts(),
+            *super().facts(),
+            *self._remarks,
+        ]
 
 
 def _trials(form: Preprocessing, examples: Images | None) -> Iterator[Images]:
@@ -296,7 +309,7 @@ def _as_array(value: Any) -> NDArray[Any]:
 def first_line(error: Exception) -> str:
     """What an error of somebody else's library says, in one line."""
     lines = str(error).strip().splitlines()
-    text = lines[0].replace("[ONNXRuntimeError] : ", "") if lines else type(error).__name__
+    text = _RUNTIME.sub("", lines[0]) if lines else type(error).__name__
     return text[:_LONGEST_TEXT].rstrip(". ")
 
 

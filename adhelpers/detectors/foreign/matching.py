@@ -10,6 +10,7 @@ from adhelpers.data import one_form
 # Folders of images that are not tested; what belongs to these is kept apart.
 APART = ("train", "validation", "val")
 _DEPTHS = (3, 2, 1)
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy", ".npz")
 
 
 @dataclass
@@ -39,11 +40,13 @@ def parts_of(name: str) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> parts_of("test/crack/000.png"), parts_of("C:\\data\\crack\\000.png")
-    (('test', 'crack', '000'), ('C:', 'data', 'crack', '000'))
+    >>> parts_of("test/crack/000.png"), parts_of("C:\\data\\crack\\scan.001")
+    (('test', 'crack', '000'), ('C:', 'data', 'crack', 'scan.001'))
     """
     path = PurePosixPath(one_form(name.strip().replace("\\", "/")))
-    return (*(part for part in path.parts[:-1] if part not in ("/", ".")), path.stem)
+    # What follows the last dot of "scan.001" is no suffix.
+    stem = path.stem if path.suffix.lower() in _SUFFIXES else path.name
+    return (*(part for part in path.parts[:-1] if part not in ("/", ".")), stem)
 
 
 def split_apart(names: Sequence[str], images: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -64,7 +64,9 @@ class Outputs:
         >>> Outputs(map="heat").facts()
         ["The map is its output 'heat'; the score is the map's maximum"]
         """
-        compared = f"the difference between the image and its output {self.reconstruction!r}"
+        compared = (
+            f"the smoothed difference between the image and its output {self.reconstruction!r}"
+        )
         if self.map is not None:
             place = f"The map is its output {self.map!r}"
         else:

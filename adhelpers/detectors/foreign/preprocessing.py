@@ -141,28 +141,29 @@ class Preprocessing:
 
         Examples
         --------
-        >>> Preprocessing(size=(64, 48), channels=1).facts()
-        ['Images are resized to 64 x 48 pixels (bicubic) and made grey where they are not so']
+        >>> Preprocessing(size=(64, 48)).facts()
+        ['Images of another size are resized to 64 x 48 (bicubic)']
         """
-        steps = [
-            *(
-                [f"resized to {self.size[0]} x {self.size[1]} pixels (bicubic)"]
-                if self.size
-                else []
-            ),
-            *({1: ["made grey"], 3: ["given three channels"]}.get(self.channels or 0, [])),
-        ]
-        facts = [f"Images are {' and '.join(steps)} where they are not so"] if steps else []
+        facts = []
+        if self.size:
+            height, width = self.size
+            facts.append(f"Images of another size are resized to {height} x {width} (bicubic)")
+        if self.channels:
+            facts.append(
+                "Images in colour are made grey"
+                if self.channels == 1
+                else "Grey images are repeated in three channels"
+            )
         numbers = []
         if self.bgr:
             numbers.append("in the order blue, green, red")
         if self.scale not in (None, 1):
             numbers.append(f"from 0 to {self.scale:g}")
         if self.mean is not None:
-            numbers.append(f"less {_listed(self.mean)}")
+            numbers.append(f"minus {_listed(self.mean)}")
         if self.std is not None:
             numbers.append(f"divided by {_listed(self.std)}")
-        return [*facts, *([f"It gets them {', '.join(numbers)}"] if numbers else [])]
+        return [*facts, *([f"The detector gets them {', '.join(numbers)}"] if numbers else [])]
 
 
 def _listed(numbers: tuple[float, ...]) -> str:

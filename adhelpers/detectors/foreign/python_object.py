@@ -21,6 +21,8 @@ _ACCEPTED = (
     "or PyOD, a Keras model or a PyTorch module"
 )
 
+_BATCH, _ESTIMATOR_BATCH = 16, 256
+
 
 def wrap_functions(
     score: Callable[[Any], ArrayLike] | None = None,
@@ -79,7 +81,7 @@ def wrap_detector(
     output: str | None = None,
     map_output: str | None = None,
     examples: Images | None = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
 ) -> ForeignDetector:
     """Any Python object that scores images, as a detector.
 
@@ -101,8 +103,8 @@ def wrap_detector(
         For a function or model with several outputs: their names.
     examples : ndarray of float32, shape (n, h, w, c), optional
         Two images or more to try it out with, such as good ones; by default noise.
-    batch_size : int
-        Largest number of images in one call.
+    batch_size : int, optional
+        Largest number of images in one call; by default 16, and 256 for an estimator.
 
     Returns
     -------
@@ -128,7 +130,7 @@ def wrap_detector(
     title, asked = title or _name_of(thing), preprocessing or Preprocessing()
     if isinstance(thing, type):
         raise ValueError(f"{thing.__name__} is a class: give an object of it")
-    wanted = Wanted(output, map_output, batch_size=batch_size)
+    wanted = Wanted(output, map_output, batch_size=batch_size or _BATCH)
     if is_torch_module(thing):
         return TorchDetector(thing, title, asked, wanted, examples)
     if is_keras_model(thing):
@@ -141,12 +143,15 @@ def wrap_detector(
             features=features,
             higher_is_anomalous=higher_is_anomalous,
             examples=examples,
+            batch_size=batch_size or _ESTIMATOR_BATCH,
         )
     score, maps = (_method(thing, name) for name in ("score", "anomaly_map"))
     if score is not None or maps is not None:
         return _of_object(
             thing,
-            PairDetector(score, maps, title, _fitted_form(thing, asked), batch_size, examples),
+            PairDetector(
+                score, maps, title, _fitted_form(thing, asked), wanted.batch_size, examples
+            ),
         )
     if callable(thing):
         return FunctionDetector(thing, title, asked, wanted, examples)

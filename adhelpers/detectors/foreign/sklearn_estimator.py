@@ -41,6 +41,8 @@ class EstimatorDetector(ForwardDetector):
         The direction of the scores, where neither library nor kind tells it.
     examples : ndarray of float32, shape (n, h, w, c), optional
         Images to try it out with.
+    batch_size : int
+        Largest number of images in one call.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class EstimatorDetector(ForwardDetector):
         features: Callable[[Images], ArrayLike] | None = None,
         higher_is_anomalous: bool | None = None,
         examples: Images | None = None,
-        batch_size: int = 256,
+        batch_size: int,
     ) -> None:
         self._estimator, self._features = estimator, features
         self._method, known = _method_and_direction(estimator)

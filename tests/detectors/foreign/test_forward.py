@@ -94,5 +94,6 @@ def test_a_reconstruction_gives_map_score_and_counterpart():
 def test_the_first_line_of_an_error():
     assert first_line(ValueError("a.\nb")) == "a"
     assert first_line(KeyError()) == "KeyError"
+    assert first_line(RuntimeError("[ONNXRuntimeError] : 1 : FAIL : No room")) == "No room"
     with pytest.raises(ValueError, match="batch_size must be 1 or more"):
         Wanted(batch_size=0)

@@ -42,6 +42,11 @@ def test_a_name_of_another_type_is_not_taken_for_an_image():
     assert matched.missing == ["test/crack/001.png"] and matched.surplus == ["good/001.npy"]
 
 
+def test_dots_in_names_are_not_the_end_of_them():
+    images = ["test/good/a.1.png", "test/good/a.2.png"]
+    assert match(images, ["good/a.2", "good/a.1"]).found["test/good/a.1.png"] == "good/a.1"
+
+
 def test_training_and_validation_are_kept_apart():
     names = ["train/good/000.npy", "good/000.npy", "x/validation/good/1.npy"]
     assert split_apart(names, IMAGES) == (

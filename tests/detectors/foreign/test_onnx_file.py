@@ -31,8 +31,8 @@ def test_map_and_score_are_found(write_onnx, images):
     assert scores.dtype == maps.dtype == np.float32 and maps.shape == (4, 16, 16)
     assert detector.facts() == [
         "model.onnx takes float32 (n, 3, 16, 16), NCHW",
-        "Images are resized to 16 x 16 pixels (bicubic) and given three channels where they are "
-        "not so",
+        "Images of another size are resized to 16 x 16 (bicubic)",
+        "Grey images are repeated in three channels",
         "The map is its output 'anomaly_map'; the score is its output 'pred_score'",
     ]
     assert detector.title == "model.onnx" and len(detector.fingerprint) == 64
@@ -78,7 +78,10 @@ def test_a_free_size_is_the_images_own(write_onnx):
     assert np.allclose(detector.anomaly_map(images), images.mean(axis=-1), atol=1e-6)
     sized = OnnxDetector(path, preprocessing=Preprocessing(size=(8, 8)))
     assert sized.anomaly_map(images).shape == (2, 20, 30)
-    assert "resized to 8 x 8 pixels" in " ".join(sized.facts())
+    # First what would be done, then what was done.
+    assert "Images of another size are resized to 8 x 8 (bicubic)" in sized.facts()
+    assert "Images of 20 x 30 are resized to 8 x 8 (bicubic)" in sized.facts()
+    assert "Maps of 8 x 8 are resized to 20 x 30 (bilinear)" in sized.facts()
 
 
 @pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.DOUBLE])
@@ -140,7 +143,7 @@ def test_a_model_with_the_means_of_caffe_gets_bgr(write_onnx, images):
 
 def test_a_free_batch_that_works_with_one_image_only_is_noticed(write_onnx, images):
     """As PatchCore of anomalib: a reshape keeps the batch of the export."""
-    nodes = [*MEAN_MAP[:0], ("ReduceMean", ["image"], ["mean"], {"axes": [1], "keepdims": 1})]
+    nodes = [("ReduceMean", ["image"], ["mean"], {"axes": [1], "keepdims": 1})]
     nodes += [("Reshape", ["mean", "shape"], ["anomaly_map"])]
     path = write_onnx(nodes, constants={"shape": np.array([1, 1, 16, 16])})
     detector = OnnxDetector(path)
@@ -260,6 +263,20 @@ def test_nan_is_named_by_image(write_onnx, images):
         OnnxDetector(path).score(images)
 
 
+def test_weights_in_a_file_beside_the_model_are_used(write_onnx, images):
+    path = write_onnx(WEIGHTED, constants=FIRST)
+    model = onnx.load(path)
+    onnx.save(
+        model,
+        path,
+        save_as_external_data=True,
+        location="weights.bin",
+        size_threshold=43,
+    )
+    assert (path.parent / "weights.bin").stat().st_size >= 12
+    assert np.allclose(OnnxDetector(path).anomaly_map(images), images @ WEIGHTS, atol=1e-6)
+
+
 def test_threads_are_bounded(write_onnx, monkeypatch):
     path = write_onnx(MEAN_MAP)
     monkeypatch.setattr(onnx_file, "_cpus", lambda: 64)
@@ -272,7 +289,7 @@ def test_threads_are_bounded(write_onnx, monkeypatch):
 
 
 def test_an_exported_patchcore_gives_its_own_scores(real_data):
-    """The first eight images, and all scores that were stored with the model."""
+    """Every twelfth of the images whose scores were stored with the model."""
     folder = real_data / "peers"
     if not folder.is_dir():
         pytest.skip(f"no exported PatchCore in {folder}")

@@ -43,8 +43,9 @@ def test_what_is_left_open_is_as_it_was_found():
 def test_it_says_what_it_does():
     facts = Preprocessing(channels=3, bgr=True, scale=255, mean=(1, 2, 3), std=(0.5,)).facts()
     assert facts == [
-        "Images are given three channels where they are not so",
-        "It gets them in the order blue, green, red, from 0 to 255, less 1 / 2 / 3, divided by 0.5",
+        "Grey images are repeated in three channels",
+        "The detector gets them in the order blue, green, red, from 0 to 255, "
+        "minus 1 / 2 / 3, divided by 0.5",
     ]
 
 
