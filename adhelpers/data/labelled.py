@@ -80,9 +80,9 @@ class LabelledSamples:
         return group_copies([content_digest(one) for one in self.samples])
 
     def class_table(self) -> pd.DataFrame:
-        """Samples of each class: columns ``to train with`` and ``to test on``."""
+        """Samples by ``class``: columns ``to train with`` and ``to test on``."""
         table = pd.crosstab(self.classes, np.where(self.is_test, "to test on", "to train with"))
-        return table.rename_axis(index=None, columns=None).reindex(
+        return table.rename_axis(index="class", columns=None).reindex(
             columns=["to train with", "to test on"], fill_value=0
         )
 

@@ -244,6 +244,8 @@ def start_run(notebook: str, variables: Mapping[str, Any]) -> Run:
         here. For an empty ``results`` or ``models`` see `notebooks.default_folder`. The
         environment variable ``ADHELPERS_RUN_NAME`` gives the run a name.
 
+    Tables that the notebook shows are not cut short from here on: no cell, and no row of up to 100.
+
     Returns
     -------
     Run
@@ -261,6 +263,9 @@ def start_run(notebook: str, variables: Mapping[str, Any]) -> Run:
     >>> run.folder.relative_to(results).as_posix()
     'my_notebook/screw'
     """
+    import pandas as pd
+
+    pd.set_option("display.max_colwidth", None, "display.max_rows", 100)
     forget_stages()
     names = [name for name in _parameter_names(notebook, variables) if name in variables]
     return Run(

@@ -224,7 +224,7 @@ def _load_detectors(folders: Sequence[Path]) -> tuple[dict[str, Detector], dict[
             continue
         if isinstance(detector, AnoGAN):
             detector = without_search(detector)
-        name = detector.name.replace("_", " ")
+        name = detector.title or detector.name.replace("_", " ")
         explained = sum(1 for _ in (folder / "explanations").glob("*.arrays"))
         loser = place
         if name not in chosen or explained >= chosen[name][0]:

@@ -396,11 +396,10 @@ class ExplanationAudit:
         return self._grid(chosen, per_kind, "What the classifier looked at")
 
     def decision_figure(self, index: int) -> Figure:
-        """A decision about a test image with its map and reason."""
-        reason = self.decisions.reasons[index]
-        return self._grid([int(index)], 1, str(reason))
+        """A decision about a test image with its map, large."""
+        return self._grid([int(index)], 1, "", scale=1.8)
 
-    def _grid(self, chosen: list[int], columns: int, title: str) -> Figure:
+    def _grid(self, chosen: list[int], columns: int, title: str, *, scale: float = 0.75) -> Figure:
         decisions = self.decisions
         images, maps = decisions.images, decisions.maps[chosen]
         largest = maps.max(axis=(1, 2), keepdims=True)
@@ -413,6 +412,7 @@ class ExplanationAudit:
             columns=columns,
             title=title,
             note="colour from 0 to each map's own largest value",
+            scale=scale,
         )
 
     def samples(self) -> pd.DataFrame:

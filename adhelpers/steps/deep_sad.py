@@ -569,8 +569,8 @@ def explain_samples(assessment: SampleAssessment, chosen: Integers) -> Figure:
         test.types[chosen],
         scores[chosen],
         None if test.masks is None else test.masks[chosen],
-        title="Sample, most similar normal training sample, where the score comes from",
-        names=("sample", "counterpart", "attribution"),
+        title="Where the score comes from",
+        names=("sample", "most similar normal one", "attribution"),
     )
 
 

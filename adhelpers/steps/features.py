@@ -393,7 +393,10 @@ def selection_table(detector: FeatureSVM) -> pd.DataFrame:
 def backbone_table(detector: FeatureSVM) -> pd.DataFrame:
     """The pretrained network that a fitted detector uses, with its weights."""
     described = {
-        name.replace("_", " "): ", ".join(value) if isinstance(value, (list, tuple)) else str(value)
+        name.replace("_", " "): ", ".join(value)
+        if isinstance(value, (list, tuple))
+        # So much of a hash tells weights apart.
+        else str(value)[: 16 if name.endswith("sha256") else None]
         for name, value in detector.network.describe().items()
         if value is not None
     }

@@ -274,7 +274,7 @@ def test_a_report_begins_with_the_answer_and_folds_the_steps(tmp_path, assert_se
             "Look first at",
             "test/cut/&lt;0&gt;.png: missed</figcaption>",
             "The first finding.",
-            "Verdicts on all test images",
+            "Verdicts on the whole test set",
             "a remark",
             '<nav aria-label="Contents" class="beside">',
             "<summary>What this is about</summary>",

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import platformdirs
 import pytest
 from matplotlib import pyplot
@@ -218,3 +219,12 @@ def test_versions_table_holds_seed_and_parameters(run):
     table = run.versions_table()
     assert table.loc["seed", "value"] == 4 and table.loc["parameter rate", "value"] == "0.5"
     assert table.loc["numpy", "value"] == np.__version__
+
+
+def test_tables_of_a_run_are_not_cut_short(tmp_path):
+    long = pd.DataFrame({"rule": [40 * "word " + "end"]}, index=["only"])
+    with pd.option_context("display.max_colwidth", 50, "display.max_rows", 60):
+        assert "..." in long._repr_html_()
+        start_run("x", {"category": "screw", "results": str(tmp_path)})
+        assert long["rule"].iloc[0] in long._repr_html_()
+        assert "..." not in pd.DataFrame({"row": range(100)})._repr_html_()

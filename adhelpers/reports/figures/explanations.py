@@ -52,6 +52,7 @@ def explanation_grid(
     columns: int = 8,
     title: str = "What the classifier looked at",
     note: str = "colour from 0 to 1",
+    scale: float = 0.75,
 ) -> Figure:
     """Images with their heatmaps over them; defects and tags are outlined.
 
@@ -72,6 +73,8 @@ def explanation_grid(
     title
     note
         The scale of the heatmaps, in words.
+    scale
+        Of the panels; at 1 they are as large as those of other figures.
 
     Returns
     -------
@@ -105,7 +108,7 @@ def explanation_grid(
         images.shape[1:],
         top=0.5,
         row_gap=0.24,
-        scale=0.75,
+        scale=scale,
         bottom=0.08 if heatmaps is None else 0.25,
     )
     headline(figure, title)
@@ -126,7 +129,9 @@ def explanation_grid(
             if regions is not None:
                 outline(ax, regions[index], color)
         name_panel(ax, titles[index], color=INK if colors is None else colors[index])
-    describe(figure, f"{title}: images with their maps over them{note and f'; {note}'}")
+    maps = "" if heatmaps is None else " with their maps over them"
+    told = f"; {note}" if note and heatmaps is not None else ""
+    describe(figure, f"{title or 'Images'}{maps}{told}")
     return figure
 
 
