@@ -13,15 +13,18 @@ from adhelpers._shared.text import escaped
 from adhelpers.runner import (
     Ended,
     UsageError,
+    answer_lines,
     default_folder,
     ended_by_signals,
     find_notebooks,
     run_notebooks,
+    start,
 )
 
 _Function = Callable[[argparse.Namespace], int]
 
 _EPILOG = """examples:
+  python -m adhelpers start DATA/part                        your own images: what to use, and why
   python -m adhelpers run                                    all notebooks on rendered images
   python -m adhelpers run 01 --data DATA/part                notebook 01 on your own images
   python -m adhelpers run 01_screw -p category hazelnut -p seed 3
@@ -67,6 +70,21 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     print(f"index: {escaped(str(outcomes[0].folder.parents[1] / 'index.html'))}")
     return int(any(outcome.problem is not None for outcome in outcomes))
+
+
+def _start(arguments: argparse.Namespace) -> int:
+    outcome = start(
+        arguments.folder,
+        [tuple(pair) for pair in arguments.parameter],
+        results=arguments.results,
+        models=arguments.models,
+        name=arguments.name,
+    )
+    if outcome.problem is None:
+        for line in answer_lines(outcome.folder):
+            print(escaped(line))
+        print(f"report: {escaped(str(outcome.folder / 'report.html'))}")
+    return int(outcome.problem is not None)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -204,6 +222,36 @@ def _add_destination(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_parameters(parser: argparse.ArgumentParser) -> None:
+    """What a run sets, where it writes, and what it is called."""
+    parser.add_argument(
+        "-p",
+        dest="parameter",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="set a parameter, see list; can be repeated",
+    )
+    _add_results(parser)
+    text = "keeps runs apart, such as two seeds: results go to CATEGORY@NAME; models are shared"
+    parser.add_argument("--name", metavar="NAME", help=f"{text}; default: $ADHELPERS_RUN_NAME")
+    text = "default: $ADHELPERS_MODELS, else models/ of the project"
+    parser.add_argument("--models", type=_path, metavar="DIR", help=text)
+
+
+def _add_start(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "say what your own images need, fit two simple detectors, audit the better one"
+    command = _command(commands, "start", _start, text)
+    command.add_argument(
+        "folder",
+        type=_path,
+        metavar="FOLDER",
+        help="a category (train/good and test/<type>), or good images and nothing else",
+    )
+    _add_parameters(command)
+
+
 def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     text = "run notebooks; write a report for each and results/index.html"
     run = _command(commands, "run", _run, text)
@@ -215,25 +263,12 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         help="quick (the notebooks' defaults), full, or a YAML file; default: quick",
     )
     run.add_argument(
-        "-p",
-        dest="parameter",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "VALUE"),
-        help="set a parameter, see list; can be repeated",
-    )
-    run.add_argument(
         "--data",
         type=_path,
         metavar="FOLDER",
         help="a category of images, or the folder that holds categories; default: rendered images",
     )
-    _add_results(run)
-    text = "keeps runs apart, such as two seeds: results go to CATEGORY@NAME; models are shared"
-    run.add_argument("--name", metavar="NAME", help=f"{text}; default: $ADHELPERS_RUN_NAME")
-    text = "default: $ADHELPERS_MODELS, else models/ of the project"
-    run.add_argument("--models", type=_path, metavar="DIR", help=text)
+    _add_parameters(run)
     run.add_argument(
         "--jobs",
         default="auto",
@@ -308,6 +343,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"adhelpers {adhelpers.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_start(commands)
     _add_run(commands)
     text = "show the notebooks with their parameters and defaults"
     _add_notebooks(_command(commands, "list", _list, text))

@@ -87,6 +87,17 @@ def test_wrong_use_is_one_clear_message_and_code_2(notebooks, capsys, arguments,
     assert err.count("\n") <= 5 and len(err) < 400
 
 
+def test_start_on_nothing_is_one_clear_line(tmp_path, capsys):
+    for folder, problem in (("nowhere", "there is no folder"), (".", "no category of images")):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        place = tmp_path / "empty" / folder
+        assert main(["start", str(place), "--results", str(tmp_path / "results")]) == 2
+        out, err = capsys.readouterr()
+        assert out == "" and problem in err and err.count("\n") == 1
+    assert main(["start", str(place), "-p", "sede", "1"]) == 2
+    assert "did you mean seed" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -101,6 +112,8 @@ def test_wrong_use_is_one_clear_message_and_code_2(notebooks, capsys, arguments,
         ["run", "--data", ""],
         ["list", "--notebooks", ""],
         ["index", "--results", ""],
+        ["start"],
+        ["start", ""],
         ["data", "check", ""],
         ["data", "render", "screw", "--to", ""],
         ["data", "fetch", "screw", "--to", ""],

@@ -1,6 +1,6 @@
 """Can a detection be trusted? Decisions beside where the explanations point."""
 
-from .answer import Answer, Decisions, Wording, find_answer
+from .answer import Answer, AnswerCriteria, Decisions, Wording, find_answer
 from .deletion import DeletionInsertion, deletion_insertion
 from .explanations import (
     REASONS,
@@ -35,6 +35,7 @@ __all__ = [
     "REASONS",
     "Agreement",
     "Answer",
+    "AnswerCriteria",
     "Decisions",
     "DeletionInsertion",
     "ExplainerComparison",

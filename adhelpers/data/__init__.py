@@ -2,14 +2,17 @@
 
 from .checking import check_category
 from .class_images import ClassImages, load_class_images, make_class_images, split_remarks
+from .deciding import CategoryFacts, describe_category
 from .decoding import decode_values
 from .duplicates import LEAK
 from .fetch import fetch_category
+from .good_only import PLANTED, good_only_root, is_planted
 from .image_set import Category, ImageSet
 from .images import load_category, suggested_size
 from .labelled import LabelledSamples, load_labelled
 from .layouts import file_of, is_data, one_form
 from .normalize import Corrections, object_mask, resize_image
+from .planting import plant_patch
 from .reading import CategoryError, read_file, read_image, to_color
 from .remarks import Remark
 from .rendered.catalogue import RENDERED_CATEGORIES, render_category, rendered_root
@@ -21,11 +24,13 @@ from .semi_supervised import SemiSupervisedCategory, check_split, semi_supervise
 __all__ = [
     "Category",
     "CategoryError",
+    "CategoryFacts",
     "ClassImages",
     "Corrections",
     "ImageSet",
     "LEAK",
     "LabelledSamples",
+    "PLANTED",
     "RENDERED_CATEGORIES",
     "Remark",
     "SemiSupervisedCategory",
@@ -34,11 +39,14 @@ __all__ = [
     "check_listing",
     "check_split",
     "decode_values",
+    "describe_category",
     "fetch_category",
     "file_of",
+    "good_only_root",
     "insulators_root",
     "is_category",
     "is_data",
+    "is_planted",
     "load_category",
     "load_class_images",
     "load_labelled",
@@ -46,6 +54,7 @@ __all__ = [
     "object_mask",
     "one_form",
     "read_file",
+    "plant_patch",
     "read_image",
     "render_category",
     "rendered_root",

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +16,7 @@ from adhelpers._shared.arrays import Images, Integers, Masks
 from adhelpers._shared.checks import check_choice
 from adhelpers._shared.progress import progress
 
+from .deciding import decided, reading_of, sample_of
 from .decoding import check_reading
 from .duplicates import (
     Look,
@@ -55,9 +56,6 @@ from .reading import (
 )
 from .remarks import Remark
 
-# Number of good images (about) that "auto" looks at.
-_SAMPLE = 8
-
 
 def _checked_settings(
     image_size: int | Sequence[int] | None,
@@ -69,7 +67,7 @@ def _checked_settings(
     page: int | None,
 ) -> dict[str, Any]:
     """The parameters of load_category in the form that is hashed and kept."""
-    check_choice("color", color, ("grayscale", "rgb"))
+    check_choice("color", color, ("grayscale", "rgb", "auto"))
     if not 0 < validation_fraction < 1:
         raise ValueError(
             f"validation_fraction must lie between 0 and 1, not {validation_fraction!r}"
@@ -127,7 +125,8 @@ def load_category(
         proportions: most of the good files, with ``pose="axis"`` the square around them, with
         ``crop="object"`` the box of the object. By default the longer side has 128 pixels and the
         other one follows.
-    color : {"grayscale", "rgb"}
+    color : {"grayscale", "rgb", "auto"}
+        ``"auto"`` is ``"rgb"`` where a sample of the good images carries colour.
     corrections : Corrections, optional
         Of light and pose, and whether images are cropped to the object; by default none.
     seed : int
@@ -181,9 +180,9 @@ def load_category(
     if len(good) < LEAST_GOOD or len(good) == len(entries):
         raise CategoryError(category, problems)
 
-    sample = good[:: max(1, len(good) // _SAMPLE)]
+    sample = sample_of(good)
     chosen = [name for name in ("illumination", "pose") if settings[name] == "auto"]
-    settings = _decided(settings, sample)
+    settings = decided(settings, sample)
     frames = _Frames(category, settings, chosen)
     if settings["crop"] == "object":
         for entry in progress(good, f"Locating {category}", enabled=show_progress):
@@ -269,32 +268,6 @@ def _collecting(problems: list[str]) -> Iterator[None]:
         problems.append(str(problem))
 
 
-def _decided(settings: dict[str, Any], sample: Sequence[Entry]) -> dict[str, Any]:
-    """The settings with ``"auto"`` replaced by what every image of a sample allows."""
-    settings, images = dict(settings), []
-    for entry in sample:
-        # load_category names those that cannot be read, with all others.
-        with _collecting([]):
-            content = read_entry(entry, **_reading(settings))
-            images.append((to_color(content.image, settings["color"]), content.grey_levels))
-    if settings["illumination"] == "auto":
-        bright = _allowed(divide_background, images)
-        settings["illumination"] = "background" if bright else "none"
-        images = [(image, 0) for image in bright] or images
-    if settings["pose"] == "auto":
-        has_axis = _allowed(lambda image, _: find_object(image), images)
-        settings["pose"] = "axis" if has_axis else "none"
-    return settings
-
-
-def _allowed(correction: Callable[[Images, int], Any], images: Sequence[tuple]) -> list[Any]:
-    """The corrected images, or an empty list where one of them cannot be corrected."""
-    try:
-        return [correction(*image) for image in images]
-    except ValueError:
-        return []
-
-
 @dataclass(frozen=True)
 class _Loaded:
     """How one image was loaded: its way back to the file, and what is to be said of it."""
@@ -341,7 +314,7 @@ class _Frames:
         if self._poses:
             frame = common_box(list(self._poses.values()), self._settings["margin"])
         else:
-            shape = _usual_shape(sample, [], **_reading(self._settings))
+            shape = _usual_shape(sample, [], **reading_of(self._settings))
             frame = (1, 1) if self._moved or shape is None else shape
         self._settings["image_size"] = list(completed_size(asked, frame))
 
@@ -400,7 +373,7 @@ class _Frames:
 
     def _prepared(self, entry: Entry) -> tuple[Images, Content, tuple[Note, ...]]:
         """An entry's image in the right colours and light, what else was read, and notes."""
-        content = read_entry(entry, **_reading(self._settings))
+        content = read_entry(entry, **reading_of(self._settings))
         image = to_color(content.image, self._settings["color"])
         if self._settings["illumination"] == "background":
             try:
@@ -420,11 +393,6 @@ class _Frames:
             return find_object(image, turn=self._settings["pose"] == "axis")
         except ValueError as error:
             raise FileProblem(f"{entry.name}: {error}") from error
-
-
-def _reading(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings that `read_entry` takes."""
-    return {name: settings.get(name) for name in ("bit_depth", "page")}
 
 
 def _cut_off(entry: Entry, share: float) -> tuple[Note, ...]:
@@ -485,7 +453,7 @@ def suggested_size(
     """
     entries, problems, _ = list_entries(find_category(root, category))
     good = [entry for entry in entries if entry.split == TRAIN]
-    shape = _usual_shape(good[:: max(1, len(good) // _SAMPLE)], problems, page=page)
+    shape = _usual_shape(sample_of(good), problems, page=page)
     if shape is None:
         raise CategoryError(category, problems or [f"{TRAIN}/{GOOD} holds no images"])
     return size_that_keeps(shape, longest, SIZE_STEP)

@@ -47,10 +47,11 @@ class Corrections:
         centres it (`find_object`). The mask is warped with the same matrix. Without a crop the
         frame is a square as wide as the file's longer side. ``"auto"`` does so where a sample of
         the good images shows objects with an axis.
-    crop : {"none", "object"}
+    crop : {"none", "object", "auto"}
         ``"object"`` cuts out a box around the object's centre. Its size is common to the category,
         measured on the images in ``train/good`` and enlarged to the aspect ratio of the loaded
-        images, so that nothing is distorted. Without a crop the whole frame is resized.
+        images, so that nothing is distorted. Without a crop the whole frame is resized. ``"auto"``
+        crops where objects are turned upright.
     margin : float
         Share of the object's size that is added on each side by ``crop="object"``, in [0, 1].
     fit : {"stretch", "pad"}
@@ -79,7 +80,7 @@ class Corrections:
     def __post_init__(self) -> None:
         check_choice("illumination", self.illumination, ("none", "background", "auto"))
         check_choice("pose", self.pose, ("none", "axis", "auto"))
-        check_choice("crop", self.crop, ("none", "object"))
+        check_choice("crop", self.crop, ("none", "object", "auto"))
         check_choice("fit", self.fit, ("stretch", "pad"))
         if not 0 <= self.margin <= 1:
             raise ValueError(f"margin must lie between 0 and 1, not {self.margin!r}")

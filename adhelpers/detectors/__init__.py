@@ -21,6 +21,7 @@ from .features import (
     MemoryBank,
     SVMSelection,
     feature_cache,
+    has_imagenet_weights,
 )
 from .foreign import (
     ForeignDetector,
@@ -81,6 +82,7 @@ __all__ = [
     "fit_shallow",
     "import_object",
     "inpainted",
+    "has_imagenet_weights",
     "load_detector",
     "plant_patches",
     "read_maps",

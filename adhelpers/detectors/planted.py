@@ -4,6 +4,7 @@ import numpy as np
 
 from adhelpers._shared.arrays import Images
 from adhelpers._shared.checks import checked_images
+from adhelpers.data import plant_patch
 
 from .base import Detector
 
@@ -32,21 +33,8 @@ def plant_patches(images: Images, seed: int, draws: int = 2) -> Images:
     """
     random = np.random.default_rng(seed)
     planted = np.tile(images, (draws, 1, 1, 1))
-    height, width = images.shape[1:3]
     for image in planted:
-        # From a fortieth to a twelfth of the longer side: the size of the defects people look for.
-        rows, columns = random.integers(
-            max(2, max(height, width) // 40), max(4, max(height, width) // 12), 2, endpoint=True
-        )
-        rows, columns = min(rows, height), min(columns, width)
-        donor = images[random.integers(len(images))]
-        from_row, to_row = random.integers(height - rows, size=2, endpoint=True)
-        from_column, to_column = random.integers(width - columns, size=2, endpoint=True)
-        strength = random.uniform(0.25, 1)
-        place = image[to_row : to_row + rows, to_column : to_column + columns]
-        place += strength * (
-            donor[from_row : from_row + rows, from_column : from_column + columns] - place
-        )
+        plant_patch(image, images, random)
     return planted
 
 

@@ -26,6 +26,7 @@ from .autoencoders import (
 from .classifier_audit import audit_decisions, learn_explanations, map_detector
 from .classifier_data import InsulatorSet, load_task
 from .classifier_decisions import decide_task, train_classifier
+from .data_settings import suggest_settings
 from .deep_sad import (
     assess_deep_sad,
     attribution_figure,
@@ -47,6 +48,7 @@ from .features import (
     published_way,
     run_contest,
     selection_table,
+    simple_detectors,
 )
 from .findings import as_markdown, sentences
 from .gallery import examples, on_photographs, overview, reconstructions
@@ -117,8 +119,10 @@ __all__ = [
     "search_figure",
     "selection_table",
     "sentences",
+    "simple_detectors",
     "split_facts",
     "stand_in",
+    "suggest_settings",
     "train_autoencoder",
     "train_classifier",
     "train_deep_sad",

@@ -27,7 +27,9 @@ from adhelpers.detectors import (
     GanScore,
     GanSettings,
     MemoryBank,
+    ResidualScore,
     Search,
+    Subspace,
     SVMSelection,
     fit_or_load,
 )
@@ -175,6 +177,34 @@ def feature_makers(parameters: Mapping[str, Any], backbone: BackboneSettings) ->
             None, patches, selection=selection, seed=seed, **common
         ),
         "memory bank": lambda seed: MemoryBank(patches, seed=seed, **bank, **common),
+    }
+
+
+def simple_detectors(parameters: Mapping[str, Any]) -> dict[str, Detector]:
+    """The two detectors that need no training of a network, the simpler one first.
+
+    Parameters
+    ----------
+    parameters : dict
+        ``weights``, ``precision``, ``stride``, ``coreset`` and ``neighbours`` of the memory bank;
+        ``smoothing`` and ``seed`` of both.
+
+    Returns
+    -------
+    dict of str to Detector
+        By title, not fitted.
+    """
+    smoothing, seed = parameters["smoothing"], parameters["seed"]
+    return {
+        "linear subspace": Subspace(scoring=ResidualScore(smoothing=smoothing), seed=seed),
+        "memory bank": MemoryBank(
+            FeatureSettings("patch", stride=parameters["stride"]),
+            BackboneSettings(weights=parameters["weights"], precision=parameters["precision"]),
+            coreset=parameters["coreset"],
+            neighbours=parameters["neighbours"],
+            smoothing=smoothing,
+            seed=seed,
+        ),
     }
 
 

@@ -171,7 +171,7 @@ def test_all_bad_files_are_named_in_one_error(root, write):
         ({"image_size": (16, 16, 3)}, "image_size"),
         ({"image_size": 12.5}, "image_size"),
         ({"image_size": "big"}, "image_size"),
-        ({"color": "gray"}, "color must be one of grayscale, rgb, not 'gray'"),
+        ({"color": "gray"}, "color must be one of grayscale, rgb, auto, not 'gray'"),
         ({"seed": -1}, "seed"),
         ({"validation_fraction": 1.0}, "validation_fraction"),
         ({"bit_depth": 17}, "bit_depth must be a whole number from 1 to 16, not 17"),

