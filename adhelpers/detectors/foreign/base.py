@@ -15,6 +15,7 @@ from adhelpers._shared.arrays import Images, Maps, Scores
 from adhelpers._shared.checks import checked_images
 
 _NAMED = 10
+_SENTENCES = 4
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,13 @@ class ForeignDetector(ABC):
 
     def facts(self) -> list[str]:
         """What was found about the model and what is done to the images: sentences for a report."""
-        return sorted(self._resized)
+        resized = sorted(self._resized)
+        more = len(resized) - _SENTENCES
+        return resized[:_SENTENCES] + [f"{more} other sizes were resized as well"] * (more > 0)
+
+    def _seen_size(self, images: Images) -> tuple[int, int]:
+        """Height and width of the images as the model sees them."""
+        return images.shape[1], images.shape[2]
 
     def _require_map(self) -> None:
         if not self.has_map:
@@ -209,12 +216,13 @@ class ForeignDetector(ABC):
         assert maps is not None
         if len(maps) != len(images):
             raise ValueError(f"{self.title}: gave {len(maps)} maps for {len(images)} images")
-        height, width = images.shape[1:3]
-        if height != width and maps.shape[1:] == (width, height):
+        seen = self._seen_size(images)
+        if seen[0] != seen[1] and maps.shape[1:] == seen[::-1]:
             raise ValueError(
-                f"{self.title}: its maps have {width} x {height} pixels (height x width), its "
-                f"images {height} x {width}: rows and columns are exchanged"
+                f"{self.title}: its maps have {seen[1]} x {seen[0]} pixels (height x width), its "
+                f"images {seen[0]} x {seen[1]}: rows and columns are exchanged"
             )
+        height, width = images.shape[1:3]
         self._refuse_nan(maps, "anomaly map")
         rows, columns = maps.shape[1:]
         if (rows, columns) != (height, width):

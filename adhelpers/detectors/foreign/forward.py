@@ -21,6 +21,8 @@ from .preprocessing import Preprocessing
 _TRIED_SIZES = (256, 224, 128, 64, 32)
 # Numbers of two runs are equal within this share of the largest one.
 _TOLERANCE = 1e-3
+# Sides may differ by rounding before an image counts as stretched.
+_STRETCH = 0.02
 _LONGEST_TEXT = 200
 # What errors of ONNX Runtime begin with.
 _RUNTIME = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
@@ -91,8 +93,8 @@ class ForwardDetector(ForeignDetector):
         self._remarks: list[str] = []
         self._scoring = ResidualScore()
         examples = None if examples is None else checked_images(examples, name="examples")
-        self.preprocessing, tried = self._try_out(list(forms), examples)
-        self._outputs = self._find_outputs(tried)
+        self.preprocessing, tried, outputs = self._try_out(list(forms), examples)
+        self._outputs = self._find_outputs(outputs, tried)
         super().__init__(title, has_map=self._outputs.has_map, fingerprint=fingerprint)
         self._try_together(tried)
         if self._outputs.reconstruction is not None:
@@ -118,31 +120,30 @@ class ForwardDetector(ForeignDetector):
 
     def _try_out(
         self, forms: Sequence[Preprocessing], examples: Images | None
-    ) -> tuple[Preprocessing, Images]:
-        """The form of the input in which the model runs, and images on which it did."""
-        worked: list[tuple[Preprocessing, Images]] = []
+    ) -> tuple[Preprocessing, Images, Mapping[str, NDArray[Any]]]:
+        """The form of the input in which the model runs, images, and its outputs for the first."""
+        worked: list[tuple[Preprocessing, Images, Mapping[str, NDArray[Any]]]] = []
         problem: ValueError | None = None
         for form in forms:
             for images in _trials(form, examples):
                 try:
-                    self._run(form.prepare(images[:1]))
+                    worked.append((form, images, self._run(form.prepare(images[:1]))))
+                    break
                 except ValueError as error:
                     problem = error
-                else:
-                    worked.append((form, images))
-                    break
         if not worked:
             raise self._refusal(f"does not run on an image: {problem}") from problem
         if len(worked) > 1:
             ways = " and ".join(
-                f"{form.layout} with {form.channels} channels" for form, _ in worked
+                f"{form.layout} with {form.channels} channels" for form, *_ in worked
             )
             raise self._refusal(f"takes {ways}: say which with layout and channels")
         return worked[0]
 
-    def _find_outputs(self, tried: Images) -> Outputs:
-        values = self.preprocessing.prepare(tried[:1])
-        kinds = kinds_of(self._run(values), 1, values.shape[1:], grey=self._wanted.grey)
+    def _find_outputs(self, outputs: Mapping[str, NDArray[Any]], tried: Images) -> Outputs:
+        """Which of a model's outputs for one image is what."""
+        taken = self.preprocessing.prepare(tried[:1]).shape[1:]
+        kinds = kinds_of(outputs, 1, taken, grey=self._wanted.grey)
         try:
             return find_outputs(
                 kinds, output=self._wanted.output, map_output=self._wanted.map_output
@@ -225,8 +226,10 @@ class ForwardDetector(ForeignDetector):
         size, wanted = 1 if self._alone else self._batch_size, self.preprocessing.size
         height, width = images.shape[1:3]
         if wanted is not None and wanted != (height, width):
+            stretched = abs(height * wanted[1] / (width * wanted[0]) - 1) > _STRETCH
             self._resized.add(
                 f"Images of {height} x {width} are resized to {wanted[0]} x {wanted[1]} (bicubic)"
+                + ", which stretches them" * stretched
             )
         for start in range(0, len(images), size):
             fitted = self.preprocessing.fitted(images[start : start + size])
@@ -269,6 +272,9 @@ class ForwardDetector(ForeignDetector):
                 yield "maps", np.asarray(maps)
                 if outputs.score is None:
                     yield "scores", np.asarray(self._scoring.reduce(maps))
+
+    def _seen_size(self, images: Images) -> tuple[int, int]:
+        return self.preprocessing.size or super()._seen_size(images)
 
     def _reconstruct(self, images: Images) -> Images:
         only = Outputs(reconstruction=self._outputs.reconstruction)

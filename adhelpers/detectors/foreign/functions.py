@@ -77,9 +77,9 @@ class PairDetector(ForwardDetector):
         )
         super().__init__(title, [preprocessing], wanted, examples=examples)
 
-    def _find_outputs(self, tried: Images) -> Outputs:
+    def _find_outputs(self, outputs: Mapping[str, NDArray[Any]], tried: Images) -> Outputs:
         """As they are called; a function for scores must not return maps."""
-        found = super()._find_outputs(tried)
+        found = super()._find_outputs(outputs, tried)
         if _SCORE in self._functions and found.score is None:
             raise self._refusal("must return one number for each image from its function score")
         return found

@@ -56,6 +56,10 @@ class Preprocessing:
     bgr: bool | None = None
 
     def __post_init__(self) -> None:
+        for name in ("size", "mean", "std"):
+            # A command line gives lists.
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
             raise ValueError(f"size must be a height and a width in pixels, not {self.size!r}")
         if self.channels not in (None, 1, 3):

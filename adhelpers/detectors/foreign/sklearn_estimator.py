@@ -77,15 +77,17 @@ class EstimatorDetector(ForwardDetector):
 
     def _try_out(
         self, forms: Sequence[Preprocessing], examples: Images | None
-    ) -> tuple[Preprocessing, Images]:
+    ) -> tuple[Preprocessing, Images, Mapping[str, NDArray[Any]]]:
         """As the others, but some estimators do not say how many numbers they take."""
         if examples is None and not self._is_known and forms[0].size is None:
-            return forms[0], np.empty((0, 1, 1, 1), np.float32)
+            return forms[0], np.empty((0, 1, 1, 1), np.float32), {}
         return super()._try_out(forms, examples)
 
-    def _find_outputs(self, tried: Images) -> Outputs:
+    def _find_outputs(self, outputs: Mapping[str, NDArray[Any]], tried: Images) -> Outputs:
         """The score; there is nothing else."""
-        return super()._find_outputs(tried) if len(tried) else Outputs(score=self._method)
+        if not outputs:
+            return Outputs(score=self._method)
+        return super()._find_outputs(outputs, tried)
 
     def facts(self) -> list[str]:
         """What was found about the model and what is done to the images: sentences for a report."""

@@ -79,3 +79,12 @@ def test_wrong_counts_are_refused():
         Answering(maps=np.zeros((3, 8, 8))).anomaly_map(images)
     with pytest.raises(ValueError, match=r"finite values in \[0, 1\]"):
         Answering(scores=np.zeros(2)).score(images + 2)
+
+
+def test_a_few_sizes_are_listed_and_the_others_counted():
+    detector = Answering(maps=np.zeros((1, 4, 4)))
+    for side in range(8, 15):
+        detector.anomaly_map(np.zeros((1, side, side, 1), np.float32))
+    facts = detector.facts()
+    assert len(facts) == 5 and facts[-1] == "3 other sizes were resized as well"
+    assert "Maps of 4 x 4 are resized to 10 x 10 (bilinear)" in facts

@@ -40,6 +40,10 @@ def test_what_is_left_open_is_as_it_was_found():
     )
 
 
+def test_lists_are_taken_as_a_command_line_gives_them():
+    assert Preprocessing(size=[8, 8], mean=[0.5]) == Preprocessing(size=(8, 8), mean=(0.5,))
+
+
 def test_it_says_what_it_does():
     facts = Preprocessing(channels=3, bgr=True, scale=255, mean=(1, 2, 3), std=(0.5,)).facts()
     assert facts == [
