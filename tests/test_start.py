@@ -84,7 +84,7 @@ def settings(tmp_path_factory):
     return steps.suggest_settings(notebook.defaults() | own)
 
 
-def test_eight_obvious_defects_on_a_coloured_surface_are_found(settings, tmp_path):
+def test_eight_obvious_defects_on_a_coloured_surface_are_found(settings):
     """As the notebook does it, before the explanations."""
     objects = steps.load_objects(settings.parameters)
     assert objects.train.images.shape == (13, 96, 128, 3)
@@ -98,6 +98,13 @@ def test_eight_obvious_defects_on_a_coloured_surface_are_found(settings, tmp_pat
     assert chosen.assessment.title == "memory bank"
     confusion = chosen.assessment.detection.confusion
     assert confusion["tp"] == 8 and confusion["fp"] <= 2
+
+
+def test_the_notebook_on_features_keeps_colour_and_proportions_of_own_files(settings):
+    (notebook,) = find_notebooks(["05_ocsvm"])
+    own = {name: settings.asked[name] for name in ("category", "data_root")}
+    chosen = steps.suggest_settings(notebook.defaults() | own).chosen
+    assert chosen == {"image_height": 96, "image_width": 128, "color": "rgb"}
 
 
 if __name__ == "__main__":

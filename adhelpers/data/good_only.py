@@ -22,10 +22,11 @@ from .roots import categories_in, is_category
 # The type of the test images with a planted patch.
 PLANTED = "planted"
 # Raise it when the pictures change: cached ones of older versions are then left alone.
-_VERSION = 1
+_VERSION = 2
 _FIRST_LINE = "Copies of good images, some with a planted patch (adhelpers.data.good_only)."
 # Two to train on, one for the threshold, one to test.
 _LEAST = 4
+_DARKER, _LIGHTER = 2 / 3, 4 / 3
 _HELD_OUT_SHARE, _MOST_HELD_OUT = 0.25, 20
 
 
@@ -43,8 +44,9 @@ def good_only_root(
     """A category made of good images alone: the root that holds it, under the folder's name.
 
     A quarter of the images, at most 20, are held out of training as good test images, unless there
-    are any in ``test/good``; a copy of each gets one planted patch (`plant_patch`) and a mask. The
-    files of training are copied as they are, test images are written with 8 bits.
+    are any in ``test/good``; a copy of each gets one planted patch (`plant_patch`), darker or
+    lighter by a third, and a mask. The files of training are copied as they are, test images are
+    written with 8 bits.
 
     Parameters
     ----------
@@ -167,7 +169,10 @@ def _write_test(
         planted, mask = np.array(image), np.zeros(image.shape[:2], np.uint8)
         # A single image is its own donor: the patch comes from elsewhere in it.
         donors = [one for other, one in enumerate(images) if other != index] or [image]
-        mask[plant_patch(planted, donors, random)] = 255
+        patch = plant_patch(planted, donors, random)
+        # On a surface a patch of another place hardly shows.
+        planted[patch] *= _DARKER if index % 2 else _LIGHTER
+        mask[patch] = 255
         save_picture(place / image_name(TEST, GOOD, stem), _pixels(image))
         save_picture(place / image_name(TEST, PLANTED, stem), _pixels(planted))
         save_picture(place / mask_name(PLANTED, stem), mask)

@@ -30,7 +30,6 @@ _SHORTEST = 32
 # Held out for the threshold: this share, or as many as this where a third is enough for it.
 _SHARE, _MOST_SHARE, _HELD_OUT = 0.2, 1 / 3, 10
 _NEIGHBOURS = 3
-_HARDLY_SEEN = ", and on a surface such patches hardly show, so that missing them says little"
 # With fewer, most of what is normal has not been seen.
 _FEW = 20
 _KINDS = {
@@ -145,9 +144,9 @@ class DataSettings:
             found.append(
                 "There are no defective images: a patch of another good image was planted into "
                 f"{'a copy of one good image' if count == 1 else f'copies of {count} good images'}."
-                " False alarms are measured; how many of your defects are found is not"
-                f"{_HARDLY_SEEN if facts.kind == 'surface' else ''}. Put at least {needed} "
-                "defective images into test/<kind of defect>."
+                ", darker or lighter by a third. False alarms are measured; how many of your "
+                f"defects are found is not. Put at least {needed} defective images into "
+                "test/<kind of defect>."
             )
         good = facts.tested.get("good", 0)
         defective = sum(facts.tested.values()) - good
@@ -258,7 +257,8 @@ class DataSettings:
         if not self.planted:
             return answer
         main = replace(answer.answer.main, defective=0, flagged=0, caused=None)
-        return replace(answer, answer=find_answer(main))
+        reason = "there are no defective test images, and planted patches do not stand for them"
+        return replace(answer, answer=replace(find_answer(main), reason=reason))
 
 
 def held_out_count(good: int, fraction: float) -> int:

@@ -134,6 +134,7 @@ def test_planted_patches_are_never_an_answer(tmp_path):
     limited = settings.limit(answered()).answer
     assert limited.answer == "Not enough images to say"
     assert "12 good and 0 defective" in limited.figures()[0]
+    assert limited.reason.startswith("there are no defective test images")
     assert replace(real, planted=True).limit(answered()).answer.answer == limited.answer
 
 
