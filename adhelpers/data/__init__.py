@@ -7,10 +7,12 @@ from .decoding import decode_values
 from .duplicates import LEAK
 from .fetch import fetch_category
 from .good_only import PLANTED, good_only_root, is_planted
+from .image_files import find_images, watch_images
 from .image_set import Category, ImageSet
 from .images import load_category, suggested_size
 from .labelled import LabelledSamples, load_labelled
 from .layouts import file_of, is_data, one_form
+from .new_images import ImageReader, NewImage
 from .normalize import Corrections, object_mask, resize_image
 from .planting import plant_patch
 from .reading import CategoryError, read_file, read_image, to_color
@@ -27,9 +29,11 @@ __all__ = [
     "CategoryFacts",
     "ClassImages",
     "Corrections",
+    "ImageReader",
     "ImageSet",
     "LEAK",
     "LabelledSamples",
+    "NewImage",
     "PLANTED",
     "RENDERED_CATEGORIES",
     "Remark",
@@ -42,6 +46,7 @@ __all__ = [
     "describe_category",
     "fetch_category",
     "file_of",
+    "find_images",
     "good_only_root",
     "insulators_root",
     "is_category",
@@ -53,8 +58,8 @@ __all__ = [
     "make_class_images",
     "object_mask",
     "one_form",
-    "read_file",
     "plant_patch",
+    "read_file",
     "read_image",
     "render_category",
     "rendered_root",
@@ -66,4 +71,5 @@ __all__ = [
     "subfolders",
     "suggested_size",
     "to_color",
+    "watch_images",
 ]

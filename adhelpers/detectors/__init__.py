@@ -36,6 +36,7 @@ from .foreign import (
 from .fusion import Fusion
 from .onnx_export import Exported, export_onnx
 from .planted import copied_share, plant_patches
+from .record import parsed_record, read_record, record_text, update_record
 from .registry import load_detector, register
 from .residuals import ReconstructionDetector, ResidualScore
 from .shallow import FEWEST_SAMPLES, SHALLOW_METHODS, fit_shallow
@@ -84,9 +85,13 @@ __all__ = [
     "inpainted",
     "has_imagenet_weights",
     "load_detector",
+    "parsed_record",
     "plant_patches",
     "read_maps",
+    "read_record",
+    "record_text",
     "register",
+    "update_record",
     "wrap_detector",
     "wrap_functions",
 ]

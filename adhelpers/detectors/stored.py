@@ -1,15 +1,18 @@
 """Where fitted models are kept, and how they are found again instead of being fitted once more."""
 
+import contextlib
 import hashlib
 import json
 from pathlib import Path
 from typing import Any, TypeVar
 
 from adhelpers._shared.stages import stage
+from adhelpers.data import Category, ImageReader
 from adhelpers.training import remove_checkpoint
 
 from .base import Model
 from .manifest import FORMAT, MANIFEST
+from .record import update_record
 
 _Kind = TypeVar("_Kind", bound=Model)
 
@@ -48,7 +51,8 @@ def fit_or_load(
     The place is ``models/<data>/<model>/<hash of parameters and data>/``. Parameters that only say
     how a map becomes a score (`Model.scoring_parameters`) are not part of the hash: they can be
     changed without another training. A training that was interrupted goes on from its last
-    checkpoint. The seconds are those of the stage ``<model>: training``.
+    checkpoint. The seconds are those of the stage ``<model>: training``. How the category's files
+    were read is kept beside the model (`record`), for images that come later.
 
     Parameters
     ----------
@@ -78,9 +82,21 @@ def fit_or_load(
     folder = stored_folder(model, data, models)
     with stage(f"{model.title or model.name}: training"):
         if (folder / MANIFEST).is_file():
-            return type(model).load(folder, **model.scoring_arguments())
+            model = type(model).load(folder, **model.scoring_arguments())
+            # A folder that may only be read holds a model that can be used all the same.
+            with contextlib.suppress(OSError):
+                _remember_reading(folder, data)
+            return model
         checkpoint = folder.with_suffix(".checkpoint.npz")
         model.fit_on(data, checkpoint=checkpoint, show_progress=show_progress, **options)
         model.save(folder)
+        _remember_reading(folder, data)
         remove_checkpoint(checkpoint)
         return model
+
+
+def _remember_reading(folder: Path, data: Any) -> None:
+    """Keep with the model how the files of its images were read, for files that come later."""
+    reader = ImageReader.of_category(data) if isinstance(data, Category) else None
+    if reader is not None:
+        update_record(folder, category=data.name, reading=reader.as_dict())

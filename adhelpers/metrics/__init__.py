@@ -21,6 +21,7 @@ from .detection import (
     f1_score,
     image_auroc,
 )
+from .drift import DriftReport, find_drift, light_and_sharpness
 from .intervals import (
     Estimate,
     bootstrap,
@@ -46,6 +47,7 @@ __all__ = [
     "AreaTuning",
     "AurocComparison",
     "DetectionReport",
+    "DriftReport",
     "Estimate",
     "Threshold",
     "accuracy",
@@ -62,10 +64,12 @@ __all__ = [
     "eight_bit",
     "explained_region",
     "f1_score",
+    "find_drift",
     "gmean_threshold",
     "good_image_threshold",
     "holm",
     "image_auroc",
+    "light_and_sharpness",
     "localization_table",
     "midpoint_threshold",
     "normal_quantile",

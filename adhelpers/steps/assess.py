@@ -30,6 +30,8 @@ from adhelpers.metrics import (
 )
 from adhelpers.reports import MapScale, map_scale, score_separation
 
+from .reference import remember_reference
+
 THRESHOLD_RULES = ("normal_quantile", "gmean", "midpoint")
 
 
@@ -225,6 +227,8 @@ def assess_detector(
 ) -> ImageAssessment:
     """Score a category's validation and test images and turn the scores into decisions.
 
+    Beside a stored detector the threshold is kept for new images (`remember_reference`).
+
     Parameters
     ----------
     title : str
@@ -267,6 +271,7 @@ def assess_detector(
         threshold = {"gmean": gmean_threshold, "midpoint": midpoint_threshold}[rule](
             scores, test.labels
         )
+    remember_reference(detector, category, reference_scores, threshold)
     return ImageAssessment(
         title=title,
         category=category,

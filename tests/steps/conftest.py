@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from adhelpers.data import load_category, make_class_images, render_category
-from adhelpers.detectors import Classifier, ResidualScore, Subspace
+from adhelpers.detectors import Classifier, ResidualScore, Subspace, fit_or_load
 from adhelpers.explainers import centre_prior, explain_images, residual_map, uniform
 from adhelpers.steps import assess_detector, audit_localization, decide_task
 from adhelpers.steps.classifier_data import Task
@@ -114,3 +114,21 @@ def classified(task_with_a_shortcut):
     train = task_with_a_shortcut(96, 0, (0.7, 0.0))
     review, test = (task_with_a_shortcut(120, seed, (0.3, 0.3)) for seed in (1, 2))
     return classifier, decide_task(classifier, Task("x", train, review, test))
+
+
+@pytest.fixture(scope="package")
+def stored(hazelnuts, tmp_path_factory):
+    """A stored detector that was assessed: it knows its threshold and how its images are read."""
+    models = tmp_path_factory.mktemp("models")
+    detector = Subspace(n_components=5, scoring=ResidualScore(smoothing=1.0))
+    detector = fit_or_load(detector, hazelnuts, models, show_progress=False)
+    return assess_detector("subspace", detector, hazelnuts)
+
+
+@pytest.fixture(scope="package")
+def onnx_file(stored, tmp_path_factory):
+    """The same detector as an ONNX file."""
+    from adhelpers.steps import export_detector
+
+    path = tmp_path_factory.mktemp("onnx") / "nut.onnx"
+    return export_detector(stored.detector.folder, path).path
