@@ -30,6 +30,7 @@ _EPILOG = """examples:
   python -m adhelpers run 01_screw -p category hazelnut -p seed 3
   python -m adhelpers data check DATA/part                   what can be used, and what is wrong
   python -m adhelpers export MODEL part.onnx                 a stored detector as an ONNX file
+  python -m adhelpers predict MODEL photos/                  its decisions on new images
 """
 
 _READING = {
@@ -172,6 +173,27 @@ def _export(arguments: argparse.Namespace) -> int:
     for finding in export_detector(arguments.model, arguments.file).findings():
         print(escaped(finding))
     return 0
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from adhelpers.steps import predict
+
+    prediction = predict(
+        arguments.model,
+        arguments.images,
+        arguments.output,
+        threshold=arguments.threshold,
+        overlays=arguments.overlays,
+        overwrite=arguments.overwrite,
+        watch=arguments.watch,
+        show_progress=sys.stderr.isatty(),
+    )
+    for problem in prediction.unreadable:
+        print(f"adhelpers: {problem}", file=sys.stderr)
+    for finding in prediction.findings():
+        print(escaped(finding))
+    print(escaped(str(prediction.folder / "predictions.html")))
+    return prediction.exit_code(arguments.fail_on_flag)
 
 
 def _path(text: str) -> Path:
@@ -334,6 +356,51 @@ def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     export.add_argument("file", type=_path, metavar="FILE.onnx", help="replaced if it is there")
 
 
+def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "decide on new images with a stored detector or an ONNX file"
+    predict = _command(commands, "predict", _predict, text)
+    predict.add_argument(
+        "model",
+        type=_path,
+        metavar="MODEL",
+        help="folder models/CATEGORY/DETECTOR/HASH, or an ONNX file",
+    )
+    predict.add_argument(
+        "images",
+        type=_path,
+        nargs="+",
+        metavar="IMAGES",
+        help="files, folders (with all in them), or patterns such as 'photos/*.png'",
+    )
+    predict.add_argument(
+        "--output",
+        type=_path,
+        default=Path("predictions"),
+        metavar="FOLDER",
+        help="where the table, the page and the overlays go; default: predictions/",
+    )
+    predict.add_argument(
+        "--threshold", type=float, metavar="X", help="default: the one stored with the model"
+    )
+    predict.add_argument(
+        "--overlays",
+        default="flagged",
+        choices=("flagged", "all", "none"),
+        help="of which images an overlay in full size is written; default: flagged",
+    )
+    predict.add_argument(
+        "--overwrite", action="store_true", help="replace the predictions of an earlier run"
+    )
+    predict.add_argument(
+        "--fail-on-flag", action="store_true", help="exit code 3 where an image is flagged"
+    )
+    predict.add_argument(
+        "--watch",
+        action="store_true",
+        help="follow one folder until Ctrl-C, which ends with code 0",
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m adhelpers",
@@ -350,6 +417,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_results(_command(commands, "index", _index, "rebuild results/index.html"))
     _add_data(commands)
     _add_export(commands)
+    _add_predict(commands)
     return parser
 
 

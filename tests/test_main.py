@@ -319,3 +319,37 @@ def test_disks_that_take_nothing_are_one_sentence_with_the_folder(
     assert main([*render, *small]) == 1
     assert capsys.readouterr().err == f"adhelpers: {tmp_path / 'data' / 'hazelnut'}: {words}\n"
     assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_predict_and_export_print_findings_and_say_by_their_code_what_was_found(
+    tmp_path, capsys, monkeypatch
+):
+    from adhelpers.data import load_category, render_category
+    from adhelpers.detectors import ResidualScore, Subspace, fit_or_load
+    from adhelpers.steps import assess_detector
+
+    monkeypatch.chdir(tmp_path)
+    counts = {"train_count": 10, "test_good_count": 2, "defect_count": 1}
+    render_category("data", "hazelnut", image_size=64, **counts)
+    nuts = load_category("data", "hazelnut", 32)
+    detector = Subspace(3, scoring=ResidualScore("max"))
+    detector = fit_or_load(detector, nuts, "models", show_progress=False)
+    assess_detector("subspace", detector, nuts)
+    model, images = str(detector.folder), "data/hazelnut/test/*/*.png"
+    assert main(["export", model, "nut.onnx"]) == 0
+    assert "nut.onnx takes image: float32 (n, 32, 32, 1)" in capsys.readouterr().out
+    assert main(["predict", "nut.onnx", images, "--threshold", "0"]) == 0
+    out, err = capsys.readouterr()
+    assert "flags 6 of 6 images (score above 0: given with --threshold)" in out and not err
+    assert out.splitlines()[-1] == "predictions/predictions.html"
+    assert main(["predict", "nut.onnx", images]) == 1
+    assert capsys.readouterr().err == (
+        "adhelpers: output: predictions holds the predictions of an earlier run; give another "
+        "folder, or --overwrite to replace them\n"
+    )
+    always = ["predict", "nut.onnx", images, "--overwrite", "--fail-on-flag", "--threshold"]
+    assert main([*always, "0"]) == 3 and main([*always, "9"]) == 0
+    capsys.readouterr()
+    (tmp_path / "a.png").write_text("no image")
+    assert main(["predict", model, "a.png", "--output", "other"]) == 1
+    assert capsys.readouterr().err.startswith("adhelpers: a.png: cannot be read as PNG")

@@ -29,6 +29,14 @@ from .gallery import Card, figure_webp, write_gallery
 from .index import write_index
 from .maps import MapScale, map_scale
 from .notebook_html import notebook_to_html
+from .predictions import (
+    PredictedCard,
+    csv_row,
+    draw_overlay,
+    jpeg_bytes,
+    strip_webp,
+    write_predictions_page,
+)
 from .sample import Sample
 from .style import describe
 from .summary import SUMMARY_KEYS, versions, write_samples, write_summary
@@ -36,19 +44,23 @@ from .summary import SUMMARY_KEYS, versions, write_samples, write_summary
 __all__ = [
     "Card",
     "MapScale",
+    "PredictedCard",
     "SUMMARY_KEYS",
     "Sample",
     "area_tuning_curves",
     "contest_figure",
     "counterparts_grid",
+    "csv_row",
     "deletion_insertion_curves",
     "describe",
+    "draw_overlay",
     "explainer_against_explainer",
     "explanation_grid",
     "explore",
     "figure_webp",
     "ground_truth_grid",
     "image_grid",
+    "jpeg_bytes",
     "label_curve",
     "learning_rate_curve",
     "map_scale",
@@ -63,11 +75,13 @@ __all__ = [
     "search_walk",
     "segmentation_grid",
     "shortcut_figure",
+    "strip_webp",
     "training_curves",
     "verdict_figure",
     "versions",
     "write_gallery",
     "write_index",
+    "write_predictions_page",
     "write_samples",
     "write_summary",
 ]

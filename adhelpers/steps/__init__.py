@@ -55,6 +55,7 @@ from .gallery import examples, on_photographs, overview, reconstructions
 from .label_curve import run_label_curve
 from .localization import audit_localization
 from .objects import load_objects, object_facts
+from .predict import predict
 from .sample_answer import answer_classifier, answer_samples
 from .training_figures import loss_figure
 from .trust import audit_trust, find_shortcuts, rules_page, score_dependence
@@ -108,6 +109,7 @@ __all__ = [
     "object_facts",
     "on_photographs",
     "overview",
+    "predict",
     "published_way",
     "read_settings",
     "reconstructions",

@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
-from adhelpers.detectors import Detector, Exported, export_onnx, load_detector
+from adhelpers.detectors import Detector, Exported, export_onnx, record_text
+
+from .inspector import stored_detector
 
 
 def export_detector(model: str | Path | Detector, path: str | Path) -> Exported:
     """Write a stored detector as an ONNX file; see `adhelpers.detectors.export_onnx`.
+
+    How images are read, the threshold and what good images are like go into its metadata, where
+    they are known: `predict` needs nothing else.
 
     Parameters
     ----------
@@ -33,10 +38,13 @@ def export_detector(model: str | Path | Detector, path: str | Path) -> Exported:
         ...
     FileNotFoundError: there is no folder models/screw/subspace/0; give the folder of a stored model
     """
-    if not isinstance(model, Detector):
-        if not Path(model).is_dir():
-            raise FileNotFoundError(
-                f"there is no folder {model}; give the folder of a stored model"
-            )
-        model = load_detector(model)
-    return export_onnx(model, path)
+    if isinstance(model, Detector):
+        return export_onnx(model, path)
+    if not Path(model).is_dir():
+        raise FileNotFoundError(f"there is no folder {model}; give the folder of a stored model")
+    detector, record = stored_detector(Path(model))
+    metadata = {} if record is None else {"record": record_text(record)}
+    if record is not None and record.get("threshold"):
+        # For readers that know nothing of the record.
+        metadata["threshold"] = repr(record["threshold"]["value"])
+    return export_onnx(detector, path, metadata=metadata)

@@ -1,0 +1,68 @@
+"""How much the reading, deciding and writing of `predict` takes beside a bare loop of ONNX Runtime.
+
+python -m pytest -q -s tests/benchmarks/test_predict_speed.py --override-ini addopts=
+"""
+
+import time
+
+import numpy as np
+import onnxruntime
+import pytest
+from PIL import Image
+
+from adhelpers.data import load_category, render_category
+from adhelpers.detectors import BackboneSettings, MemoryBank, Subspace, fit_or_load
+from adhelpers.steps import assess_detector, export_detector, predict
+
+COUNT, SIDE = 200, 128
+
+
+@pytest.fixture(scope="module")
+def category(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    render_category(root, "hazelnut", image_size=512, train_count=20, defect_count=1)
+    return load_category(root, "hazelnut", SIDE, "rgb")
+
+
+@pytest.fixture(scope="module")
+def photos(category, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    files = sorted((category.root / "hazelnut" / "train" / "good").iterdir())
+    for index in range(COUNT):
+        (folder / f"{index:03d}.png").write_bytes(files[index % len(files)].read_bytes())
+    return folder
+
+
+def bare(path, folder):
+    """Read, resize, run: what anyone would write first; score and map of each image."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for file in sorted(folder.iterdir()):
+        with Image.open(file) as picture:
+            small = picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+        session.run(None, {"image": np.asarray(small, np.float32)[None] / 255})
+
+
+@pytest.mark.parametrize("name", ["subspace", "memory bank"])
+def test_predict_beside_a_bare_loop(name, category, photos, tmp_path):
+    detectors = {
+        "subspace": Subspace(8),
+        "memory bank": MemoryBank(backbone=BackboneSettings(), coreset=0.05),
+    }
+    detector = fit_or_load(detectors[name], category, tmp_path / "models", show_progress=False)
+    assess_detector(name, detector, category)
+    path = export_detector(detector.folder, tmp_path / "model.onnx").path
+    seconds = {"bare": [], "predict": []}
+    for round_ in range(4):
+        started = time.perf_counter()
+        bare(path, photos)
+        seconds["bare"].append(time.perf_counter() - started)
+        started = time.perf_counter()
+        predict(path, [photos], tmp_path / f"out{round_}")
+        seconds["predict"].append(time.perf_counter() - started)
+    best = {kind: min(values[1:]) for kind, values in seconds.items()}
+    ratio = best["predict"] / best["bare"]
+    print(
+        f"\n{name}, {COUNT} images of 512 px: bare {best['bare']:.2f} s, "
+        f"predict {best['predict']:.2f} s, ratio {ratio:.2f}"
+    )
+    assert ratio < 1.3
