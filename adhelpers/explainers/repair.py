@@ -9,11 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import (
     binary_closing,
     binary_fill_holes,
-    distance_transform_edt,
     gaussian_filter,
     label,
-    median_filter,
     sum_labels,
+    uniform_filter,
 )
 
 from adhelpers._shared.arrays import Flags, Floats, Integers, Maps, ScoreFunction
@@ -23,20 +22,21 @@ from .explanation import BatchedScore, Explanation, check_pair, versioned
 
 # Pixels that touch at a corner belong together.
 _TOUCHING = np.ones((3, 3), dtype=bool)
-# The median over such a part of the longer side keeps the edges of what is as large as defects
-# that people look for and drops the noise between.
-_MEDIAN = 50
-# So much of the difference itself is added, or a defect of a single pixel would be lost.
-_DETAIL = 0.25
-# Exponent of the difference in the order of pixels, beside that of an anomaly map or a coarse one.
-_BESIDE_MAP, _BESIDE_COARSE = 0.2, 0.5
+# Of the filter that keeps edges: half of its window as a share of the longer side, and the
+# variance of what it takes for noise, a contrast of 0.03.
+_WINDOW, _NOISE = 1 / 64, 1e-3
 # Sizes of regions that are tried first, and how often the interval around a target is halved.
 _SIZES, _HALVINGS = 8, 5
 # Without an anomaly map, one evaluation in so many is a block of the coarse pass, each seen twice.
 _BLOCK_SHARE = 5
-# A part reaches beyond what makes the image pass by this share of the longer side. If more than the
-# other share of the image must be replaced for it to look normal, that says nothing of a part.
-_REACH, _WIDEST = 0.05, 0.1
+# What is repaired first reaches down to this share of the peak: a smoothed edge is half as high as
+# what it bounds, and what is faint beside the worst of a defect belongs to it too. What is repaired
+# after it is there to make the image pass, and reaches less far.
+_FIRST, _LATER = 0.4, 0.6
+# So often what is left is repaired, before the size of a region of the highest pixels is searched.
+_STEPS = 6
+# The score is the map's maximum if they differ by no more than this share.
+_EQUAL = 1e-3
 # Where no region makes the image pass, one counts that removes all but this share of what the best
 # one does.
 _NEARLY = 0.05
@@ -64,8 +64,7 @@ class Repair:
     reached : bool
         Whether the repaired image passes. It does not where even the whole counterpart fails.
     looks_normal : bool
-        Whether a repair of the same extent, also of what is only slightly unusual elsewhere, brings
-        the score down to ``normal``.
+        Whether the repaired image scores no more than ``normal``.
     minimal : bool
         Whether it was seen of each part that the image does not pass without its repair.
     """
@@ -88,19 +87,20 @@ def smallest_repair(
     *,
     passes: SupportsFloat,
     normal: SupportsFloat | None = None,
-    anomaly_map: ArrayLike | None = None,
+    anomaly_map: ArrayLike | Callable[[Any], Maps] | None = None,
     max_evaluations: int = 40,
     batch_size: int = 16,
 ) -> Repair:
     """Find the smallest region whose replacement by the counterpart makes an image pass.
 
-    Which parts are repaired: as few as make the image pass. How far each of them reaches: as far as
-    is needed for the image to look normal, if that is not far. Regions are the highest pixels: to
-    pass, of a weighted geometric mean of the anomaly map and of the difference between image and
-    counterpart; to look normal, of the difference, because replacing what is equal changes nothing.
-    Their size is searched for both targets; of what looks normal, that is kept which touches what
-    passes (hysteresis, as in Canny, "A computational approach to edge detection", PAMI 1986), and
-    parts are left out as long as the image still passes.
+    Pixels are ordered by the geometric mean of the anomaly map and of the difference between image
+    and counterpart, which has the edges that a smoothed map has lost. What is connected with the
+    peak and at least two fifths as high is repaired, then what is still anomalous, until the image
+    passes. Where the score is the map's maximum, the first repair is of all places above
+    ``passes``, and none reaches below ``normal`` (hysteresis, as in Canny, "A computational
+    approach to edge detection", PAMI 1986). If that does not suffice, the size of a region of the
+    highest pixels is searched by halving. Last, parts are left out as long as the image still
+    passes.
 
     Parameters
     ----------
@@ -115,10 +115,13 @@ def smallest_repair(
     normal : float, optional
         A score that is usual for good images, at most ``passes``, such as a low quantile of the
         validation scores; default: ``passes``.
-    anomaly_map : ndarray, shape (h, w), optional
-        Higher is more anomalous. Without, each of a few blocks is replaced, and kept alone, first.
+    anomaly_map : ndarray, shape (h, w), or callable, optional
+        Higher is more anomalous. ``anomaly_map(images) -> (n, h, w)``, such as a detector's method,
+        is asked again after each repair, which counts as an evaluation. Without, each of a few
+        blocks is replaced, and kept alone, first.
     max_evaluations : int
-        Largest number of images scored, at least 16, or 32 without a map.
+        Largest number of images scored, or whose map is asked for, at least 16, or 32 without a
+        map.
     batch_size : int
         Largest number of images in one call of the score.
 
@@ -149,23 +152,19 @@ def smallest_repair(
         )
     trials = _Trials(BatchedScore(score, batch_size), image, counterpart, int(max_evaluations))
     if trials.before <= passes:
-        return _result(
-            trials, np.zeros(image.shape[:2], bool), passes, trials.before <= normal, True
-        )
-    weight = _BESIDE_MAP
+        return _result(trials, np.zeros(image.shape[:2], bool), passes, normal, True)
     if anomaly_map is None:
-        anomaly_map, weight = _coarse_map(trials), _BESIDE_COARSE
-    anomaly_map = checked_map(anomaly_map, "anomaly_map").astype(np.float64)
-    if anomaly_map.shape != image.shape[:2]:
-        raise ValueError(
-            f"anomaly_map must have the shape {image.shape[:2]}, not {anomaly_map.shape}"
-        )
-    difference = _difference(image, counterpart)
-    return _repair(trials, _priority(anomaly_map, difference, weight), difference, passes, normal)
+        first = _coarse_map(trials)
+    elif callable(anomaly_map):
+        trials.map_of = anomaly_map
+        first = trials.look(np.zeros(image.shape[:2], dtype=bool))
+    else:
+        first = _checked_map(anomaly_map, image.shape[:2])
+    return _repair(trials, first, passes, normal)
 
 
 # Raise the version when equal arguments give another explanation.
-@versioned(1)
+@versioned(2)
 def explain_with_repair(
     score: ScoreFunction,
     image: ArrayLike,
@@ -185,7 +184,7 @@ def explain_with_repair(
     score, image, counterpart, passes, normal, max_evaluations, batch_size
         As in `smallest_repair`.
     anomaly_map : callable, optional
-        ``anomaly_map(images) -> (n, h, w)``, such as a detector's method; called once.
+        ``anomaly_map(images) -> (n, h, w)``, such as a detector's method.
     seed : int
         Not used; all explainers share one signature.
 
@@ -212,14 +211,13 @@ def explain_with_repair(
     (True, 1)
     """
     image, counterpart = check_pair(image, counterpart)
-    given = None if anomaly_map is None else np.asarray(anomaly_map(image[None]))[0]
     repair = smallest_repair(
         score,
         image,
         counterpart,
         passes=passes,
         normal=normal,
-        anomaly_map=given,
+        anomaly_map=anomaly_map,
         max_evaluations=max_evaluations,
         batch_size=batch_size,
     )
@@ -252,6 +250,13 @@ def _checked_targets(passes: SupportsFloat, normal: SupportsFloat | None) -> tup
     return passes, normal
 
 
+def _checked_map(values: ArrayLike, shape: tuple[int, ...]) -> Floats:
+    found = checked_map(values, "anomaly_map").astype(np.float64)
+    if found.shape != shape:
+        raise ValueError(f"anomaly_map must have the shape {shape}, not {found.shape}")
+    return found
+
+
 class _Trials:
     """Repairs of one image: each region is scored once, and not more of them than allowed."""
 
@@ -263,13 +268,31 @@ class _Trials:
         limit: int,
     ) -> None:
         self.score, self.image, self.counterpart, self.limit = score, image, counterpart, limit
+        self.map_of: Callable[[Any], Maps] | None = None
+        self._looks = 0
         self._known: dict[bytes, float] = {}
         self.before = self([np.zeros(image.shape[:2], dtype=bool)])[0]
 
     @property
     def left(self) -> int:
         """How many more regions may be scored."""
-        return self.limit - self.score.evaluations
+        return self.limit - self.evaluations
+
+    @property
+    def evaluations(self) -> int:
+        """Images scored, or whose anomaly map was asked for."""
+        return self.score.evaluations + self._looks
+
+    def pasted(self, region: Flags) -> NDArray[np.float32]:
+        """The image with a region replaced."""
+        return np.where(region[..., None], self.counterpart, self.image)
+
+    def look(self, region: Flags) -> Floats | None:
+        """The anomaly map of the image with a region replaced; None where it cannot be asked."""
+        if self.map_of is None or not self.left:
+            return None
+        self._looks += 1
+        return _checked_map(np.asarray(self.map_of(self.pasted(region)[None]))[0], region.shape)
 
     def __call__(self, regions: Sequence[Flags]) -> list[float]:
         """The score of the image with each region replaced; infinite if none is left."""
@@ -278,8 +301,7 @@ class _Trials:
         new = {key: region for key, region in new.items() if key not in self._known}
         tried = list(new)[: self.left]
         if tried:
-            pasted = [np.where(new[key][..., None], self.counterpart, self.image) for key in tried]
-            values = self.score(np.stack(pasted)).tolist()
+            values = self.score(np.stack([self.pasted(new[key]) for key in tried])).tolist()
             self._known.update(zip(tried, values, strict=True))
         return [self._known.get(key, np.inf) for key in keys]
 
@@ -294,18 +316,30 @@ class _Trials:
 
 
 def _difference(image: NDArray[np.float32], counterpart: NDArray[np.float32]) -> Floats:
-    """How much each pixel differs from its counterpart, without noise but with its edges."""
+    """How much each pixel differs from its counterpart, smoothed within the edges of the image.
+
+    The guided filter of He, Sun and Tang, "Guided image filtering", PAMI 2013.
+    """
     difference = np.abs(image.astype(np.float64) - counterpart).mean(axis=-1)
-    side = max(3, max(difference.shape) // _MEDIAN // 2 * 2 + 1)
-    return median_filter(difference, side) + _DETAIL * difference
+    guide = image.astype(np.float64).mean(axis=-1)
+    window = 2 * max(1, round(max(guide.shape) * _WINDOW)) + 1
+
+    def mean(values: Floats) -> Floats:
+        return uniform_filter(values, window)
+
+    together = mean(guide * difference) - mean(guide) * mean(difference)
+    slope = together / (np.maximum(mean(guide**2) - mean(guide) ** 2, 0) + _NOISE)
+    offset = mean(difference) - slope * mean(guide)
+    return np.maximum(mean(slope) * guide + mean(offset), 0)
 
 
-def _priority(anomaly_map: Floats, difference: Floats, weight: float) -> Floats:
+def _priority(anomaly_map: Floats, difference: Floats) -> Floats:
     """In which order pixels enter a region: high where the map is and the counterpart differs."""
-    above = anomaly_map - anomaly_map.min()
+    # Most of an image is as good images are, and there the map need not be 0.
+    above = np.maximum(anomaly_map - np.median(anomaly_map), 0)
     if not above.any() or not difference.any():
-        return above + difference
-    return above ** (1 - weight) * difference**weight
+        return anomaly_map - anomaly_map.min() + difference
+    return np.sqrt(above * difference)
 
 
 def _coarse_map(trials: _Trials) -> Floats:
@@ -379,44 +413,57 @@ class _Levels:
         """The first level whose repair reaches the target, if any."""
         return min((level for level, one in self._scores.items() if one <= target), default=None)
 
-    def size(self, level: int) -> int:
-        """Pixels of a region before its outline is smoothed."""
-        return int(self._sizes[level])
-
     def lowest(self) -> float:
         """The lowest score of any region."""
         return min(self._scores.values())
 
 
-def _repair(
-    trials: _Trials, priority: Floats, difference: Floats, passes: float, normal: float
-) -> Repair:
-    passing = _Levels(trials, priority)
-    passing.search(passes)
-    lowest = passing.lowest()
-    # Not even the whole counterpart may pass; then nearly the best that can be done must do.
-    target = passes if lowest <= passes else lowest + _NEARLY * max(trials.before - lowest, 0)
-    level = passing.search(target) if target < trials.before else None
-    if level is None:
-        return _result(trials, np.zeros(priority.shape, dtype=bool), passes, False, True)
-    narrow = passing.region(level)
-    extended = _extended(trials, narrow, difference, min(normal, target))
-    start = narrow
-    # Regions need not add up: what holds one that passes may fail.
-    if extended is not None and trials([extended])[0] <= target:
-        start = extended
-    region, minimal = _fewest_parts(trials, start, priority, target)
-    return _result(trials, region, passes, start is extended and lowest <= passes, minimal)
+def _repair(trials: _Trials, anomaly_map: Floats, passes: float, normal: float) -> Repair:
+    difference = _difference(trials.image, trials.counterpart)
+    priority = _priority(anomaly_map, difference)
+    target = passes
+    region = _by_parts(trials, anomaly_map, difference, passes, normal)
+    if region is None:
+        levels = _Levels(trials, priority)
+        levels.search(passes)
+        lowest = levels.lowest()
+        # Not even the whole counterpart may pass; then nearly the best that can be done must do.
+        if lowest > passes:
+            target = lowest + _NEARLY * max(trials.before - lowest, 0)
+        level = levels.search(target) if target < trials.before else None
+        if level is None:
+            return _result(trials, np.zeros(priority.shape, dtype=bool), passes, normal, True)
+        region = levels.region(level)
+    region, minimal = _fewest_parts(trials, region, priority, target)
+    return _result(trials, region, passes, normal, minimal)
 
 
-def _extended(trials: _Trials, narrow: Flags, difference: Floats, normal: float) -> Flags | None:
-    """A region as far as is needed for the image to look normal, or None if that says nothing."""
-    levels = _Levels(trials, difference)
-    level = levels.search(normal)
-    if level is None or levels.size(level) > _WIDEST * narrow.size:
-        return None
-    near = distance_transform_edt(~narrow) <= _REACH * max(narrow.shape)
-    return _touched(levels.region(level) & near | narrow, narrow)
+def _by_parts(
+    trials: _Trials, anomaly_map: Floats, difference: Floats, passes: float, normal: float
+) -> Flags | None:
+    """Repair the worst, look what is left, repair that, until the image passes; None if not."""
+    highest = float(anomaly_map.max())
+    same = abs(highest - trials.before) <= _EQUAL * abs(trials.before)
+    floor, enough = (normal, passes) if same else (-np.inf, np.inf)
+    region = np.zeros(difference.shape, dtype=bool)
+    share = _FIRST
+    for _ in range(_STEPS):
+        order = np.where(region, 0.0, _priority(anomaly_map, difference))
+        # Where nothing above the floor is left, what is below it is the reason.
+        above = np.where(anomaly_map >= floor, order, 0.0)
+        order = above if above.any() else order
+        peak = order.max()
+        if not peak > 0:
+            return None
+        high = order >= share * peak
+        seeds = (order == peak) | high & (anomaly_map > enough)
+        region = _outlined(region | _touched(high, seeds))
+        if trials([region])[0] <= passes:
+            return region
+        seen = trials.look(region)
+        anomaly_map = anomaly_map if seen is None else seen
+        share, enough = _LATER, np.inf
+    return None
 
 
 def _touched(wide: Flags, narrow: Flags) -> Flags:
@@ -455,19 +502,17 @@ def _fewest_parts(
     return np.isin(parts, list(kept)), True
 
 
-def _result(
-    trials: _Trials, region: Flags, passes: float, looks_normal: bool, minimal: bool
-) -> Repair:
+def _result(trials: _Trials, region: Flags, passes: float, normal: float, minimal: bool) -> Repair:
     parts, _ = label(region, _TOUCHING)
     shares, after = trials.shares(region, parts), trials([region])[0]
     return Repair(
         region,
         parts,
         shares,
-        trials.score.evaluations,
+        trials.evaluations,
         trials.before,
         after,
         after <= passes,
-        looks_normal,
+        after <= normal,
         minimal,
     )
