@@ -2,6 +2,8 @@
 
 import io
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from adhelpers.data import decode_values, read_file
 MAP_SUFFIXES = (".tiff", ".tif", ".npy", ".npz", ".png")
 # As for images: more pixels are no map of an image.
 _MOST_BYTES = 8 * 89_478_485
+_LONGEST_TEXT = 200
 _NAMES = ("anomaly_map", "map", "amap", "heatmap", "arr_0")
 
 
@@ -47,10 +50,12 @@ def read_map(path: Path) -> Maps:
     shape = tuple(side for side in values.shape if side != 1)
     if len(shape) != 2:
         raise ValueError(f"has the shape {values.shape}; a map has a height and a width")
-    if not np.isfinite(values).all():
-        count = np.count_nonzero(~np.isfinite(values))
-        raise ValueError(f"holds {count} values that are NaN or infinite")
-    return values.reshape(shape).astype(np.float32)
+    with np.errstate(over="ignore"):
+        numbers = values.reshape(shape).astype(np.float32)
+    wrong = np.count_nonzero(~np.isfinite(numbers))
+    if wrong:
+        raise ValueError(f"holds {wrong} values that are NaN, infinite or too large")
+    return numbers
 
 
 def _grey(values: NDArray[Any]) -> NDArray[Any]:
@@ -72,38 +77,41 @@ def _shares(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _numbers(data: bytes) -> NDArray[Any]:
-    try:
+    with _damaged(".npy"):
         file = io.BytesIO(data)
         version = np.lib.format.read_magic(file)
         header = {
             (1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0,
-        }.get(version)
-        if header is None:
-            raise ValueError(f"has version {version} of the format")
+        }[version]
         shape, _, dtype = header(file)
+        left = len(data) - file.tell()
         # Before there is room for it: a header may promise more than the file has.
-        if (
-            dtype.hasobject
-            or int(np.prod(shape, dtype=object)) * dtype.itemsize != len(data) - file.tell()
-        ):
+        if dtype.hasobject or int(np.prod(shape, dtype=object)) * dtype.itemsize != left:
             raise ValueError("does not hold the numbers that its header says")
         return np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, SyntaxError, TypeError) as error:
-        raise ValueError(f"cannot be read as .npy ({error})") from error
 
 
 def _from_archive(data: bytes) -> NDArray[Any]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            inside = [one for one in archive.infolist() if one.filename.endswith(".npy")]
-            chosen = _chosen([one.filename.removesuffix(".npy") for one in inside])
-            if sum(one.file_size for one in inside) > _MOST_BYTES:
-                raise ValueError("holds more numbers than a map can have")
-            content = archive.read(f"{chosen}.npy")
-    except (zipfile.BadZipFile, EOFError, OSError, KeyError, RuntimeError) as error:
-        raise ValueError(f"cannot be read as .npz ({error})") from error
+    with _damaged(".npz"):
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    inside = [one for one in archive.infolist() if one.filename.endswith(".npy")]
+    chosen = _chosen([one.filename.removesuffix(".npy") for one in inside])
+    if sum(one.file_size for one in inside) > _MOST_BYTES:
+        raise ValueError("holds more numbers than a map can have")
+    with _damaged(".npz"):
+        content = archive.read(f"{chosen}.npy")
     return _numbers(content)
+
+
+@contextmanager
+def _damaged(suffix: str) -> Iterator[None]:
+    """Damaged bytes meet with exceptions of any kind: zlib.error, TokenError, KeyError, ..."""
+    try:
+        yield
+    except Exception as error:
+        text = " ".join(str(error).split())[:_LONGEST_TEXT] or type(error).__name__
+        raise ValueError(f"cannot be read as {suffix} ({text})") from error
 
 
 def _chosen(names: list[str]) -> str:

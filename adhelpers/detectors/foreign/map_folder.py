@@ -340,7 +340,10 @@ def _score_facts(scores: NDArray[np.float64], scores_file: str | Path | None) ->
 def _reference_fact(count: int, known: int, scores_file: str | Path | None) -> str:
     what = "maps" if scores_file is None else "scores"
     if count:
-        return f"The threshold can rest on the {what} of {count} of {known} good images for it"
+        return (
+            f"{count} of {known} good training or validation images have {what}, on which the "
+            "threshold can rest"
+        )
     return (
         f"There are no {what} of good training or validation images, so that a threshold can only "
         "be chosen with test labels"

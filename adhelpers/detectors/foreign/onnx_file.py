@@ -207,6 +207,8 @@ def _session(file: ModelFile, threads: int | None) -> Any:
             str(file.path) if file.data is None else file.data,
             options,
             providers=["CPUExecutionProvider"],
+            # It would print, and try the same once more.
+            enable_fallback=0,
         )
     except Exception as error:
         # ONNX Runtime's errors have no class of their own.

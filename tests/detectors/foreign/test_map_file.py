@@ -64,19 +64,25 @@ def test_what_is_no_map_says_why(tmp_path):
     stack = io.BytesIO()
     np.save(stack, np.zeros((3, 4, 4)))
     nan = io.BytesIO()
-    np.save(nan, np.array([[1, np.nan], [np.inf, 0]]))
+    np.save(nan, np.array([[1, np.nan], [np.inf, 1e300]]))
     text = io.BytesIO()
     np.save(text, np.array([["a", "b"], ["c", "d"]]))
+    packed = io.BytesIO()
+    np.savez_compressed(packed, np.eye(9))
+    damaged = bytearray(packed.getvalue())
+    damaged[60:70] = bytes(10)
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.npy", header_of((30000, 30000)))
     for name, content, message in (
         ("a.npy", objects.getvalue(), "cannot be read as .npy"),
         ("a.npy", stack.getvalue(), "has the shape .3, 4, 4.; a map has a height and a width"),
-        ("a.npy", nan.getvalue(), "holds 2 values that are NaN or infinite"),
+        ("a.npy", nan.getvalue(), "holds 3 values that are NaN, infinite or too large"),
         ("a.npy", text.getvalue(), "not real numbers"),
         ("a.npy", header_of((100000, 100000)), "does not hold the numbers that its header says"),
         ("a.npy", b"\x93NUMPY", "cannot be read as .npy"),
+        ("a.npy", b"\x93NUMPY\x01\x00\x04\x00((((", "cannot be read as .npy"),
+        ("a.npz", damaged, "cannot be read as .npz"),
         ("a.npz", bomb.getvalue(), "does not hold the numbers that its header says"),
         ("a.npz", b"PK\x03\x04", "cannot be read as .npz"),
         ("a.png", b"hello", "cannot be read as PNG"),

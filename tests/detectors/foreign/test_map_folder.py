@@ -104,7 +104,7 @@ def test_maps_of_good_images_give_the_reference(folder):
     save_map(folder, "train/good/777.npy", 9)
     found = read_maps(folder, image_set(), reference=GOOD)
     assert found.reference_scores.tolist() == [0.5, 0.75]
-    assert "maps of 2 of 3 good images" in " ".join(found.facts)
+    assert "2 of 3 good training or validation images have maps" in " ".join(found.facts)
     assert "1 maps of other training or validation images are not used" in found.facts
     # Without one they are neither used nor left over.
     assert read_maps(folder, image_set()).reference_scores is None

@@ -253,7 +253,7 @@ def test_a_second_input_is_refused(write_onnx):
         OnnxDetector(path)
 
 
-def test_a_graph_that_is_broken_is_one_line(write_onnx):
+def test_a_graph_that_is_broken_is_one_line(write_onnx, capfd):
     path = write_onnx([("Abs", ["nothing"], ["anomaly_map"])])
     with pytest.raises(ValueError, match="cannot be loaded by ONNX Runtime") as caught:
         OnnxDetector(path)
@@ -263,6 +263,11 @@ def test_a_graph_that_is_broken_is_one_line(write_onnx):
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ValueError, match="cannot be loaded by ONNX Runtime"):
         OnnxDetector(path)
+    # A name of two bytes that are no UTF-8: ONNX Runtime would print and try again.
+    path.write_bytes(write_onnx(MEAN_MAP).read_bytes().replace(b"image", b"im\xec\xecge"))
+    with pytest.raises(ValueError, match="cannot be loaded|is not an ONNX file"):
+        OnnxDetector(path)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_nan_is_named_by_image(write_onnx, images):
