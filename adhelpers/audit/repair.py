@@ -224,18 +224,18 @@ class RepairResult:
         """In how many images the repair of the defect, and of good surface, clears the flag."""
         if self.per_image.empty:
             return ["No defective image is flagged, so there is no flag to verify."]
-        found = [
+        found = (
             "Repairing the true defect lowers the score to the threshold or below in "
             f"{int(self.per_image['cleared'].sum())} of {len(self.per_image)} flagged defective "
-            "images."
-        ]
+            "images"
+        )
         share = self.per_image["control_cleared"].mean()
-        if not np.isnan(share):
-            found.append(
-                "Repairing good surface of the same shape does so in "
-                f"{100 * share:.0f} % of the draws."
-            )
-        return found
+        if np.isnan(share):
+            return [f"{found}."]
+        return [
+            f"{found}; repairing good surface of the same shape instead does so in "
+            f"{100 * share:.0f} % of the draws."
+        ]
 
 
 def repair_test(

@@ -11,7 +11,7 @@ from scipy import stats
 
 from adhelpers._shared.arrays import Flags, Floats, Integers
 from adhelpers._shared.checks import checked_labels, checked_scores
-from adhelpers._shared.text import and_list, or_dash
+from adhelpers._shared.text import or_dash
 from adhelpers.metrics import (
     Estimate,
     auroc_estimate,
@@ -399,20 +399,11 @@ class ShortcutDependence:
         """How far the score follows the statistic, and the AUROC among images alike in it."""
         return dependence_findings({"": self})
 
-    def correlations(self) -> str:
-        """The rank correlations that are known, in words; empty where none is."""
-        return ", ".join(
-            f"{value:+.2f} among the {where}"
-            for value, where in (
-                (self.spearman_validation, "good validation images"),
-                (self.spearman_test, "test images"),
-            )
-            if value is not None
-        )
-
 
 def dependence_findings(results: Mapping[str, ShortcutDependence]) -> list[str]:
     """What the scores of several detectors have to do with one statistic, said once.
+
+    Of several detectors the lowest and the highest figure; a table has those of each.
 
     Parameters
     ----------
@@ -424,26 +415,21 @@ def dependence_findings(results: Mapping[str, ShortcutDependence]) -> list[str]:
     -------
     list of str
     """
-    first = next(iter(results.values()))
-    name, own = first.statistic, first.statistic_auroc_within_strata
-    known = [f"{title} {one.correlations()}" for title, one in results.items()]
-    follows = ""
-    if any(one.correlations() for one in results.values()):
-        follows = f"Rank correlation of the score with {name}: {'; '.join(known).strip()}. "
+    every = list(results.values())
+    first, name = every[0], every[0].statistic
+    follows = _correlations(every, name)
     if first.auroc is None:
         return [
             f"{follows}The test set has a single class: what the detector can do cannot be known."
         ]
+    overall = _span([one.auroc for one in every if one.auroc])
+    own = first.statistic_auroc_within_strata
     if own is None or first.auroc_within_strata is None:
-        reached = _by_title(
-            {t: f"{one.auroc.value:.3f}" for t, one in results.items() if one.auroc}
-        )
         return [
             f"{follows}No good and defective test images are alike in {name}, so the AUROC of "
-            f"{reached} may come from it alone: the test set cannot prove skill."
+            f"{overall} may come from it alone: the test set cannot prove skill."
         ]
-    within = _by_title({title: str(one.auroc_within_strata) for title, one in results.items()})
-    overall = _by_title({title: str(one.auroc) for title, one in results.items()})
+    within = _span([one.auroc_within_strata for one in every if one.auroc_within_strata])
     alike = (
         f"{follows}Among test images alike in {name} the AUROC is {within}, over all {overall} "
         f"({first.pairs} pairs in {first.strata} strata)."
@@ -456,9 +442,27 @@ def dependence_findings(results: Mapping[str, ShortcutDependence]) -> list[str]:
     return [alike]
 
 
-def _by_title(values: Mapping[str, str]) -> str:
-    """Values in words, each with the title it belongs to."""
-    return and_list([f"{value} ({title})" if title else value for title, value in values.items()])
+def _correlations(results: Sequence[ShortcutDependence], name: str) -> str:
+    """The rank correlations that are known, as a sentence; empty where none is."""
+    known = {
+        "good validation images": [one.spearman_validation for one in results],
+        "test images": [one.spearman_test for one in results],
+    }
+    told = []
+    for where, given in known.items():
+        values = sorted(value for value in given if value is not None)
+        if values:
+            span = dict.fromkeys(f"{value:+.2f}" for value in (values[0], values[-1]))
+            told.append(f"{' to '.join(span)} among the {where}")
+    return f"Rank correlation of the score with {name}: {', '.join(told)}. " if told else ""
+
+
+def _span(values: Sequence[Estimate]) -> str:
+    """A single estimate with its interval; of several the lowest and the highest, for a table."""
+    if len(values) == 1:
+        return str(values[0])
+    ordered = sorted(one.value for one in values)
+    return " to ".join(dict.fromkeys(f"{value:.3f}" for value in (ordered[0], ordered[-1])))
 
 
 def _signed(value: float | None) -> str:

@@ -433,21 +433,24 @@ def test_single_class_has_no_dependence_but_a_correlation():
 
 def test_several_detectors_share_one_sentence():
     labels, statistic = np.repeat([0, 1], 30), pd.Series(np.tile(np.arange(30.0), 2), name="noise")
-    good, better = statistic + 20 * labels, statistic + 40 * labels
+    good, better = statistic + 3 * labels, statistic + 20 * labels
     results = {
         title: shortcut_dependence(scores, statistic, labels, resamples=2)
         for title, scores in (("GAN", good), ("subspace", better))
     }
     (sentence,) = dependence_findings(results)
     assert sentence.count("pairs in 5 strata") == 1
-    for title, one in results.items():
-        assert f"{one.auroc_within_strata} ({title})" in sentence
-        assert f"{one.auroc} ({title})" in sentence and f"{title} +" in sentence
+    low, high = results["GAN"], results["subspace"]
+    assert low.auroc.value < high.auroc.value and low.spearman_test > high.spearman_test
+    assert f"over all {low.auroc.value:.3f} to {high.auroc.value:.3f}" in sentence
+    within = [one.auroc_within_strata.value for one in (low, high)]
+    assert f"the AUROC is {within[0]:.3f} to {within[1]:.3f}" in sentence
+    assert f"{high.spearman_test:+.2f} to {low.spearman_test:+.2f} among the test" in sentence
+    # Of a single detector the intervals are told.
+    (alone,) = low.findings()
+    assert f"over all {low.auroc} (" in alone and f": {low.spearman_test:+.2f} among" in alone
     apart = {title: shortcut_dependence(labels, labels, labels) for title in ("GAN", "subspace")}
-    assert (
-        "the AUROC of 1.000 (GAN) and 1.000 (subspace) may come from it alone"
-        in (dependence_findings(apart)[0])
-    )
+    assert "the AUROC of 1.000 may come from it alone" in (dependence_findings(apart)[0])
 
 
 def test_dependence_refuses_bad_input():

@@ -75,7 +75,8 @@ def test_a_planted_shortcut_is_found_and_none_is_made_up(nuts):
     detector = Subspace(n_components=3).fit(nuts.train.images, nuts.validation.images)
     dependence = score_dependence(found, [assess_detector("subspace", detector, nuts)])
     assert list(dependence.table().index) == ["subspace"]
-    assert f"{found.strongest.replace('_', ' ')}: subspace " in dependence.findings()[0]
+    name = found.strongest.replace("_", " ")
+    assert f"Rank correlation of the score with {name}: " in dependence.findings()[0]
     assert found.findings() == found.probe.findings() and found.figure().axes
 
 
