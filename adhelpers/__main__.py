@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import adhelpers
 from adhelpers._shared.files import error_sentence
@@ -28,6 +29,7 @@ _EPILOG = """examples:
   python -m adhelpers run                                    all notebooks on rendered images
   python -m adhelpers run 01 --data DATA/part                notebook 01 on your own images
   python -m adhelpers run 01_screw -p category hazelnut -p seed 3
+  python -m adhelpers audit DATA/part --onnx model.onnx      somebody else's detector
   python -m adhelpers data check DATA/part                   what can be used, and what is wrong
   python -m adhelpers export MODEL part.onnx                 a stored detector as an ONNX file
   python -m adhelpers predict MODEL photos/                  its decisions on new images
@@ -73,6 +75,23 @@ def _run(arguments: argparse.Namespace) -> int:
     return int(any(outcome.problem is not None for outcome in outcomes))
 
 
+def _audit(arguments: argparse.Namespace) -> int:
+    given = [tuple(pair) for pair in arguments.parameter]
+    texts = {name: getattr(arguments, name) for name in _AUDITED if getattr(arguments, name)}
+    if arguments.detector:
+        # A kernel runs in the notebook's folder; modules of the caller lie in the current one.
+        texts["import_from"] = str(Path.cwd())
+    [outcome] = run_notebooks(
+        ["08_your_detector"],
+        given=[*((name, str(value)) for name, value in texts.items()), *given],
+        data=arguments.data,
+        results=arguments.results,
+        models=arguments.models,
+        name=arguments.name,
+    )
+    return _answered(outcome)
+
+
 def _start(arguments: argparse.Namespace) -> int:
     outcome = start(
         arguments.folder,
@@ -81,6 +100,11 @@ def _start(arguments: argparse.Namespace) -> int:
         models=arguments.models,
         name=arguments.name,
     )
+    return _answered(outcome)
+
+
+def _answered(outcome: Any) -> int:
+    """Print the answer of a run and where its report is; 1 where it has failed."""
     if outcome.problem is None:
         for line in answer_lines(outcome.folder):
             print(escaped(line))
@@ -203,6 +227,25 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
+# How a detector is audited, and what goes with some of these ways: notebook 08's parameters.
+_WAYS: dict[str, tuple[Callable[[str], object], str, str]] = {
+    "maps": (_path, "FOLDER", "anomaly maps, one for each test image"),
+    "onnx": (_path, "FILE", "an ONNX file, run by ONNX Runtime on the CPU"),
+    "detector": (str, "MODULE:OBJECT", "a Python object or function; its module is imported"),
+    "model": (_path, "FOLDER", "a stored detector, models/part/name/HASH"),
+}
+_WITH_IT: dict[str, tuple[Callable[[str], object], str, str]] = {
+    "scores": (_path, "CSV", "scores beside --maps; default: each map's maximum"),
+    "output": (str, "NAME", "the output with the score, where it is not found"),
+    "map_output": (str, "NAME", "the output with the map, where it is not found"),
+    "mean": (str, "R,G,B", "what the model wants taken from each channel, such as 0.5,0.5,0.5"),
+    "std": (str, "R,G,B", "what it wants each channel divided by"),
+    "scale": (str, "NUMBER", "255 for a model that takes values from 0 to 255"),
+    "minutes": (str, "N", "limit for explanations and audit; default: 15; 0 sets none"),
+}
+_AUDITED = (*_WAYS, *_WITH_IT, "bgr")
+
+
 def _command(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
@@ -297,6 +340,21 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         metavar="N",
         help="notebooks at once; default: auto, as many as there are cores and memory for",
     )
+
+
+def _add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "audit anyone's detector: an ONNX file, a Python object, anomaly maps, or a stored one"
+    audit = _command(commands, "audit", _audit, text)
+    audit.add_argument("data", type=_path, metavar="FOLDER/part", help="the category of images")
+    ways = audit.add_mutually_exclusive_group(required=True)
+    for name, (kind, metavar, text) in _WAYS.items():
+        ways.add_argument(f"--{name}", type=kind, metavar=metavar, help=text)
+    for name, (kind, metavar, text) in _WITH_IT.items():
+        option = f"--{name.replace('_', '-')}"
+        audit.add_argument(option, dest=name, type=kind, metavar=metavar, help=text)
+    text = "the model takes blue, green, red"
+    audit.add_argument("--bgr", action="store_true", help=text)
+    _add_parameters(audit)
 
 
 def _add_data(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -415,6 +473,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "show the notebooks with their parameters and defaults"
     _add_notebooks(_command(commands, "list", _list, text))
     _add_results(_command(commands, "index", _index, "rebuild results/index.html"))
+    _add_audit(commands)
     _add_data(commands)
     _add_export(commands)
     _add_predict(commands)

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -117,6 +119,11 @@ def test_start_on_nothing_is_one_clear_line(tmp_path, capsys):
         ["data", "check", ""],
         ["data", "render", "screw", "--to", ""],
         ["data", "fetch", "screw", "--to", ""],
+        ["audit"],
+        ["audit", "part"],
+        ["audit", "part", "--maps", "maps", "--onnx", "model.onnx"],
+        ["audit", "part", "--onnx", ""],
+        ["audit", "--onnx", "model.onnx"],
     ],
 )
 def test_argparse_ends_with_code_2_too(arguments, capsys):
@@ -130,6 +137,7 @@ def test_argparse_ends_with_code_2_too(arguments, capsys):
     [
         ["--help"],
         ["run", "--help"],
+        ["audit", "--help"],
         ["list", "--help"],
         ["index", "--help"],
         ["data", "--help"],
@@ -353,3 +361,38 @@ def test_predict_and_export_print_findings_and_say_by_their_code_what_was_found(
     (tmp_path / "a.png").write_text("no image")
     assert main(["predict", model, "a.png", "--output", "other"]) == 1
     assert capsys.readouterr().err.startswith("adhelpers: a.png: cannot be read as PNG")
+
+
+def test_audit_runs_notebook_08_with_what_was_given(tmp_path, monkeypatch, capsys):
+    asked = {}
+
+    def run(names, **options):
+        asked.update(options, names=names)
+        return [SimpleNamespace(folder=tmp_path, problem="it failed")]
+
+    monkeypatch.setattr("adhelpers.__main__.run_notebooks", run)
+    monkeypatch.chdir(tmp_path)
+    options = ["--mean", "0.5,0.4,0.3", "--map-output", "heat", "--bgr", "-p", "seed", "3"]
+    assert main(["audit", "data/part", "--detector", "mine:score", *options]) == 1
+    assert asked["names"] == ["08_your_detector"] and asked["data"] == Path("data/part")
+    assert dict(asked["given"]) == {
+        "detector": "mine:score",
+        "import_from": str(tmp_path),
+        "mean": "0.5,0.4,0.3",
+        "map_output": "heat",
+        "bgr": "True",
+        "seed": "3",
+    }
+
+
+def test_a_detector_that_cannot_be_audited_is_one_line_before_anything_runs(tmp_path, capsys):
+    for index, kind in enumerate(("train/good", "train/good", "test/good", "test/dent")):
+        path = tmp_path / "part" / kind / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "model.onnx").write_text("no model")
+    given = ["--onnx", str(tmp_path / "model.onnx"), "--results", str(tmp_path / "results")]
+    assert main(["audit", str(tmp_path / "part"), *given]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and "model.onnx is no ONNX file" in err
+    assert not (tmp_path / "results").exists()

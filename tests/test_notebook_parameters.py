@@ -34,7 +34,9 @@ from adhelpers.metrics import AreaChoice, AreaGrid
 from adhelpers.runner import UsageError, find_notebooks
 from adhelpers.runner.presets import read_preset, values_for
 from adhelpers.steps.all_runs import EXPLAINERS
+from adhelpers.steps.counterparts import choose_counterpart
 from adhelpers.steps.deep_sad import read_settings
+from adhelpers.steps.given import given_functions, load_images
 from adhelpers.training import Augmentation, TrainingPlan
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
@@ -77,6 +79,8 @@ class Receivers:
         if notebook.startswith("07"):
             values = {"dataset": "folder", name: value}
             return read_settings(self.parameters(notebook, **values)).load_samples()
+        if notebook.startswith("08"):
+            return load_images(self.parameters(notebook, **{name: value}))
         return steps.load_objects(self.parameters(notebook, **{name: value}))
 
     color = illumination = pose = crop = fit = image
@@ -111,6 +115,10 @@ class Receivers:
 
     def threshold_rule(self, notebook, name, value):
         return steps.assess_detector("subspace", self.subspace, self.screws, rule=value)
+
+    def counterpart(self, notebook, name, value):
+        given = given_functions(self.screws, score=lambda images: images.max(axis=(1, 2, 3)))
+        choose_counterpart(steps.assess_given(given), value, show_progress=False)
 
     def normalization(self, notebook, name, value):
         GanSettings(normalization=value)
@@ -244,7 +252,7 @@ def test_the_full_preset_wants_each_category_that_it_names(tmp_path):
             path.touch()
     options = {"folders": {"data_root": tmp_path}}
     read = [one.get("category") for one in values_for(notebooks, full, **options)]
-    assert read == ["screw", "hazelnut", "screw", "screw", "screw", None, None, "screw"]
+    assert read == ["screw", "hazelnut", "screw", "screw", "screw", None, None, "screw", "screw"]
     shutil.rmtree(tmp_path / "hazelnut")
     with pytest.raises(UsageError, match="02_hazelnut: no category 'hazelnut'.* holds screw"):
         values_for(notebooks, full, **options)

@@ -37,6 +37,7 @@ from .predictions import (
     strip_webp,
     write_predictions_page,
 )
+from .results_page import results_to_html
 from .sample import Sample
 from .style import describe
 from .summary import SUMMARY_KEYS, versions, write_samples, write_summary
@@ -67,6 +68,7 @@ __all__ = [
     "notebook_to_html",
     "overlay_grid",
     "reconstruction_grid",
+    "results_to_html",
     "review_figure",
     "sample_film",
     "sample_strip",

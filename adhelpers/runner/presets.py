@@ -9,13 +9,17 @@ from typing import Any
 from adhelpers._shared.text import escaped
 
 from .data_folders import check_data, check_folder, locate_data, reads_category, reads_folder
+from .given_detector import check_given_detector
 from .notebooks import NotebookFile, fitting_names, notebook_folder
 from .parameters import Given, Parameter, UsageError, nearest, shortened
 from .preset_files import Sections, read_sections
 
 # Parameters that are paths. A kernel runs in the folder of its notebook, where a path relative to
 # the caller's folder, or to that of a preset, would lead elsewhere.
-_PATHS = ("data_root", "models", "model", "load_model", "load_config")
+_PATHS = (
+    "data_root", "models", "model", "load_model", "load_config", "maps", "scores", "onnx",
+    "import_from",
+)  # fmt: skip
 # Of these, what a run writes into or what is checked with the category.
 _NOT_LOADED = ("models", "data_root")
 _ALL = "all"
@@ -122,6 +126,7 @@ def values_for(
         located = locate_data(notebook, layers)
         passed.append(dict(ChainMap(located, *layers[:0:-1])))
         _check_encoding(notebook, passed[-1])
+        check_given_detector(notebook, notebook.defaults() | passed[-1])
         if "data_root" in located:
             categories.setdefault((located["data_root"], located["category"]), notebook.name)
         if "data_root" in layers[2]:

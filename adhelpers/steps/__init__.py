@@ -26,6 +26,7 @@ from .autoencoders import (
 from .classifier_audit import audit_decisions, learn_explanations, map_detector
 from .classifier_data import InsulatorSet, load_task
 from .classifier_decisions import decide_task, train_classifier
+from .counterparts import choose_counterpart
 from .data_settings import suggest_settings
 from .deep_sad import (
     assess_deep_sad,
@@ -39,6 +40,7 @@ from .deep_sad import (
     train_deep_sad,
     write_run,
 )
+from .detector_report import audit_detector, write_given
 from .explain import ExplainerSettings, explain_detector
 from .export import export_detector
 from .features import (
@@ -52,6 +54,9 @@ from .features import (
 )
 from .findings import as_markdown, sentences
 from .gallery import examples, on_photographs, overview, reconstructions
+from .given import assess_given, open_detector
+from .given_audit import audit_given, audit_maps_alone, explain_given
+from .given_budget import plan_budget
 from .label_curve import run_label_curve
 from .localization import audit_localization
 from .objects import load_objects, object_facts
@@ -74,16 +79,21 @@ __all__ = [
     "as_markdown",
     "assess_deep_sad",
     "assess_detector",
+    "assess_given",
     "attribution_figure",
     "audit_decisions",
+    "audit_detector",
     "audit_explained",
+    "audit_given",
     "audit_localization",
+    "audit_maps_alone",
     "audit_runs",
     "audit_trust",
     "autoencoder_facts",
     "autoencoder_figures",
     "backbone_table",
     "choose_audited",
+    "choose_counterpart",
     "compare_architectures",
     "compare_baselines",
     "compare_detectors",
@@ -93,6 +103,7 @@ __all__ = [
     "deep_sad_figures",
     "examples",
     "explain_detector",
+    "explain_given",
     "export_detector",
     "extreme_grids",
     "feature_makers",
@@ -108,8 +119,10 @@ __all__ = [
     "map_detector",
     "object_facts",
     "on_photographs",
+    "open_detector",
     "overview",
     "predict",
+    "plan_budget",
     "published_way",
     "read_settings",
     "reconstructions",
@@ -129,5 +142,6 @@ __all__ = [
     "train_classifier",
     "train_deep_sad",
     "without_search",
+    "write_given",
     "write_run",
 ]

@@ -116,7 +116,7 @@ def standard_explainers(
             explain_with_repair,
             passes=targets["passes"],
             normal=targets["normal"],
-            anomaly_map=detector.anomaly_map,
+            anomaly_map=detector.anomaly_map if getattr(detector, "has_map", True) else None,
             max_evaluations=settings.repair_evaluations,
         )
     if hasattr(detector, "forward"):
