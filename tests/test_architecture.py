@@ -172,7 +172,7 @@ def test_the_examples_of_the_document_work():
 
 def test_a_kernel_does_not_load_what_only_the_command_line_needs():
     # Every kernel pays for what the steps import; these take more than a second together.
-    heavy = ["jsonschema", "nbconvert", "nbformat", "papermill"]
+    heavy = ["jsonschema", "nbconvert", "nbformat", "papermill", "skops", "sklearn.tests"]
     code = (
         "import sys; from adhelpers import steps; "
         f"print([name for name in {heavy} if name in sys.modules])"

@@ -6,7 +6,6 @@ from typing import Any, Self
 
 import numpy as np
 import scipy.linalg
-import skops.io
 import tensorflow as tf
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
@@ -20,7 +19,7 @@ from .manifest import StoredFiles
 from .planted import plant_patches
 from .registry import register
 from .residuals import ReconstructionDetector, ResidualScore
-from .weights import load_estimator
+from .weights import load_estimator, save_estimator
 
 _FILE = "pca.skops"
 _CANDIDATES = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 250, 300, 400)
@@ -183,7 +182,7 @@ class Subspace(ReconstructionDetector):
         return self.pca.transform(images.reshape(len(images), -1)).astype(np.float32)
 
     def _write(self, folder: Path) -> dict[str, Any]:
-        skops.io.dump(self.pca, folder / _FILE)
+        save_estimator(self.pca, folder / _FILE)
         return {"selection": self.selection}
 
     def _read(self, files: StoredFiles, manifest: dict[str, Any]) -> None:

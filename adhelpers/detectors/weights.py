@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
-import skops.io
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
@@ -88,6 +87,14 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     return arrays
 
 
+def save_estimator(estimator: BaseEstimator, path: Path) -> None:
+    """Write a fitted estimator for `load_estimator`."""
+    # It imports all of scikit-learn, its tests among it: nearly a second, for those who store.
+    import skops.io
+
+    skops.io.dump(estimator, path)
+
+
 def load_estimator(path: Path, kind: type[_Estimator], trusted: Sequence[str] = ()) -> _Estimator:
     """A fitted estimator that skops wrote, of a kind that is known before.
 
@@ -98,6 +105,8 @@ def load_estimator(path: Path, kind: type[_Estimator], trusted: Sequence[str] = 
     ValueError
         If it is another object; a damaged file as with `load_arrays`.
     """
+    import skops.io
+
     found = skops.io.load(path, trusted=list(trusted))
     if type(found) is not kind:
         raise ValueError(f"{path.name} holds a {type(found).__name__}, not a {kind.__name__}")

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import skops.io
 import tensorflow as tf
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
@@ -21,7 +20,7 @@ from ..integrated_gradients import integrated_gradients
 from ..manifest import StoredFiles
 from ..registry import register
 from ..residuals import smooth
-from ..weights import load_arrays, load_estimator
+from ..weights import load_arrays, load_estimator, save_estimator
 from .backbones import BackboneSettings
 from .detector import FeatureDetector, check_neighbours
 from .estimators import TRUSTED, check_estimator, describe, fit_in_two, rebuild, steps_of, takes
@@ -314,7 +313,7 @@ class FeatureSVM(FeatureDetector):
         return small.numpy().reshape(len(images), -1)
 
     def _write(self, folder: Path) -> dict[str, Any]:
-        skops.io.dump(self.pipeline, folder / _MODEL)
+        save_estimator(self.pipeline, folder / _MODEL)
         np.savez(folder / _ARRAYS, **self._arrays)
         return self._write_backbone() | {"trials": self.trials}
 
