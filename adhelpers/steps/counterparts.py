@@ -35,8 +35,11 @@ INPAINTING = "inpainting"
 NAMES = ("auto", *MAKERS, INPAINTING)
 # What a counterpart must reach in each of its shares for a repair with it to prove something.
 GOOD_ENOUGH = 0.75
-# Good validation images that are repaired for each candidate.
-_IMAGES = 24
+# Good validation images that are repaired for each candidate; of a slow detector fewer, so that it
+# is asked for these seconds, but with fewer than the smallest number shares say nothing.
+_IMAGES, _FEWEST_IMAGES, _SECONDS = 24, 10, 180
+# How often an image is scored: planted, three times for each of three makers, twice inpainted.
+_SCORED = 12
 # With fewer planted patches that are seen their share says nothing.
 _FEWEST_SEEN = 3
 # A planted patch is seen where it raises the score by this share of the good scores' deviation.
@@ -269,7 +272,10 @@ class _Trial:
     def on(cls, assessment: ImageAssessment, seed: int) -> "_Trial":
         """Plant patches and draw regions in at most `_IMAGES` validation images."""
         good = assessment.category.validation.images
-        chosen = np.unique(np.linspace(0, len(good) - 1, min(_IMAGES, len(good))).astype(int))
+        each = assessment.seconds / max(1, len(assessment.category.test))
+        affordable = int(_SECONDS / (_SCORED * each)) if each > 0 else _IMAGES
+        count = min(_IMAGES, max(_FEWEST_IMAGES, affordable), len(good))
+        chosen = np.unique(np.linspace(0, len(good) - 1, count).astype(int))
         good = good[chosen]
         planted = plant_patches(good, seed, draws=1)
         score = BatchedScore(assessment.detector.score, _BATCH)

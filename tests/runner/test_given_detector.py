@@ -48,7 +48,7 @@ def place(tmp_path_factory):
 def check(place, **given):
     paths = {"maps", "scores", "onnx", "model", "import_from"}
     values = {name: str(place / one) if name in paths else one for name, one in given.items()}
-    check_given_detector(NOTEBOOK, NOTEBOOK.defaults() | values)
+    return check_given_detector(NOTEBOOK, NOTEBOOK.defaults() | values)
 
 
 @pytest.mark.parametrize(
@@ -114,10 +114,11 @@ def test_a_wrong_detector_is_one_clear_line(place, given, said):
     ],
 )
 def test_a_right_one_is_let_pass(place, given):
-    check(place, **given)
+    assert check(place, **given) is None
 
 
 def test_other_notebooks_have_no_such_parameters():
     notebook = NOTEBOOKS["04_cae"]
     assert not set(WAYS) <= notebook.parameters.keys()
-    check_given_detector(notebook, notebook.defaults() | {"model": "anything"})
+    values = notebook.defaults() | {"model": "anything"}
+    assert check_given_detector(notebook, values) is None

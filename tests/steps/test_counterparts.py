@@ -174,6 +174,14 @@ def test_a_detector_with_its_own_counterpart_or_without_a_model_stays_as_it_is()
     assert not choice.verifiable and "only maps" in choice.findings()[0]
 
 
+@pytest.mark.parametrize("each, images", [(0.0, 24), (1.0, 15), (30.0, 10)])
+def test_a_slow_detector_is_asked_less_often_but_not_too_rarely(each, images):
+    one = assessed(roughness, waves(count=60))
+    one = replace(one, seconds=each * len(one.category.test))
+    choice = choose_counterpart(one, "subspace", show_progress=False)
+    assert choice.checks["subspace"].images == images
+
+
 def test_a_patch_that_nobody_sees_is_not_counted():
     images = grain()
     choice = choose_counterpart(

@@ -108,6 +108,16 @@ def test_a_score_without_a_map_is_audited_and_has_nothing_to_compare(dotted):
     assert beside.table().empty and "gives no map" in beside.findings()[0]
 
 
+def test_without_masks_no_reason_is_claimed(dotted):
+    bare = replace(dotted, test=replace(dotted.test, masks=None))
+    given, _, audit = audited(bare, anomaly_map=dot_map)
+    assert set(audit.verdicts) == {"flagged, unverified", "passed"}
+    beside = audit_maps_alone(given, audit, find_shortcuts(bare))
+    assert set(beside.placed.verdicts) == {"flagged, unverified", "passed"}
+    assert "No flag could be verified" in beside.findings()[0]
+    assert "without masks of the defects" in beside.answer or "Not enough" in beside.answer
+
+
 def test_where_every_repair_is_an_anomaly_no_flag_is_called_right_or_wrong(dotted):
     known = {one.tobytes() for one in (*dotted.train.images, *dotted.validation.images)}
     known |= {one.tobytes() for one in dotted.test.images[dotted.test.labels == 0]}
