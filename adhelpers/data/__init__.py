@@ -13,7 +13,8 @@ from .images import load_category, suggested_size
 from .labelled import LabelledSamples, load_labelled
 from .layouts import file_of, is_data, one_form
 from .new_images import ImageReader, NewImage
-from .normalize import Corrections, object_mask, resize_image
+from .normalize import Corrections, resize_image
+from .objects import object_mask
 from .planting import plant_patch
 from .reading import CategoryError, read_file, read_image, to_color
 from .remarks import Remark

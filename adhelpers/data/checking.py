@@ -101,7 +101,7 @@ def check_category(
             continue
         notes += content.notes
         readable.append(entry)
-        looks.append(look_of(content.image))
+        looks.append(look_of(content.image, content.samples))
         height, width, channels = content.image.shape
         rows.append(
             {

@@ -15,7 +15,8 @@ from adhelpers._shared.arrays import Images
 
 from .file_remarks import SIZE_STEP, size_that_keeps
 from .layouts import LEAST_GOOD, TEST, TRAIN, find_category, list_entries
-from .normalize import divide_background, find_object, resize_image
+from .normalize import divide_background, resize_image
+from .objects import find_object
 from .reading import GOOD, CategoryError, Entry, FileProblem, read_entry, to_color
 
 # Number of good images (about) that "auto" looks at, and that a description looks at.

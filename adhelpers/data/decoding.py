@@ -7,6 +7,7 @@ alpha, extra bands, CMYK, depth) is decided in one place, `_Samples.decoded`.
 
 import io
 import logging
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -80,6 +81,8 @@ class Decoded:
         Whether the file is a JPEG.
     extra_bands : int
         Bands that are neither colour nor alpha and were ignored.
+    samples : ndarray of uint8, shape (h, w, c), or None
+        What ``image`` has 255 times, where the file holds just this.
     """
 
     colour: Images
@@ -91,6 +94,7 @@ class Decoded:
     peak: int | None
     lossy: bool
     extra_bands: int
+    samples: NDArray[np.uint8] | None = None
 
     @property
     def image(self) -> Images:
@@ -123,7 +127,7 @@ class _Samples:
         values = self.upright
         levels = _grey_levels(values, self.bits, bit_depth)
         deep = self.bits > 8 and levels > 1
-        scaled = np.ascontiguousarray((values / np.float32(levels)).astype(np.float32))
+        scaled = np.ascontiguousarray((values / np.float32(levels)).astype(np.float32, copy=False))
         bands = 3 if self.mode == "palette" else _BANDS[self.mode]
         colour, alpha, premultiplied = scaled[..., :bands], None, False
         for position, meaning in enumerate(self.extra):
@@ -134,6 +138,8 @@ class _Samples:
             colour = 1 - colour
         if self.mode == "cmyk":
             colour = (1 - colour[..., :3]) * (1 - colour[..., 3:])
+        plain = self.mode in ("grey", "rgb", "palette") and not self.white_is_zero
+        bytes_are_levels = values.dtype == np.uint8 and levels == 255
         return Decoded(
             colour=colour,
             alpha=alpha,
@@ -144,11 +150,16 @@ class _Samples:
             peak=int(values[..., :bands].max()) if deep else None,
             lossy=self.lossy,
             extra_bands=values.shape[-1] - bands - (alpha is not None),
+            samples=values[..., :bands] if plain and bytes_are_levels and alpha is None else None,
         )
 
 
 def _grey_levels(values: NDArray[Any], bits: int, bit_depth: int | None) -> int:
     """The value that stands for 1."""
+    if not values.size:
+        raise ValueError("the image has no pixels")
+    if values.dtype == np.uint8 and bits <= 8:
+        return int(2**bits - 1)
     if values.dtype.kind == "f":
         if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
             raise ValueError("has real-valued pixels outside [0, 1]; save it with 8 or 16 bits")
@@ -255,9 +266,7 @@ def _samples(data: bytes, page: int | None) -> "_Samples":
 def _one_kind_of_error() -> Iterator[None]:
     """Whatever a decoder meets in a file becomes a ValueError that says what would be right."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with _QUIET:
             yield
     except (Image.DecompressionBombWarning, Image.DecompressionBombError, MemoryError) as error:
         raise ValueError(
@@ -277,6 +286,36 @@ def _one_kind_of_error() -> Iterator[None]:
         raise ValueError(
             f"cannot be read as PNG, JPEG, TIFF or BMP ({text or type(error).__name__})"
         ) from error
+
+
+class _Quiet:
+    """Warnings of decoders are errors or nothing.
+
+    Python's filters of warnings belong to the whole process: the first thread that decodes sets
+    them, the last one brings back what was there.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._caught = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._caught.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
 
 
 class _Refused(ValueError):

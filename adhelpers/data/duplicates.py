@@ -7,6 +7,7 @@ resized); they are found by small versions of the images and only named, never m
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,11 +72,43 @@ class Look:
     small: Floats
 
 
-def look_of(image: Images) -> Look:
-    """The digest and the small version of an image, shape (h, w, c)."""
-    grey = Image.fromarray(np.ascontiguousarray(image.mean(axis=-1, dtype=np.float32)))
-    small = np.asarray(grey.resize((_SIDE, _SIDE), Image.Resampling.BOX))
-    return Look(content_digest(image), small)
+def look_of(image: Images, samples: NDArray[np.uint8] | None = None) -> Look:
+    """The digest and the small version of an image.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (h, w, c), in [0, 1]
+    samples : ndarray of uint8, shape (h, w, c), optional
+        What the image has 255 times, where this is known.
+    """
+    if samples is None:
+        samples = bytes_of(image)
+    # A quarter of the bytes, which hold as much.
+    digest = content_digest(image if samples is None else samples)
+    grey = image[..., 0] if image.shape[-1] == 1 else image.mean(axis=-1, dtype=np.float32)
+    rows, columns = (_field_means(side) for side in grey.shape)
+    return Look(digest, rows @ grey @ columns.T)
+
+
+def bytes_of(image: Images) -> NDArray[np.uint8] | None:
+    """An image as whole numbers up to 255, or None where it is more than that.
+
+    Examples
+    --------
+    >>> bytes_of(np.array([0.2, 1], np.float32))
+    array([ 51, 255], dtype=uint8)
+    >>> bytes_of(np.array([0.123, 1], np.float32)) is None
+    True
+    """
+    samples = np.round(image * np.float32(255)).astype(np.uint8)
+    return samples if np.array_equal(samples / np.float32(255), image) else None
+
+
+@lru_cache(maxsize=64)
+def _field_means(side: int) -> Floats:
+    """The means of 32 fields of a row of pixels as a matrix: float32 (32, side)."""
+    impulses = Image.fromarray(np.eye(side, dtype=np.float32))
+    return np.asarray(impulses.resize((side, _SIDE), Image.Resampling.BOX))
 
 
 def group_copies(digests: Sequence[str]) -> Integers:

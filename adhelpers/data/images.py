@@ -2,57 +2,40 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adhelpers._shared.arrays import Images, Integers, Masks
 from adhelpers._shared.checks import check_choice
 from adhelpers._shared.progress import progress
+from adhelpers._shared.threads import in_threads
 
-from .deciding import decided, reading_of, sample_of
+from .deciding import decided, sample_of
 from .decoding import check_reading
 from .duplicates import (
-    Look,
     duplicate_remarks,
     group_copies,
     held_out_groups,
-    look_of,
     near_duplicate_remarks,
 )
-from .file_remarks import SIZE_STEP, Note, file_remarks, size_that_keeps, stretch_remark
+from .file_remarks import SIZE_STEP, file_remarks, size_that_keeps, stretch_remark
+from .frames import Frames, Loaded, usual_shape
 from .image_set import Category, ImageSet
 from .layouts import LEAST_GOOD, TRAIN, find_category, list_entries, one_form
-from .masks import resize_mask, share_outside, warp_mask
 from .normalize import (
     Corrections,
-    ObjectPose,
     asked_size,
-    common_box,
-    completed_size,
-    divide_background,
-    find_object,
-    fit_aspect,
-    frame_matrix,
     height_and_width,
-    resize_image,
-    warp_image,
-    whole_frame,
 )
 from .reading import (
     GOOD,
     CategoryError,
-    Content,
     Entry,
     FileProblem,
-    read_entry,
-    to_color,
 )
 from .remarks import Remark
 
@@ -183,13 +166,11 @@ def load_category(
     sample = sample_of(good)
     chosen = [name for name in ("illumination", "pose") if settings[name] == "auto"]
     settings = decided(settings, sample)
-    frames = _Frames(category, settings, chosen)
-    if settings["crop"] == "object":
-        for entry in progress(good, f"Locating {category}", enabled=show_progress):
-            with _collecting(problems):
-                frames.locate(entry)
-    frames.settle_size(sample)
-    images, masks, loaded = _load_all(entries, frames, problems, show_progress)
+    with closing(Frames(category, settings, chosen)) as frames:
+        if settings["crop"] == "object":
+            _locate_all(good, frames, problems, show_progress)
+        frames.settle_size(sample)
+        images, masks, loaded = _load_all(entries, frames, problems, show_progress)
     if problems:
         raise CategoryError(category, dict.fromkeys(problems))
 
@@ -226,23 +207,51 @@ def load_category(
 
 
 def _load_all(
-    entries: Sequence[Entry], frames: "_Frames", problems: list[str], show_progress: bool
-) -> tuple[Images, Masks | None, list["_Loaded"]]:
+    entries: Sequence[Entry], frames: Frames, problems: list[str], show_progress: bool
+) -> tuple[Images, Masks | None, list[Loaded]]:
     """Images and masks of all entries, each written to its place, and how each was loaded."""
     shape = (len(entries), *frames.size)
     images = np.empty((*shape, frames.channels), np.float32)
     has_masks = any(entry.mask_path is not None for entry in entries)
     masks = np.zeros(shape, bool) if has_masks else None
-    loaded = []
-    shown = progress(entries, f"Loading {frames.category}", enabled=show_progress)
-    for index, entry in enumerate(shown):
+
+    def load(index: int) -> Loaded | str:
         # A bad file must not hide the next one, so all are read before the error is raised.
-        with _collecting(problems):
-            images[index], mask, facts = frames.load(entry)
-            loaded.append(facts)
-            if masks is not None and mask is not None:
-                masks[index] = mask
+        try:
+            images[index], mask, facts = frames.load(entries[index])
+        except FileProblem as problem:
+            return str(problem)
+        if masks is not None and mask is not None:
+            masks[index] = mask
+        return facts
+
+    results = in_threads(load, range(len(entries)))
+    loaded = []
+    for result in progress(
+        results, f"Loading {frames.category}", total=len(entries), enabled=show_progress
+    ):
+        if isinstance(result, str):
+            problems.append(result)
+        else:
+            loaded.append(result)
     return images, masks, loaded
+
+
+def _locate_all(
+    good: Sequence[Entry], frames: Frames, problems: list[str], show_progress: bool
+) -> None:
+    """Measure all good images."""
+
+    def locate(entry: Entry) -> str | None:
+        try:
+            frames.locate(entry)
+        except FileProblem as problem:
+            return str(problem)
+        return None
+
+    found = in_threads(locate, good)
+    shown = progress(found, f"Locating {frames.category}", total=len(good), enabled=show_progress)
+    problems += [problem for problem in shown if problem is not None]
 
 
 def _reorder(rows: Images, order: Integers) -> None:
@@ -259,151 +268,8 @@ def _reorder(rows: Images, order: Integers) -> None:
         rows[place], waiting[place] = first, False
 
 
-@contextmanager
-def _collecting(problems: list[str]) -> Iterator[None]:
-    """Add the problem of a file to the list instead of ending the work."""
-    try:
-        yield
-    except FileProblem as problem:
-        problems.append(str(problem))
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """How one image was loaded: its way back to the file, and what is to be said of it."""
-
-    matrix: NDArray[np.float64]
-    box: tuple[float, ...]
-    original_shape: tuple[int, ...]
-    digest: str
-    notes: tuple[Note, ...]
-    look: Look
-    uncorrected: bool
-
-
-class _Frames:
-    """Corrects light and colours of each file and cuts the same frame out of all of them.
-
-    Where ``"auto"`` has ``chosen`` one of them, a test image that cannot be corrected is loaded as
-    it is. No training image may differ from the others, and what is asked for by name is done.
-    """
-
-    def __init__(self, category: str, settings: dict[str, Any], chosen: Sequence[str]) -> None:
-        self.category, self._settings, self._chosen = category, settings, chosen
-        self._poses: dict[str, ObjectPose] = {}
-        self._cropped = settings["crop"] == "object"
-        self._moved = self._cropped or settings["pose"] == "axis"
-        self._padded = settings.get("fit") == "pad"
-        self.channels = 1 if settings["color"] == "grayscale" else 3
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the loaded images."""
-        return height_and_width(self._settings["image_size"])
-
-    def locate(self, entry: Entry) -> None:
-        """Measure a good image: the box of a crop is common to all of them."""
-        image, _, _ = self._prepared(entry)
-        self._poses[entry.name] = self._pose(image, entry)
-
-    def settle_size(self, sample: Sequence[Entry]) -> None:
-        """Choose the sides that are open (0), so that what is loaded keeps its proportions."""
-        asked = self._settings["image_size"]
-        if 0 not in asked:
-            return
-        if self._poses:
-            frame = common_box(list(self._poses.values()), self._settings["margin"])
-        else:
-            shape = _usual_shape(sample, [], **reading_of(self._settings))
-            frame = (1, 1) if self._moved or shape is None else shape
-        self._settings["image_size"] = list(completed_size(asked, frame))
-
-    def load(self, entry: Entry) -> tuple[Images, Masks | None, _Loaded]:
-        """Read an entry and cut its frame out of image and mask."""
-        image, content, notes = self._prepared(entry)
-        shape, mask, size = image.shape[:2], content.mask, self.size
-        pose = self._poses.get(entry.name)
-        if self._moved and pose is None:
-            try:
-                pose = self._pose(image, entry)
-            except FileProblem:
-                if not self._may_stay(entry):
-                    raise
-                notes = (*notes, Note("pose_not_corrected", entry.name))
-        box = self._window(shape, found=pose is not None)
-        matrix = frame_matrix(pose or whole_frame(shape), box, size)
-        warped = self._moved or self._padded
-        lost: tuple[Note, ...] = ()
-        if mask is not None:
-            lost = _cut_off(entry, share_outside(mask, matrix, size))
-            mask = warp_mask(mask, matrix, size) if warped else resize_mask(mask, size)
-        return (
-            warp_image(image, matrix, size) if warped else resize_image(image, size),
-            mask,
-            _Loaded(
-                matrix,
-                box,
-                shape,
-                content.digest,
-                (*content.notes, *notes, *lost),
-                look_of(content.image),
-                uncorrected=bool(notes),
-            ),
-        )
-
-    def _window(self, shape: tuple[int, ...], found: bool) -> tuple[float, ...]:
-        """Height and width in the file of what is loaded; without a crop all of it."""
-        if self._cropped:
-            # Nothing is cut off where it is not known what to keep.
-            return self._box if found and self._box else fit_aspect((shape[0], shape[1]), self.size)
-        frame = (max(shape),) * 2 if self._moved else (shape[0], shape[1])
-        return fit_aspect(frame, self.size) if self._padded else frame
-
-    @cached_property
-    def _box(self) -> tuple[float, float] | None:
-        """Height and width of the frame in pixels of the files; None takes a whole square."""
-        if not self._poses:
-            return None
-        box = common_box(list(self._poses.values()), self._settings["margin"])
-        return fit_aspect(box, self.size)
-
-    def _may_stay(self, entry: Entry) -> bool:
-        """Whether an image is loaded as it is where a correction cannot be made."""
-        return bool(self._chosen) and entry.split != TRAIN
-
-    def _prepared(self, entry: Entry) -> tuple[Images, Content, tuple[Note, ...]]:
-        """An entry's image in the right colours and light, what else was read, and notes."""
-        content = read_entry(entry, **reading_of(self._settings))
-        image = to_color(content.image, self._settings["color"])
-        if self._settings["illumination"] == "background":
-            try:
-                image = divide_background(image, content.grey_levels)
-            except ValueError as error:
-                problem = f"{entry.name}: {error}"
-                if self._may_stay(entry):
-                    return image, content, (Note("light_not_corrected", entry.name),)
-                if "illumination" in self._chosen:
-                    raise FileProblem(problem) from error
-                # A wrong setting rather than a bad file: it holds for all, so one is enough.
-                raise CategoryError(self.category, [problem]) from error
-        return image, content, ()
-
-    def _pose(self, image: Images, entry: Entry) -> ObjectPose:
-        try:
-            return find_object(image, turn=self._settings["pose"] == "axis")
-        except ValueError as error:
-            raise FileProblem(f"{entry.name}: {error}") from error
-
-
-def _cut_off(entry: Entry, share: float) -> tuple[Note, ...]:
-    """What is to be said where a share of an image's defect lies outside the frame."""
-    if share == 0:
-        return ()
-    return (Note("mask_cut_away" if share == 1 else "mask_cut_in_part", entry.name, share),)
-
-
 def _remarks(
-    settings: dict[str, Any], entries: Sequence[Entry], loaded: Sequence[_Loaded]
+    settings: dict[str, Any], entries: Sequence[Entry], loaded: Sequence[Loaded]
 ) -> tuple[Remark, ...]:
     """What was ignored, lost, doubtful or changed while the files were read."""
     stretched = stretch_remark(
@@ -453,27 +319,16 @@ def suggested_size(
     """
     entries, problems, _ = list_entries(find_category(root, category))
     good = [entry for entry in entries if entry.split == TRAIN]
-    shape = _usual_shape(sample_of(good), problems, page=page)
+    shape = usual_shape(sample_of(good), problems, page=page)
     if shape is None:
         raise CategoryError(category, problems or [f"{TRAIN}/{GOOD} holds no images"])
     return size_that_keeps(shape, longest, SIZE_STEP)
 
 
-def _usual_shape(
-    sample: Sequence[Entry], problems: list[str], **reading: Any
-) -> tuple[int, int] | None:
-    """Height and width that most files of a sample have; None where none of them can be read."""
-    shapes = []
-    for entry in sample:
-        with _collecting(problems):
-            shapes.append(read_entry(entry, **reading).image.shape[:2])
-    return max(set(shapes), key=shapes.count) if shapes else None
-
-
 def _fingerprint(
     settings: dict[str, Any],
     entries: Sequence[Entry],
-    loaded: Sequence[_Loaded],
+    loaded: Sequence[Loaded],
     groups: Integers,
 ) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
@@ -486,7 +341,7 @@ def _fingerprint(
 
 
 def _image_set(
-    entries: Sequence[Entry], loaded: Sequence[_Loaded], images: Images, masks: Masks | None
+    entries: Sequence[Entry], loaded: Sequence[Loaded], images: Images, masks: Masks | None
 ) -> ImageSet:
     return ImageSet(
         images=images,

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from adhelpers._shared.arrays import Images
 
+from .frames import Frames
 from .image_set import Category
-from .images import _Frames
 from .normalize import Corrections, frame_matrix, height_and_width, resize_image, warp_image
 from .normalize import whole_frame as whole
 from .reading import Entry, FileProblem
@@ -42,7 +42,7 @@ class NewImage:
     remark: str = ""
 
 
-class _NewFrames(_Frames):
+class _NewFrames(Frames):
     """Frames whose box is known: it was measured on the good images."""
 
     def __init__(self, settings: dict[str, Any], box: tuple[float, float] | None) -> None:

@@ -1,4 +1,4 @@
-"""Corrects light and pose: background level, position and rotation of the object."""
+"""Corrects light and pose: background level, and the frame that is cut out of each file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
-from skimage.filters import threshold_otsu
-from skimage.measure import block_reduce
 from skimage.transform import warp
 
-from adhelpers._shared.arrays import Floats, Images, Maps, Masks
+from adhelpers._shared.arrays import Floats, Images, Maps
 from adhelpers._shared.checks import check_choice
 
 from .file_remarks import SIZE_STEP, size_that_keeps
+from .objects import ObjectPose, background_colour
 
 # Background level of every image after `divide_background`: a highlight may be a third brighter
 # before it clips.
@@ -22,11 +21,12 @@ BACKGROUND_REFERENCE = 0.75
 
 # Below this level division would multiply sensor noise instead of correcting the light.
 _DARKEST_BACKGROUND = 0.2
-_RING_SHARE = 0.04
 # Longer side of images whose size is not given.
 _LONGEST = 128
-# A pose needs no more pixels than this, and small images make it fast.
-_POSE_SIDE = 512
+# Standard deviation below which an image is not smoothed before it gets smaller.
+_SHARP = 0.05
+# Rows that are smoothed with one product of matrices.
+_BLOCK = 32
 
 
 @dataclass(frozen=True)
@@ -152,52 +152,6 @@ def completed_size(asked: Sequence[int], frame: tuple[float, float]) -> tuple[in
     return height or sides[0], width or sides[1]
 
 
-@dataclass(frozen=True)
-class ObjectPose:
-    """Where an object lies in its file and how it is turned.
-
-    Attributes
-    ----------
-    centre : tuple of float
-        Position (x, y) in pixels of the file, at half of the object's length and on its axis.
-    down : tuple of float
-        Unit vector (x, y) in the file that points down once the object stands upright.
-    length, width : float
-        Extent in pixels of the file along the axis, and twice the farthest distance from the axis.
-    """
-
-    centre: tuple[float, float]
-    down: tuple[float, float]
-    length: float
-    width: float
-
-
-def background_colour(image: Images) -> Floats:
-    """Median colour of a ring along the image's border, 4 % of its shorter side wide.
-
-    A median ignores an object that covers less than half of the ring.
-
-    Parameters
-    ----------
-    image : ndarray of float32, shape (h, w, c)
-
-    Returns
-    -------
-    ndarray of float, shape (c,)
-
-    Examples
-    --------
-    >>> image = np.full((50, 50, 1), 0.6)
-    >>> image[10:40, 20:30] = 0.1
-    >>> background_colour(image)
-    array([0.6])
-    """
-    thickness = max(1, round(_RING_SHARE * min(image.shape[:2])))
-    ring = np.ones(image.shape[:2], bool)
-    ring[thickness:-thickness, thickness:-thickness] = False
-    return np.median(image[ring], axis=0)
-
-
 def divide_background(image: Images, grey_levels: int = 255) -> Images:
     """Divide an image by its background level, so that images taken in different light compare.
 
@@ -243,131 +197,6 @@ def divide_background(image: Images, grey_levels: int = 255) -> Images:
         np.round(scaled, out=scaled)
         scaled /= grey_levels
     return scaled.astype(np.float32, copy=False)
-
-
-def _disk(radius: int) -> Masks:
-    across = np.arange(-radius, radius + 1)
-    return across[:, None] ** 2 + across**2 <= radius**2
-
-
-def object_mask(image: Images) -> Masks:
-    """The largest object on a plain background.
-
-    Otsu's threshold on the distance from the background colour finds what is not background. A
-    second one, on the pixels above half of the first, separates the object from the shadow that it
-    casts; it is ignored where it would take away more than 60 % of the pixels, because a shadow is
-    not larger than its object. Small gaps are closed, holes filled, and the largest connected
-    region is kept.
-
-    Parameters
-    ----------
-    image : ndarray of float32, shape (h, w, c), in [0, 1]
-
-    Returns
-    -------
-    ndarray of bool, shape (h, w)
-
-    Raises
-    ------
-    ValueError
-        Where no object stands out from a plain background.
-
-    References
-    ----------
-    N. Otsu, "A threshold selection method from gray-level histograms", IEEE Trans. Systems, Man,
-    and Cybernetics, 1979.
-    """
-    distance = np.sqrt(((image - background_colour(image)) ** 2).mean(axis=-1))
-    if np.ptp(distance) < 0.02:
-        raise ValueError("no object stands out from the background (the image is almost uniform)")
-    threshold = threshold_otsu(distance)
-    stricter = threshold_otsu(distance[distance > threshold / 2])
-    if (distance > stricter).sum() >= 0.4 * (distance > threshold).sum():
-        threshold = stricter
-    foreground = distance > threshold
-    radius = max(1, round(0.008 * max(foreground.shape)))
-    # Closing needs room outside the frame, or it would eat an object that touches the border.
-    padded = np.pad(foreground, 2 * radius)
-    closed = ndimage.binary_closing(padded, _disk(radius))[
-        2 * radius : -2 * radius, 2 * radius : -2 * radius
-    ]
-    regions, count = ndimage.label(ndimage.binary_fill_holes(closed))
-    sizes = np.bincount(regions.ravel(), minlength=count + 1)[1:]
-    mask = regions == 1 + sizes.argmax()
-    touched = sum(side.any() for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
-    scattered = foreground[mask].sum() < 0.5 * foreground.sum()
-    faint = mask.all() or distance[mask].mean() < 3 * distance[~mask].mean()
-    if touched == 4 or scattered or faint or mask.mean() < 0.001:
-        raise ValueError("no object stands out from a plain background")
-    return mask
-
-
-def find_object(image: Images, turn: bool = True) -> ObjectPose:
-    """Locate the object of an image; with ``turn`` also its axis and its wider end.
-
-    The axis is the principal axis of `object_mask`; the wider of its two ends (more area in
-    the outer quarter) is up.
-
-    Parameters
-    ----------
-    image : ndarray of float32, shape (h, w, c), in [0, 1]
-    turn : bool
-        False leaves the object as it lies and only finds the middle of its box.
-
-    Returns
-    -------
-    ObjectPose
-
-    Raises
-    ------
-    ValueError
-        Where no object stands out, or it is too round to have an axis.
-
-    Examples
-    --------
-    >>> image = np.full((60, 60, 1), 0.8)
-    >>> image[28:33, 10:50] = 0.2        # a bar that lies ...
-    >>> image[24:37, 44:50] = 0.2        # ... with its head to the right
-    >>> pose = find_object(image)
-    >>> np.round(pose.down, 1) + 0.0, round(pose.length)
-    (array([-1.,  0.]), 40)
-    """
-    step = -(-max(image.shape[:2]) // _POSE_SIDE)
-    if step > 1:
-        # Whole blocks only: block_reduce would pad the last ones with black.
-        height, width = (side - side % step for side in image.shape[:2])
-        image = block_reduce(image[:height, :width], (step, step, 1), np.mean)
-    rows, columns = np.nonzero(object_mask(image))
-    points = np.stack([columns, rows], axis=1).astype(float)
-    if turn:
-        origin, down = _axis(points)
-    else:
-        origin, down = (points.min(axis=0) + points.max(axis=0)) / 2, np.array([0.0, 1.0])
-    along, across = (points - origin) @ down, (points - origin) @ np.array([down[1], -down[0]])
-    x, y = ((origin + down * (along.min() + along.max()) / 2 + 0.5) * step - 0.5).tolist()
-    return ObjectPose(
-        centre=(x, y),
-        down=(float(down[0]), float(down[1])),
-        length=float(np.ptp(along) + 1) * step,
-        width=float(2 * np.abs(across).max() + 1) * step,
-    )
-
-
-def _axis(points: Floats) -> tuple[Floats, Floats]:
-    """Centre of gravity of an object's points (n, 2), and the axis towards its narrow end."""
-    origin = points.mean(axis=0)
-    variances, axes = np.linalg.eigh(np.cov((points - origin).T))
-    # Compared as lengths: the square root of a ratio of variances.
-    if variances[1] < 1.5**2 * variances[0]:
-        raise ValueError(
-            'the object is too round to have an axis: load this category with pose="none"'
-        )
-    down = axes[:, 1]
-    along = (points - origin) @ down
-    quarter = np.ptp(along) / 4
-    if (along < along.min() + quarter).sum() < (along > along.max() - quarter).sum():
-        down = -down
-    return origin, down
 
 
 def common_box(poses: Sequence[ObjectPose], margin: float) -> tuple[float, float]:
@@ -489,17 +318,75 @@ def warp_image(image: Images, matrix: Floats, image_size: tuple[int, int]) -> Im
     -------
     ndarray of float32, shape (height, width, c), in [0, 1]
     """
+    fills = background_colour(image)
     reduction = np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
     sigma = max(0.0, (reduction - 1) / 2)
+    kernel = gaussian_weights(sigma) if sigma > _SHARP else np.ones(1, np.float32)
+    # Only what the frame looks at is smoothed, with room for the smoothing and the interpolation.
+    rows, columns = _looked_at(matrix, image_size, image.shape, len(kernel) // 2 + 2)
+    there = np.eye(3)
+    there[:2, 2] = -columns.start, -rows.start
     result = np.empty((*image_size, image.shape[-1]), np.float32)
-    for channel, fill in enumerate(background_colour(image)):
-        plane = image[..., channel]
-        if sigma > 0.05:
-            plane = ndimage.gaussian_filter(plane, sigma, mode="nearest", truncate=3)
+    for channel, fill in enumerate(fills):
+        plane = image[rows, columns, channel]
+        if len(kernel) > 1:
+            plane = _smoothed(plane, kernel)
         result[..., channel] = warp(
-            plane, matrix, output_shape=image_size, order=1, mode="constant", cval=float(fill)
+            np.ascontiguousarray(plane),
+            there @ matrix,
+            output_shape=image_size,
+            order=1,
+            mode="constant",
+            cval=float(fill),
         )
     return np.clip(result, 0, 1)
+
+
+def gaussian_weights(sigma: float) -> Floats:
+    """The weights of `scipy.ndimage.gaussian_filter` with ``truncate=3``: (2 * radius + 1,)."""
+    radius = int(3 * sigma + 0.5)
+    impulse = np.zeros(2 * radius + 1)
+    impulse[radius] = 1
+    return ndimage.gaussian_filter1d(impulse, sigma, truncate=3, mode="constant").astype(np.float32)
+
+
+def _looked_at(
+    matrix: Floats, image_size: tuple[int, int], shape: tuple[int, ...], room: int
+) -> tuple[slice, slice]:
+    """Rows and columns of a file that a frame looks at, with some more around; never empty."""
+    height, width = image_size
+    corners = matrix @ [[0, width - 1, 0, width - 1], [0, 0, height - 1, height - 1], [1] * 4]
+    columns, rows = (
+        slice(
+            int(np.clip(np.floor(one.min()) - room, 0, side - 1)),
+            int(np.clip(np.ceil(one.max()) + room + 1, 1, side)),
+        )
+        for one, side in zip(corners[:2], shape[1::-1], strict=True)
+    )
+    return rows, columns
+
+
+def _smoothed(plane: Images, kernel: Floats) -> Images:
+    """A plane convolved along both axes, its border repeated.
+
+    As products of matrices, block by block: many times faster than a loop over the kernel.
+    """
+    height, width = plane.shape
+    room = len(kernel) - 1
+    padded = np.pad(plane, room // 2, mode="edge")
+    weights = np.zeros((_BLOCK, _BLOCK + room), np.float32)
+    for row in range(_BLOCK):
+        weights[row, row : row + len(kernel)] = kernel
+    down = np.empty((height, width + room), np.float32)
+    for start in range(0, height, _BLOCK):
+        part = padded[start : min(start + _BLOCK, height) + room]
+        np.matmul(weights[: len(part) - room, : len(part)], part, out=down[start : start + _BLOCK])
+    across = np.empty((height, width), np.float32)
+    for start in range(0, width, _BLOCK):
+        part = down[:, start : min(start + _BLOCK, width) + room]
+        count = part.shape[1]
+        across[:, start : start + _BLOCK] = part @ weights[: count - room, :count].T
+    return across
 
 
 def unwarp_map(heatmap: Maps, matrix: Floats, original_shape: tuple[int, ...]) -> Maps:

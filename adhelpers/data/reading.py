@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adhelpers._shared.arrays import Images, Masks
 from adhelpers._shared.text import escaped
@@ -97,6 +98,8 @@ class Content:
         How the image's file stores its colours.
     notes : tuple of Note
         What is doubtful about both files.
+    samples : ndarray of uint8, shape (h, w, c), or None
+        What ``image`` has 255 times, where the file holds just this.
     """
 
     image: Images
@@ -106,6 +109,7 @@ class Content:
     bits: int = 8
     mode: str = "grey"
     notes: tuple[Note, ...] = ()
+    samples: NDArray[np.uint8] | None = None
 
 
 def read_image(
@@ -234,6 +238,7 @@ def read_entry(entry: Entry, bit_depth: int | None = None, page: int | None = No
         bits=decoded.bits,
         mode=decoded.mode,
         notes=tuple(notes),
+        samples=decoded.samples,
     )
 
 

@@ -4,7 +4,9 @@ import io
 import random
 import resource
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import imagecodecs
 import numpy as np
@@ -435,3 +437,25 @@ def test_a_small_file_does_not_fill_the_memory():
         with pytest.raises(ValueError, match="is too large"):
             decode(data)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000
+
+
+def test_warnings_are_as_before_after_many_threads_decoded():
+    file = io.BytesIO()
+    Image.new("L", (64, 64), 7).save(file, "PNG")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(4) as pool:
+        for decoded in pool.map(decode, [file.getvalue()] * 200):
+            assert decoded.samples.max() == decoded.samples.min() == 7
+    assert warnings.filters == before
+
+
+def test_samples_are_the_image_255_times_or_unknown():
+    random = np.random.default_rng(0)
+    for mode, bands, known in (("L", 1, True), ("RGB", 3, True), ("RGBA", 4, False)):
+        pixels = random.integers(0, 256, (9, 8, bands), dtype=np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(pixels.squeeze(), mode).save(file, "PNG")
+        decoded = decode(file.getvalue())
+        assert (decoded.samples is not None) == known
+        if known:
+            np.testing.assert_array_equal(decoded.samples / np.float32(255), decoded.image)

@@ -218,3 +218,17 @@ def test_near_copies_are_named_and_not_moved(root, write):
     assert checked.problems == []
     assert {name: one for name, one in kinds(checked).items() if name.startswith("near")} == found
     assert "test/good/000.png" in category.test.names
+
+
+def test_the_look_is_that_of_the_pixels_in_any_depth():
+    samples = np.random.default_rng(0).integers(0, 256, (50, 71, 1), dtype=np.uint8)
+    image = samples / np.float32(255)
+    deep = (samples.astype(np.uint16) * 257) / np.float32(65535)
+    looks = [look_of(image), look_of(image, samples), look_of(deep.astype(np.float32))]
+    assert len({look.digest for look in looks}) == 1
+    other = samples.copy()
+    other[3, 4] ^= 1
+    assert look_of(other / np.float32(255)).digest != looks[0].digest
+    plain = Image.fromarray(image[..., 0]).resize((32, 32), Image.Resampling.BOX)
+    for look in looks:
+        np.testing.assert_allclose(look.small, plain, atol=1e-6)

@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from adhelpers.data.decoding import decode
 from adhelpers.data.masks import read_mask, resize_mask, share_outside, warp_mask
-from adhelpers.data.normalize import ObjectPose, frame_matrix, whole_frame
+from adhelpers.data.normalize import frame_matrix, whole_frame
+from adhelpers.data.objects import ObjectPose
 
 SIDES = st.integers(8, 60)
 

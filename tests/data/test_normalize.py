@@ -6,24 +6,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.draw import polygon2mask
+from skimage.transform import warp
 
 from adhelpers.data.images import load_category
 from adhelpers.data.masks import resize_mask, warp_mask
 from adhelpers.data.normalize import (
     BACKGROUND_REFERENCE,
     Corrections,
-    background_colour,
     common_box,
     divide_background,
-    find_object,
     fit_aspect,
     frame_matrix,
-    object_mask,
     resize_image,
     unwarp_map,
     warp_image,
     whole_frame,
 )
+from adhelpers.data.objects import ObjectPose, background_colour, find_object, object_mask
 
 
 def nail(angle, centre=(100, 110), shape=(200, 220), background=0.8, grey=0.2):
@@ -266,3 +265,30 @@ def test_real_screws_stand_upright_and_alike(real_data):
 def test_wrong_corrections_are_named(options, text):
     with pytest.raises(ValueError, match=text):
         Corrections(**options)
+
+
+@pytest.mark.parametrize(
+    "shape, scale, angle, centre",
+    [
+        ((300, 260, 1), 4.0, 0.6, (130, 150)),
+        ((170, 300, 3), 2.3, -2.0, (20, 160)),
+        ((40, 50, 1), 1.05, 0.0, (25, 20)),
+        ((64, 64, 1), 0.5, 1.0, (400, 400)),
+        ((90, 700, 1), 9.0, 0.3, (350, 45)),
+    ],
+)
+def test_warping_equals_smoothing_and_warping_the_whole_file(shape, scale, angle, centre):
+    image = np.random.default_rng(3).uniform(size=shape).astype("float32")
+    size = (48, 33)
+    pose = ObjectPose(centre, (np.sin(angle), np.cos(angle)), 1, 1)
+    matrix = frame_matrix(pose, (size[0] * scale, size[1] * scale), size)
+    sigma = max(0.0, (scale - 1) / 2)
+    expected = np.empty((*size, shape[2]), np.float32)
+    for channel, fill in enumerate(background_colour(image)):
+        plane = image[..., channel]
+        if sigma > 0.05:
+            plane = ndimage.gaussian_filter(plane, sigma, mode="nearest", truncate=3)
+        expected[..., channel] = warp(
+            plane, matrix, output_shape=size, order=1, mode="constant", cval=float(fill)
+        )
+    np.testing.assert_allclose(warp_image(image, matrix, size), expected, atol=1e-5)
