@@ -224,12 +224,16 @@ class ForeignDetector(ABC):
             )
         height, width = images.shape[1:3]
         self._refuse_nan(maps, "anomaly map")
-        rows, columns = maps.shape[1:]
+        self._note_maps(maps.shape[1:], images)
+        return resized_maps(maps, (height, width))
+
+    def _note_maps(self, size: tuple[int, ...], images: Images) -> None:
+        """Keep for `facts` that maps of a size are resized to the images'."""
+        (rows, columns), (height, width) = size, images.shape[1:3]
         if (rows, columns) != (height, width):
             self._resized.add(
                 f"Maps of {rows} x {columns} are resized to {height} x {width} (bilinear)"
             )
-        return resized_maps(maps, (height, width))
 
     def _refuse_nan(self, values: NDArray[Any], what: str) -> None:
         """Refuse values that are no numbers, with the positions of the images."""

@@ -96,6 +96,7 @@ class ForwardDetector(ForeignDetector):
         self.preprocessing, tried, outputs = self._try_out(list(forms), examples)
         self._outputs = self._find_outputs(outputs, tried)
         super().__init__(title, has_map=self._outputs.has_map, fingerprint=fingerprint)
+        self._note_sizes(outputs, tried, examples)
         self._try_together(tried)
         if self._outputs.reconstruction is not None:
             self.counterpart_name, self._counterpart = "reconstruction", self._reconstruct
@@ -223,14 +224,8 @@ class ForwardDetector(ForeignDetector):
         self, images: Images, names: Sequence[str]
     ) -> Iterator[tuple[Images, dict[str, NDArray[Any]]]]:
         """Images in the model's size and what it says of them, block by block."""
-        size, wanted = 1 if self._alone else self._batch_size, self.preprocessing.size
-        height, width = images.shape[1:3]
-        if wanted is not None and wanted != (height, width):
-            stretched = abs(height * wanted[1] / (width * wanted[0]) - 1) > _STRETCH
-            self._resized.add(
-                f"Images of {height} x {width} are resized to {wanted[0]} x {wanted[1]} (bicubic)"
-                + ", which stretches them" * stretched
-            )
+        size = 1 if self._alone else self._batch_size
+        self._note_images(images)
         for start in range(0, len(images), size):
             fitted = self.preprocessing.fitted(images[start : start + size])
             try:
@@ -242,6 +237,29 @@ class ForwardDetector(ForeignDetector):
                     f"{self.title} does not run on images of {height} x {width} pixels with "
                     f"{channels} channel{'' if channels == 1 else 's'}: {error}{hint}"
                 ) from error
+
+    def _note_images(self, images: Images) -> None:
+        """Keep for `facts` that images are resized to the model's size."""
+        wanted, (height, width) = self.preprocessing.size, images.shape[1:3]
+        if wanted is not None and wanted != (height, width):
+            stretched = abs(height * wanted[1] / (width * wanted[0]) - 1) > _STRETCH
+            self._resized.add(
+                f"Images of {height} x {width} are resized to {wanted[0]} x {wanted[1]} (bicubic)"
+                + ", which stretches them" * stretched
+            )
+
+    def _note_sizes(
+        self,
+        outputs: Mapping[str, NDArray[Any]],
+        tried: Images,
+        examples: Images | None,
+    ) -> None:
+        """What is known of resizing before the first image: for examples, and for fixed sizes."""
+        if examples is not None:
+            self._note_images(examples)
+        known = examples is not None or self.preprocessing.size is not None
+        if known and self._outputs.map is not None:
+            self._note_maps(as_maps(outputs[self._outputs.map], 1).shape[1:], tried)
 
     def _answer(self, images: Images, *, score: bool = True, maps: bool = True) -> Answer:
         return self._answer_from(images, self._outputs.needed(score, maps))

@@ -204,7 +204,8 @@ def _session(file: ModelFile, threads: int | None) -> Any:
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
         return onnxruntime.InferenceSession(
-            str(file.path) if file.data is None else file.data,
+            # The weights that were checked lie beside the file itself, not beside a link to it.
+            str(file.path.resolve()) if file.data is None else file.data,
             options,
             providers=["CPUExecutionProvider"],
             # It would print, and try the same once more.

@@ -52,6 +52,20 @@ def test_what_fails_with_two_images_gets_one_at_a_time(images):
     assert "fails with two images at once" in detector.facts()[-1]
 
 
+def test_examples_say_what_will_be_resized(images):
+    detector = FunctionDetector(
+        lambda given: given[:, ::2, ::2].mean(axis=-1),
+        "mine",
+        Preprocessing(size=(8, 8)),
+        Wanted(),
+        examples=images,
+    )
+    assert detector.facts()[-2:] == [
+        "Images of 16 x 16 are resized to 8 x 8 (bicubic)",
+        "Maps of 4 x 4 are resized to 16 x 16 (bilinear)",
+    ]
+
+
 def test_chance_is_told_from_batches(images):
     random = np.random.default_rng(0)
     detector = detector_of(lambda given: random.uniform(size=len(given)))

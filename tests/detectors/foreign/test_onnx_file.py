@@ -84,6 +84,14 @@ def test_a_free_size_is_the_images_own(write_onnx):
     assert "Maps of 8 x 8 are resized to 20 x 30 (bilinear)" in sized.facts()
 
 
+def test_a_small_map_is_said_before_the_first_image(write_onnx):
+    nodes = [("AveragePool", ["image"], ["small"], {"kernel_shape": [4, 4], "strides": [4, 4]})]
+    nodes += [("ReduceMean", ["small"], ["anomaly_map"], {"axes": [1], "keepdims": 1})]
+    assert (
+        "Maps of 4 x 4 are resized to 16 x 16 (bilinear)" in OnnxDetector(write_onnx(nodes)).facts()
+    )
+
+
 def test_images_may_lie_across_the_model_s_own_size(write_onnx):
     """The map has the model's upright size and belongs to it: nothing is exchanged."""
     detector = OnnxDetector(write_onnx(MEAN_MAP, ("n", 3, 32, 16)))
@@ -292,6 +300,12 @@ def test_weights_in_a_file_beside_the_model_are_used(write_onnx, images):
     )
     assert (path.parent / "weights.bin").stat().st_size >= 12
     assert np.allclose(OnnxDetector(path).anomaly_map(images), images @ WEIGHTS, atol=1e-6)
+    # Weights beside a link to the model are not those that were checked.
+    link = path.parent / "elsewhere" / "link.onnx"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    (link.parent / "weights.bin").write_bytes(np.ones(3, np.float32).tobytes())
+    assert np.allclose(OnnxDetector(link).anomaly_map(images), images @ WEIGHTS, atol=1e-6)
 
 
 def test_threads_are_bounded(write_onnx, monkeypatch):
