@@ -63,9 +63,10 @@ from .objects import load_objects, object_facts
 from .predict import predict
 from .sample_answer import answer_classifier, answer_samples
 from .training_figures import loss_figure
-from .trust import audit_trust, find_shortcuts, rules_page, score_dependence
+from .trust import Effort, audit_trust, find_shortcuts, rules_page, score_dependence
 
 __all__ = [
+    "Effort",
     "Audit",
     "ExplainerSettings",
     "FoundRuns",

@@ -18,7 +18,7 @@ from .explain import ExplainedImages
 from .findings import sentences
 from .gallery import Strips, examples, on_photographs, save_gallery
 from .localization import LocalizationAudit, audit_localization
-from .trust import Shortcuts, Trust, audit_trust
+from .trust import Effort, Shortcuts, Trust, audit_trust
 
 _PHOTOGRAPHS = 6
 
@@ -225,6 +225,7 @@ def audit_explained(
     explanations: ExplainedImages,
     *,
     cutoff: float = 0.1,
+    effort: Effort | None = None,
     seed: int = 0,
     show_progress: bool = True,
 ) -> Audit:
@@ -237,6 +238,8 @@ def audit_explained(
         By LIME, SHAP and the residual map at least, as `explain_detector` gives them.
     cutoff : float
         Below this optimal Jaccard an explanation points to the wrong place.
+    effort : Effort, optional
+        How much of the detector's time it takes.
     seed : int
     show_progress : bool
 
@@ -251,6 +254,7 @@ def audit_explained(
             assessment,
             explanations.test,
             explanations.good,
+            effort=effort,
             seed=seed,
             show_progress=show_progress,
         ),

@@ -9,6 +9,7 @@ import pytest
 
 from adhelpers.runner import start_run
 from adhelpers.steps import (
+    Effort,
     ExplainerSettings,
     assess_detector,
     audit_explained,
@@ -44,6 +45,12 @@ def test_one_call_is_what_the_single_steps_are(assessed, explanations, audit):
     pd.testing.assert_frame_equal(audit.table(), trusted.table())
     np.testing.assert_array_equal(audit.verdicts, trusted.verdicts["SHAP"])
     assert audit.findings() == located.findings() + trusted.findings()
+
+
+def test_an_audit_can_leave_out_curves_and_repairs_of_good_surface(assessed, explanations):
+    options = {"effort": Effort(3, curves=("SHAP",)), "show_progress": False}
+    trust = audit_explained(assessed, explanations, **options).trust
+    assert list(trust.curves.deletion) == ["SHAP"] and trust.repair.settings.control_draws == 3
 
 
 def test_the_most_instructive_strips_say_their_verdict(audit):
