@@ -66,6 +66,9 @@ class Decisions:
         None where no repair of a true defect could be tested; all that are flagged where the whole
         sample is the anomaly.
     wording : Wording
+    fitted_to_test : bool
+        The threshold was chosen with the test labels, for want of scores of good images that are
+        not tested.
 
     Raises
     ------
@@ -80,6 +83,7 @@ class Decisions:
     flagged: int
     caused: int | None = None
     wording: Wording = Wording()
+    fitted_to_test: bool = False
 
     def __post_init__(self) -> None:
         parts = (0, self.caused or 0, self.flagged, self.defective)
@@ -218,6 +222,16 @@ _RULES = (
         "what raised its flags is unknown: there are no masks, or no repair that proves anything",
         lambda e: e.main.caused is None,
         lambda e: e.main.wording.unknown,
+    ),
+    _Rule(
+        NOT_YET,
+        "the threshold was chosen with the test labels, because no scores of other good images are "
+        "known",
+        lambda e: e.main.fitted_to_test,
+        lambda e: (
+            "its threshold was chosen with the test labels, so these counts flatter it; scores or "
+            "maps of good images that are not tested give one that can be used"
+        ),
     ),
     _Rule(
         USE_SIMPLER,

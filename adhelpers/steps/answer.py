@@ -1,6 +1,7 @@
 """The answer of a run: whether the audited detector can be used, and what to look at first."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,11 @@ def answer_run(
         other = _decisions(simpler.title, _verdicts_of(simpler, seed, show_progress))
     shortcut = shortcuts.outside_defects()
     found = find_answer(
-        _decisions(one.title, audit.trust.summaries[audit.explainer]),
+        replace(
+            _decisions(one.title, audit.trust.summaries[audit.explainer]),
+            # Who asks for a rule with labels has scores of good images and knows.
+            fitted_to_test=one.threshold.uses_test_labels and not len(one.reference_scores),
+        ),
         other,
         shortcut=shortcut,
         proves_skill=not shortcut or _proves_skill(one, shortcuts, seed),

@@ -29,6 +29,8 @@ RANK = {"Do not trust it yet": 0, "Use the simpler one": 1, "Use it": 2}
             "noise 0.91 alone tells good from defective",
         ),
         ({"caused": None}, {}, "Do not trust it yet", "without masks"),
+        # All is right, by a threshold that knows the answers.
+        ({"fitted_to_test": True}, {}, "Do not trust it yet", "chosen with the test labels"),
         # All are flagged, but not for the defect: recall alone would be fooled.
         ({"flagged": 40, "caused": 29}, {}, "Do not trust it yet", "only 29 of 40"),
         ({"flagged": 40, "caused": 30}, {}, "Use it", "30 of 40"),

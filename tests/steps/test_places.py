@@ -68,6 +68,11 @@ def test_the_answer_of_maps_counts_places_and_says_so(on_defects):
     assert enough.main.caused == 8 and "map on the defect" in main.wording.found
     assert find_answer(main).answer == USE_IT
     assert "without the model no repair was tested" in find_answer(main).reason
+    # By the labels' own threshold the same flags prove nothing.
+    none = replace(on_defects, reference_scores=on_defects.reference_scores[:0])
+    none = replace(none, threshold=replace(none.threshold, uses_test_labels=True))
+    fitted = answer_run(audited(none, by_place=True), shortcuts).answer.main
+    assert fitted.fitted_to_test and not enough.main.fitted_to_test
     # The same flags of a detector to which every repair is an anomaly: nothing is known.
     blind = answer_run(audited(on_defects, by_place=False), shortcuts).answer
     assert blind.main.caused is None
