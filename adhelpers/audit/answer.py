@@ -269,10 +269,11 @@ def _why_simpler(evidence: _Evidence) -> str:
     """What the simpler detector reaches."""
     simpler = evidence.simpler
     assert simpler is not None
+    main, wording = evidence.main, evidence.main.wording
     return (
-        f"the {simpler.title} flags {simpler.caused} of {simpler.defective} defects because of the "
-        f"defect and {simpler.false_alarms} of {simpler.good} good images, the "
-        f"{evidence.main.title} {evidence.main.caused} and {evidence.main.false_alarms}"
+        f"with the {simpler.title} {simpler.caused} of {simpler.defective} {wording.found} and "
+        f"{simpler.false_alarms} of {simpler.good} {wording.alarms}, with the {main.title} "
+        f"{main.caused} and {main.false_alarms}"
     )
 
 
@@ -406,7 +407,7 @@ def find_answer(
     'Use it'
     >>> simple = Decisions("subspace", good=20, false_alarms=0, defective=30, flagged=28, caused=28)
     >>> print(find_answer(deep, simple).findings()[0])  # doctest: +ELLIPSIS
-    Use the simpler one: the subspace flags 28 of 30 defects because of the defect and 0 of 20 ...
+    Use the simpler one: with the subspace 28 of 30 defects are flagged because of the defect ...
     """
     if leaks < 0:
         raise ValueError(f"leaks must be a number of images, at least 0; got {leaks}")

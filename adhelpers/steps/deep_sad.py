@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from adhelpers._shared.arrays import Images, Integers
+from adhelpers._shared.arrays import Flags, Floats, Images, Integers
 from adhelpers._shared.files import write_json
 from adhelpers._shared.stages import stage
 from adhelpers._shared.text import listed
@@ -45,6 +45,7 @@ _TITLES = {
     "kde": "kernel density",
     "supervised_svm": "SVM, known anomalies against the rest",
 }
+SIMPLEST = "one-class SVM on the samples"
 _SOURCE = ("dataset", "data_root", "category", "label_column")
 _DATA = (
     *_SOURCE,
@@ -341,13 +342,7 @@ def assess_deep_sad(
         started = time.perf_counter()
         scores = detector.score(test.images)
         seconds = time.perf_counter() - started
-        if len(category.validation):
-            reference = detector.score(category.validation.images)
-            threshold = normal_quantile(reference, quantile)
-        else:
-            reference = detector.score(category.train.images[category.known == 0])
-            rule = f"{quantile:g} quantile of {len(reference)} unlabelled training scores"
-            threshold = Threshold(normal_quantile(reference, quantile).value, rule, False)
+        reference, threshold = _threshold(detector.score, category, quantile)
         pixels = None
         if category.has_masks:
             pixels = pixel_figures(detector.anomaly_map(test.images), test, seed=seed)
@@ -364,6 +359,18 @@ def assess_deep_sad(
     )
 
 
+def _threshold(
+    score: Callable[[Any], Floats], category: SemiSupervisedCategory, quantile: float
+) -> tuple[Floats, Threshold]:
+    """A quantile of the scores of normal samples held out, or else of unlabelled ones; these."""
+    if len(category.validation):
+        reference = score(category.validation.images)
+        return reference, normal_quantile(reference, quantile)
+    reference = score(category.train.images[category.known == 0])
+    rule = f"{quantile:g} quantile of {len(reference)} unlabelled training scores"
+    return reference, Threshold(normal_quantile(reference, quantile).value, rule, False)
+
+
 @dataclass(frozen=True)
 class Baselines:
     """Deep SAD and shallow methods on the same training set.
@@ -373,9 +380,13 @@ class Baselines:
     results : pandas.DataFrame
         A row for each method and kind of input, Deep SAD first: ``method``, ``input``, ``AUROC``
         (an `Estimate`), ``chosen`` and ``chosen by``.
+    simplest_flags : ndarray of bool, shape (n,), or None
+        Which test samples `SIMPLEST` flags, its threshold taken as that of Deep SAD. It is named
+        here, not chosen by the test.
     """
 
     results: pd.DataFrame
+    simplest_flags: Flags | None = None
 
     def table(self) -> pd.DataFrame:
         """A row for each method and kind of input, the best first."""
@@ -400,7 +411,9 @@ class Baselines:
         ]
 
 
-def compare_baselines(assessment: SampleAssessment, *, seed: int = 0) -> Baselines:
+def compare_baselines(
+    assessment: SampleAssessment, *, quantile: float = 0.95, seed: int = 0
+) -> Baselines:
     """Shallow methods on the samples as they are and on the autoencoder's code, beside Deep SAD.
 
     What needs known anomalies is left out where there are none, and the code without pretraining.
@@ -408,6 +421,8 @@ def compare_baselines(assessment: SampleAssessment, *, seed: int = 0) -> Baselin
     Parameters
     ----------
     assessment : SampleAssessment
+    quantile : float
+        Share of the normal validation samples that the simplest one lets pass.
     seed : int
 
     Returns
@@ -422,13 +437,17 @@ def compare_baselines(assessment: SampleAssessment, *, seed: int = 0) -> Baselin
         inputs["autoencoder's code"] = (code(train), code(test.images))
     first = {"method": "Deep SAD", "input": "samples", "AUROC": assessment.detection.auroc}
     rows: list[dict[str, Any]] = [first | {"chosen": "", "chosen by": ""}]
+    flags = None
     with stage("baselines"):
         for method in SHALLOW_METHODS:
             if method == "supervised_svm" and not (category.known < 0).any():
                 continue
             for name, (fitted_on, tested_on) in inputs.items():
                 model = fit_shallow(method, fitted_on, category.known, seed=seed)
-                auroc = auroc_estimate(model.score(tested_on), test.labels, test.types, seed=seed)
+                scores = model.score(tested_on)
+                if f"{_TITLES[method]} on the {name}" == SIMPLEST:
+                    flags = scores > _threshold(model.score, category, quantile)[1].value
+                auroc = auroc_estimate(scores, test.labels, test.types, seed=seed)
                 chosen = ", ".join(f"{one} {value:.3g}" for one, value in model.chosen.items())
                 rows.append(
                     {
@@ -439,7 +458,7 @@ def compare_baselines(assessment: SampleAssessment, *, seed: int = 0) -> Baselin
                         "chosen by": model.rule,
                     }
                 )
-    return Baselines(pd.DataFrame(rows))
+    return Baselines(pd.DataFrame(rows), flags)
 
 
 def sample_figure(category: SemiSupervisedCategory, count: int = GRID) -> Figure:

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from adhelpers._shared.arrays import Integers
+from adhelpers._shared.arrays import Flags, Integers
 from adhelpers.audit import REASONS, Decisions, Wording, find_answer
 from adhelpers.data import LEAK
 
 from .assess import leaked_images
 from .classifier_audit import ExplanationAudit
 from .classifier_data import Task
-from .deep_sad import SampleAssessment, explain_samples
+from .deep_sad import SIMPLEST, Baselines, SampleAssessment, explain_samples
 from .findings import HasFindings, leading_findings
 from .run_answer import RunAnswer
 
@@ -86,7 +86,11 @@ def answer_classifier(
 
 
 def answer_samples(
-    assessment: SampleAssessment, results: Sequence[HasFindings] = (), *, of_defects: bool = False
+    assessment: SampleAssessment,
+    results: Sequence[HasFindings] = (),
+    baselines: Baselines | None = None,
+    *,
+    of_defects: bool = False,
 ) -> RunAnswer:
     """Answer whether Deep SAD can be used.
 
@@ -99,6 +103,8 @@ def answer_samples(
     assessment : SampleAssessment
     results : sequence
         Of which the findings below the answer come, the weightiest first.
+    baselines : Baselines, optional
+        Whose simplest method Deep SAD is compared with.
     of_defects : bool
         Whether the anomalies are images with a defect, as in a folder of categories.
 
@@ -108,19 +114,12 @@ def answer_samples(
     """
     test, flags, scores = assessment.category.test, assessment.flags, assessment.scores
     anomalous = test.labels == 1
-    flagged = int(flags[anomalous].sum())
-    main = Decisions(
-        assessment.title,
-        good=int((~anomalous).sum()),
-        false_alarms=int(flags[~anomalous].sum()),
-        defective=int(anomalous.sum()),
-        flagged=flagged,
-        caused=None if of_defects else flagged,
-        wording=_DEFECTS if of_defects else _SAMPLES,
-    )
+    main, simpler = _decided(assessment.title, flags, anomalous, of_defects), None
+    if baselines is not None and baselines.simplest_flags is not None:
+        simpler = _decided(SIMPLEST, baselines.simplest_flags, anomalous, of_defects)
     shortcut = "not looked for" if of_defects else ""
     leaks = int(leaked_images(assessment.category).sum())
-    found = find_answer(main, shortcut=shortcut, leaks=leaks)
+    found = find_answer(main, simpler, shortcut=shortcut, leaks=leaks)
     flagged_kind = "flagged, unverified" if of_defects else "found"
     kinds = np.where(
         anomalous,
@@ -136,6 +135,20 @@ def answer_samples(
         pictures = [explain_samples(assessment, np.array([index])) for index in chosen]
     counts = _count(kinds, (flagged_kind, "missed", "false alarm", "passed"), test.types)
     return RunAnswer(found, counts, looks, pictures, leading_findings(results))
+
+
+def _decided(title: str, flags: Flags, anomalous: Flags, of_defects: bool) -> Decisions:
+    """What flags mean, where the anomalies are whole samples or images with a defect."""
+    flagged = int(flags[anomalous].sum())
+    return Decisions(
+        title,
+        good=int((~anomalous).sum()),
+        false_alarms=int(flags[~anomalous].sum()),
+        defective=int(anomalous.sum()),
+        flagged=flagged,
+        caused=None if of_defects else flagged,
+        wording=_DEFECTS if of_defects else _SAMPLES,
+    )
 
 
 def _count(kinds: ArrayLike, order: Sequence[str], types: ArrayLike) -> pd.DataFrame:

@@ -84,7 +84,7 @@ def test_a_simpler_detector_goes_through_the_repair_test_too(assessed):
         # A detector that is the same is as good.
         assert (
             found.answer.answer == "Use the simpler one"
-            and "the other flags" in (found.findings()[0])
+            and "with the other " in (found.findings()[0])
         )
     else:
         assert found.answer.answer == alone.answer.answer == "Do not trust it yet"

@@ -257,6 +257,25 @@ def test_baselines_stand_beside_deep_sad_on_both_inputs(made):
     assert not without["method"].str.contains("known anomalies").any()
 
 
+def test_a_simple_method_that_finds_as_many_anomalies_is_preferred(made):
+    judged, labels = made.judged, made.category.test.labels
+    baselines = deep_sad.compare_baselines(judged)
+    assert baselines.simplest_flags.shape == labels.shape
+    lower = deep_sad.compare_baselines(judged, quantile=0.5).simplest_flags
+    assert lower.sum() > baselines.simplest_flags.sum()
+    perfect = replace(baselines, simplest_flags=labels == 1)
+    preferred = answer_samples(judged, [], perfect)
+    assert preferred.answer.answer == "Use the simpler one"
+    assert "with the one-class SVM on the samples 646 of 646 anomalies" in preferred.answer.reason
+    # One that flags everything is no alternative, and without one there is nothing to prefer.
+    useless = replace(baselines, simplest_flags=np.ones(len(labels), bool))
+    assert answer_samples(judged, [], useless).answer.answer == (
+        answer_samples(judged).answer.answer
+    )
+    # Nothing tests what raised a flag on an image with a defect, whoever flags it.
+    assert answer_samples(judged, [], perfect, of_defects=True).answer.main.caused is None
+
+
 @pytest.mark.parametrize(
     "deep, other, said",
     [
