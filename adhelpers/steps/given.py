@@ -140,7 +140,8 @@ def open_detector(
         model = _open_onnx(parameters) if given == ["onnx"] else load_detector(parameters["model"])
         category = load_images(parameters, *_taken_by(model))
     if isinstance(model, ForeignDetector):
-        title = f"detector {model.title}"
+        kind = "ONNX" if isinstance(model, OnnxDetector) else "Python"
+        title = f"{kind} detector {model.title}"
         return GivenDetector(title, category, model, facts=tuple(model.facts()))
     title = model.title or model.name
     shape = " x ".join(map(str, model.image_shape or ()))
@@ -268,7 +269,7 @@ def _example(parameters: Mapping[str, Any], folder: str | Path | None) -> GivenD
     model = OnnxDetector(file)
     stored = read_maps(maps, category.test, reference=category.validation)
     facts = (*model.facts(), *stored.facts)
-    return GivenDetector(f"detector {model.title}", category, model, stored, facts)
+    return GivenDetector(f"ONNX detector {model.title}", category, model, stored, facts)
 
 
 def given_functions(

@@ -34,7 +34,7 @@ def test_images_have_the_size_and_colours_that_the_file_takes(hazelnuts, example
     given = open_detector(parameters(hazelnuts, onnx=str(example[0])))
     # The file was made for 64 x 64 pixels in colour.
     assert given.category.test.images.shape[1:] == (64, 64, 3) and given.stored is None
-    assert given.title == "detector subspace.onnx"
+    assert given.title == "ONNX detector subspace.onnx"
     said = " ".join(given.findings())
     assert "64 x 64 pixels, rgb" in said and "not corrected" in said and "(n, 64, 64, 3)" in said
     smaller = open_detector(parameters(hazelnuts, onnx=str(example[0]), image_height=32))
@@ -69,7 +69,7 @@ def test_an_object_is_imported_from_where_it_lies(hazelnuts, tmp_path):
     given = open_detector(parameters(hazelnuts, **options))
     one = assess_given(given)
     np.testing.assert_allclose(one.scores, contrast(given.category.test.images), rtol=1e-5)
-    assert given.title == "detector contrast" and not one.has_maps and one.pixels is None
+    assert given.title == "Python detector contrast" and not one.has_maps and one.pixels is None
 
 
 def test_a_stored_detector_of_ours_keeps_its_own_counterpart(hazelnuts, detector, tmp_path):

@@ -32,6 +32,7 @@ from ..style import (
 
 # Least width of a panel in inches: 165 pixels at the resolution of a notebook.
 _WIDTH = 1.5
+_MAP = "anomaly map"
 
 
 @styled
@@ -81,10 +82,14 @@ def sample_strip(
     if title != "":
         title = title or sample.name
         note, color = _decision(sample.score, threshold)
+    heatmaps = dict(sample.heatmaps)
+    if sample.anomaly_map is not None:
+        # Held against the defect as an explanation is, the map need not be shown twice.
+        heatmaps.pop(_MAP, None)
     parts = (sample.counterpart, sample.anomaly_map, sample.repaired)
     figure, axes = image_panels(
         1,
-        1 + sum(part is not None for part in parts) + len(sample.heatmaps) + len(overlaps),
+        1 + sum(part is not None for part in parts) + len(heatmaps) + len(overlaps),
         sample.image.shape,
         top=0.45 if title or note else 0.2,
         # Two lines for the scale of the map, and one for what colours mean.
@@ -99,20 +104,20 @@ def sample_strip(
     if sample.counterpart is not None:
         show_image(_next(panels, counterpart_name), sample.counterpart)
     if sample.anomaly_map is not None:
-        ax = _next(panels, "anomaly map")
+        ax = _next(panels, _MAP)
         show_map(ax, sample.anomaly_map, scale or _own_scale(sample, threshold))
         outline(ax, mask)
     if sample.repaired is not None:
         ax = _next(panels, "defect repaired")
         show_image(ax, sample.repaired[0])
         corner(ax, f"score {sample.repaired[1]:.3g}")
-    for name, heatmap in sample.heatmaps.items():
+    for name, heatmap in heatmaps.items():
         ax = _next(panels, name)
         if show_heatmap(ax, heatmap) is not None:
             outline(ax, mask)
     for name in overlaps:
         _draw_overlap(_next(panels, f"{name}: overlap"), sample, name)
-    _explain_colors(figure, sample)
+    _explain_colors(figure, sample, bool(heatmaps))
     headline(figure, title, note, color)
     return figure
 
@@ -141,11 +146,11 @@ def _draw_overlap(ax: Axes, sample: Sample, name: str) -> None:
         corner(ax, f"J* {value:.2f}")
 
 
-def _explain_colors(figure: Figure, sample: Sample) -> None:
+def _explain_colors(figure: Figure, sample: Sample, has_heatmaps: bool) -> None:
     """What the colours of heatmaps and overlaps mean, below the panels where there is room."""
     width = figure.get_figwidth()
     compared = bool(sample.optimal) and sample.has_defect
-    if sample.heatmaps and width > (6.7 if compared else 3.3):
+    if has_heatmaps and width > (6.7 if compared else 3.3):
         footnote(figure, "heatmaps: orange raises the score, purple lowers it")
     if compared:
         names = ("overlap", "ground truth only", "explanation only")

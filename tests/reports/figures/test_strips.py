@@ -36,6 +36,20 @@ def words(figure):
     return [text.get_text() for text in figure.texts]
 
 
+def test_a_map_that_is_held_against_the_defect_is_shown_once():
+    heatmap = np.eye(8)
+    named = {"anomaly map": (1.0, 1.0)}
+    sample = Sample(
+        np.zeros((8, 8, 1)),
+        {"anomaly map": heatmap},
+        anomaly_map=heatmap,
+        mask=heatmap > 0,
+        optimal=named,
+    )
+    panels = [ax.get_title("left") for ax in sample_strip(sample).axes]
+    assert panels == ["image", "anomaly map", "anomaly map: overlap"]
+
+
 def test_strip_shows_every_panel_with_its_content(sample):
     image, mask, heatmaps = sample
     optimal = {name: optimal_jaccard(heatmap, mask) for name, heatmap in heatmaps.items()}
