@@ -160,3 +160,14 @@ def test_milliseconds_an_image_and_the_backbones_share(metal, best_time, make):
     )
     # The backbone is the limit.
     assert backbone > 0.4 * whole
+
+
+def test_one_pass_against_three(whole, metal, best_time):
+    """An assessment needs scores, maps and counterparts."""
+    images = metal.test.images
+    one, _ = best_time(lambda: whole.score_map_counterpart(images), 2)
+    three, _ = best_time(
+        lambda: (whole.score(images), whole.anomaly_map(images), whole.counterpart(images)), 2
+    )
+    print(f"\nscores, maps and counterparts in one pass: {three / one:.2f} times faster")
+    assert three > 1.5 * one

@@ -209,3 +209,19 @@ def test_images_whose_defect_is_not_in_the_mask_are_left_out_of_measures_of_pixe
     nowhere = replace(test, masks=np.zeros_like(test.masks))
     assert pixel_figures(one.anomaly_maps, nowhere) is None
     assert pixel_figures(one.anomaly_maps, replace(test, masks=None)) is None
+
+
+def test_a_detector_with_one_pass_for_all_is_asked_once(hazelnuts):
+    class OnePass(Fixed):
+        passes = 0
+
+        def score_map_counterpart(self, images):
+            self.passes += 1
+            return self.score(images), self.anomaly_map(images), images * 0.5
+
+    scores = np.arange(len(hazelnuts.test))
+    detector = OnePass(np.linspace(0, 1, len(hazelnuts.validation)), scores)
+    one = assess_detector("fixed", detector, hazelnuts)
+    assert detector.passes == 1 and one.seconds > 0
+    np.testing.assert_array_equal(one.scores, scores)
+    np.testing.assert_array_equal(one.counterparts, hazelnuts.test.images * 0.5)

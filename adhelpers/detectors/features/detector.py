@@ -20,7 +20,8 @@ from .backbones import Backbone, BackboneSettings
 from .neighbours import NeighbourSearch
 from .patches import FeatureSettings, compute_features
 
-_BATCH = 16
+# Images whose features are in memory at once.
+BATCH = 16
 
 
 def cells_to_map(cells: tf.Tensor, image_shape: Sequence[int], smoothing: float) -> tf.Tensor:
@@ -161,11 +162,11 @@ class FeatureDetector(Detector):
         """A function of the features, for images in batches, compiled once."""
         self._require_fitted()
         images = checked_images(images, self.image_shape)
-        batched = self._batched.setdefault(function.__name__, Batched(function, _BATCH))
+        batched = self._batched.setdefault(function.__name__, Batched(function, BATCH))
         return np.concatenate(
             [
-                batched(self._features_of(images[start : start + _BATCH]).astype(np.float32))
-                for start in range(0, len(images), _BATCH)
+                batched(self._features_of(images[start : start + BATCH]).astype(np.float32))
+                for start in range(0, len(images), BATCH)
             ]
         )
 
@@ -194,8 +195,8 @@ class FeatureDetector(Detector):
         self._require_fitted()
         images = checked_images(images, self.image_shape)
         nearest = [
-            self._nearest_good.find(self._keys(images[start : start + _BATCH]))[1][:, 0]
-            for start in range(0, len(images), _BATCH)
+            self._nearest_good.find(self._keys(images[start : start + BATCH]))[1][:, 0]
+            for start in range(0, len(images), BATCH)
         ]
         return self._good[np.concatenate(nearest)].astype(np.float32)
 

@@ -8,13 +8,15 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.random_projection import GaussianRandomProjection
 
-from adhelpers._shared.arrays import Floats, Images
+from adhelpers._shared.arrays import Floats, Images, Maps, Scores
+from adhelpers._shared.batches import Batched
+from adhelpers._shared.checks import checked_images
 
 from ..manifest import StoredFiles
 from ..registry import register
 from ..weights import load_arrays
 from .backbones import BackboneSettings
-from .detector import FeatureDetector, check_neighbours
+from .detector import BATCH, FeatureDetector, check_neighbours
 from .neighbours import NeighbourSearch, greedy_coreset, neighbour_distances
 from .patches import FeatureSettings, rounded
 
@@ -186,6 +188,22 @@ class MemoryBank(FeatureDetector):
 
     def _keys(self, images: Images) -> Floats:
         return self._image_keys(self._features_of(images), self._arrays["scale"])
+
+    def score_map_counterpart(self, images: Images) -> tuple[Scores, Maps, Images]:
+        """What `score`, `anomaly_map` and `counterpart` return, from features computed once."""
+        self._require_fitted()
+        images = checked_images(images, self.image_shape)
+        maps, nearest = [], []
+        function = self._map_of_features
+        to_map = self._batched.setdefault(function.__name__, Batched(function, BATCH))
+        for start in range(0, len(images), BATCH):
+            features = self._features_of(images[start : start + BATCH])
+            maps.append(to_map(features.astype(np.float32)))
+            keys = self._image_keys(features, self._arrays["scale"])
+            nearest.append(self._nearest_good.find(keys)[1][:, 0])
+        whole = np.concatenate(maps)
+        counterparts = self._good[np.concatenate(nearest)].astype(np.float32)
+        return whole.max(axis=(1, 2)), whole, counterparts
 
     def _image_keys(self, features: Floats, scale: NDArray[np.float32]) -> NDArray[np.float32]:
         """Short vectors of images whose distances are nearly those of their patches, by place."""

@@ -198,3 +198,18 @@ def test_images_below_what_the_network_takes_are_named():
     small = stripes(4)[:, :24]
     with pytest.raises(ValueError, match="at least 32 x 32 pixels, not 24 x 64"):
         MemoryBank().fit(small, small, show_progress=False)
+
+
+def test_one_pass_gives_what_three_give(whole, monkeypatch):
+    images, asked, before = np.r_[scratched(9), stripes(11, seed=7)], [], whole._features_of
+
+    def counted(part, *more):
+        asked.append(len(part))
+        return before(part, *more)
+
+    expected = whole.score(images), whole.anomaly_map(images), whole.counterpart(images)
+    monkeypatch.setattr(whole, "_features_of", counted)
+    for found, one in zip(whole.score_map_counterpart(images), expected, strict=True):
+        assert found.dtype == one.dtype
+        np.testing.assert_allclose(found, one, rtol=1e-5, atol=1e-6)
+    assert sum(asked) == len(images)
