@@ -455,7 +455,7 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     predict.add_argument(
         "--watch",
         action="store_true",
-        help="follow one folder until Ctrl-C, which ends with code 0",
+        help="follow one folder until Ctrl-C",
     )
 
 

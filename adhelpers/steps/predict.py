@@ -36,8 +36,9 @@ _MOST_CARDS, _MOST_CARDS_UNDECIDED, _MOST_LISTED, _MOST_MEASURED = 100, 12, 100,
 _AHEAD = 2
 # A map that takes a pass of its own is computed for the first images, then for every tenth.
 _EACH_MEASURED, _STEP_MEASURED = 50, 10
-# In a followed folder the page is written anew this often at most.
-_PAGE_SECONDS = 5.0
+# In a followed folder the page is written anew this often at most, and a file that cannot be read
+# is taken for one whose copy has stalled until it is so old.
+_PAGE_SECONDS, _PATIENCE = 5.0, 30.0
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def predict(
     inspector = model if isinstance(model, Inspector) else load_inspector(model, threshold)
     paths, total = _paths(images, output, watch)
     with PredictionFolder(output, _COLUMNS, overwrite) as folder:
-        run = _Run(inspector, folder, overlays)
+        run = _Run(inspector, folder, overlays, patience=_PATIENCE if watch else 0.0)
         shown = progress(description="predict", total=total, enabled=show_progress)
         try:
             with shown as bar:
@@ -241,6 +242,7 @@ class _Run:
     inspector: Inspector
     folder: PredictionFolder
     overlays: str
+    patience: float = 0.0
     rows: int = 0
     images: int = 0
     flagged: int = 0
@@ -250,6 +252,8 @@ class _Run:
     cards: list[tuple[float, int, PredictedCard]] = field(default_factory=list)
     measured: dict[str, list[float]] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
+    # Files of a followed folder that could not be read and may still be written.
+    stalled: dict[Path, _Read] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._started = self._page_written = time.perf_counter()
@@ -261,6 +265,10 @@ class _Run:
     def take(self, read: _Read) -> None:
         """Decide on one file and write what is to be written."""
         started = time.perf_counter()
+        self.stalled.pop(read.path, None)
+        if read.new is None and _age(read.path) < self.patience:
+            self.stalled[read.path] = read
+            return
         self.rows += 1
         problem = read.problem
         if read.new is not None:
@@ -269,6 +277,10 @@ class _Run:
                 return
             except ValueError as error:
                 problem = " ".join(str(error).split())
+        self._list(read, problem)
+
+    def _list(self, read: _Read, problem: str) -> None:
+        """Write down a file that could not be read or scored."""
         self.unreadable_count += 1
         if len(self.unreadable) < _MOST_LISTED:
             self.unreadable.append(f"{escaped(str(read.path))}: {escaped(problem)}")
@@ -359,12 +371,25 @@ class _Run:
                 kept[place] = value
 
     def idle(self) -> None:
-        """Write the page of a followed folder, if there is something new."""
+        """Give up files that stay unreadable; write the page, if there is something new."""
+        for read in [one for one in self.stalled.values() if _age(one.path) >= self.patience]:
+            self._give_up(read)
         due = time.perf_counter() - self._page_written > _PAGE_SECONDS
         if self.rows > self._rows_on_page and (due or not self._rows_on_page):
-            self.finish()
+            self._write_page()
+
+    def _give_up(self, read: _Read) -> None:
+        del self.stalled[read.path]
+        self.rows += 1
+        self._list(read, read.problem)
 
     def finish(self) -> None:
+        """End the work: what could not be read until now is listed, and the page is written."""
+        for read in list(self.stalled.values()):
+            self._give_up(read)
+        self._write_page()
+
+    def _write_page(self) -> None:
         """Write the page of all that was decided so far."""
         result = self.result()
         decided = result.threshold is not None
@@ -409,6 +434,14 @@ class _Run:
             time.perf_counter() - self._started,
             (inspector.reader.facts(), *inspector.facts),
         )
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file was changed; as old as can be where it has gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return float("inf")
 
 
 def _seconds(value: float) -> float:

@@ -1,5 +1,6 @@
 """Decisions on new images: equal to the assessment, written as they come, whatever happens."""
 
+import os
 import shutil
 import sys
 import threading
@@ -172,28 +173,32 @@ def test_an_interrupted_run_keeps_complete_rows_and_its_page(stored, photos, tmp
     assert "New images: subspace" in (tmp_path / "out" / "predictions.html").read_text()
 
 
+def followed(monkeypatch, until):
+    """Look fast, and press Ctrl-C when ``until`` says so."""
+    original, idle = module.watch_images, module._Run.idle
+    monkeypatch.setattr(module, "watch_images", lambda *rest: original(*rest, interval=0.02))
+
+    def and_end(self):
+        idle(self)
+        if until(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module._Run, "idle", and_end)
+
+
 def test_a_followed_folder_is_decided_on_as_images_come(stored, photos, tmp_path, monkeypatch):
+    """The copy of the second image stalls in the middle, for longer than two looks."""
     folder = tmp_path / "line"
     folder.mkdir()
     first, second, *_ = sorted((photos / "good").iterdir())
     shutil.copy(first, folder / "1.png")
-    original = module.watch_images
-    monkeypatch.setattr(module, "watch_images", lambda *rest: original(*rest, interval=0.02))
-    idle = module._Run.idle
-
-    def until_both(self):
-        idle(self)
-        if self.rows == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(module._Run, "idle", until_both)
+    followed(monkeypatch, lambda run: run.rows == 2)
 
     def later():
-        time.sleep(0.3)
         data = second.read_bytes()
-        with (folder / "2.png").open("wb") as file:
+        with (folder / "2.png").open("wb", buffering=0) as file:
             file.write(data[: len(data) // 2])
-            file.flush()
+            time.sleep(0.5)
             file.write(data[len(data) // 2 :])
 
     thread = threading.Thread(target=later)
@@ -202,6 +207,21 @@ def test_a_followed_folder_is_decided_on_as_images_come(stored, photos, tmp_path
     thread.join()
     assert prediction.images == 2 and prediction.unreadable_count == 0
     assert "of 2 images" in (folder / "out" / "predictions.html").read_text()
+
+
+def test_a_file_that_stays_broken_is_listed_in_the_end(stored, photos, tmp_path, monkeypatch):
+    folder = tmp_path / "line"
+    folder.mkdir()
+    for name in ("old.png", "new.png"):
+        shutil.copy(photos / "broken.png", folder / name)
+    os.utime(folder / "old.png", (0, 0))
+    followed(monkeypatch, lambda run: run.unreadable_count == 1 and run.stalled)
+    prediction = predict(stored.detector.folder, [folder], tmp_path / "out", watch=True)
+    assert [one.split(":")[0].split("/")[-1] for one in prediction.unreadable] == [
+        "old.png",
+        "new.png",
+    ]
+    assert len(table_of(prediction)) == 2 and prediction.exit_code() == 1
 
 
 def test_wrong_use_is_refused_before_anything_is_written(stored, photos, tmp_path):
