@@ -31,6 +31,7 @@ from .maps import MapScale, map_scale
 from .notebook_html import notebook_to_html
 from .predictions import (
     PredictedCard,
+    as_picture,
     csv_row,
     draw_overlay,
     jpeg_bytes,
@@ -49,6 +50,7 @@ __all__ = [
     "SUMMARY_KEYS",
     "Sample",
     "area_tuning_curves",
+    "as_picture",
     "contest_figure",
     "counterparts_grid",
     "csv_row",

@@ -21,7 +21,7 @@ from adhelpers._shared.progress import progress
 from adhelpers._shared.text import escaped
 from adhelpers.data import ImageReader, NewImage, find_images, watch_images
 from adhelpers.metrics import DriftReport, Threshold, find_drift, light_and_sharpness
-from adhelpers.reports import PredictedCard, draw_overlay, strip_webp
+from adhelpers.reports import PredictedCard, as_picture, draw_overlay, strip_webp
 
 from .inspector import Box, Inspector, load_inspector, region_box
 from .predict_output import PredictionFolder
@@ -335,7 +335,8 @@ class _Run:
     ) -> None:
         score, flagged, shown, drawn = what
         corners = None if box is None else (box.x, box.y, box.width, box.height)
-        overlay = draw_overlay(new.photograph, anomaly_map, new.matrix, level, corners)
+        picture = as_picture(new.photograph)
+        overlay = draw_overlay(picture, anomaly_map, new.matrix, level, corners)
         file = self.folder.write_overlay(self.rows, path, overlay) if drawn else ""
         if not shown:
             return
@@ -344,7 +345,7 @@ class _Run:
             escaped(str(path)),
             score,
             {True: "flagged", False: "passed", None: ""}[flagged],
-            strip_webp(new.photograph, overlay),
+            strip_webp(picture, overlay),
             "" if box is None else f"{box.width} x {box.height} at {box.x}, {box.y}",
             new.remark,
             file,

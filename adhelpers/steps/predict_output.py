@@ -1,5 +1,6 @@
 """The folder of a detector's decisions: rows as they come, overlays, and the page."""
 
+import errno
 import fcntl
 import os
 import re
@@ -52,6 +53,7 @@ class PredictionFolder:
         self.path = Path(path)
         self._columns, self._overwrite = columns, overwrite
         self._file: Any = None
+        self._size = 0
 
     def __enter__(self) -> Self:
         if self.path.exists() and not self.path.is_dir():
@@ -79,6 +81,7 @@ class PredictionFolder:
                 f"output: another run is writing into {self.path}; give another folder"
             ) from error
         self._file.truncate(0)
+        self._size = 0
         (self.path / PAGE).unlink(missing_ok=True)
         shutil.rmtree(self.path / OVERLAYS, ignore_errors=True)
         self.write_row(self._columns)
@@ -100,14 +103,15 @@ class PredictionFolder:
         OSError
             If it cannot be written whole; what was written of it is taken back.
         """
-        row, before = csv_row(values), os.fstat(self._file.fileno()).st_size
+        row = csv_row(values)
         try:
             written = self._file.write(row)
             if written != len(row):
-                raise OSError(28, os.strerror(28), str(self.path / TABLE))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path / TABLE))
         except BaseException:
-            self._file.truncate(before)
+            self._file.truncate(self._size)
             raise
+        self._size += written
 
     def write_overlay(self, number: int, source: Path, picture: Image.Image) -> str:
         """Write an overlay as JPEG; the path relative to the folder."""

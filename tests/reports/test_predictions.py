@@ -6,6 +6,7 @@ from PIL import Image
 
 from adhelpers.reports import (
     PredictedCard,
+    as_picture,
     csv_row,
     draw_overlay,
     jpeg_bytes,
@@ -21,7 +22,7 @@ def test_a_name_cannot_compute_break_a_row_or_a_terminal():
 
 def test_heat_lies_where_the_matrix_takes_it():
     """A map of a turned and shifted frame; half a pixel would be seen at these sizes."""
-    photograph = np.zeros((40, 60, 1), np.float32)
+    photograph = as_picture(np.zeros((40, 60, 1), np.float32))
     anomaly_map = np.zeros((10, 10), np.float32)
     anomaly_map[0, 0] = 1
     # A quarter turn: x of the map runs down, y to the left, from (50.5, 10.5) on.
@@ -33,7 +34,7 @@ def test_heat_lies_where_the_matrix_takes_it():
 
 
 def test_below_half_of_the_level_nothing_is_coloured():
-    photograph = np.full((20, 20, 3), 0.5, np.float32)
+    photograph = as_picture(np.full((20, 20, 3), 0.5, np.float32))
     anomaly_map = np.full((20, 20), 0.24, np.float32)
     plain = np.asarray(draw_overlay(photograph, anomaly_map, np.eye(3), 0.5, None))
     assert (plain == 128).all()
@@ -43,7 +44,7 @@ def test_below_half_of_the_level_nothing_is_coloured():
 
 
 def test_strip_and_overlay_are_pictures():
-    photograph = np.zeros((700, 100, 3), np.float32)
+    photograph = Image.new("RGB", (100, 700))
     overlay = draw_overlay(photograph, None, np.eye(3), 1.0, None)
     strip = strip_webp(photograph, overlay)
     assert strip[8:12] == b"WEBP" and jpeg_bytes(overlay)[:2] == b"\xff\xd8"
@@ -51,7 +52,7 @@ def test_strip_and_overlay_are_pictures():
 
 
 def test_the_page_holds_nothing_that_runs_or_loads(tmp_path, Page):
-    picture = strip_webp(np.zeros((8, 8, 1), np.float32), Image.new("RGB", (8, 8)))
+    picture = strip_webp(Image.new("RGB", (8, 8)), Image.new("RGB", (8, 8)))
     name = '"><script>alert(1)</script>.png'
     card = PredictedCard(3, name, 0.5, "flagged", picture, "3 x 4 at 1, 2", "", "overlays/a b#.jpg")
     path = write_predictions_page(
