@@ -130,7 +130,8 @@ class Receivers:
         TrainingPlan(schedule=value)
 
     def autoencoder(self, notebook, name, value):
-        CAE(**{name: value})
+        kind = CAE if notebook.startswith("04") else VAEGAN
+        kind(**{name: value})
 
     architecture = loss = latent = autoencoder
 

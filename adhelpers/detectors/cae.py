@@ -24,6 +24,7 @@ from adhelpers.training import (
 )
 
 from .cae_networks import ARCHITECTURES, COPYING_ARCHITECTURES, LATENTS, build_autoencoder
+from .linear_start import begin_as_subspace
 from .manifest import StoredFiles
 from .registry import register
 from .residuals import ReconstructionDetector, ResidualScore
@@ -75,7 +76,9 @@ class CAE(ReconstructionDetector):
     Parameters
     ----------
     architecture, latent_dim, latent, width
-        As in `build_autoencoder`.
+        As in `build_autoencoder`. With ``latent="components"`` its linear maps are set to the
+        principal components of the training images and kept; the convolutions learn what is not
+        linear. A few epochs are then enough.
     loss : {"l2", "ssim", "ms_ssim"}
         Squared error; 1 - SSIM, for grey images; 1 - MS-SSIM, for colour. What ``residual`` is may
         be chosen apart from it.
@@ -141,13 +144,8 @@ class CAE(ReconstructionDetector):
             if number is not None and not number > 0:
                 raise ValueError(f"{name} must be above 0, not {number}")
         super().__init__(scoring or ResidualScore(residual="l2"))
-        self.architecture, self.loss, self.latent_dim, self.latent, self.width = (
-            architecture,
-            loss,
-            latent_dim,
-            latent,
-            width,
-        )
+        self.architecture, self.loss = architecture, loss
+        self.latent_dim, self.latent, self.width = latent_dim, latent, width
         self.plan = plan or self.default_plan()
         self.augmentation = augmentation or Augmentation()
         self.precision, self.seed = precision, seed
@@ -199,6 +197,8 @@ class CAE(ReconstructionDetector):
         except ValueError:
             self.image_shape = None
             raise
+        if self.latent == "components":
+            begin_as_subspace(self.network, self.network, train_images)
         # A sweep sets the rate anew.
         optimizer = adam(self.plan.learning_rate or 1e-3, self.network)
         training = _Training(self.network, _LOSSES[self.loss], self.augmentation, optimizer)
@@ -226,8 +226,8 @@ class CAE(ReconstructionDetector):
         return self
 
     def reconstruct_tensor(self, images: tf.Tensor) -> tf.Tensor:
-        """What the autoencoder makes of each image."""
-        return self.network(images, training=False)
+        """What the autoencoder makes of each image, cut to [0, 1]."""
+        return tf.clip_by_value(self.network(images, training=False), 0.0, 1.0)
 
     def _write(self, folder: Path) -> dict[str, Any]:
         save_weights(self.network, folder / "autoencoder.weights.h5")

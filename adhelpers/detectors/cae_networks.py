@@ -8,11 +8,13 @@ from keras import layers
 
 from adhelpers._shared.checks import check_choice
 
+from .linear_start import add_straight_code, add_straight_image
+
 ARCHITECTURES = ("mvtec", "baseline", "inception", "resnet", "skip")
 # Shortcuts around the code let an anomaly through to the reconstruction, where it is no longer
 # seen.
 COPYING_ARCHITECTURES = ("resnet", "skip")
-LATENTS = ("vector", "map")
+LATENTS = ("vector", "map", "components")
 _LATENT_DIMS = {"mvtec": 100, "baseline": 64, "inception": 64, "resnet": 64, "skip": 64}
 # The side to which mvtec's encoder reduces an image before the latent code, and the halvings that
 # take the others there.
@@ -40,8 +42,11 @@ class _Layers:
     mean image for dozens of epochs, with 1 - SSIM for good.
     """
 
-    def __init__(self, width: float, policy: str) -> None:
-        self._width, self.policy = width, policy
+    def __init__(
+        self, width: float, policy: str, straight: keras.KerasTensor | None = None
+    ) -> None:
+        self._width, self.policy, self._straight = width, policy, straight
+        self.code: keras.KerasTensor | None = None
 
     def filters(self, count: int) -> int:
         """The scaled number of filters."""
@@ -144,12 +149,21 @@ class _Layers:
     def through_code(self, hidden: keras.KerasTensor, latent_dim: int) -> keras.KerasTensor:
         """Flatten, a dense code, and back to the shape before."""
         shape, policy = hidden.shape[1:], self.policy_at(hidden)
-        code = layers.Dense(latent_dim, dtype=policy, name="code")(
-            layers.Flatten(dtype=policy)(hidden)
-        )
+        code = layers.Dense(
+            latent_dim, kernel_initializer=self.first("glorot_uniform"), dtype=policy, name="code"
+        )(layers.Flatten(dtype=policy)(hidden))
         return layers.Reshape(shape, dtype=policy)(
-            layers.Dense(int(np.prod(shape)), dtype=policy)(code)
+            layers.Dense(int(np.prod(shape)), dtype=policy)(self.completed(code))
         )
+
+    def first(self, start: str) -> str:
+        """First weights of a layer that a linear map is added to, if there is one."""
+        return start if self._straight is None else "zeros"
+
+    def completed(self, code: keras.KerasTensor) -> keras.KerasTensor:
+        """The code, with the linear map of the image added where training begins with one."""
+        self.code = code if self._straight is None else add_straight_code(self._straight, code)
+        return self.code
 
 
 def _mvtec(make: _Layers, image: keras.KerasTensor, latent_dim: int, latent: str) -> _Decoded:
@@ -169,8 +183,15 @@ def _mvtec(make: _Layers, image: keras.KerasTensor, latent_dim: int, latent: str
         hidden = make.leaky(make.convolution(hidden, filters, size, stride), 0.2)
     size, padding = (_MVTEC_SIDE, "same") if latent == "map" else (hidden.shape[1:3], "valid")
     code = layers.Conv2D(
-        latent_dim, size, 1, padding, kernel_initializer="he_normal", dtype=make.policy, name="code"
+        latent_dim,
+        size,
+        1,
+        padding,
+        kernel_initializer=make.first("he_normal"),
+        dtype=make.policy,
+        name="code",
     )(hidden)
+    code = make.completed(code)
     hidden = make.leaky(make.transposed(code, 32, size, 1, padding), 0.2)
     # Mirrored: a step from a to b filters becomes one from b to a; the last one to the image's
     # channels is made by the caller.
@@ -322,8 +343,10 @@ def build_autoencoder(
     latent_dim : int, optional
         Length of the code (channels, for ``latent="map"``); None is 100 for ``"mvtec"`` (1 for a
         map) and 64 for the others.
-    latent : {"vector", "map"}
-        For ``"mvtec"``: a code without places, or a map of 8x8 places.
+    latent : {"vector", "map", "components"}
+        A code without places; for ``"mvtec"`` a map of 8x8 places; or a code without places that
+        linear maps from the image and to the image, not trained, lie beside, where the last layers
+        before both start at zero.
     width : float
         Scales the number of filters.
     policy : str
@@ -332,7 +355,8 @@ def build_autoencoder(
     Returns
     -------
     keras.Model
-        (n, h, w, c) -> (n, h, w, c) in [0, 1] (sigmoid).
+        (n, h, w, c) -> (n, h, w, c) in [0, 1] (sigmoid); unbounded with
+        ``latent="components"``.
 
     Raises
     ------
@@ -348,18 +372,26 @@ def build_autoencoder(
     check_choice("architecture", architecture, ARCHITECTURES)
     if latent not in LATENTS or (latent == "map" and architecture != "mvtec"):
         raise ValueError(
-            "latent must be 'vector', or 'map' for the architecture 'mvtec', "
+            "latent must be 'vector' or 'components', or 'map' for the architecture 'mvtec', "
             f"not {latent!r} for {architecture!r}"
         )
     _check_size(architecture, shape[:2])
     latent_dim = latent_dim or (1 if latent == "map" else _LATENT_DIMS[architecture])
     image = keras.Input(shape)
-    hidden, (size, stride) = _BUILDERS[architecture](
-        _Layers(width, policy), image, latent_dim, latent
-    )
+    linear = latent == "components"
+    make = _Layers(width, policy, image if linear else None)
+    hidden, (size, stride) = _BUILDERS[architecture](make, image, latent_dim, latent)
     # In float32 also where the rest is not: a reconstruction of 8 significant bits would be a
     # residual by itself.
     reconstruction = layers.Conv2DTranspose(
-        shape[2], size, stride, "same", activation="sigmoid", dtype="float32"
+        shape[2],
+        size,
+        stride,
+        "same",
+        activation=None if linear else "sigmoid",
+        kernel_initializer=make.first("glorot_uniform"),
+        dtype="float32",
     )(hidden)
+    if linear:
+        reconstruction = add_straight_image(make.code, reconstruction)
     return keras.Model(image, reconstruction, name=architecture)

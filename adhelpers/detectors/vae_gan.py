@@ -27,11 +27,13 @@ from adhelpers.training import (
     train,
 )
 
+from .linear_start import add_straight_code, add_straight_image, begin_as_subspace
 from .manifest import StoredFiles
 from .registry import register
 from .residuals import ReconstructionDetector, ResidualScore
 from .weights import load_arrays, load_weights, save_weights
 
+LATENTS = ("vector", "components")
 _MEAN = "mean_image.npz"
 _RECONSTRUCTION_LOSSES = {
     "binary_cross_entropy": binary_cross_entropy,
@@ -84,12 +86,18 @@ def _scaled(filters: int, width: float) -> int:
     return max(4, round(filters * width))
 
 
+def _first_weights(latent: str) -> str:
+    """How the last layer starts: at zero where it adds to a linear map."""
+    return "zeros" if latent == "components" else "glorot_uniform"
+
+
 def build_encoder(
     shape: Sequence[int],
     size: str = "paper",
     latent_dim: int = 32,
     width: float = 1.0,
     policy: str = "float32",
+    latent: str = "vector",
 ) -> keras.Model:
     """The encoder: an image to the mean and the log-variance of its latent code.
 
@@ -103,6 +111,8 @@ def build_encoder(
         Scales the number of filters.
     policy : str
         Keras' dtype policy.
+    latent : {"vector", "components"}
+        See `VAEGAN`.
 
     Returns
     -------
@@ -135,8 +145,11 @@ def build_encoder(
                 _scaled(filters, width), 4, 2, "same", activation="elu", dtype=policy
             )(hidden)
         hidden = layers.Flatten(dtype=policy)(hidden)
-    mean = layers.Dense(latent_dim, dtype="float32", name="mean")(hidden)
-    log_variance = layers.Dense(latent_dim, dtype="float32", name="log_variance")(hidden)
+    weights = {"kernel_initializer": _first_weights(latent), "dtype": "float32"}
+    mean = layers.Dense(latent_dim, name="mean", **weights)(hidden)
+    log_variance = layers.Dense(latent_dim, name="log_variance", **weights)(hidden)
+    if latent == "components":
+        mean = add_straight_code(image, mean)
     return keras.Model(image, (mean, log_variance), name="encoder")
 
 
@@ -146,6 +159,7 @@ def build_decoder(
     latent_dim: int = 32,
     width: float = 1.0,
     policy: str = "float32",
+    latent: str = "vector",
 ) -> keras.Model:
     """The decoder: a latent code to an image; see `build_encoder` for the parameters.
 
@@ -185,7 +199,10 @@ def build_decoder(
             hidden = layers.Conv2DTranspose(
                 _scaled(filters, width), 4, 2, "same", activation=activation, dtype=policy
             )(hidden)
-        image = layers.Conv2DTranspose(channels, 4, 2, "same", dtype="float32")(hidden)
+        weights = {"kernel_initializer": _first_weights(latent), "dtype": "float32"}
+        image = layers.Conv2DTranspose(channels, 4, 2, "same", **weights)(hidden)
+    if latent == "components":
+        image = add_straight_image(code, image)
     return keras.Model(code, image, name="decoder")
 
 
@@ -321,6 +338,11 @@ class VAEGAN(ReconstructionDetector):
         None changes nothing; leave it at that where ``pose="axis"`` has turned the objects alike.
     scoring : ResidualScore, optional
         None is the smoothed absolute difference.
+    latent : {"vector", "components"}
+        ``"components"``, for ``"compact"``: beside the convolutions lies a linear map from the
+        image to the code and one from the code to the image, set to the principal components of the
+        training images and kept; the convolutions begin at zero and learn what is not linear. A few
+        epochs are then enough.
     precision : {"float32", "bfloat16"}
         bfloat16 trains faster on processors that support it; weights stay float32.
     seed : int
@@ -357,10 +379,16 @@ class VAEGAN(ReconstructionDetector):
         plan: TrainingPlan | None = None,
         augmentation: Augmentation | None = None,
         scoring: ResidualScore | None = None,
+        latent: str = "vector",
         precision: str = "float32",
         seed: int = 0,
     ) -> None:
         check_choice("size", size, _SIZES)
+        check_choice("latent", latent, LATENTS)
+        if latent == "components" and size != "compact":
+            raise ValueError(
+                f"latent 'components' needs size 'compact', not {size!r}: use latent 'vector'"
+            )
         check_choice("precision", precision, PRECISIONS)
         super().__init__(scoring or ResidualScore())
         designed = _SIZES[size]
@@ -369,7 +397,7 @@ class VAEGAN(ReconstructionDetector):
             self.title = "VAE"
         self.size, self.width, self.precision, self.seed = size, width, precision, seed
         self.latent_dim = designed.latent_dim if latent_dim is None else latent_dim
-        self.loss = loss or designed.loss
+        self.loss, self.latent = loss or designed.loss, latent
         self.plan = plan or designed.plan
         self.augmentation = augmentation or Augmentation()
         for name, number in (("latent_dim", self.latent_dim), ("width", self.width)):
@@ -399,7 +427,7 @@ class VAEGAN(ReconstructionDetector):
                 f"not {height} x {width}; the nearest is {nearest}"
             )
         shape, policy = self.image_shape, PRECISIONS[self.precision]
-        coder = (shape, self.size, self.latent_dim, self.width, policy)
+        coder = (shape, self.size, self.latent_dim, self.width, policy, self.latent)
         self.networks = {"encoder": build_encoder(*coder), "decoder": build_decoder(*coder)}
         if self.loss.adversarial_weight:
             self.networks["discriminator"] = build_discriminator(shape, self.width, policy)
@@ -432,6 +460,8 @@ class VAEGAN(ReconstructionDetector):
         keras.utils.set_random_seed(self.seed)
         self.image_shape = train_images.shape[1:]
         self._build(train_images.mean(axis=0))
+        if self.latent == "components":
+            self._begin_as_subspace(train_images)
 
         rate, networks = self.plan.learning_rate, self.networks
         optimizers = {"autoencoder": adam(rate, networks["encoder"], networks["decoder"])}
@@ -448,6 +478,14 @@ class VAEGAN(ReconstructionDetector):
             description=self.title,
         )
         return self
+
+    def _begin_as_subspace(self, train_images: Images) -> None:
+        # The reconstruction loss is averaged over the channels.
+        weight = self.loss.kl_weight * train_images.shape[-1] / 2
+        encoder, decoder = self.networks["encoder"], self.networks["decoder"]
+        centred = train_images - self._mean_image.numpy()
+        noise = begin_as_subspace(encoder, decoder, centred, noise_weight=weight)
+        encoder.get_layer("log_variance").bias.assign(np.log(noise))
 
     def encode(self, images: Images) -> Floats:
         """The mean of each image's latent code: float32 (n, latent_dim)."""
