@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,8 @@ MAKERS: dict[str, Callable[[], CounterpartMaker]] = {
     "patches": PatchBlend,
 }
 INPAINTING = "inpainting"
+# What a detector from elsewhere says itself, such as a model that returns a reconstruction.
+OWN = "own"
 NAMES = ("auto", *MAKERS, INPAINTING)
 # What a counterpart must reach in each of its shares for a repair with it to prove something.
 GOOD_ENOUGH = 0.75
@@ -46,6 +48,24 @@ _FEWEST_SEEN = 3
 _SEEN = 0.5
 _BATCH = 32
 Fill = Callable[[Images, Flags], Images]
+
+
+class _Maker(Protocol):
+    """Makes a normal version of each image."""
+
+    @property
+    def name(self) -> str:
+        """Of the counterpart, as people read it."""
+
+    def counterpart(self, images: Images) -> Images:
+        """The normal versions."""
+
+
+class _Own(NamedTuple):
+    """A detector's own."""
+
+    name: str
+    counterpart: Callable[[Images], Images]
 
 
 @dataclass(frozen=True)
@@ -146,7 +166,9 @@ class CounterpartChoice:
         if not self.chosen:
             return [f"The {one.title} has a counterpart of its own: {one.counterpart_name}."]
         check = self.checks[self.chosen]
-        how = "as asked for" if self.asked != "auto" else "it keeps good images normal best"
+        how = "it keeps good images normal best"
+        if self.asked != "auto" or self.chosen == OWN:
+            how = "the detector's own" if self.chosen == OWN else "as asked for"
         found = (
             f"A defect is repaired with: {check.name} ({how}). A repaired region stays normal in "
             f"{check.part} of {check.images} good validation images"
@@ -187,8 +209,9 @@ def choose_counterpart(
         Of a detector with ``with_counterpart``; one that has a counterpart of its own, or of which
         there are only maps, stays as it is.
     counterpart : str
-        ``"auto"``: the candidate whose lowest share is highest; inpainting, which only fills
-        regions, where no other one is good enough. Or one of ``nearest``, ``subspace``,
+        ``"auto"``: the detector's own where it has one that is good enough; else the candidate
+        whose lowest share is highest; inpainting, which only fills regions, where no other one is
+        good enough. Or one of ``nearest``, ``subspace``,
         ``patches``, ``inpainting``.
     seed : int
     show_progress : bool
@@ -210,11 +233,13 @@ def choose_counterpart(
     category = assessment.category
     wanted = MAKERS if counterpart in ("auto", INPAINTING) else {counterpart: MAKERS[counterpart]}
     with stage("counterparts"):
-        makers = {
-            name: make().fit(category.train.images, seed=seed) for name, make in wanted.items()
-        }
+        makers: dict[str, _Maker] = {}
+        if counterpart == "auto" and detector.counterpart_name:
+            makers[OWN] = _Own(detector.counterpart_name, detector.counterpart)
+        for name, make in wanted.items():
+            makers[name] = make().fit(category.train.images, seed=seed)
         trial = _Trial.on(assessment, seed)
-        candidates: dict[str, tuple[str, Fill, CounterpartMaker | None]] = {
+        candidates: dict[str, tuple[str, Fill, _Maker | None]] = {
             name: (maker.name, _whole_fill(maker), maker) for name, maker in makers.items()
         }
         if counterpart in ("auto", INPAINTING):
@@ -241,6 +266,8 @@ def choose_counterpart(
 
 def _best(checks: Mapping[str, CounterpartCheck]) -> str:
     """The candidate with the highest lowest share; what only fills regions stands behind others."""
+    if OWN in checks and checks[OWN].lowest >= GOOD_ENOUGH:
+        return OWN
     whole = [name for name, check in checks.items() if check.whole >= 0]
     # max() keeps the first of equals.
     best = max(whole, key=lambda name: (checks[name].lowest, sum(checks[name].shares)))
@@ -250,7 +277,7 @@ def _best(checks: Mapping[str, CounterpartCheck]) -> str:
     return best
 
 
-def _whole_fill(maker: CounterpartMaker) -> Fill:
+def _whole_fill(maker: _Maker) -> Fill:
     """A maker's counterpart of the whole image, from which a region is pasted."""
     return lambda image, region: maker.counterpart(image[None])[0]
 
@@ -290,7 +317,7 @@ class _Trial:
             assessment.threshold.value,
         )
 
-    def check(self, name: str, fill: Fill, maker: CounterpartMaker | None) -> CounterpartCheck:
+    def check(self, name: str, fill: Fill, maker: _Maker | None) -> CounterpartCheck:
         """Score what a counterpart makes of the good images and of the planted patches."""
         # An image that was above the threshold before may stay where it was.
         limits = np.maximum(self.threshold, self.before) + _rounding(self.before)

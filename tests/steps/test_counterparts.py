@@ -8,7 +8,7 @@ import pytest
 from scipy.ndimage import laplace, uniform_filter
 
 from adhelpers.data import Category, ImageSet
-from adhelpers.detectors import inpainted
+from adhelpers.detectors import LinearReconstruction, inpainted
 from adhelpers.metrics import normal_quantile
 from adhelpers.steps.assess import ImageAssessment
 from adhelpers.steps.counterparts import GOOD_ENOUGH, CounterpartCheck, _best, choose_counterpart
@@ -172,6 +172,24 @@ def test_a_detector_with_its_own_counterpart_or_without_a_model_stays_as_it_is()
     maps = replace(one, detector=None, has_counterparts=False)
     choice = choose_counterpart(maps)
     assert not choice.verifiable and "only maps" in choice.findings()[0]
+
+
+def test_a_detector_that_says_itself_what_is_normal_is_taken_at_its_word_if_that_is_normal():
+    images = waves()
+    one = assessed(roughness, images)
+
+    def own(function):
+        detector = one.detector.with_counterpart("its reconstruction", function)
+        return choose_counterpart(replace(one, detector=detector), show_progress=False)
+
+    smooth = own(lambda given: 0 * given + given.mean(axis=(1, 2), keepdims=True))
+    rough = own(lambda given: np.random.default_rng(0).uniform(size=given.shape))
+    assert rough.chosen == "subspace" and rough.checks["own"].lowest < GOOD_ENOUGH
+    # A flat image is normal to it as a whole, but a step where it is pasted.
+    assert smooth.checks["own"].whole == smooth.checks["own"].images and smooth.chosen != "own"
+    exact = own(LinearReconstruction().fit(one.category.train.images).counterpart)
+    assert exact.chosen == "own" and "the detector's own" in exact.findings()[0]
+    assert exact.assessment.counterpart_name == "its reconstruction"
 
 
 @pytest.mark.parametrize("each, images", [(0.0, 24), (1.0, 15), (30.0, 10)])
