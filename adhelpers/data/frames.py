@@ -101,7 +101,10 @@ class KeptImages:
             stored = np.empty(like.shape[1:], like.dtype)
             self._file.seek(start)
             self._file.readinto(stored.data)
-        return (stored / np.float32(255) if stored.dtype == np.uint8 else stored), facts
+        image: Images = stored
+        if stored.dtype == np.uint8:
+            image = np.divide(stored, np.float32(255), dtype=np.float32)
+        return image, facts
 
 
 @dataclass(frozen=True)

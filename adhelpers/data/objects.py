@@ -201,7 +201,9 @@ def find_object(image: Images, turn: bool = True) -> ObjectPose:
         # Whole blocks only: others would mix with what lies outside.
         height, width = (side - side % step for side in image.shape[:2])
         whole = image[:height, :width]
-        total = sum(whole[row::step, column::step] for row, column in np.ndindex(step, step))
+        total = np.zeros_like(whole[::step, ::step])
+        for row, column in np.ndindex(step, step):
+            total += whole[row::step, column::step]
         image = total / np.float32(step**2)
     rows, columns = np.nonzero(object_mask(image))
     points = np.stack([columns, rows], axis=1).astype(float)

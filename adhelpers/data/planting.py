@@ -39,7 +39,7 @@ def plant_patch(
     rows, columns = random.integers(
         max(2, max(height, width) // 40), max(4, max(height, width) // 12), 2, endpoint=True
     )
-    donor = donors[random.integers(len(donors))]
+    donor = donors[int(random.integers(len(donors)))]
     rows, columns = min(rows, height, donor.shape[0]), min(columns, width, donor.shape[1])
     from_row = random.integers(donor.shape[0] - rows, endpoint=True)
     to_row = random.integers(height - rows, endpoint=True)

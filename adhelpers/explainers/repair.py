@@ -157,7 +157,8 @@ def smallest_repair(
         first = _coarse_map(trials)
     elif callable(anomaly_map):
         trials.map_of = anomaly_map
-        first = trials.look(np.zeros(image.shape[:2], dtype=bool))
+        looked = trials.look(np.zeros(image.shape[:2], dtype=bool))
+        first = _coarse_map(trials) if looked is None else looked
     else:
         first = _checked_map(anomaly_map, image.shape[:2])
     return _repair(trials, first, passes, normal)
