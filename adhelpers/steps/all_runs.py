@@ -351,7 +351,7 @@ def audit_runs(
         features) and ``"residual map"``.
     most_images : int
         Maximum number of test images of a run that are explained, spread over their types; 0 is
-        all of them.
+        all of them. Image AUROC and the number of flagged defects are those of all of them anyway.
     labelled_share : float
         Share of the pooled explanations whose verdict Deep SAD is told.
     flagged_share : float
@@ -425,10 +425,18 @@ def _entries(
 ) -> list[_Entry]:
     """What the audit with masks says of one detector of a run, for each explainer."""
     category, parameters = _spread(run.category, most_images), run.parameters
-    quantile = parameters.get("quantile", 0.95)
-    assessment = assess_detector(
-        title, run.detectors[title], category, quantile=quantile, seed=seed
-    )
+    # As the run itself decided, on all its images, so that its report has the same figures.
+    deciding = {
+        "rule": parameters.get("threshold_rule", "normal_quantile"),
+        "quantile": parameters.get("quantile", 0.95),
+        "seed": parameters.get("seed", seed),
+    }
+    detector = run.detectors[title]
+    whole = assessment = assess_detector(title, detector, run.category, **deciding)
+    if category is not run.category:
+        assessment = assess_detector(title, detector, category, **deciding)
+        assessment = replace(assessment, threshold=whole.threshold)
+    confusion = whole.detection.confusion
     explained = explain_detector(
         assessment,
         replace(ExplainerSettings.from_parameters(parameters), good_explained=0),
@@ -457,7 +465,8 @@ def _entries(
             flagged &= category.test.mask_known
         row = first | {
             "explainer": name,
-            "image AUROC": str(assessment.detection.auroc),
+            "image AUROC": str(whole.detection.auroc),
+            "defects flagged": f"{confusion['tp']} of {confusion['tp'] + confusion['fn']}",
             "recall": f"{summary.estimate(summary.recall):.2f}",
             "trust-adjusted recall": f"{summary.estimate(summary.trust_adjusted_recall):.2f}",
             "J*": jaccards.get(name, np.nan),

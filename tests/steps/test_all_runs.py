@@ -185,6 +185,26 @@ def test_the_table_has_a_row_for_each_detector_and_explainer(places):
     assert files == sum(1 for _ in (folder / "models").rglob("explanations/*.arrays"))
 
 
+def test_few_explained_images_change_neither_the_auroc_nor_the_flags_of_a_run(places):
+    folder, _ = places
+    (run,) = runs = found_in(folder)
+    few = audit_runs(
+        runs,
+        folder / "models",
+        explainers=("residual map",),
+        most_images=6,
+        labelled_share=0.2,
+        detector=QUICK,
+        show_progress=False,
+    )
+    whole = assess_detector("subspace", run.detectors["subspace"], run.category)
+    (row,) = few.table().to_dict("records")
+    assert row["test images"] == f"6 of {len(run.category.test)}"
+    assert row["image AUROC"] == str(whole.detection.auroc)
+    defective = run.category.test.labels == 1
+    assert row["defects flagged"] == f"{whole.flags[defective].sum()} of {defective.sum()}"
+
+
 def test_explanations_that_a_notebook_has_stored_are_found_again(places):
     folder, _ = places
     (run,) = found_in(folder)
