@@ -143,7 +143,7 @@ class DataSettings:
             count = facts.tested[PLANTED]
             found.append(
                 "There are no defective images: a patch of another good image was planted into "
-                f"{'a copy of one good image' if count == 1 else f'copies of {count} good images'}."
+                f"{'a copy of one good image' if count == 1 else f'copies of {count} good images'}"
                 ", darker or lighter by a third. False alarms are measured; how many of your "
                 f"defects are found is not. Put at least {needed} defective images into "
                 "test/<kind of defect>."

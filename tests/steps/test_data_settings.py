@@ -131,6 +131,7 @@ def test_planted_patches_are_never_an_answer(tmp_path):
     root = good_only_root(tmp_path / "part/train/good", cache=tmp_path / "cache")
     settings = suggest_settings(asked | {"data_root": str(root), "category": "good"})
     assert settings.planted and "no defective images" in settings.findings()[0]
+    assert "into copies of 5 good images, darker or lighter by a third. F" in settings.findings()[0]
     limited = settings.limit(answered()).answer
     assert limited.answer == "Not enough images to say"
     assert "12 good and 0 defective" in limited.figures()[0]
