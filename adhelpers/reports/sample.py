@@ -34,7 +34,9 @@ class Sample:
         For an explainer its optimal Jaccard and the threshold that gives it: the region is
         ``heatmap >= threshold``. NaN where there is none.
     repaired : (ndarray of float, shape (h, w, c), float), optional
-        The image after its true defect was replaced by the counterpart, and its score then.
+        The image after a part of it was replaced by the counterpart, and its score then.
+    repaired_name : str
+        What was replaced, above that picture: the true defect, or what a smallest repair took.
 
     Raises
     ------
@@ -58,6 +60,7 @@ class Sample:
     type: str = ""
     optimal: Mapping[str, tuple[float, float]] | None = None
     repaired: tuple[Floats, float] | None = None
+    repaired_name: str = "defect repaired"
 
     def __post_init__(self) -> None:
         """Check that everything has the image's shape."""

@@ -20,13 +20,13 @@ from adhelpers.runner import wait_for_other_runs
 from .anogan import without_search
 from .assess import assess_detector
 from .classifier_audit import fit_explanation_detector, map_detector, map_inputs
-from .explain import ExplainerSettings, explain_detector
+from .explain import REPAIR, ExplainerSettings, explain_detector
 from .localization import audit_localization
 from .objects import loading_options
 from .trust import audit_trust
 
 # GradCAM is for detectors on pretrained features.
-EXPLAINERS = ("SHAP", "LIME", "occlusion", "GradCAM", "residual map")
+EXPLAINERS = ("SHAP", "LIME", "occlusion", "GradCAM", "residual map", REPAIR)
 _FEW = 100
 _WRONG_CLASS, _OTHER_REASON, _RIGHT = REASONS
 # A detector's verdicts as the reasons of a classifier: "wrong class" is a false alarm.
@@ -348,7 +348,7 @@ def audit_runs(
         Explanations that a detector's folder holds already are found there.
     explainers : sequence of str
         Among ``"SHAP"``, ``"LIME"``, ``"occlusion"``, ``"GradCAM"`` (of detectors on pretrained
-        features) and ``"residual map"``.
+        features), ``"residual map"`` and ``"smallest repair"``.
     most_images : int
         Maximum number of test images of a run that are explained, spread over their types; 0 is
         all of them. Image AUROC and the number of flagged defects are those of all of them anyway.

@@ -42,14 +42,18 @@ class Audit:
     explanations : ExplainedImages
     localization : LocalizationAudit
     trust : Trust
-    explainer : str
-        Whose verdicts are reported.
+    explainer : str, optional
+        Whose verdicts are reported; by default those of the smallest repair, where there is one.
     """
 
     explanations: ExplainedImages
     localization: LocalizationAudit
     trust: Trust
-    explainer: str = "SHAP"
+    explainer: str = ""
+
+    def __post_init__(self) -> None:
+        """Let the trust say whose verdicts are reported, where nothing else is asked for."""
+        object.__setattr__(self, "explainer", self.explainer or self.trust.speaker)
 
     @property
     def assessment(self) -> ImageAssessment:
@@ -235,7 +239,7 @@ def audit_explained(
     ----------
     assessment : ImageAssessment
     explanations : ExplainedImages
-        By LIME, SHAP and the residual map at least, as `explain_detector` gives them.
+        As `explain_detector` gives them, SHAP and the residual map at least.
     cutoff : float
         Below this optimal Jaccard an explanation points to the wrong place.
     effort : Effort, optional

@@ -51,8 +51,7 @@ class ExplainerSettings:
         Side of the occlusion's square window in pixels; None takes an eighth of the image's shorter
         side, and occlusion is used only where it is asked for by name.
     repair_evaluations : int
-        Maximum number of evaluations of the score for the smallest repair of an image; it is used
-        only where it is asked for by name.
+        Maximum number of evaluations of the score for the smallest repair of an image.
     smoothing : float
         Standard deviation of the Gaussian over the residual map, in pixels.
     good_explained : int
@@ -116,6 +115,7 @@ def standard_explainers(
             explain_with_repair,
             passes=targets["passes"],
             normal=targets["normal"],
+            # A detector from elsewhere may only have a score.
             anomaly_map=detector.anomaly_map if getattr(detector, "has_map", True) else None,
             max_evaluations=settings.repair_evaluations,
         )
@@ -162,8 +162,11 @@ class ExplainedImages:
         return pd.DataFrame.from_dict(rows, orient="index")
 
     def columns(self) -> pd.DataFrame:
-        """Columns of ``samples.csv``: LIME's R², and why images could not be explained."""
+        """Columns of ``samples.csv``: LIME's R², size and score of the smallest repair, errors."""
         columns: dict[str, list] = {}
+        if REPAIR in self.test:
+            for name, key in (("repair_area", "area"), ("repair_score", "repaired score")):
+                columns[name] = [one.get(key, np.nan) for one in self.test[REPAIR].details]
         for name, one in self.test.items():
             if any("r2" in details for details in one.details):
                 columns[f"r2_{name.lower()}"] = [
@@ -198,9 +201,8 @@ def explain_detector(
     assessment : ImageAssessment
     settings : ExplainerSettings, optional
     explainers : sequence of str, optional
-        Names among those of `standard_explainers`; all otherwise but ``"smallest repair"``,
-        occlusion only where its window is given. A name that does not apply to the detector is left
-        out.
+        Names among those of `standard_explainers`; all otherwise, occlusion only where its window
+        is given. A name that does not apply to the detector is left out.
     seed : int
     show_progress : bool
 
@@ -215,7 +217,7 @@ def explain_detector(
         explainers = [
             name
             for name in available
-            if name != REPAIR and (name != "occlusion" or settings.occlusion_window is not None)
+            if name != "occlusion" or settings.occlusion_window is not None
         ]
     good = category.validation.images[: settings.good_explained]
     good_counterparts = detector.counterpart(good) if len(good) else good

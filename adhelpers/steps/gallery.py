@@ -164,7 +164,8 @@ class Strips:
         Of all test images.
     localization : LocalizationAudit or None
     repaired : dict of int to (ndarray (h, w, c), float)
-        For some test images the image after its defect was repaired, and its score.
+        For some test images the image after its defect was repaired, and its score; shown where
+        there is no smallest repair.
     verdicts : sequence of str, optional
         One for each test image.
     names : tuple of str
@@ -188,7 +189,7 @@ class Strips:
         return _ORDER.index(verdict) if verdict in _ORDER else len(_ORDER)
 
     def figure(self, index: int, *, titled: bool = True) -> Figure:
-        """One test image: image, map, one explanation, defect repaired, overlap with the defect.
+        """One test image: image, map, one explanation, the image repaired, overlap with the defect.
 
         At most five panels, so that each is large enough for a small defect. The counterpart and
         the other explainers are in `explore`.
@@ -220,6 +221,7 @@ class Strips:
     def sample(self, index: int, names: Iterable[str]) -> Sample:
         """One test image with what the detector and the explainers ``names`` say about it."""
         one, test, audit = self.assessment, self.assessment.category.test, self.localization
+        smallest = self._smallest_repair(index)
         return Sample(
             test.images[index],
             {name: self.explanations[name].heatmaps[index] for name in names},
@@ -236,8 +238,21 @@ class Strips:
                 for name in names
                 if name in audit.jaccards
             },
-            repaired=self.repaired.get(index),
+            repaired=smallest or self.repaired.get(index),
+            repaired_name="repaired" if smallest else Sample.repaired_name,
         )
+
+    def _smallest_repair(self, index: int) -> tuple[Images, float] | None:
+        """A test image after its smallest repair, and its score; None where nothing is repaired."""
+        if REPAIR not in self.explanations:
+            return None
+        found = self.explanations[REPAIR]
+        region = found.heatmaps[index] > 0
+        if not region.any():
+            return None
+        image = self.assessment.category.test.images[index]
+        mended = np.where(region[..., None], self.assessment.counterparts[index], image)
+        return mended, float(found.details[index]["repaired score"])
 
     def card(self, index: int) -> Card:
         """The gallery's card of one test image, with its strip."""

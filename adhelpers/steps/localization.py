@@ -15,9 +15,9 @@ from adhelpers.metrics import optimal_jaccards
 from adhelpers.reports import explainer_against_explainer, score_against_jaccard
 
 from .assess import Assessment
-from .explain import BASELINES
+from .explain import BASELINES, REPAIR
 
-SHOWN = ("LIME", "SHAP", "residual map")
+SHOWN = (REPAIR, "LIME", "SHAP", "residual map")
 # A detector's own map, where it is held against the defects as an explanation is.
 OWN_MAP = "anomaly map"
 
@@ -49,8 +49,8 @@ class LocalizationAudit:
 
     @property
     def spoken_of(self) -> tuple[str, ...]:
-        """The explainers that sentences are about: LIME and SHAP, or what else explains here."""
-        usual = tuple(name for name in ("LIME", "SHAP") if name in self.jaccards)
+        """The explainers that sentences are about: the usual ones, or what else explains here."""
+        usual = tuple(name for name in (REPAIR, "LIME", "SHAP") if name in self.jaccards)
         return usual or tuple(name for name in self.jaccards if name not in BASELINES)[:2]
 
     def table(self) -> pd.DataFrame:

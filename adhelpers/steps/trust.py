@@ -45,9 +45,11 @@ from adhelpers.metrics import (
 from adhelpers.reports import deletion_insertion_curves, shortcut_figure
 
 from .assess import Assessment, ImageAssessment, leaked_images
+from .explain import BASELINES, REPAIR
 
 # Pixels go to the counterpart, or come back from it, in so many steps.
 _CURVE_STEPS = 16
+_WITH_VERDICTS = (REPAIR, "LIME", "SHAP", "residual map")
 
 
 @dataclass(frozen=True)
@@ -291,9 +293,14 @@ class Trust:
         """A row for each explainer: how well it meets the defects, beside what chance gives."""
         return self.localization
 
-    def verdict_table(self, explainer: str = "SHAP") -> pd.DataFrame:
-        """Counts of one explainer's verdicts by defect type."""
-        return self.summaries[explainer].table()
+    @property
+    def speaker(self) -> str:
+        """Whose verdicts are reported: the smallest repair's, else SHAP's, else the first's."""
+        return next(name for name in (REPAIR, "SHAP", *self.verdicts) if name in self.verdicts)
+
+    def verdict_table(self, explainer: str | None = None) -> pd.DataFrame:
+        """Counts of one explainer's verdicts by defect type, by default of `speaker`."""
+        return self.summaries[explainer or self.speaker].table()
 
     def findings(self, explainers: Sequence[str] | None = None) -> list[str]:
         """How many flags the defect raised, and how many of these each explainer explains well.
@@ -301,13 +308,14 @@ class Trust:
         Parameters
         ----------
         explainers : sequence of str, optional
-            By default the first two of those that have verdicts.
+            By default those that have verdicts and ask the detector, three at most.
 
         Returns
         -------
         list of str
         """
-        explainers = explainers or list(self.summaries)[:2]
+        asking = [name for name in self.summaries if name not in BASELINES][:3]
+        explainers = explainers or asking or list(self.summaries)
         recall = self.summaries[explainers[0]].findings()
         if self.repair is None:
             return recall
@@ -329,7 +337,8 @@ class Trust:
         )
 
     def figure(
-        self, names: Sequence[str] = ("LIME", "SHAP", "anomaly map", "residual map", "noise")
+        self,
+        names: Sequence[str] = (REPAIR, "LIME", "SHAP", "anomaly map", "residual map", "noise"),
     ) -> Figure:
         """Mean deletion and insertion curves over the flagged defective images.
 
@@ -377,9 +386,9 @@ class Trust:
             mended[int(index)] = (image, float(score))
         return mended
 
-    def summary_parts(self, explainer: str = "SHAP") -> dict[str, Any]:
+    def summary_parts(self, explainer: str | None = None) -> dict[str, Any]:
         """The parts of ``summary.json`` that follow, with one explainer's verdicts counted."""
-        summary, chance = self.summaries[explainer], {}
+        summary, chance = self.summaries[explainer or self.speaker], {}
         for name, table in self.chance.items():
             tested = table["p_adjusted"].notna()
             chance[name] = {
@@ -401,7 +410,7 @@ def audit_trust(
     explanations: Mapping[str, Explanations],
     good_explanations: Mapping[str, Explanations] | None = None,
     *,
-    explainers: Sequence[str] = ("LIME", "SHAP", "residual map"),
+    explainers: Sequence[str] | None = None,
     reference: str = "residual map",
     quantile: float = 0.99,
     effort: Effort | None = None,
@@ -419,8 +428,9 @@ def audit_trust(
     good_explanations : dict of str to Explanations, optional
         Of some good validation images, to fix a threshold for each explainer's heatmaps without a
         mask.
-    explainers : sequence of str
-        Those that get verdicts.
+    explainers : sequence of str, optional
+        Those that get verdicts; by default the smallest repair, LIME, SHAP and the residual map,
+        where they are given.
     reference : str
         The explainer that the others are compared with.
     quantile : float
@@ -434,6 +444,9 @@ def audit_trust(
     Trust
     """
     effort = effort or Effort()
+    # Without any explanation a verdict is what is known of labels and flags.
+    usual = [name for name in _WITH_VERDICTS if name in explanations] or _WITH_VERDICTS
+    explainers = explainers or usual
     test, flags = assessment.category.test, assessment.flags
     if test.masks is None:
         given = {name: verdicts(test.labels, flags) for name in explainers}

@@ -43,7 +43,7 @@ def test_one_call_is_what_the_single_steps_are(assessed, explanations, audit):
     trusted = audit_trust(assessed, explanations.test, explanations.good, show_progress=False)
     pd.testing.assert_frame_equal(audit.localization.table(), located.table())
     pd.testing.assert_frame_equal(audit.table(), trusted.table())
-    np.testing.assert_array_equal(audit.verdicts, trusted.verdicts["SHAP"])
+    np.testing.assert_array_equal(audit.verdicts, trusted.verdicts["smallest repair"])
     assert audit.findings() == located.findings() + trusted.findings()
 
 
@@ -95,6 +95,9 @@ def test_a_run_gets_its_gallery_samples_and_summaries(assessed, audit, hazelnuts
         "optimal_jaccard_uniform",
         "optimal_jaccard_centre_prior",
         "optimal_jaccard_noise",
+        "optimal_jaccard_smallest_repair",
+        "repair_area",
+        "repair_score",
         "r2_lime",
         "verdict",
         "more",

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from adhelpers.explainers import Explanations
 from adhelpers.steps import (
     assess_detector,
     audit_localization,
@@ -75,11 +76,20 @@ def test_the_strip_has_five_panels_at_most(hazelnuts, assessed, explained, locat
     assert "score 0.1" in [text.get_text() for text in strips.figure(index).axes[2].texts]
     assert set(strips.card(index).jaccards) == {"LIME", "SHAP"}
     # The smallest repair is shown where there is one.
-    more = {**explained, "smallest repair": explained["LIME"]}
+    heatmaps = np.zeros_like(explained["LIME"].heatmaps)
+    heatmaps[index, 4:9, 5:9] = 1
+    details = [{"repaired score": 0.2}] * len(heatmaps)
+    more = {**explained, "smallest repair": Explanations(heatmaps, details, {}, 0.0)}
     strips = dataclasses.replace(
         strips, explanations=more, localization=audit_localization(assessed, more)
     )
-    assert titles(strips, index) == [*panels[:3], "smallest repair", "smallest repair: overlap"]
+    names = ["repaired", "smallest repair", "smallest repair: overlap"]
+    assert titles(strips, index) == [*panels[:2], *names]
+    shown = strips.figure(index).axes[2]
+    assert "score 0.2" in [text.get_text() for text in shown.texts]
+    mended = strips.sample(index, ["smallest repair"]).repaired[0]
+    changed = np.abs(mended - hazelnuts.test.images[index]).max(axis=2) > 0
+    assert changed.any() and not changed[heatmaps[index] == 0].any()
 
 
 def test_counterparts_are_named_and_maps_of_distances_begin_at_the_lowest(

@@ -46,7 +46,7 @@ def sample_strip(
 ) -> Figure:
     """One test image from what the detector sees to where its explanations lie, side by side.
 
-    Image, counterpart, anomaly map, the image with its defect repaired, the heatmap of each
+    Image, counterpart, anomaly map, the image with a part of it repaired, the heatmap of each
     explainer; then, where there is a defect, for each explainer with an optimal Jaccard a panel
     that shows, in three colours, where its heatmap at the optimal threshold and the defect overlap
     and where only one of them is. The defect is outlined on the image, the map and the heatmaps.
@@ -108,7 +108,7 @@ def sample_strip(
         show_map(ax, sample.anomaly_map, scale or _own_scale(sample, threshold))
         outline(ax, mask)
     if sample.repaired is not None:
-        ax = _next(panels, "defect repaired")
+        ax = _next(panels, sample.repaired_name)
         show_image(ax, sample.repaired[0])
         corner(ax, f"score {sample.repaired[1]:.3g}")
     for name, heatmap in heatmaps.items():
