@@ -1,6 +1,7 @@
 """Can a detection be trusted? Decisions beside where the explanations point."""
 
 from .answer import Answer, AnswerCriteria, Decisions, Wording, find_answer
+from .coarseness import too_coarse
 from .deletion import DeletionInsertion, deletion_insertion
 from .explanations import (
     REASONS,
@@ -65,6 +66,7 @@ __all__ = [
     "review_curve",
     "review_labels",
     "shortcut_dependence",
+    "too_coarse",
     "unfaithfulness",
     "unrepaired_verdicts",
     "verdict_rules",

@@ -16,6 +16,8 @@ from ._checks import checked_column
 _NO, _YES, _UNKNOWN, _ANY = 0, 1, 2, 3
 # A repair says nothing: there is no model to score what is repaired, or nothing to repair with.
 _NO_MODEL, _NO_COUNTERPART = 4, 5
+# The explanation does not show the defect, and its regions are larger than what there is to show.
+_COARSE = 6
 
 
 class _Rule(NamedTuple):
@@ -45,6 +47,15 @@ _NO_LABEL = "without a label no one can say whether"
 # The first row that fits decides.
 _RULES = (
     _Rule("right reason", f"{_BY_DEFECT}, and the explanation shows it", _YES, _YES, _YES, _YES),
+    _Rule(
+        "right reason, explained too coarsely",
+        f"{_BY_DEFECT}; the explainer's regions are larger than the peak of the anomaly map: a "
+        "larger budget would show smaller ones",
+        _YES,
+        _YES,
+        caused=_YES,
+        explained=_COARSE,
+    ),
     _Rule(
         "right reason, badly explained",
         f"{_BY_DEFECT}; the fault is the explainer's",
@@ -92,14 +103,16 @@ _RULES = (
     _Rule("passed", f"{_NO_LABEL} it should have been flagged", _UNKNOWN, _NO),
 )
 VERDICTS = tuple(dict.fromkeys(rule.verdict for rule in _RULES))
-_RIGHT, _BADLY_EXPLAINED, _WRONG, _UNVERIFIED, _UNVERIFIABLE = VERDICTS[:5]
-_RIGHT_PLACE, _WRONG_PLACE, _MISSED, _FALSE_ALARM, _, _FLAGGED = VERDICTS[5:]
-_FOUND = VERDICTS[:7]
+_RIGHT, _TOO_COARSE, _BADLY_EXPLAINED, _WRONG, _UNVERIFIED, _UNVERIFIABLE = VERDICTS[:6]
+_RIGHT_PLACE, _WRONG_PLACE, _MISSED, _FALSE_ALARM, _, _FLAGGED = VERDICTS[6:]
+_FOUND = VERDICTS[:8]
+_BY_THE_DEFECT = (_RIGHT, _TOO_COARSE, _BADLY_EXPLAINED)
 # From the most to the least that a reader learns of; a good image that passes teaches nothing.
 _INSTRUCTIVE = (
     _WRONG,
     _WRONG_PLACE,
     _BADLY_EXPLAINED,
+    _TOO_COARSE,
     _FALSE_ALARM,
     _MISSED,
     _UNVERIFIED,
@@ -110,15 +123,63 @@ _INSTRUCTIVE = (
 )
 
 
-def verdict_rules(
-    *, most: float = 0.5, above_control: float = 0.1, level: float = 0.05
-) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Cutoffs:
+    """What counts as a repair that works and as an explanation that shows something.
+
+    Parameters
+    ----------
+    most : float
+        The repair must remove at least this share of the excess over the threshold, more than 0 and
+        at most 1.
+    above_control : float
+        By how much it must exceed the controls, as a share of the excess, at least 0; at 0 any more
+        is enough.
+    level : float
+        Largest p-value that counts as above chance, between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If one is out of range.
+
+    Examples
+    --------
+    >>> Cutoffs(most=0.6).above_control
+    0.1
+    """
+
+    most: float = 0.5
+    above_control: float = 0.1
+    level: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range."""
+        if not 0 < self.most <= 1:
+            raise ValueError(
+                "most is a share of the excess and must lie in (0, 1], such as 0.5; got "
+                f"{self.most}"
+            )
+        if not (np.isfinite(self.above_control) and self.above_control >= 0):
+            raise ValueError(
+                "above_control is a share of the excess and must be at least 0, such as 0.1; "
+                f"got {self.above_control}"
+            )
+        if not 0 < self.level < 1:
+            raise ValueError(
+                f"level is a p-value and must lie between 0 and 1, such as 0.05; got {self.level}"
+            )
+
+
+_CUTOFFS = Cutoffs()
+
+
+def verdict_rules(cutoffs: Cutoffs = _CUTOFFS) -> pd.DataFrame:
     """The rule behind :func:`verdicts` as a table to print. The first row that fits decides.
 
     Parameters
     ----------
-    most, above_control, level
-        The cut-offs, as in :func:`verdicts`.
+    cutoffs : Cutoffs
 
     Returns
     -------
@@ -126,17 +187,12 @@ def verdict_rules(
         Index ``verdict``; columns ``image``, ``decision``, ``repair of the defect``,
         ``explanation``, ``meaning``, all text. The cut-offs are in its ``attrs``.
 
-    Raises
-    ------
-    ValueError
-        If a cut-off is out of range.
-
     Examples
     --------
-    >>> verdict_rules(most=0.6).loc["right reason", "repair of the defect"][:62]
+    >>> verdict_rules(Cutoffs(most=0.6)).loc["right reason", "repair of the defect"][:62]
     'clears the flag or removes at least 60 % of the excess, and 10'
     """
-    _check_cutoffs(most, above_control, level)
+    most, above_control, level = cutoffs.most, cutoffs.above_control, cutoffs.level
     required = f"clears the flag or removes at least {100 * most:g} % of the excess"
     points = f"{100 * above_control:g} points " if above_control else ""
     control = f"{points}more than good surface does"
@@ -155,7 +211,12 @@ def verdict_rules(
             _NO_COUNTERPART: "proves nothing",
             _ANY: "any",
         },
-        {_YES: shown, _NO: "does not", _ANY: "any"},
+        {
+            _YES: shown,
+            _NO: "does not",
+            _COARSE: "is not; its regions are larger than the map's peak",
+            _ANY: "any",
+        },
     )
     rows = [
         [text[state] for text, state in zip(texts, rule.states, strict=True)] + [rule.meaning]
@@ -183,9 +244,8 @@ def verdicts(
     control_removed: ArrayLike | None = None,
     explained_above_chance: ArrayLike | None = None,
     explained_removed: ArrayLike | None = None,
-    most: float = 0.5,
-    above_control: float = 0.1,
-    level: float = 0.05,
+    explained_coarsely: ArrayLike | None = None,
+    cutoffs: Cutoffs = _CUTOFFS,
 ) -> Names:
     """One verdict for each image, of one detector and one explainer, by `verdict_rules`.
 
@@ -212,14 +272,10 @@ def verdicts(
         What the repair of the explained region removes (``"explained_removed"``). With it, an
         explanation must also point at what moves the score: its repair removes more than that of
         good surface. NaN where the explanation failed.
-    most
-        The repair must remove at least this share of the excess over the threshold, more than 0 and
-        at most 1.
-    above_control
-        By how much it must exceed the controls, as a share of the excess, at least 0; at 0 any more
-        is enough.
-    level
-        Largest p-value that counts as above chance, between 0 and 1.
+    explained_coarsely : array-like of bool, shape (n,), optional
+        Where the explanation's regions are too large to show what there is to show, see
+        `too_coarse`: what fails there is called too coarse, not bad.
+    cutoffs : Cutoffs
 
     Returns
     -------
@@ -229,7 +285,7 @@ def verdicts(
     Raises
     ------
     ValueError
-        If lengths differ, a value or a cut-off is out of range, or only some of what the repair
+        If lengths differ, a value is out of range, or only some of what the repair
         needs is given.
 
     Examples
@@ -249,7 +305,6 @@ def verdicts(
     >>> verdicts([1, 0], [True, False]).tolist(), verdicts(None, [True, False]).tolist()
     (['flagged, unverified', 'passed'], ['flagged', 'passed'])
     """
-    _check_cutoffs(most, above_control, level)
     flags = checked_flags(flags)
     length = len(flags)
     given = {
@@ -269,14 +324,22 @@ def verdicts(
             checked_column(np.asarray(given[name]), length, name) for name in list(given)[:3]
         )
         # NaN compares as False: without a control nothing is asked beyond the share itself.
-        beyond = ~_not_above(removed, control, above_control)
-        caused = np.where(((cleared == 1) | (removed >= most)) & beyond, _YES, _NO)
+        beyond = ~_not_above(removed, control, cutoffs.above_control)
+        caused = np.where(((cleared == 1) | (removed >= cutoffs.most)) & beyond, _YES, _NO)
         caused[np.isnan(cleared) | np.isnan(removed)] = _UNKNOWN
-        shown = _above_chance(explained_above_chance, length, level)
+        shown = _above_chance(explained_above_chance, length, cutoffs.level)
         if explained_removed is not None:
             of_region = checked_column(explained_removed, length, "explained_removed")
-            shown &= ~np.isnan(of_region) & ~_not_above(of_region, control, above_control)
-        explained = np.where(shown, _YES, _NO)
+            shown &= ~np.isnan(of_region) & ~_not_above(of_region, control, cutoffs.above_control)
+        coarse = np.zeros(length, dtype=bool)
+        if explained_coarsely is not None:
+            coarse = checked_flags(explained_coarsely)
+            if len(coarse) != length:
+                raise ValueError(
+                    f"explained_coarsely must have one value for each of the {length} images; got "
+                    f"{len(coarse)}"
+                )
+        explained = np.where(shown, _YES, np.where(coarse, _COARSE, _NO))
     return _decided(labels, flags, caused, explained)
 
 
@@ -320,7 +383,7 @@ def unrepaired_verdicts(
     >>> unrepaired_verdicts([1, 0], [True, True]).tolist()
     ['flagged, not verifiable', 'false alarm']
     """
-    _check_cutoffs(0.5, 0, level)
+    level = Cutoffs(level=level).level
     flags = checked_flags(flags)
     length = len(flags)
     if map_above_chance is None:
@@ -344,22 +407,6 @@ def _decided(
     # The first row would be the verdict of an image that no row fits.
     assert np.any(fits, axis=0).all()
     return np.array([rule.verdict for rule in _RULES])[np.argmax(fits, axis=0)]
-
-
-def _check_cutoffs(most: float, above_control: float, level: float) -> None:
-    if not 0 < most <= 1:
-        raise ValueError(
-            f"most is a share of the excess and must lie in (0, 1], such as 0.5; got {most}"
-        )
-    if not (np.isfinite(above_control) and above_control >= 0):
-        raise ValueError(
-            "above_control is a share of the excess and must be at least 0, such as 0.1; "
-            f"got {above_control}"
-        )
-    if not 0 < level < 1:
-        raise ValueError(
-            f"level is a p-value and must lie between 0 and 1, such as 0.05; got {level}"
-        )
 
 
 def _not_above(removed: Floats, control: Floats, above_control: float) -> Flags:
@@ -515,7 +562,7 @@ def verdict_summary(verdicts: ArrayLike, types: ArrayLike, labels: ArrayLike) ->
     )
     unverified = int(np.isin(verdicts, [_UNVERIFIED, _UNVERIFIABLE]).sum())
     placed = bool(np.isin(verdicts, [_RIGHT_PLACE, _WRONG_PLACE]).any())
-    tested = bool(np.isin(verdicts, [_RIGHT, _BADLY_EXPLAINED, _WRONG]).any())
+    tested = bool(np.isin(verdicts, [*_BY_THE_DEFECT, _WRONG]).any())
     known = tested or not (unverified or placed)
 
     def share(*names: str) -> float:
@@ -525,7 +572,7 @@ def verdict_summary(verdicts: ArrayLike, types: ArrayLike, labels: ArrayLike) ->
     return VerdictSummary(
         counts,
         share(*_FOUND),
-        share(_RIGHT, _BADLY_EXPLAINED) if known else float("nan"),
+        share(*_BY_THE_DEFECT) if known else float("nan"),
         share(_RIGHT) if known else float("nan"),
         unverified,
         share(_RIGHT_PLACE) if placed else float("nan"),
@@ -537,9 +584,10 @@ def most_instructive(
 ) -> Integers:
     """The images that a reader learns most from.
 
-    Each kind of verdict takes its turn: wrong reason, badly explained, false alarm, missed,
-    unverified, right reason; within a kind those come first whose score is farthest from the
-    threshold: the surest errors and the clearest hits. Good images that pass are never listed.
+    Each kind of verdict takes its turn: wrong reason, badly explained, explained too coarsely,
+    false alarm, missed, unverified, right reason; within a kind those come first whose score is
+    farthest from the threshold: the surest errors and the clearest hits. Good images that pass are
+    never listed.
 
     Parameters
     ----------

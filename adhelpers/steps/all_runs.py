@@ -32,6 +32,7 @@ _WRONG_CLASS, _OTHER_REASON, _RIGHT = REASONS
 # A detector's verdicts as the reasons of a classifier: "wrong class" is a false alarm.
 _REASONS = {
     "right reason": _RIGHT,
+    "right reason, explained too coarsely": _OTHER_REASON,
     "right reason, badly explained": _OTHER_REASON,
     "wrong reason": _OTHER_REASON,
     "false alarm": _WRONG_CLASS,

@@ -26,7 +26,12 @@ from .run_answer import RunAnswer
 from .trust import Shortcuts, object_regions, score_dependence
 
 _LOOK_FIRST = 3
-_FOUND_FOR_THE_DEFECT = ("right reason", "right reason, badly explained", "right place")
+_FOUND_FOR_THE_DEFECT = (
+    "right reason",
+    "right reason, explained too coarsely",
+    "right reason, badly explained",
+    "right place",
+)
 _BY_PLACE = Wording(
     found="defects are flagged with the map on the defect (without the model no repair was tested)",
     counted="only flags whose map is on the defect",

@@ -42,6 +42,7 @@ _ORDER = (
     "flagged, unverified",
     "flagged, not verifiable",
     "right reason, badly explained",
+    "right reason, explained too coarsely",
     "right reason",
     "right place",
     "passed",

@@ -27,6 +27,7 @@ from adhelpers.audit import (
     repair_test,
     repaired,
     shortcut_dependence,
+    too_coarse,
     verdict_rules,
     verdict_summary,
     verdicts,
@@ -50,6 +51,8 @@ from .explain import BASELINES, REPAIR
 # Pixels go to the counterpart, or come back from it, in so many steps.
 _CURVE_STEPS = 16
 _WITH_VERDICTS = (REPAIR, "LIME", "SHAP", "residual map")
+# How small their regions are follows from how often they may ask for the score.
+_BUDGETED = ("LIME", "SHAP")
 
 
 @dataclass(frozen=True)
@@ -330,11 +333,18 @@ class Trust:
     def _explained(self, explainer: str) -> str:
         """How many of the flags raised by the defect an explainer explains well."""
         count = self.summaries[explainer].count
-        return (
+        coarse = count("right reason, explained too coarsely")
+        found = (
             f"{explainer} explains {count('right reason')} of the flags raised by the defect well "
             f"and {count('right reason, badly explained')} badly (not above chance, or what it "
-            "points at does not move the score)."
+            "points at does not move the score)"
         )
+        if coarse:
+            found += (
+                f", {coarse} too coarsely: its regions are larger than the peak of the anomaly "
+                "map, so a larger budget is needed"
+            )
+        return f"{found}."
 
     def figure(
         self,
@@ -486,6 +496,9 @@ def audit_trust(
             control_removed=repair.values("control_max"),
             explained_above_chance=chance[name]["p_adjusted"].to_numpy(),
             explained_removed=repair.values("explained_removed", name),
+            explained_coarsely=too_coarse(heatmaps[name], assessment.anomaly_maps)
+            if name in _BUDGETED
+            else None,
         )
         for name in explainers
     }

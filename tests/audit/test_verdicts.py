@@ -19,13 +19,14 @@ from adhelpers.audit import (
     verdict_summary,
     verdicts,
 )
-from adhelpers.audit.verdicts import VERDICTS
+from adhelpers.audit.verdicts import VERDICTS, Cutoffs
 from adhelpers.data import load_category, render_category
 from adhelpers.metrics import Threshold, chance_levels
 
 NAN = np.nan
-RIGHT, BADLY, WRONG, MISSED, ALARM, PASSED, UNVERIFIED = (
+RIGHT, COARSE, BADLY, WRONG, MISSED, ALARM, PASSED, UNVERIFIED = (
     "right reason",
+    "right reason, explained too coarsely",
     "right reason, badly explained",
     "wrong reason",
     "missed",
@@ -86,9 +87,23 @@ def test_cutoffs_are_the_readers():
     for name, (value, moved) in changed.items():
         expected = TRUTHS["verdict"].copy()
         expected.update(pd.Series(moved))
-        assert judged(**{name: value}) == expected.tolist()
+        assert judged(cutoffs=Cutoffs(**{name: value})) == expected.tolist()
     # At 0 the repair must still remove more than the control, not as much.
-    assert judged(TRUTHS.assign(control=TRUTHS["removed"]), above_control=0)[:6] == [WRONG] * 6
+    strict = judged(TRUTHS.assign(control=TRUTHS["removed"]), cutoffs=Cutoffs(above_control=0))
+    assert strict[:6] == [WRONG] * 6
+
+
+def test_what_is_explained_badly_is_called_coarse_where_the_regions_are_too_large():
+    coarse = np.ones(len(TRUTHS), dtype=bool)
+    expected = TRUTHS["verdict"].replace(BADLY, COARSE).tolist()
+    # Where the explanation shows the defect, or the flag has another reason, nothing changes.
+    assert judged(explained_coarsely=coarse) == expected
+    assert judged(explained_coarsely=~coarse) == TRUTHS["verdict"].tolist()
+    coarse[7] = False
+    assert judged(explained_coarsely=coarse)[6:8] == [COARSE, BADLY]
+    summary = verdict_summary([COARSE, RIGHT, MISSED], ["cut"] * 3, [1] * 3)
+    assert summary.trust_adjusted_recall == pytest.approx(2 / 3)
+    assert summary.explained_recall == pytest.approx(1 / 3)
 
 
 def test_an_explanation_must_point_at_what_moves_the_score_where_its_repair_is_known():
@@ -177,7 +192,7 @@ def test_verdicts_agree_with_plain_conditions(rows):
 
 
 def test_the_printed_rule_holds_every_verdict_and_its_cutoffs():
-    rules = verdict_rules(most=0.75, above_control=0.2, level=0.01)
+    rules = verdict_rules(Cutoffs(most=0.75, above_control=0.2, level=0.01))
     assert set(rules.index) == set(VERDICTS) and (rules.map(len) > 0).all(axis=None)
     repair = rules.loc[RIGHT, "repair of the defect"]
     assert "at least 75 %" in repair and "20 points more" in repair
@@ -189,7 +204,7 @@ def test_the_printed_rule_holds_every_verdict_and_its_cutoffs():
     assert rules.attrs == {"most": 0.75, "above_control": 0.2, "level": 0.01}
     assert (
         "and more than good surface"
-        in verdict_rules(above_control=0).loc[RIGHT, "repair of the defect"]
+        in verdict_rules(Cutoffs(above_control=0)).loc[RIGHT, "repair of the defect"]
     )
 
 
@@ -207,11 +222,10 @@ def test_the_printed_rule_holds_every_verdict_and_its_cutoffs():
         ),
         ({"explained_above_chance": [0.1, 7]}, r"^explained_above_chance must .*\[0, 1\]"),
         ({"explained_removed": [1, 2, 3]}, "explained_removed"),
-        ({"most": 0}, "most"),
-        ({"most": 1.1}, "most"),
-        ({"above_control": -0.1}, "above_control"),
-        ({"level": 1}, "level"),
-        ({"level": 0}, "level"),
+        (
+            {"explained_coarsely": [True]},
+            "explained_coarsely must have one value for each of the 2",
+        ),
     ],
 )
 def test_verdicts_refuse_bad_input(change, message):
@@ -230,6 +244,15 @@ def test_verdicts_refuse_bad_input(change, message):
         match="repair_cleared, repair_removed, control_removed, explained_above_chance: missing",
     ):
         verdicts([1], [True], explained_removed=[1.0])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"most": 0}, {"most": 1.1}, {"above_control": -0.1}, {"level": 1}, {"level": 0}],
+)
+def test_cutoffs_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Cutoffs(**wrong)
 
 
 def test_none_is_not_tested():

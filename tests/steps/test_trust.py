@@ -5,6 +5,7 @@ import pytest
 from adhelpers.data import load_category, render_category
 from adhelpers.detectors import Subspace
 from adhelpers.explainers import explain_images, noise, residual_map
+from adhelpers.explainers.explanation import Explanation, versioned
 from adhelpers.metrics import bounded_mean
 from adhelpers.steps import (
     assess_detector,
@@ -128,6 +129,35 @@ def test_a_perfect_detector_is_right_and_an_explainer_of_noise_is_not(nuts):
     assert parts["trust_adjusted_recall"] == 1 and parts["chance"]["noise"]["images"] <= 8
     assert audit.verdict_table("noise").loc["passed", "good"] == 8
     assert "in 8 of 8 flagged defective images" in audit.findings(("residual map", "noise"))[0]
+
+
+@versioned(1)
+def corner_block(score, image, counterpart, *, seed=0):
+    """A quarter of the image has the highest relevance, wherever the defect is."""
+    heatmap = np.zeros(image.shape[:2], np.float32)
+    heatmap[: image.shape[0] // 2, : image.shape[1] // 2] = 1
+    heatmap[-1, -1] = -1
+    return Explanation(heatmap, {})
+
+
+def test_what_a_small_budget_cannot_show_is_too_coarse_and_not_bad(nuts):
+    assessed = assess_detector("perfect", Perfect(nuts), nuts)
+    block = explain_images(
+        corner_block,
+        assessed.detector.score,
+        nuts.test.images,
+        assessed.counterparts,
+        show_progress=False,
+    )
+    # The same picture under the name of an explainer that has no budget is plainly wrong.
+    audit = audit_trust(assessed, {"SHAP": block, "residual map": block}, show_progress=False)
+    shap, plain = (audit.summaries[name] for name in ("SHAP", "residual map"))
+    coarse = shap.count("right reason, explained too coarsely")
+    assert coarse >= 4 and shap.count("right reason, badly explained") == 0
+    assert plain.count("right reason, badly explained") == coarse
+    assert shap.trust_adjusted_recall == plain.trust_adjusted_recall == 1
+    sentence = next(one for one in audit.findings(["SHAP"]) if one.startswith("SHAP explains"))
+    assert f", {coarse} too coarsely" in sentence
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ VERDICT_COLORS = {
     "found": "#009E73",
     "right class, right reason": "#009E73",
     "right class, other reason": "#E69F00",
+    "right reason, explained too coarsely": "#F0D06A",
     "right reason, badly explained": "#E69F00",
     "right place": "#2F7F9E",
     "flagged, unverified": "#CC79A7",
@@ -26,7 +27,7 @@ VERDICT_COLORS = {
 }
 _OTHER = "#444444"
 # On these a number is dark.
-_LIGHT = ("#E69F00", "#B8C4CC")
+_LIGHT = ("#E69F00", "#F0D06A", "#B8C4CC")
 
 
 @styled
