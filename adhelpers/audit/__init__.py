@@ -23,14 +23,8 @@ from .shortcuts import (
     shortcut_dependence,
 )
 from .statistics import has_measurable_outside, image_statistics, regions_to_leave_out
-from .verdicts import (
-    VerdictSummary,
-    most_instructive,
-    unrepaired_verdicts,
-    verdict_rules,
-    verdict_summary,
-    verdicts,
-)
+from .verdict_counts import VerdictSummary, most_instructive, verdict_summary
+from .verdicts import unrepaired_verdicts, verdict_rules, verdicts
 
 __all__ = [
     "REASONS",
