@@ -23,7 +23,7 @@ from .classifier_audit import fit_explanation_detector, map_detector, map_inputs
 from .explain import REPAIR, ExplainerSettings, explain_detector
 from .localization import audit_localization
 from .objects import loading_options
-from .trust import audit_trust
+from .trust import Effort, audit_trust
 
 # GradCAM is for detectors on pretrained features.
 EXPLAINERS = ("SHAP", "LIME", "occlusion", "GradCAM", "residual map", REPAIR)
@@ -446,8 +446,14 @@ def _entries(
         show_progress=show_progress,
     ).test
     names = tuple(name for name in explainers if name in explained)
+    # Deletion and insertion curves are most of an audit's time, and the table has none.
     trusted = audit_trust(
-        assessment, explained, explainers=names, seed=seed, show_progress=show_progress
+        assessment,
+        explained,
+        explainers=names,
+        effort=Effort(curves=()),
+        seed=seed,
+        show_progress=show_progress,
     )
     jaccards = audit_localization(assessment, explained).comparison.summary["mean"]
     first = {
