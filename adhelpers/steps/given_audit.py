@@ -19,7 +19,7 @@ from .places import audit_places
 from .trust import Shortcuts, Trust, audit_trust
 
 # Whose verdicts are reported: the first of these that there is.
-_REPORTED = ("SHAP", OWN_MAP, REPAIR, "LIME")
+_REPORTED = (REPAIR, "SHAP", OWN_MAP, "LIME")
 # Baselines that need neither a score nor a counterpart.
 _BLIND = {"uniform": uniform, "centre prior": centre_prior, "noise": noise}
 

@@ -79,7 +79,7 @@ def test_a_detector_of_the_defect_is_right_and_one_of_the_tag_is_wrong(dotted):
     assert choice.verifiable and set(audit.verdicts[defective]) <= {
         "right reason", "right reason, badly explained",
     }  # fmt: skip
-    assert audit.explainer == "SHAP" and OWN_MAP in audit.trust.verdicts
+    assert audit.explainer == "smallest repair" and OWN_MAP in audit.trust.verdicts
     assert set(audit.trust.verdicts[OWN_MAP][defective]) == {"right reason"}
     _, _, audit = audited(dotted, anomaly_map=tag_map)
     assert set(audit.verdicts[defective]) == {"wrong reason"}
