@@ -178,7 +178,8 @@ def verdict_rules(cutoffs: Cutoffs = _CUTOFFS) -> pd.DataFrame:
     points = f"{100 * above_control:g} points " if above_control else ""
     control = f"{points}more than good surface does"
     shown = (
-        f"above chance (corrected p at most {level:g}); its repair, where asked for, removes "
+        f"above chance (corrected p at most {level:g}), where the defect's shape fits in enough "
+        "other places to tell; its repair, where asked for, removes "
         f"{control}"
     )
     texts = (

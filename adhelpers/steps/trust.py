@@ -494,7 +494,7 @@ def audit_trust(
             repair_cleared=repair.values("cleared"),
             repair_removed=repair.values("removed"),
             control_removed=repair.values("control_max"),
-            explained_above_chance=chance[name]["p_adjusted"].to_numpy(),
+            explained_above_chance=_not_by_chance(chance[name]),
             explained_removed=repair.values("explained_removed", name),
             explained_coarsely=too_coarse(heatmaps[name], assessment.anomaly_maps)
             if name in _BUDGETED
@@ -503,6 +503,17 @@ def audit_trust(
         for name in explainers
     }
     return Trust(assessment, repair, curves, chance, localization, given, counted(given, test))
+
+
+def _not_by_chance(chance: pd.DataFrame, level: float = 0.05) -> Flags:
+    """Where an explanation is above chance, or chance cannot speak.
+
+    A long defect fits on its object in a few places only. Then no explanation could be shown to be
+    above chance, and whether its repair moves the score decides alone.
+    """
+    possible = chance["shifts"] * level >= 1
+    known = chance["p_adjusted"].notna()
+    return (known & (~possible | (chance["p_adjusted"] <= level))).to_numpy()
 
 
 def counted(given: Mapping[str, Names], test: ImageSet) -> dict[str, VerdictSummary]:

@@ -14,7 +14,7 @@ from adhelpers.steps import (
     rules_page,
     score_dependence,
 )
-from adhelpers.steps.trust import _mean_of_hits, object_regions
+from adhelpers.steps.trust import _mean_of_hits, _not_by_chance, object_regions
 
 
 class Perfect:
@@ -129,6 +129,15 @@ def test_a_perfect_detector_is_right_and_an_explainer_of_noise_is_not(nuts):
     assert parts["trust_adjusted_recall"] == 1 and parts["chance"]["noise"]["images"] <= 8
     assert audit.verdict_table("noise").loc["passed", "good"] == 8
     assert "in 8 of 8 flagged defective images" in audit.findings(("residual map", "noise"))[0]
+
+
+def test_where_a_shape_fits_in_a_few_places_only_chance_is_not_asked():
+    nan = float("nan")
+    chance = pd.DataFrame(
+        # Never above chance, however good; above; not above; at the limit; no relevance at all.
+        {"shifts": [1, 500, 500, 20, 1], "p_adjusted": [1.0, 0.01, 0.2, 0.2, nan]}
+    )
+    assert _not_by_chance(chance).tolist() == [True, True, False, False, False]
 
 
 @versioned(1)

@@ -77,7 +77,7 @@ def sample_strip(
     >>> [ax.get_title("left") for ax in sample_strip(sample).axes]
     ['image', 'LIME', 'LIME: overlap']
     """
-    overlaps = list(sample.optimal or {}) if sample.has_defect else []
+    overlaps = [name for name in sample.optimal or {} if sample.has_defect and _tells(sample, name)]
     note, color = "", INK
     if title != "":
         title = title or sample.name
@@ -117,9 +117,14 @@ def sample_strip(
             outline(ax, mask)
     for name in overlaps:
         _draw_overlap(_next(panels, f"{name}: overlap"), sample, name)
-    _explain_colors(figure, sample, bool(heatmaps))
+    _explain_colors(figure, bool(heatmaps), bool(overlaps))
     headline(figure, title, note, color)
     return figure
+
+
+def _tells(sample: Sample, name: str) -> bool:
+    """Whether a heatmap has regions, or failed: the whole image is no place."""
+    return bool(np.ptp(sample.heatmaps[name]) != 0)
 
 
 def _own_scale(sample: Sample, threshold: Threshold | float | None) -> MapScale:
@@ -146,10 +151,9 @@ def _draw_overlap(ax: Axes, sample: Sample, name: str) -> None:
         corner(ax, f"J* {value:.2f}")
 
 
-def _explain_colors(figure: Figure, sample: Sample, has_heatmaps: bool) -> None:
+def _explain_colors(figure: Figure, has_heatmaps: bool, compared: bool) -> None:
     """What the colours of heatmaps and overlaps mean, below the panels where there is room."""
     width = figure.get_figwidth()
-    compared = bool(sample.optimal) and sample.has_defect
     if has_heatmaps and width > (6.7 if compared else 3.3):
         footnote(figure, "heatmaps: orange raises the score, purple lowers it")
     if compared:
