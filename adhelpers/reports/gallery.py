@@ -99,7 +99,7 @@ class Card:
 
 
 def figure_webp(figure: Figure, dpi: float = 100, quality: int = 80) -> bytes:
-    """A figure as a small WebP picture, a third of a PNG and made in a quarter of its time.
+    """A figure as a WebP picture, about a third of the size of a PNG with a palette.
 
     Parameters
     ----------
