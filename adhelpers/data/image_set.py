@@ -160,6 +160,10 @@ class Category:
         data are.
     remarks : tuple of Remark
         What was ignored, lost, doubtful or changed on the way.
+    files : dict of str to str
+        SHA-256 over the names and content of the files of ``train`` and ``test``, masks included,
+        whatever the settings: what is compared must be equal in it. ``train`` holds the validation
+        images too. Empty where the images do not come from files.
     """
 
     name: str
@@ -170,6 +174,7 @@ class Category:
     settings: dict[str, Any]
     fingerprint: str
     remarks: tuple[Remark, ...] = field(default=(), kw_only=True)
+    files: dict[str, str] = field(default_factory=dict, kw_only=True)
 
     @property
     def has_masks(self) -> bool:

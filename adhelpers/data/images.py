@@ -203,6 +203,13 @@ def load_category(
             *near_duplicate_remarks(names, looks, parts.tolist()),
             *_remarks(settings, entries, loaded),
         ),
+        files={
+            split: _files_digest(part, loaded[start : start + len(part)])
+            for split, part, start in (
+                ("train", good, 0),
+                ("test", entries[len(good) :], len(good)),
+            )
+        },
     )
 
 
@@ -338,6 +345,12 @@ def _fingerprint(
         # Models that were trained before copies were kept together saw another split.
         digest.update(b"copies kept together\n")
     return digest.hexdigest()
+
+
+def _files_digest(entries: Sequence[Entry], loaded: Sequence[Loaded]) -> str:
+    """Names and content of files, whatever order they are listed in."""
+    lines = sorted(f"{entry.name} {one.digest}" for entry, one in zip(entries, loaded, strict=True))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _image_set(

@@ -8,6 +8,7 @@ from .area_tuning import (
     eight_bit,
     tune_area,
 )
+from .aupimo import aupimo_estimate
 from .chance import chance_levels, paired_difference
 from .comparison import AurocComparison, compare_aurocs, holm
 from .components import area_levels
@@ -52,6 +53,7 @@ __all__ = [
     "Threshold",
     "accuracy",
     "area_levels",
+    "aupimo_estimate",
     "auroc_difference",
     "auroc_estimate",
     "bootstrap",

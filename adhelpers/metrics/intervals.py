@@ -40,7 +40,8 @@ class Estimate:
     low, high : float
         Ends of the interval, which holds the value; NaN where there is no interval.
     note : str
-        What a reader must know about it: "too few images", "exact bound", or nothing.
+        What a reader must know about it: "too few images", "exact bound", why there is no figure,
+        or nothing.
 
     Raises
     ------
@@ -82,7 +83,7 @@ class Estimate:
         """
         form = form or ".3f"
         if math.isnan(self.value):
-            return "n/a"
+            return f"n/a ({self.note})" if self.note else "n/a"
         known = not math.isnan(self.low) and not math.isnan(self.high)
         sign, _, digits = form.rstrip("f").partition(".")
         while known and digits.isdecimal() and int(digits) < _MOST_DIGITS:

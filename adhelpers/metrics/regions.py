@@ -15,19 +15,19 @@ from .intervals import FEW, Estimate, checked_resampling, percentile_interval, r
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
-def _checked(maps: ArrayLike, masks: ArrayLike | None) -> tuple[NDArray[Any], Masks]:
+def checked_pixels(maps: ArrayLike, masks: ArrayLike | None) -> tuple[NDArray[Any], Masks]:
+    """Anomaly maps and masks that measures of pixels can be computed of, or an error."""
     maps = checked_map(maps, "maps")
     if maps.ndim != 3:
         raise ValueError(f"maps must have shape (n, h, w); got {maps.shape}")
     masks = checked_mask(masks, maps.shape, "masks")
     if not masks.any():
         raise ValueError(
-            "masks are all empty: there is no defect to find, so pixel AUROC and AUPRO are not "
-            "defined"
+            "masks are all empty: there is no defect to find, so measures of pixels are not defined"
         )
     if masks.all():
         raise ValueError(
-            "masks cover every pixel: without a good pixel, pixel AUROC and AUPRO are not defined"
+            "masks cover every pixel: without a good pixel, measures of pixels are not defined"
         )
     return maps, masks
 
@@ -114,7 +114,7 @@ def pixel_auroc(maps: ArrayLike, masks: ArrayLike | None) -> float:
     >>> pixel_auroc(np.array([[[0.0, 0.2], [0.2, 0.9]]]), masks)
     0.875
     """
-    maps, masks = _checked(maps, masks)
+    maps, masks = checked_pixels(maps, masks)
     return float(_area_of_each_pixel(np.sort(maps[~masks]), maps[masks], 1.0).mean())
 
 
@@ -157,7 +157,7 @@ def aupro(maps: ArrayLike, masks: ArrayLike | None, limit: float = 0.3) -> float
     >>> aupro(masks.astype(float), masks), round(aupro(np.zeros(masks.shape), masks), 6)
     (1.0, 0.15)
     """
-    maps, masks = _checked(maps, masks)
+    maps, masks = checked_pixels(maps, masks)
     _checked_limit(limit)
     shares, numbers = _region_shares(masks)
     area = shares @ _area_of_each_pixel(np.sort(maps[~masks]), maps[masks], limit) / numbers.sum()
@@ -235,7 +235,7 @@ def pixel_report(
     _checked_limit(limit)
     if grid_size < 10:
         raise ValueError(f"grid_size must be at least 10, better 2000; got {grid_size}")
-    maps, masks = _checked(maps, masks)
+    maps, masks = checked_pixels(maps, masks)
     thresholds = _threshold_grid(np.sort(maps[~masks]), grid_size // 2)
     shares, regions = _region_shares(masks)
     good_above, defect_above, overlap_above = _above(maps, masks, shares, thresholds)
@@ -325,7 +325,7 @@ def segmentation_report(segmentations: ArrayLike, masks: ArrayLike | None) -> di
     >>> {name: round(value, 3) for name, value in report.items()}
     {'iou': 0.333, 'mean_iou': 0.333, 'per_region_overlap': 0.5, 'false_positive_rate': 0.167}
     """
-    values, masks = _checked(np.asarray(segmentations, dtype=np.float32), masks)
+    values, masks = checked_pixels(np.asarray(segmentations, dtype=np.float32), masks)
     predicted = values > 0
     shares, numbers = _region_shares(masks)
     both, either = (

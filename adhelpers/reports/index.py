@@ -184,6 +184,8 @@ def _figures_of_run(path: Path) -> dict[str, Any]:
         "image_auroc": _estimate(summary["image_auroc"]),
         "pixel_auroc": _estimate(summary["pixel_auroc"]),
         "aupro": _estimate(summary["aupro"]),
+        # Earlier versions wrote none.
+        "aupimo": _estimate(summary.get("aupimo")),
         "rule": _text(threshold.get("rule")),
         "uses_test_labels": bool(threshold.get("uses_test_labels")),
         **_decisions(summary["confusion"], summary["trust_adjusted_recall"]),

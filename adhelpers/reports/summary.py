@@ -26,6 +26,7 @@ SUMMARY_KEYS = (
     "image_auroc",
     "pixel_auroc",
     "aupro",
+    "aupimo",
     "threshold",
     "confusion",
     "jaccard",
@@ -35,10 +36,11 @@ SUMMARY_KEYS = (
     "trust_adjusted_recall",
     "answer",
     "seconds",
+    "peak_memory",
     "versions",
 )
 _PARTS = {
-    **dict.fromkeys(("image_auroc", "pixel_auroc", "aupro"), ("value", "low", "high")),
+    **dict.fromkeys(("image_auroc", "pixel_auroc", "aupro", "aupimo"), ("value", "low", "high")),
     "threshold": ("value", "rule", "uses_test_labels"),
     "confusion": ("tp", "fp", "tn", "fn"),
 }

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from adhelpers._shared.memory import peak_memory
 from adhelpers._shared.stages import forget_stages, stage_seconds
 
 from .notebooks import default_folder, project_root, read_notebook, run_folder, run_name
@@ -125,14 +126,15 @@ class Run:
             ``summary.json`` for the run's main detector; ``summary_<detector>.json`` for another
             one in the same run, which the index lists in a row of its own.
         data : Category or dict, optional
-            Of a category the counts, the fingerprint, the root folder and the remarks are written.
+            Of a category the counts, the fingerprints, the settings, the root folder and the
+            remarks are written.
         models : sequence of Detector, str or Path, optional
             Stored detectors that this run has used, or their folders. They are written relative to
             the folder of all models where they lie in it.
         **parts
             Values for the other keys of ``SUMMARY_KEYS`` that the run does not know itself
             (``notebook``, ``category``, ``name``, ``parameters``, ``seed``, ``seconds``,
-            ``versions``).
+            ``peak_memory``, ``versions``).
             Estimates and thresholds are taken as they are. What is not given is null.
 
         Returns
@@ -158,10 +160,11 @@ class Run:
             "parameters": self.parameters,
             "seed": self.seed,
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
+            "peak_memory": peak_memory(),
             "versions": versions(),
         }
         if data is not None:
-            empty: dict[str, Any] = {"root": None, "remarks": []}
+            empty: dict[str, Any] = {"root": None, "files": None, "settings": None, "remarks": []}
             data = empty | dict(data) if isinstance(data, Mapping) else _described(data)
         given = {
             "data": data,
@@ -215,6 +218,8 @@ def _described(category: "Category") -> dict[str, Any]:
         "counts": counts,
         "fingerprint": category.fingerprint,
         "root": root,
+        "files": category.files or None,
+        "settings": category.settings,
         "remarks": [remark.as_dict() for remark in category.remarks],
     }
 

@@ -19,6 +19,7 @@ from adhelpers.metrics import (
     DetectionReport,
     Estimate,
     Threshold,
+    aupimo_estimate,
     auroc_difference,
     auroc_estimate,
     detection_report,
@@ -52,7 +53,7 @@ class Assessment:
     threshold : Threshold
     detection : DetectionReport
     pixels : dict of str to Estimate, or None
-        ``pixel_auroc`` and ``aupro``; None without masks.
+        ``pixel_auroc``, ``aupro`` and ``aupimo``; None without masks.
     seconds : float
         Time that scoring the test samples took; with maps and counterparts where all come in one
         pass.
@@ -86,6 +87,7 @@ class Assessment:
             "average precision": or_dash(detection.average_precision),
             "pixel AUROC": or_dash(pixels.get("pixel_auroc")),
             "AUPRO to 30 % false positives": or_dash(pixels.get("aupro")),
+            "AUPIMO, 1e-5 to 1e-4 false positives": or_dash(pixels.get("aupimo")),
             "threshold": f"{self.threshold.value:.4f}",
             "threshold rule": self.threshold.rule,
             "threshold used test labels": "yes" if self.threshold.uses_test_labels else "no",
@@ -178,6 +180,7 @@ class Assessment:
             "image_auroc": self.detection.auroc,
             "pixel_auroc": pixels.get("pixel_auroc"),
             "aupro": pixels.get("aupro"),
+            "aupimo": pixels.get("aupimo"),
             "threshold": self.threshold,
             "confusion": self.detection.confusion,
         }
@@ -298,7 +301,7 @@ def _asked(detector: Detector, images: Images) -> tuple[Scores, Maps, Images, fl
 
 
 def pixel_figures(maps: Maps, images: ImageSet, *, seed: int = 0) -> dict[str, Estimate] | None:
-    """Pixel AUROC and AUPRO over the images of which it is known where the defect is.
+    """Pixel AUROC, AUPRO and AUPIMO over the images of which it is known where the defect is.
 
     Parameters
     ----------
@@ -310,12 +313,17 @@ def pixel_figures(maps: Maps, images: ImageSet, *, seed: int = 0) -> dict[str, E
     Returns
     -------
     dict of str to Estimate, or None
-        None where no defect has a pixel: without masks, or where all are empty or cut off.
+        None where no defect has a pixel: without masks, or where all are empty or cut off. AUPIMO
+        is NaN, with the reason, where the good images have too few pixels for it.
     """
     known = images.mask_known
     if images.masks is None or not images.masks[known].any():
         return None
-    return pixel_report(maps[known], images.masks[known], seed=seed)
+    known_maps, known_masks = maps[known], images.masks[known]
+    return {
+        **pixel_report(known_maps, known_masks, seed=seed),
+        "aupimo": aupimo_estimate(known_maps, known_masks, seed=seed),
+    }
 
 
 def leaked_images(category: Category) -> Flags:
@@ -334,7 +342,7 @@ def _without_place(images: ImageSet) -> list[str]:
         f"Of {count} defective {'image' if one else 'images'} it is not known where the defect is "
         f"({'its mask is' if one else 'their masks are'} empty, or the frame cuts the defect off): "
         f"{'it counts' if one else 'they count'} here, and {'is' if one else 'are'} left out of "
-        "pixel AUROC, AUPRO and all that needs a mask."
+        "pixel AUROC, AUPRO, AUPIMO and all that needs a mask."
     ]
 
 

@@ -133,7 +133,7 @@ class AreaDecision:
     detection : DetectionReport
         On the images that the figures are for (``tuning.tested_on``).
     pixels : dict of str to Estimate, or None
-        ``pixel_auroc`` and ``aupro`` of the plain residual; None without masks.
+        ``pixel_auroc``, ``aupro`` and ``aupimo`` of the plain residual; None without masks.
     regions : dict of str to float, or None
         See `adhelpers.metrics.segmentation_report`; None without masks.
     """
@@ -192,6 +192,7 @@ class AreaDecision:
             rows[f"recall, {kind}"] = str(recall)
         rows["pixel AUROC, plain residual"] = or_dash(pixels.get("pixel_auroc"))
         rows["AUPRO, plain residual"] = or_dash(pixels.get("aupro"))
+        rows["AUPIMO, plain residual"] = or_dash(pixels.get("aupimo"))
         for key, name in _REGION_ROWS.items():
             if key in regions:
                 rows[f"segmentation: {name}"] = f"{regions[key]:.3f}"
@@ -293,6 +294,7 @@ class AreaDecision:
             "image_auroc": self.detection.auroc,
             "pixel_auroc": pixels.get("pixel_auroc"),
             "aupro": pixels.get("aupro"),
+            "aupimo": pixels.get("aupimo"),
             "threshold": self.tuning.threshold,
             "confusion": self.detection.confusion,
         }

@@ -238,7 +238,7 @@ def test_the_index_fits_the_page_whatever_the_names(tmp_path, open_page, width):
     folder = tmp_path / long / long
     folder.mkdir(parents=True)
     summary = dict.fromkeys(SUMMARY_KEYS) | {
-        **dict.fromkeys(("image_auroc", "pixel_auroc", "aupro"), figure),
+        **dict.fromkeys(("image_auroc", "pixel_auroc", "aupro", "aupimo"), figure),
         "answer": {"answer": "Not enough images to say", "because": long, "look_first": []},
         "detector": long,
         "threshold": {"value": 1, "rule": long, "uses_test_labels": True},

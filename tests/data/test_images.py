@@ -81,6 +81,20 @@ def test_fingerprint_follows_content_names_and_settings_but_not_the_place(
     assert load_category(root, "bar", image_size=16).fingerprint != before
 
 
+def test_the_files_of_each_part_are_told_from_others_whatever_the_settings(root, write):
+    before = load_category(root, "bar", image_size=16).files
+    assert sorted(before) == ["test", "train"]
+    other = load_category(root, "bar", image_size=(24, 32), color="rgb", seed=3)
+    assert other.files == before
+    write(root / "bar/train/good/000.png", np.full((40, 30), 7, np.uint8))
+    after = load_category(root, "bar", image_size=16).files
+    assert after["test"] == before["test"] and after["train"] != before["train"]
+    mask = np.zeros((40, 30), np.uint8)
+    mask[0, 0] = 255
+    write(root / "bar/ground_truth/cut/000_mask.png", mask)
+    assert load_category(root, "bar", image_size=16).files["test"] != before["test"]
+
+
 def test_category_without_masks_loads(root):
     shutil.rmtree(root / "bar" / "ground_truth")
     category = load_category(root, "bar", image_size=16)

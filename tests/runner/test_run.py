@@ -134,6 +134,8 @@ def test_the_summary_has_every_key_and_plain_values(run):
         validation=split,
         test=split,
         fingerprint="abc",
+        files={"test": "def"},
+        settings={"image_size": [64, 64]},
         root=Path("images"),
         remarks=(Remark("stray_file", tuple(f"{i}.txt" for i in range(30)), "30 files"),),
     )
@@ -172,20 +174,23 @@ def test_the_summary_has_every_key_and_plain_values(run):
             "sentence": "30 files",
         }
     ]
+    assert summary["data"]["files"] == {"test": "def"}
+    assert summary["data"]["settings"] == {"image_size": [64, 64]}
     assert list(summary["seconds"]) == ["training"] and summary["aupro"] is None
+    assert summary["aupimo"] is None and summary["peak_memory"] > 10_000_000
     assert summary["data"]["root"] == str(Path("images").resolve()) and summary["models"] is None
 
 
 def test_the_summary_says_where_images_and_models_are(run, tmp_path):
     parts = {name: SimpleNamespace(types=[]) for name in ("train", "validation", "test")}
     root = Path(platformdirs.user_cache_dir("adhelpers")) / "rendered" / "0a1b"
-    data = SimpleNamespace(**parts, fingerprint="abc", root=root, remarks=())
+    data = SimpleNamespace(**parts, fingerprint="abc", root=root, remarks=(), files={}, settings={})
     stored = SimpleNamespace(folder=run.models / "nut" / "subspace" / "12ab")
     summary = run.summary(data=data, models=[stored, tmp_path / "mine"])
     assert summary["data"]["root"] == "rendered/0a1b"
     assert summary["models"] == ["nut/subspace/12ab", str(tmp_path / "mine")]
     given = run.summary(data={"counts": {}, "fingerprint": "a"})["data"]
-    assert given["root"] is None and given["remarks"] == []
+    assert given["root"] is None and given["files"] is None and given["remarks"] == []
     with pytest.raises(ValueError, match="models must be stored detectors"):
         run.summary(models=[SimpleNamespace(folder=None)])
 

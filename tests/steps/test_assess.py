@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from adhelpers.data import LEAK, load_category
-from adhelpers.metrics import Threshold, auroc_estimate, image_auroc, pixel_report
+from adhelpers.metrics import (
+    Threshold,
+    aupimo_estimate,
+    auroc_estimate,
+    image_auroc,
+    pixel_report,
+)
 from adhelpers.runner import start_run
 from adhelpers.steps import assess_detector, compare_detectors, find_shortcuts
 from adhelpers.steps.assess import leaked_images, pixel_figures
@@ -195,7 +201,7 @@ def test_images_whose_defect_is_not_in_the_mask_are_left_out_of_measures_of_pixe
     known = (test.labels == 0) | test.masks.any(axis=(1, 2))
     assert (~known).sum() == 2
     expected = pixel_report(one.anomaly_maps[known], test.masks[known])
-    assert one.pixels == expected
+    assert {name: one.pixels[name] for name in expected} == expected
     # A map that shows all defects is perfect, also where the mask does not show one: with such
     # images its right pixels would count as false.
     perfect = hazelnuts.test.masks.astype(np.float32)
@@ -209,6 +215,23 @@ def test_images_whose_defect_is_not_in_the_mask_are_left_out_of_measures_of_pixe
     nowhere = replace(test, masks=np.zeros_like(test.masks))
     assert pixel_figures(one.anomaly_maps, nowhere) is None
     assert pixel_figures(one.anomaly_maps, replace(test, masks=None)) is None
+
+
+def test_aupimo_is_among_the_figures_or_says_why_it_is_none(hazelnuts, assessed):
+    test = hazelnuts.test
+    assert str(assessed.pixels["aupimo"]).startswith("n/a (the good images have ")
+    assert (
+        "1e-05 needs 100000"
+        in assessed.table().loc["AUPIMO, 1e-5 to 1e-4 false positives", "subspace"]
+    )
+    many = 1 + 100_000 // (test.masks[0].size * int((test.labels == 0).sum()))
+    order = np.repeat(np.arange(len(test)), np.where(test.labels == 0, many, 1))
+    images = test.subset(order)
+    figure = pixel_figures(images.masks.astype(np.float32), images)["aupimo"]
+    assert figure.value == 1
+    expected = aupimo_estimate(assessed.anomaly_maps[order], images.masks)
+    assert pixel_figures(assessed.anomaly_maps[order], images)["aupimo"] == expected
+    assert replace(assessed, pixels={"aupimo": expected}).summary_parts()["aupimo"] is expected
 
 
 def test_a_detector_with_one_pass_for_all_is_asked_once(hazelnuts):
