@@ -25,7 +25,7 @@ from .figures import (
     training_curves,
     verdict_figure,
 )
-from .gallery import Card, figure_webp, write_gallery
+from .gallery import Card, write_gallery
 from .index import write_index
 from .maps import MapScale, map_scale
 from .notebook_html import notebook_to_html
@@ -40,6 +40,7 @@ from .predictions import (
 )
 from .results_page import results_to_html
 from .sample import Sample
+from .strip_picture import sample_webp
 from .style import describe
 from .summary import SUMMARY_KEYS, versions, write_samples, write_summary
 
@@ -60,7 +61,6 @@ __all__ = [
     "explainer_against_explainer",
     "explanation_grid",
     "explore",
-    "figure_webp",
     "ground_truth_grid",
     "image_grid",
     "jpeg_bytes",
@@ -74,6 +74,7 @@ __all__ = [
     "review_figure",
     "sample_film",
     "sample_strip",
+    "sample_webp",
     "score_against_jaccard",
     "score_separation",
     "search_walk",

@@ -4,9 +4,11 @@ import base64
 import hashlib
 from collections.abc import Callable
 from importlib import resources
+from io import BytesIO
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
+from PIL import Image
 
 # How each answer of a run is coloured.
 ANSWER_KINDS = {
@@ -15,6 +17,8 @@ ANSWER_KINDS = {
     "Do not trust it yet": "not",
     "Not enough images to say": "few",
 }
+
+_WEBP_METHOD = 1
 
 
 def page_template(name: str, **filters: Callable[..., object]) -> Template:
@@ -38,6 +42,14 @@ def png_uri(picture: bytes) -> str:
 def webp_uri(picture: bytes) -> str:
     """A WebP picture as the source of an image in a page that loads nothing."""
     return "data:image/webp;base64," + base64.b64encode(picture).decode()
+
+
+def webp_bytes(picture: Image.Image, quality: int = 80) -> bytes:
+    """A picture as WebP; from a quality of 80 on, of 100, the loss is barely visible."""
+    content = BytesIO()
+    # Of the methods 0 to 6 the slowest one saves a tenth of the size at five times the time.
+    picture.save(content, format="webp", quality=quality, method=_WEBP_METHOD)
+    return content.getvalue()
 
 
 def page_script(name: str) -> dict[str, str]:

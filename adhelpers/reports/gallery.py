@@ -4,9 +4,9 @@ import math
 import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeGuard
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,12 @@ from PIL import Image
 
 from adhelpers._shared.files import write_text
 
-from ._pages import page_script, page_template, webp_uri
+from ._pages import page_script, page_template, webp_bytes, webp_uri
 from .figures import VERDICT_COLORS
 
 _NOTHING = "–"
+# More pictures in one file make browsers slow.
+PER_PAGE = 300
 _OUTCOMES = {
     ("flagged", True): "correct",
     ("passed", True): "correct",
@@ -128,10 +130,7 @@ def figure_webp(figure: Figure, dpi: float = 100, quality: int = 80) -> bytes:
         picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     finally:
         figure.set_dpi(before)
-    content = BytesIO()
-    # Method 2 of 6: slower ones save a tenth of the size at twice the time.
-    picture.save(content, format="webp", quality=quality, method=2)
-    return content.getvalue()
+    return webp_bytes(picture, quality)
 
 
 def write_gallery(
@@ -143,17 +142,20 @@ def write_gallery(
     cards: Sequence[Card],
     notes: Sequence[str] = (),
 ) -> Path:
-    """Write a run's gallery as one self-contained HTML file.
+    """Write a run's gallery as a self-contained HTML file, or several with many cards.
 
     The summary tables come first, then a card for each test image, which can be filtered by type
     and decision, sorted by index, score or the optimal Jaccard of any explainer, and enlarged. All
     images are embedded, the page's policy forbids any request, and every text is escaped, so the
     file can be moved, mailed and opened without a network.
 
+    Of more than 300 cards the first 300 are in ``path``, the next ones in ``<stem>-2.html`` and so
+    on beside it, linked with each other; filters and sorting work within a page.
+
     Parameters
     ----------
     path
-        The file to write; an existing one is replaced.
+        The file to write; an existing one is replaced, and further pages of it are removed.
     title
     settings
         Folded up: parameters, seed, versions.
@@ -162,6 +164,7 @@ def write_gallery(
         ``value``, ``low`` and ``high`` as its value with the interval in brackets. An index with a
         name or with texts becomes a column.
     cards
+        In the order in which they are shown.
     notes
         Remarks under the title.
 
@@ -184,21 +187,44 @@ def write_gallery(
     """
     path = Path(path)
     template = page_template("gallery.html", shown=_shown, number=_number, data_uri=webp_uri)
-    text = template.render(
-        title=title,
-        settings=settings,
-        notes=notes,
-        tables={name: _table(table) for name, table in tables.items()},
-        cards=cards,
-        verdict_colors=VERDICT_COLORS,
-        verdicts=sorted({card.verdict for card in cards if card.verdict}),
-        types=sorted({str(card.type) for card in cards}, key=lambda name: (name != "good", name)),
-        explainers=list(dict.fromkeys(name for card in cards for name in card.jaccards)),
-        **page_script("gallery.js"),
-    )
-    # A file name that is not UTF-8 holds surrogates, which cannot be written.
-    write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    starts = range(0, max(len(cards), 1), PER_PAGE)
+    pages = [_page_path(path, number) for number in range(1, len(starts) + 1)]
+    for number, (start, page) in enumerate(zip(starts, pages, strict=True), start=1):
+        own = cards[start : start + PER_PAGE]
+        text = template.render(
+            title=title if number == 1 else f"{title}, page {number}",
+            settings=settings if number == 1 else {},
+            notes=notes if number == 1 else [],
+            tables={name: _table(table) for name, table in tables.items()} if number == 1 else {},
+            cards=own,
+            verdict_colors=VERDICT_COLORS,
+            verdicts=sorted({card.verdict for card in own if card.verdict}),
+            types=sorted({str(card.type) for card in own}, key=lambda name: (name != "good", name)),
+            explainers=list(dict.fromkeys(name for card in own for name in card.jaccards)),
+            page=number,
+            pages=[one.name for one in pages],
+            span=(start + 1, start + len(own), len(cards)),
+            **page_script("gallery.js"),
+        )
+        # A file name that is not UTF-8 holds surrogates, which cannot be written.
+        write_text(page, text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    _remove_pages(path, len(pages) + 1)
     return path
+
+
+def _page_path(path: Path, number: int) -> Path:
+    """Where a page of a gallery is, counted from 1."""
+    return path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+def _remove_pages(path: Path, number: int) -> None:
+    """Remove the pages from ``number`` on of an earlier gallery, and no other file."""
+    link = f'href="{quote(path.name)}"'
+    while (page := _page_path(path, number)).is_file():
+        if link not in page.read_text(encoding="utf-8", errors="replace"):
+            return
+        page.unlink()
+        number += 1
 
 
 def _table(table: pd.DataFrame) -> dict[str, Any]:

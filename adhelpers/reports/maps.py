@@ -148,15 +148,20 @@ def show_map(
     )
 
 
+def heatmap_scale(values: ArrayLike) -> MapScale:
+    """The scale of an explainer's heatmap: about 0, up to its own largest magnitude."""
+    magnitudes = np.abs(np.asarray(values, dtype=float))
+    known = magnitudes[np.isfinite(magnitudes)]
+    largest = float(known.max()) if known.size else 0.0
+    return MapScale(largest or 1.0, signed=True)
+
+
 def show_heatmap(ax: Axes, values: ArrayLike) -> AxesImage | None:
     """Draw an explainer's heatmap about 0: orange raises the score, purple lowers it.
 
     The last colours are those of its own largest magnitude, which is written below it.
     """
-    magnitudes = np.abs(np.asarray(values, dtype=float))
-    known = magnitudes[np.isfinite(magnitudes)]
-    largest = float(known.max()) if known.size else 0.0
-    return show_map(ax, values, MapScale(largest or 1.0, signed=True))
+    return show_map(ax, values, heatmap_scale(values))
 
 
 def _tell(ax: Axes, text: str) -> None:

@@ -19,7 +19,7 @@ from adhelpers._shared.files import write_text
 from adhelpers._shared.text import escaped
 
 from . import style as _style
-from ._pages import page_script, page_template, webp_uri
+from ._pages import page_script, page_template, webp_bytes, webp_uri
 from .gallery import _number, _shown, _table
 from .summary import _no_formula
 
@@ -152,10 +152,7 @@ def strip_webp(picture: Image.Image, overlay: Image.Image) -> bytes:
     for column, one in enumerate((picture, overlay)):
         small = one.resize((width, height), Image.Resampling.BOX)
         strip.paste(small, (column * (width + gap), 0))
-    content = io.BytesIO()
-    # The best compression takes five times as long and saves a tenth.
-    strip.save(content, "WEBP", quality=80, method=1)
-    return content.getvalue()
+    return webp_bytes(strip)
 
 
 def jpeg_bytes(picture: Image.Image, quality: int = _QUALITY) -> bytes:

@@ -368,8 +368,11 @@ def show_image(ax: Axes, image: ArrayLike) -> AxesImage:
     return ax.imshow(displayable(image), cmap="gray", vmin=0, vmax=1, aspect="auto")
 
 
-def show_overlap(ax: Axes, image: ArrayLike, region: Flags, mask: Flags) -> AxesImage:
-    """Draw where a region and the true defect agree, each part in its colour, the image dimmed."""
+def overlap_colors(image: ArrayLike, region: Flags, mask: Flags) -> Floats:
+    """Where a region and the true defect agree, each part in its colour, the image dimmed.
+
+    In [0, 1], shape (h, w, 3).
+    """
     canvas = np.repeat((0.25 + 0.5 * grey(displayable(image)))[..., None], 3, axis=2)
     for part, color in (
         (region & mask, OVERLAP),
@@ -377,6 +380,12 @@ def show_overlap(ax: Axes, image: ArrayLike, region: Flags, mask: Flags) -> Axes
         (region & ~mask, EXPLANATION),
     ):
         canvas[part] = 0.2 * canvas[part] + 0.8 * np.array(to_rgb(color))
+    return canvas
+
+
+def show_overlap(ax: Axes, image: ArrayLike, region: Flags, mask: Flags) -> AxesImage:
+    """Draw where a region and the true defect agree; see `overlap_colors`."""
+    canvas = overlap_colors(image, region, mask)
     return ax.imshow(canvas, aspect="auto", interpolation="nearest")
 
 

@@ -21,12 +21,12 @@ from adhelpers.reports import (
     Sample,
     describe,
     explore,
-    figure_webp,
     ground_truth_grid,
     image_grid,
     overlay_grid,
     reconstruction_grid,
     sample_strip,
+    sample_webp,
     write_gallery,
 )
 
@@ -189,9 +189,10 @@ class Strips:
         verdict = self._verdict(index)
         return _ORDER.index(verdict) if verdict in _ORDER else len(_ORDER)
 
-    def figure(self, index: int, *, titled: bool = True) -> Figure:
+    def figure(self, index: int) -> Figure:
         """One test image: image, map, one explanation, the image repaired, overlap with the defect.
 
+        File name, verdict, score and decision are above it.
         At most five panels, so that each is large enough for a small defect. The counterpart and
         the other explainers are in `explore`.
 
@@ -199,8 +200,6 @@ class Strips:
         ----------
         index : int
             Of the test image.
-        titled : bool
-            With file name, verdict, score and decision above it.
 
         Returns
         -------
@@ -209,15 +208,16 @@ class Strips:
         one = self.assessment
         name = str(one.category.test.names[index]).removeprefix("test/")
         title = ": ".join(filter(None, (name, self._verdict(index))))
-        shown = REPAIR if REPAIR in self.explanations else self.names[-1]
         figure = sample_strip(
-            replace(self.sample(index, [shown]), counterpart=None),
-            one.threshold,
-            title=title if titled else "",
-            scale=one.map_scale,
+            self._strip_sample(index), one.threshold, title=title, scale=one.map_scale
         )
         describe(figure, f"{title}; from the left: {', '.join(_panels(figure))}")
         return figure
+
+    def _strip_sample(self, index: int) -> Sample:
+        """What a strip shows of a test image."""
+        shown = REPAIR if REPAIR in self.explanations else self.names[-1]
+        return replace(self.sample(index, [shown]), counterpart=None)
 
     def sample(self, index: int, names: Iterable[str]) -> Sample:
         """One test image with what the detector and the explainers ``names`` say about it."""
@@ -272,7 +272,7 @@ class Strips:
             jaccards={
                 name: value if np.isfinite(value) else None for name, value in jaccards.items()
             },
-            picture=figure_webp(self.figure(index, titled=False), dpi=110),
+            picture=sample_webp(self._strip_sample(index), one.threshold, scale=one.map_scale),
             badges=()
             if test.uncorrected is None or not test.uncorrected[index]
             else ("uncorrected",),

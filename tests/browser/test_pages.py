@@ -11,11 +11,11 @@ from PIL import Image
 from adhelpers.reports import (
     SUMMARY_KEYS,
     Card,
-    figure_webp,
     image_grid,
     write_gallery,
     write_index,
 )
+from adhelpers.reports.gallery import figure_webp
 
 HOSTILE = "test/crack/<img src=x onerror=document.title='broken'>.png"
 
@@ -272,3 +272,24 @@ def test_cards_stand_as_they_were_given_until_they_are_sorted(open_page, tmp_pat
     assert shown(page, "index") == ["2", "0", "1"]
     page.select_option("#sort", "index up")
     assert shown(page, "index") == ["0", "1", "2"] and trouble == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_long_gallery_is_left_through_to_the_next_page_and_back(open_page, tmp_path, width):
+    picture = figure_webp(image_grid(np.zeros((1, 16, 16))))
+    cards = [
+        Card(f"test/{index}.png", "good", index, 0.1, "passed", True, {}, picture, verdict="passed")
+        for index in range(305)
+    ]
+    path = write_gallery(tmp_path / "g#1.html", title="t", settings={}, tables={}, cards=cards)
+    open_file, trouble = open_page
+    page = open_file(path, viewport={"width": width, "height": 800})
+    assert page.locator("#count").inner_text() == "300 of 300 images"
+    for element in page.locator("nav.pages >> nth=0").locator("a, b").all():
+        assert min(element.bounding_box()[side] for side in ("width", "height")) >= 44
+    page.locator("nav.pages >> nth=1").locator("a", has_text="2").click()
+    assert shown(page, "index") == [str(index) for index in range(300, 305)]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.locator("nav.pages >> nth=0").locator("a", has_text="1").click()
+    assert len(shown(page, "index")) == 300
+    assert [one for one in trouble if not one.startswith(tmp_path.as_uri())] == []

@@ -358,3 +358,53 @@ def test_findings_after_the_first_three_are_folded(tmp_path):
     assert [text.index(f"finding &lt;{n}&gt;") < fold for n in range(5)] == [True] * 3 + [False] * 2
     few = write_gallery(tmp_path / "f.html", notes=notes[:3], **options).read_text()
     assert "More findings" not in few
+
+
+def numbered(picture, count):
+    return [
+        make_card(picture, index=index, name=f"test/crack/{index:03}.png") for index in range(count)
+    ]
+
+
+def test_many_cards_are_spread_over_pages_that_name_each_other(tmp_path, picture):
+    options = {"notes": ["a note"], "tables": {"T": pd.DataFrame({"a": [1]})}}
+    first = written(tmp_path, numbered(picture, 650), **options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "gallery-2.html",
+        "gallery-3.html",
+        "gallery.html",
+    ]
+    pages = [first] + [
+        BeautifulSoup((tmp_path / f"gallery-{number}.html").read_text("utf-8"), "html.parser")
+        for number in (2, 3)
+    ]
+    names = [[card.bdi.text for card in page.select("article")] for page in pages]
+    assert [len(one) for one in names] == [300, 300, 50]
+    assert sum(names, []) == [f"test/crack/{index:03}.png" for index in range(650)]
+    for number, page in enumerate(pages, start=1):
+        for links in page.select("nav.pages"):
+            others = {1: "gallery.html", 2: "gallery-2.html", 3: "gallery-3.html"}
+            assert links.b.text == str(number) and links.b["aria-current"] == "page"
+            del others[number]
+            assert {int(link.text): link["href"] for link in links.select("a")} == others
+        assert len(page.select("nav.pages")) == 2
+        # Each page has all that it needs.
+        assert page.select_one("style") and page.select_one("script")
+        assert page.select_one("#controls") is not None
+    assert ["a note" in page.text for page in pages] == [True, False, False]
+    assert [len(page.select("table")) for page in pages] == [1, 0, 0]
+    assert "Images 301 to 600 of 650" in pages[1].text
+
+
+def test_three_hundred_cards_are_one_page_without_links(tmp_path, picture):
+    page = written(tmp_path, numbered(picture, 300))
+    assert len(page.select("article")) == 300 and not page.select("nav, a")
+    assert [path.name for path in tmp_path.iterdir()] == ["gallery.html"]
+
+
+def test_pages_of_a_longer_gallery_are_removed_and_nothing_else(tmp_path, picture):
+    written(tmp_path, numbered(picture, 901))
+    (tmp_path / "gallery-5.html").write_text("<p>somebody's own")
+    written(tmp_path, numbered(picture, 301))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"gallery.html", "gallery-2.html", "gallery-5.html"}

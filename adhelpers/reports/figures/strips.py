@@ -1,15 +1,12 @@
 """The strip of a test image: panel by panel from the image to where its explanations lie."""
 
-from collections.abc import Iterator
-
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from adhelpers._shared.arrays import Flags
-from adhelpers.metrics import Threshold, explained_region
+from adhelpers.metrics import Threshold
 
-from ..maps import MapScale, map_scale, show_heatmap, show_map
+from ..maps import MapScale, show_map
+from ..panels import HEATMAP_COLORS, OVERLAP_NAMES, Panel, strip_layout, strip_panels
 from ..sample import Sample
 from ..style import (
     ANOMALOUS,
@@ -22,17 +19,11 @@ from ..style import (
     name_panel,
     outline,
     overlap_legend,
-    panel_size,
     say,
     show_image,
-    show_overlap,
     styled,
     threshold_value,
 )
-
-# Least width of a panel in inches: 165 pixels at the resolution of a notebook.
-_WIDTH = 1.5
-_MAP = "anomaly map"
 
 
 @styled
@@ -72,93 +63,52 @@ def sample_strip(
 
     Examples
     --------
+    >>> import numpy as np
     >>> image, heatmap = np.zeros((8, 8, 1)), np.eye(8)
     >>> sample = Sample(image, {"LIME": heatmap}, mask=heatmap > 0, optimal={"LIME": (1.0, 1.0)})
     >>> [ax.get_title("left") for ax in sample_strip(sample).axes]
     ['image', 'LIME', 'LIME: overlap']
     """
-    overlaps = [name for name in sample.optimal or {} if sample.has_defect and _tells(sample, name)]
     note, color = "", INK
     if title != "":
         title = title or sample.name
         note, color = _decision(sample.score, threshold)
-    heatmaps = dict(sample.heatmaps)
-    if sample.anomaly_map is not None:
-        # Held against the defect as an explanation is, the map need not be shown twice.
-        heatmaps.pop(_MAP, None)
-    parts = (sample.counterpart, sample.anomaly_map, sample.repaired)
+    panels = strip_panels(sample, threshold, scale, counterpart_name)
+    layout = strip_layout(sample, panels, titled=bool(title or note))
     figure, axes = image_panels(
         1,
-        1 + sum(part is not None for part in parts) + len(heatmaps) + len(overlaps),
+        len(panels),
         sample.image.shape,
-        top=0.45 if title or note else 0.2,
-        # Two lines for the scale of the map, and one for what colours mean.
-        bottom=0.27 + (0.24 if sample.anomaly_map is not None else 0.14 if sample.heatmaps else 0),
-        scale=max(1.0, _WIDTH / panel_size(sample.image.shape)[0]),
+        top=layout.top,
+        bottom=layout.bottom,
+        scale=layout.scale,
     )
-    panels = iter(axes[0])
-    mask = None if sample.mask is None else np.asarray(sample.mask, dtype=bool)
-    ax = _next(panels, "image")
-    show_image(ax, sample.image)
-    outline(ax, mask)
-    if sample.counterpart is not None:
-        show_image(_next(panels, counterpart_name), sample.counterpart)
-    if sample.anomaly_map is not None:
-        ax = _next(panels, _MAP)
-        show_map(ax, sample.anomaly_map, scale or _own_scale(sample, threshold))
-        outline(ax, mask)
-    if sample.repaired is not None:
-        ax = _next(panels, sample.repaired_name)
-        show_image(ax, sample.repaired[0])
-        corner(ax, f"score {sample.repaired[1]:.3g}")
-    for name, heatmap in heatmaps.items():
-        ax = _next(panels, name)
-        if show_heatmap(ax, heatmap) is not None:
-            outline(ax, mask)
-    for name in overlaps:
-        _draw_overlap(_next(panels, f"{name}: overlap"), sample, name)
-    _explain_colors(figure, bool(heatmaps), bool(overlaps))
+    for ax, panel in zip(axes[0], panels, strict=True):
+        name_panel(ax, panel.name)
+        _draw(ax, panel)
+        if panel.outlined and panel.values is not None:
+            outline(ax, sample.mask)
+    if layout.heatmaps:
+        footnote(figure, HEATMAP_COLORS)
+    if layout.overlaps:
+        overlap_legend(figure, OVERLAP_NAMES, right=True)
     headline(figure, title, note, color)
     return figure
 
 
-def _tells(sample: Sample, name: str) -> bool:
-    """Whether a heatmap has regions, or failed: the whole image is no place."""
-    return bool(np.ptp(sample.heatmaps[name]) != 0)
-
-
-def _own_scale(sample: Sample, threshold: Threshold | float | None) -> MapScale:
-    """The scale of one sample's anomaly map."""
-    scores = None if sample.score is None else [sample.score]
-    return map_scale(np.asarray(sample.anomaly_map)[None], scores, threshold)
-
-
-def _next(panels: Iterator[Axes], name: str) -> Axes:
-    """The next panel, named."""
-    ax = next(panels)
-    name_panel(ax, name)
-    return ax
-
-
-def _draw_overlap(ax: Axes, sample: Sample, name: str) -> None:
-    """Where the true defect and one explainer's region at its optimal threshold overlap."""
-    value, cut = (sample.optimal or {})[name]
-    mask: Flags = np.asarray(sample.mask, dtype=bool)
-    if value is None or not np.isfinite(value):
+def _draw(ax: Axes, panel: Panel) -> None:
+    """The picture of one panel, or that there is none."""
+    if panel.values is None:
         say(ax, "not available")
+        return
+    if panel.scale is not None:
+        show_map(ax, panel.values, panel.scale)
+    elif panel.sharp:
+        ax.imshow(panel.values, aspect="auto", interpolation="nearest")
     else:
-        show_overlap(ax, sample.image, explained_region(sample.heatmaps[name], cut), mask)
-        corner(ax, f"J* {value:.2f}")
-
-
-def _explain_colors(figure: Figure, has_heatmaps: bool, compared: bool) -> None:
-    """What the colours of heatmaps and overlaps mean, below the panels where there is room."""
-    width = figure.get_figwidth()
-    if has_heatmaps and width > (6.7 if compared else 3.3):
-        footnote(figure, "heatmaps: orange raises the score, purple lowers it")
-    if compared:
-        names = ("overlap", "ground truth only", "explanation only")
-        overlap_legend(figure, names, right=True)
+        show_image(ax, panel.values)
+    if panel.corner:
+        corner(ax, panel.corner)
 
 
 def _decision(score: float | None, threshold: Threshold | float | None) -> tuple[str, str]:
