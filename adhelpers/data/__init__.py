@@ -11,7 +11,7 @@ from .image_files import find_images, watch_images
 from .image_set import Category, ImageSet
 from .images import load_category, suggested_size
 from .labelled import LabelledSamples, load_labelled
-from .layouts import file_of, is_data, one_form
+from .layouts import LAYOUTS, described_category, is_category, is_data, one_form
 from .new_images import ImageReader, NewImage
 from .normalize import Corrections, resize_image
 from .objects import object_mask
@@ -21,7 +21,7 @@ from .remarks import Remark
 from .rendered.catalogue import RENDERED_CATEGORIES, render_category, rendered_root
 from .rendered.folders import root_name, root_path
 from .rendered.insulators import insulators_root
-from .roots import categories_in, check_listing, is_category, subfolders
+from .roots import categories_in, check_listing, subfolders, training_files
 from .semi_supervised import SemiSupervisedCategory, check_split, semi_supervised
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Corrections",
     "ImageReader",
     "ImageSet",
+    "LAYOUTS",
     "LEAK",
     "LabelledSamples",
     "NewImage",
@@ -45,8 +46,8 @@ __all__ = [
     "check_split",
     "decode_values",
     "describe_category",
+    "described_category",
     "fetch_category",
-    "file_of",
     "find_images",
     "good_only_root",
     "insulators_root",
@@ -72,5 +73,6 @@ __all__ = [
     "subfolders",
     "suggested_size",
     "to_color",
+    "training_files",
     "watch_images",
 ]

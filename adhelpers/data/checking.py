@@ -17,7 +17,7 @@ from .duplicates import (
     near_duplicate_remarks,
 )
 from .file_remarks import Note, file_remarks
-from .layouts import TEST, TRAIN, find_category, list_entries, one_form
+from .layouts import TEST, TRAIN, VALIDATION, list_category, one_form
 from .reading import GOOD, Entry, FileProblem, good_first, read_entry
 from .remarks import Remark
 
@@ -35,12 +35,15 @@ class CategoryCheck:
         Empty where the category can be used as it is.
     remarks : tuple of Remark
         What can be used but is doubtful.
+    layout : str
+        Title of the layout that the category has.
     """
 
     category: str
     inventory: pd.DataFrame
     problems: list[str]
     remarks: tuple[Remark, ...] = ()
+    layout: str = ""
 
     @property
     def summary(self) -> str:
@@ -50,7 +53,8 @@ class CategoryCheck:
         return ", ".join(texts if self.remarks else texts[:1])
 
     def __str__(self) -> str:
-        lines = [f"category {one_form(self.category)}", self.inventory.to_string(index=False)]
+        lines = [f"category {one_form(self.category)}", f"layout: {self.layout}"]
+        lines += [self.inventory.to_string(index=False)]
         if self.problems:
             lines += [f"{len(self.problems)} problem{'' if len(self.problems) == 1 else 's'}:"]
             lines += [f"  {problem}" for problem in self.problems]
@@ -90,7 +94,8 @@ def check_category(
         Where ``bit_depth`` or ``page`` is wrong.
     """
     check_reading(bit_depth, page)
-    entries, problems, unused = list_entries(find_category(root, category))
+    listing = list_category(root, category)
+    entries, problems = listing.entries, listing.problems
     readable, looks = list[Entry](), list[Look]()
     rows, notes = [], list[Note]()
     for entry in entries:
@@ -116,18 +121,19 @@ def check_category(
     groups = group_copies([look.digest for look in looks])
     for entry, group in zip(readable, groups, strict=True):
         if (first := readable[group]).split != entry.split:
-            problems.append(f"{entry.name}: is the same image as {first.name}, which is trained on")
+            use = "is trained on" if first.split == TRAIN else "the threshold is found with"
+            problems.append(f"{entry.name}: is the same image as {first.name}, which {use}")
     names, parts = [entry.name for entry in readable], [entry.split for entry in readable]
     is_anomalous = np.array([entry.type != GOOD for entry in readable], bool)
     copies = duplicate_remarks(names, groups, parts, is_anomalous)
     remarks = (
-        *unused,
+        *listing.remarks,
         # Here each leaked image is a problem already.
         *(remark for remark in copies if remark.kind != LEAK),
         *near_duplicate_remarks(names, looks, parts),
         *file_remarks(notes),
     )
-    return CategoryCheck(category, _table(rows), problems, remarks)
+    return CategoryCheck(category, _table(rows), problems, remarks, listing.layout)
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -136,7 +142,7 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     if not rows:
         return pd.DataFrame(columns=columns)
     found, table = pd.DataFrame(rows), []
-    for split in (TRAIN, TEST):
+    for split in (TRAIN, VALIDATION, TEST):
         part = found[found["split"] == split]
         for kind in good_first(part["type"]):
             group = part[part["type"] == kind]

@@ -15,10 +15,10 @@ from adhelpers._shared.progress import progress
 from .decoding import Decoded, check_reading
 from .duplicates import content_digest, duplicate_remarks, group_copies
 from .file_remarks import Note, file_remarks, stretch_remark
-from .layouts import is_data, is_document, one_form, unused_remarks
+from .layouts import is_data, is_document, is_image, one_form, unused_remarks
 from .masks import read_mask, resize_mask
 from .normalize import asked_size, completed_size, resize_image
-from .reading import SUFFIXES, CategoryError, notes_of, read_decoded, to_color
+from .reading import CategoryError, notes_of, read_decoded, to_color
 from .remarks import Remark
 
 _MASKS, _COUNTERPARTS, _CLASSES = "ground_truth", "counterparts", "classes.txt"
@@ -243,7 +243,7 @@ def load_class_images(
         for label, name in enumerate(class_names)
         if (folder / name).is_dir()
         for path in sorted((folder / name).iterdir())
-        if _is_image(path)
+        if is_image(path) and not path.is_dir()
     ]
     check_reading(bit_depth, page)
     reader = _Reader(
@@ -286,10 +286,6 @@ def load_class_images(
 
 def _name(root: Path, path: Path) -> str:
     return one_form(path.relative_to(root).as_posix())
-
-
-def _is_image(path: Path) -> bool:
-    return is_data(path) and not path.is_dir() and path.suffix.lower() in SUFFIXES
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -14,7 +14,7 @@ import numpy as np
 from adhelpers._shared.arrays import Images
 
 from .file_remarks import SIZE_STEP, size_that_keeps
-from .layouts import LEAST_GOOD, TEST, TRAIN, find_category, list_entries
+from .layouts import LEAST_GOOD, TEST, list_category
 from .normalize import divide_background, resize_image
 from .objects import find_object
 from .reading import GOOD, CategoryError, Entry, FileProblem, read_entry, to_color
@@ -190,10 +190,10 @@ def describe_category(
     >>> facts.good, facts.size, facts.coloured, facts.has_axis
     (4, (64, 64), False, True)
     """
-    entries, problems, _ = list_entries(find_category(root, category))
-    good = [entry for entry in entries if entry.split == TRAIN]
+    listing = list_category(root, category)
+    good = [entry for entry in listing.entries if entry.split != TEST]
     if len(good) < LEAST_GOOD:
-        raise CategoryError(category, problems)
+        raise CategoryError(category, listing.problems)
     contents, unread = [], []
     for entry in sample_of(good, _DESCRIBED):
         try:
@@ -206,12 +206,12 @@ def describe_category(
     coloured = carries_colour([one.image for one in contents])
     color = "rgb" if coloured else "grayscale"
     images = [(to_color(one.image, color), one.grey_levels) for one in contents]
-    test = [entry for entry in entries if entry.split == TEST]
+    test = listing.of(TEST)
     height, width = max(set(shapes), key=shapes.count)
     return CategoryFacts(
         good=len(good),
         tested={kind: sum(one.type == kind for one in test) for kind in _kinds(test)},
-        masks=sum(one.mask_path is not None for one in test),
+        masks=sum(bool(one.masks) for one in test),
         size=(height, width),
         sizes=len(set(shapes)),
         coloured=coloured,

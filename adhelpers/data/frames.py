@@ -16,7 +16,7 @@ from adhelpers._shared.arrays import Images, Masks
 from .deciding import reading_of
 from .duplicates import Look, bytes_of, look_of
 from .file_remarks import Note
-from .layouts import TRAIN
+from .layouts import TEST
 from .masks import resize_mask, share_outside, warp_mask
 from .normalize import (
     common_box,
@@ -214,7 +214,7 @@ class Frames:
 
     def _may_stay(self, entry: Entry) -> bool:
         """Whether an image is loaded as it is where a correction cannot be made."""
-        return bool(self._chosen) and entry.split != TRAIN
+        return bool(self._chosen) and entry.split == TEST
 
     def _with_facts(self, entry: Entry) -> tuple[Images, FileFacts]:
         """An entry's image in the right colours and light, and what else is known of it."""

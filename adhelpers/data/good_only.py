@@ -13,11 +13,20 @@ import numpy as np
 from adhelpers._shared.arrays import Images
 from adhelpers._shared.text import escaped
 
-from .layouts import TEST, TRAIN, _folders, image_name, is_data, mask_name, one_form
+from .layouts import (
+    TEST,
+    TRAIN,
+    folders_in,
+    image_name,
+    is_category,
+    is_image,
+    mask_name,
+    one_form,
+)
 from .planting import plant_patch
-from .reading import GOOD, SUFFIXES, CategoryError, FileProblem, read_decoded, read_file
+from .reading import GOOD, CategoryError, FileProblem, read_decoded, read_file
 from .rendered.folders import found_or_rendered, has_note, rendering, save_picture
-from .roots import categories_in, is_category
+from .roots import categories_in
 
 # The type of the test images with a planted patch.
 PLANTED = "planted"
@@ -120,12 +129,12 @@ def good_only_root(
 def _images_in(folder: Path) -> list[Path]:
     """The image files directly in a folder, by name; none where it does not exist."""
     found = folder.iterdir() if folder.is_dir() else ()
-    return sorted(path for path in found if is_data(path) and path.suffix.lower() in SUFFIXES)
+    return sorted(filter(is_image, found))
 
 
 def _has_defects(test: Path) -> bool:
     """Whether a folder of test images has any that are not good."""
-    return any(_images_in(kind) for kind in _folders(test) if kind.name != GOOD)
+    return any(_images_in(kind) for kind in folders_in(test) if kind.name != GOOD)
 
 
 def _divided(train: list[Path], test: list[Path]) -> tuple[list[Path], list[Path]]:

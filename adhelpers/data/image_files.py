@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .layouts import is_data
+from .layouts import is_data, is_image
 from .reading import SUFFIXES
 
 _MAGIC = re.compile(r"[*?[]")
@@ -55,7 +55,7 @@ def find_images(images: Sequence[str | Path], without: str | Path | None = None)
             files = (
                 path
                 for path in _fitting(Path(one))
-                if _is_image(path) and not _is_in(path, passed_over)
+                if is_image(path) and not _is_in(path, passed_over)
             )
             yield from _some(files, f"no image fits the pattern {one}")
         else:
@@ -127,7 +127,7 @@ def _in_folder(folder: str, passed_over: str | None) -> Iterator[Path]:
             continue
         folders[:] = sorted(name for name in folders if is_data(Path(name)))
         for name in sorted(files):
-            if _is_image(Path(name)):
+            if is_image(Path(name)):
                 yield Path(place, name)
 
 
@@ -135,10 +135,6 @@ def _fitting(pattern: Path) -> list[Path]:
     """What fits a pattern, in the order of names."""
     anchor = Path(pattern.anchor)
     return sorted(anchor.glob(str(pattern.relative_to(pattern.anchor))))
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and is_data(path)
 
 
 def _is_in(path: Path, folder: str | None) -> bool:

@@ -32,9 +32,9 @@ class ImageSet:
     types : ndarray of str, shape (n,)
         ``"good"`` or the defect type, such as ``"crack"``.
     names : ndarray of str, shape (n,)
-        Path relative to the category's folder, such as ``"test/crack/000.png"``.
+        Path relative to the category's folder, such as ``"test/crack/000.png"``, in one form.
     masks : ndarray of bool, shape (n, h, w), or None
-        True on the defect. None where the category has no ``ground_truth/``.
+        True on the defect. None where the category has no masks.
     transforms : ndarray of float64, shape (n, 3, 3), or None
         Take (x, y, 1) in pixels of ``images`` to pixels of the file. None where the images do not
         come from files.
@@ -43,6 +43,8 @@ class ImageSet:
     uncorrected : ndarray of bool, shape (n,), or None
         True where light or pose could not be corrected, so that the image is loaded without (only
         in the test set, and only with ``"auto"``). None where the images do not come from files.
+    files : ndarray of str, shape (n,), or None
+        Paths of the files. None where the images do not come from files.
 
     Examples
     --------
@@ -67,6 +69,7 @@ class ImageSet:
     transforms: NDArray[np.float64] | None
     original_shapes: Integers
     uncorrected: Flags | None = None
+    files: Names | None = None
 
     def __len__(self) -> int:
         return len(self.images)

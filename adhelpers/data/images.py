@@ -1,4 +1,4 @@
-"""Loads a category of images in the MVTec layout."""
+"""Loads a category of images, in whatever layout it lies."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ from .duplicates import (
 from .file_remarks import SIZE_STEP, file_remarks, size_that_keeps, stretch_remark
 from .frames import Frames, Loaded, usual_shape
 from .image_set import Category, ImageSet
-from .layouts import LEAST_GOOD, TRAIN, find_category, list_entries, one_form
+from .layouts import LEAST_GOOD, TEST, TRAIN, VALIDATION, list_category, one_form
 from .normalize import (
     Corrections,
     asked_size,
@@ -89,19 +89,20 @@ def load_category(
     bit_depth: int | None = None,
     page: int | None = None,
 ) -> Category:
-    """Load a category of images in the MVTec layout.
+    """Load a category of images.
 
     ``root/category`` holds ``train/good``, ``test/good``, ``test/<defect type>`` and, where there
-    are masks, ``ground_truth/<defect type>/<stem of the image>_mask.png`` (or ``<stem>.png``).
-    PNG, JPEG, TIFF and BMP are read (`adhelpers.data.decoding`); masks by what they hold
-    (`adhelpers.data.masks`). Every file is checked.
+    are masks, ``ground_truth/<defect type>/<stem of the image>_mask.png`` (or ``<stem>.png``), or
+    has one of the other layouts of ``docs/datasets.md``, which is found by its shape or given with
+    `described_category`. PNG, JPEG, TIFF and BMP are read (`adhelpers.data.decoding`); masks by
+    what they hold (`adhelpers.data.masks`). Every file is checked.
 
     Parameters
     ----------
     root : str or Path
         Folder that holds the categories.
     category : str
-        Name of the category's folder.
+        Name of the category's folder, or of a CSV or COCO file in ``root`` that lists images.
     image_size : int or tuple of int, optional
         Height and width of the loaded images in pixels; one number for square images. A side that
         is 0 follows from the other one, in steps of 16 pixels, so that what is loaded keeps its
@@ -115,7 +116,8 @@ def load_category(
     seed : int
         Chooses the validation images.
     validation_fraction : float
-        Share of ``train/good`` that is held out; at least one image is, and at least two are left.
+        Share of the good training images that is held out; at least one image is, and at least two
+        are left. A layout that holds out images itself is taken as it is.
     show_progress : bool
     bit_depth : int, optional
         How many bits of files with more than 8 are in use, such as 12 for a camera's 12 bits in 16.
@@ -158,8 +160,9 @@ def load_category(
         bit_depth,
         page,
     )
-    entries, problems, unused = list_entries(find_category(root, category))
-    good = [entry for entry in entries if entry.split == TRAIN]
+    listing = list_category(root, category)
+    entries, problems = listing.entries, listing.problems
+    good = [entry for entry in entries if entry.split != TEST]
     if len(good) < LEAST_GOOD or len(good) == len(entries):
         raise CategoryError(category, problems)
 
@@ -177,7 +180,9 @@ def load_category(
     train = np.arange(len(good))
     looks = [one.look for one in loaded]
     groups = group_copies([look.digest for look in looks])
-    validation = _held_out(groups[train], validation_fraction, seed)
+    published = [index for index, entry in enumerate(good) if entry.split == VALIDATION]
+    held_out = published or _held_out(groups[train], validation_fraction, seed).tolist()
+    validation = np.array(held_out, np.int64)
     parts = np.repeat(["train", "test"], [len(good), len(entries) - len(good)]).astype(object)
     parts[validation] = "validation"
     names = [entry.name for entry in entries]
@@ -196,7 +201,7 @@ def load_category(
         settings=settings,
         fingerprint=_fingerprint(settings, entries, loaded, groups[train]),
         remarks=(
-            *unused,
+            *listing.remarks,
             *duplicate_remarks(
                 names, groups, parts.tolist(), np.array([entry.type != GOOD for entry in entries])
             ),
@@ -219,7 +224,7 @@ def _load_all(
     """Images and masks of all entries, each written to its place, and how each was loaded."""
     shape = (len(entries), *frames.size)
     images = np.empty((*shape, frames.channels), np.float32)
-    has_masks = any(entry.mask_path is not None for entry in entries)
+    has_masks = any(entry.masks for entry in entries)
     masks = np.zeros(shape, bool) if has_masks else None
 
     def load(index: int) -> Loaded | str:
@@ -324,11 +329,11 @@ def suggested_size(
     >>> suggested_size(good.parents[2], "spoon")
     (96, 128)
     """
-    entries, problems, _ = list_entries(find_category(root, category))
-    good = [entry for entry in entries if entry.split == TRAIN]
-    shape = usual_shape(sample_of(good), problems, page=page)
+    listing = list_category(root, category)
+    problems = listing.problems
+    shape = usual_shape(sample_of(listing.of(TRAIN)), problems, page=page)
     if shape is None:
-        raise CategoryError(category, problems or [f"{TRAIN}/{GOOD} holds no images"])
+        raise CategoryError(category, problems or ["there are no images to train on"])
     return size_that_keeps(shape, longest, SIZE_STEP)
 
 
@@ -340,7 +345,10 @@ def _fingerprint(
 ) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for entry, one in zip(entries, loaded, strict=True):
-        digest.update(f"{entry.name} {one.digest}\n".encode())
+        # Where the name says split and type, it stands for them.
+        named = entry.name.startswith(f"{entry.split}/{entry.type}/")
+        facts = "" if named else f" {entry.split} {entry.type}"
+        digest.update(f"{entry.name} {one.digest}{facts}\n".encode())
     if len(np.unique(groups)) < len(groups):
         # Models that were trained before copies were kept together saw another split.
         digest.update(b"copies kept together\n")
@@ -365,6 +373,7 @@ def _image_set(
         transforms=np.stack([one.matrix for one in loaded]),
         original_shapes=np.array([one.original_shape for one in loaded], np.int64),
         uncorrected=np.array([one.uncorrected for one in loaded]),
+        files=np.array([str(entry.path) for entry in entries]),
     )
 
 

@@ -16,6 +16,7 @@ from adhelpers._shared.text import escaped
 from .decoding import Decoded, decode
 from .file_remarks import Note
 from .masks import read_mask
+from .shapes import Shapes
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 GOOD = "good"
@@ -61,12 +62,15 @@ class Entry:
 
     Attributes
     ----------
-    split : {"train", "test"}
+    split : {"train", "validation", "test"}
     type : str
         ``"good"`` or the type of defect.
     name : str
         Path within the category.
-    path, mask_path : Path
+    path : Path
+    masks : tuple of Path or Shapes
+        Where its defects are marked: files, or shapes of a list. A pixel that any of them marks is
+        defect.
     within : tuple of Path
         Folders, without links in their paths, of which one must hold what the paths lead to. Empty
         allows any place.
@@ -76,7 +80,7 @@ class Entry:
     type: str
     name: str
     path: Path
-    mask_path: Path | None = None
+    masks: tuple[Path | Shapes, ...] = ()
     within: tuple[Path, ...] = ()
 
 
@@ -91,13 +95,13 @@ class Content:
         Largest value of a sample in the file: 255 for 8 bits, 65535 for 16, 1 for real values.
     mask : ndarray of bool, shape (h, w), or None
     digest : str
-        SHA-256 of both files.
+        SHA-256 of the image's file and of each mask, one after the other.
     bits : int
         Of each sample of the image in its file.
     mode : {"grey", "rgb", "palette", "cmyk"}
         How the image's file stores its colours.
     notes : tuple of Note
-        What is doubtful about both files.
+        What is doubtful about the files.
     samples : ndarray of uint8, shape (h, w, c), or None
         What ``image`` has 255 times, where the file holds just this.
     """
@@ -227,7 +231,7 @@ def read_entry(entry: Entry, bit_depth: int | None = None, page: int | None = No
     data, decoded = read_decoded(entry.path, entry.name, entry.within, bit_depth, page)
     notes = notes_of(decoded, entry.name, bit_depth)
     mask, digest = None, hashlib.sha256(data).hexdigest()
-    if entry.mask_path is not None:
+    if entry.masks:
         mask, mask_digest, doubts = _mask_of(entry, decoded.colour.shape[:2], page)
         digest, notes = digest + mask_digest, notes + doubts
     return Content(
@@ -260,25 +264,43 @@ def notes_of(decoded: Decoded, name: str, bit_depth: int | None = None) -> list[
 def _mask_of(
     entry: Entry, shape: tuple[int, ...], page: int | None
 ) -> tuple[Masks, str, list[Note]]:
-    """The mask of an image of a shape, the digest of its file, and what is doubtful about it."""
-    assert entry.mask_path is not None
-    name = escaped("/".join(entry.mask_path.parts[-3:]))
-    data, decoded = read_decoded(entry.mask_path, name, entry.within, page=page)
-    mask, doubts = read_mask(decoded)
-    if mask.shape != shape:
-        sizes = ["{}x{}".format(*one) for one in (mask.shape, shape)]
-        raise FileProblem(
-            f"{name}: the mask has {sizes[0]} pixels (height x width), "
-            f"its image {entry.name} has {sizes[1]}"
-        )
-    if entry.type == GOOD and mask.any():
-        raise FileProblem(f"{name}: marks a defect in an image of the type 'good'")
-    notes = [Note(doubt, name) for doubt in doubts]
+    """The mask of an image of a shape, the digests of its sources, and what is doubtful."""
+    mask, digest, notes = np.zeros(shape, bool), "", list[Note]()
+    for source in entry.masks:
+        name = entry.name if isinstance(source, Shapes) else _mask_name(source)
+        if isinstance(source, Shapes):
+            one, found = _drawn(source, entry.name, shape), source.digest
+        else:
+            data, decoded = read_decoded(source, name, entry.within, page=page)
+            (one, doubts), found = read_mask(decoded), hashlib.sha256(data).hexdigest()
+            notes += [Note(doubt, name) for doubt in doubts]
+        if one.shape != shape:
+            sizes = ["{}x{}".format(*size) for size in (one.shape, shape)]
+            raise FileProblem(
+                f"{name}: the mask has {sizes[0]} pixels (height x width), "
+                f"its image {entry.name} has {sizes[1]}"
+            )
+        if entry.type == GOOD and one.any():
+            raise FileProblem(f"{name}: marks a defect in an image of the type 'good'")
+        mask, digest = mask | one, digest + found
     if entry.type != GOOD and not mask.any():
         notes.append(Note("mask_empty", name))
     if mask.mean() > 0.5:
         notes.append(Note("mask_covers_most", name, float(mask.mean())))
-    return mask, hashlib.sha256(data).hexdigest(), notes
+    return mask, digest, notes
+
+
+def _mask_name(path: Path) -> str:
+    """A mask's file as remarks and errors name it."""
+    return escaped("/".join(path.parts[-3:]))
+
+
+def _drawn(shapes: Shapes, name: str, shape: tuple[int, ...]) -> Masks:
+    """The mask of shapes, or a FileProblem that names their image."""
+    try:
+        return shapes.mask((shape[0], shape[1]))
+    except ValueError as error:
+        raise FileProblem(f"{name}: {error}") from error
 
 
 def good_first(types: Iterable[str]) -> list[str]:

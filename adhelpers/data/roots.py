@@ -1,19 +1,14 @@
-"""What a folder that a person gives for images is: a category, or one that holds categories."""
+"""What a folder that a person gives for images holds."""
 
 from pathlib import Path
 
-from .layouts import TEST, TRAIN, _folders, find_category, list_entries, one_form
+from .layouts import folders_in, is_category, list_category, one_form
 from .reading import CategoryError
-
-
-def is_category(folder: str | Path) -> bool:
-    """Whether a folder is meant as a category: it has ``train/`` or ``test/``."""
-    return any((Path(folder) / split).is_dir() for split in (TRAIN, TEST))
 
 
 def subfolders(folder: str | Path) -> list[str]:
     """Names of the folders within a folder, without those that hold no data (``.git``)."""
-    return [one_form(path.name) for path in _folders(Path(folder))]
+    return [one_form(path.name) for path in folders_in(Path(folder))]
 
 
 def categories_in(root: str | Path) -> list[str]:
@@ -29,7 +24,7 @@ def categories_in(root: str | Path) -> list[str]:
     >>> subfolders(root), categories_in(root)
     (['metal', 'notes'], ['metal'])
     """
-    return [one_form(path.name) for path in _folders(Path(root)) if is_category(path)]
+    return [one_form(path.name) for path in folders_in(Path(root)) if is_category(path)]
 
 
 def check_listing(root: str | Path, category: str) -> None:
@@ -42,6 +37,11 @@ def check_listing(root: str | Path, category: str) -> None:
     CategoryError
         Where files are wrong or missing.
     """
-    _, problems, _ = list_entries(find_category(root, category))
+    problems = list_category(root, category).problems
     if problems:
         raise CategoryError(category, problems)
+
+
+def training_files(root: str | Path, category: str) -> list[Path]:
+    """The files of the good images that a category is trained on."""
+    return [entry.path for entry in list_category(root, category).of("train")]

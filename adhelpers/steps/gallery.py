@@ -13,7 +13,7 @@ from skimage.transform import resize
 
 from adhelpers._shared.arrays import Flags, Images, Integers, Maps, Names
 from adhelpers._shared.stages import stage
-from adhelpers.data import Category, file_of, read_image
+from adhelpers.data import Category, read_image
 from adhelpers.explainers import Explanations
 from adhelpers.reports import (
     Card,
@@ -103,14 +103,13 @@ def on_photographs(
     matplotlib.figure.Figure
     """
     category, test = assessment.category, assessment.category.test
-    if category.root is None:
+    if test.files is None:
         raise ValueError("category must come from files: there are no photographs otherwise")
     settings, shape = category.settings, None
     pictures, maps, masks = list[Images](), list[Maps](), list[Flags]()
     for index in indices:
-        file = file_of(category.root, f"{category.name}/{test.names[index]}")
         photograph, _ = read_image(
-            file.read_bytes(), settings.get("bit_depth"), settings.get("page")
+            Path(test.files[index]).read_bytes(), settings.get("bit_depth"), settings.get("page")
         )
         height, width = photograph.shape[:2]
         shape = shape or (size, round(size * width / height))

@@ -11,7 +11,14 @@ import numpy as np
 
 from adhelpers._shared.arrays import Flags, Images, Maps, Scores
 from adhelpers._shared.stages import stage
-from adhelpers.data import Category, load_category, read_image, rendered_root, suggested_size
+from adhelpers.data import (
+    Category,
+    load_category,
+    read_image,
+    rendered_root,
+    suggested_size,
+    training_files,
+)
 from adhelpers.detectors import (
     Detector,
     ForeignDetector,
@@ -224,7 +231,7 @@ def load_images(
             values["color"] = color
         if not (values["image_height"] or values["image_width"]):
             moved = values["pose"] != "none" or values["crop"] != "none"
-            longest = _longest_side(Path(root) / name)
+            longest = _longest_side(root, name)
             chosen = size or (None if moved else suggested_size(root, name, longest))
             values["image_height"], values["image_width"] = chosen or (longest, 0)
         category = load_category(root, name, **loading_options(values))
@@ -233,9 +240,9 @@ def load_images(
     return category
 
 
-def _longest_side(folder: Path) -> int:
+def _longest_side(root: str | Path, category: str) -> int:
     """The longer side of the first good image that can be read, or 256 where that is less."""
-    for file in sorted((folder / "train" / "good").glob("*")):
+    for file in training_files(root, category):
         try:
             image, _ = read_image(file.read_bytes())
         except (OSError, ValueError):

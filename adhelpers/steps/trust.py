@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from adhelpers.audit import (
     verdict_summary,
     verdicts,
 )
-from adhelpers.data import Category, ImageSet, file_of, object_mask
+from adhelpers.data import Category, ImageSet, object_mask
 from adhelpers.explainers import Explanations
 from adhelpers.metrics import (
     Estimate,
@@ -135,8 +136,7 @@ def find_shortcuts(category: Category, *, seed: int = 0) -> Shortcuts:
     """
     test, validation = category.test, category.validation
     with stage("shortcuts"):
-        root, folder = category.root, category.name
-        files = None if root is None else [file_of(root, f"{folder}/{one}") for one in test.names]
+        files = None if test.files is None else [Path(one) for one in test.files]
         whole = image_statistics(test.images, files)
         masks, known = _known_defects(test)
         if masks is None:

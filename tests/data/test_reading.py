@@ -19,7 +19,7 @@ def notes(root, kind="cut"):
         kind,
         f"test/{kind}/000.png",
         root / f"bar/test/{kind}/000.png",
-        root / f"bar/ground_truth/{kind}/000_mask.png",
+        (root / f"bar/ground_truth/{kind}/000_mask.png",),
     )
     return doubts(read_entry(entry))
 

@@ -1,5 +1,7 @@
 """The MVTec layout: what is found, and what is named as wrong."""
 
+import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -7,7 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adhelpers.data import CategoryError, check_category, file_of, load_category
+from adhelpers.data import CategoryError, check_category, load_category
+
+
+def names(pattern, count, start=0):
+    return [pattern.format(index) for index in range(start, start + count)]
 
 
 def test_mask_may_be_named_like_its_image(root):
@@ -164,8 +170,7 @@ def test_names_are_compared_in_one_unicode_form(root):
     assert category.test.masks.any(axis=(1, 2)).sum() == 3
     assert category.fingerprint == load_category(root, parts, image_size=16).fingerprint
     # Files are found again, in whatever form the disk has them.
-    for name in category.test.names:
-        assert file_of(root, f"{composed}/{name}").is_file()
+    assert all(Path(file).is_file() for file in category.test.files)
 
 
 def test_names_that_are_not_utf8_or_act_on_a_terminal_are_escaped(root):
@@ -183,8 +188,7 @@ def test_names_that_are_not_utf8_or_act_on_a_terminal_are_escaped(root):
     )
     assert category.remarks == check_category(root, "bar").remarks
     assert category.remarks[0].files == ("test/caf\\xe9.txt",)
-    for name in category.test.names:
-        assert file_of(root, f"bar/{name}").is_file()
+    assert all(Path(file).is_file() for file in category.test.files)
     # Damaged or alone, they are named by both.
     (root / f"bar/test/good/{latin}.png").write_bytes(b"")
     (root / "bar/test" / acting / "a\r.png").write_bytes(b"")
@@ -207,5 +211,128 @@ def test_names_that_are_not_utf8_or_act_on_a_terminal_are_escaped(root):
     assert str(missing.value).encode() and "\x1b" not in str(missing.value)
 
 
-def test_a_file_that_is_not_there_has_the_path_it_would_have(tmp_path):
-    assert file_of(tmp_path, "bar/0.png") == Path(tmp_path, "bar", "0.png")
+def test_mvtec_is_named_and_keeps_the_fingerprint_of_stored_models(root):
+    category = load_category(root, "bar", image_size=16)
+    digest = hashlib.sha256(json.dumps(category.settings, sort_keys=True).encode())
+    folder = root / "bar"
+    for name in (
+        *names("train/good/{:03}.png", 10),
+        *names("test/cut/{:03}.png", 2),
+        *names("test/good/{:03}.png", 2),
+        "test/hole/000.png",
+    ):
+        mask = folder / name.replace("test", "ground_truth").replace(".png", "_mask.png")
+        files = [folder / name, *([mask] if mask.exists() else [])]
+        content = "".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
+        digest.update(f"{name} {content}\n".encode())
+    assert category.fingerprint == digest.hexdigest()
+    assert str(check_category(root, "bar")).splitlines()[1] == "layout: MVTec AD"
+
+
+@pytest.fixture
+def loco(tmp_path, fill, write, marked):
+    """MVTec LOCO AD: one defect of two marks, and one in each type."""
+    place = tmp_path / "pushpins"
+    fill(place, *names("train/good/{:03}.png", 4), *names("validation/good/{:03}.png", 2))
+    fill(place, *names("test/good/{:03}.png", 2), start=20)
+    fill(place, *names("test/logical_anomalies/{:03}.png", 2), start=30)
+    fill(place, "test/structural_anomalies/000.png", start=40)
+    truth = place / "ground_truth"
+    write(truth / "logical_anomalies/000/000.png", marked((2, 4), (2, 6), 255))
+    write(truth / "logical_anomalies/000/001.png", marked((10, 12), (8, 10), 254))
+    write(truth / "logical_anomalies/001/000.png", marked((0, 1), (0, 1), 253))
+    write(truth / "structural_anomalies/000/000.png", marked((5, 6), (5, 9), 240))
+    (place / "defects_config.json").write_text(
+        '[{"defect_name": "1_additional", "pixel_value": 255, "saturation_threshold": 6300}]'
+    )
+    (place / "license.txt").write_text("CC BY-NC-SA 4.0")
+    return tmp_path
+
+
+def test_loco_unites_the_masks_of_an_image_and_keeps_its_validation_part(loco):
+    category = load_category(loco, "pushpins", image_size=(24, 32), validation_fraction=0.9)
+    assert (len(category.train), len(category.validation), len(category.test)) == (4, 2, 5)
+    assert category.validation.names.tolist() == names("validation/good/{:03}.png", 2)
+    kinds = ["good"] * 2 + ["logical_anomalies"] * 2 + ["structural_anomalies"]
+    assert category.test.types.tolist() == kinds
+    areas = dict(zip(category.test.names, category.test.masks.sum(axis=(1, 2)), strict=True))
+    assert areas["test/logical_anomalies/000.png"] == 2 * 4 + 2 * 2
+    assert areas["test/logical_anomalies/001.png"] == 1
+    assert areas["test/structural_anomalies/000.png"] == 4
+    check = check_category(loco, "pushpins")
+    assert (check.layout, check.problems, check.remarks) == ("MVTec LOCO AD", [], ())
+    assert check.inventory[["split", "images", "masks"]].values.tolist() == [
+        ["train", 4, 0],
+        ["validation", 2, 0],
+        ["test", 2, 0],
+        ["test", 2, 2],
+        ["test", 1, 1],
+    ]
+
+
+def test_loco_without_a_mask_or_a_folder_is_refused(loco):
+    shutil.rmtree(loco / "pushpins/ground_truth/logical_anomalies/001")
+    with pytest.raises(CategoryError, match=r"logical_anomalies/001.png: has no mask ground_truth"):
+        load_category(loco, "pushpins")
+    shutil.rmtree(loco / "pushpins/validation")
+    with pytest.raises(FileNotFoundError, match="validation/good: MVTec LOCO AD has train/good, "):
+        load_category(loco, "pushpins")
+
+
+def test_every_mask_of_an_image_counts_in_the_fingerprint(loco, write, marked):
+    first = load_category(loco, "pushpins", image_size=16).fingerprint
+    mask = loco / "pushpins/ground_truth/logical_anomalies/000/001.png"
+    write(mask, marked((10, 13), (8, 10), 254))
+    assert load_category(loco, "pushpins", image_size=16).fingerprint != first
+
+
+def test_a_test_image_that_is_in_the_validation_part_is_a_problem(loco):
+    place = loco / "pushpins"
+    shutil.copy(place / "validation/good/001.png", place / "test/good/001.png")
+    assert check_category(loco, "pushpins").problems == [
+        "test/good/001.png: is the same image as validation/good/001.png, which the threshold is "
+        "found with"
+    ]
+
+
+def test_mvtec_ad_2_reads_the_public_part(tmp_path, fill, write, marked):
+    place = tmp_path / "vial"
+    fill(place, *names("train/good/{:03}_regular.png", 3), "validation/good/000_regular.png")
+    fill(place, "test_public/good/000_regular.png", "test_public/bad/000_overexposed.png", start=9)
+    fill(place, *names("test_private/{:03}_regular.png", 3), start=20)
+    fill(place, "test_private_mixed/000_mixed.PNG", start=30)
+    truth = place / "test_public/ground_truth/bad"
+    write(truth / "000_overexposed_mask.png", marked((1, 3), (1, 4)))
+    category = load_category(tmp_path, "vial", image_size=(24, 32))
+    assert (len(category.train), len(category.validation)) == (3, 1)
+    assert category.test.types.tolist() == ["bad", "good"]
+    assert category.test.masks.sum(axis=(1, 2)).tolist() == [6, 0]
+    check = check_category(tmp_path, "vial")
+    assert (check.layout, check.problems) == ("MVTec AD 2", [])
+    (remark,) = check.remarks
+    assert remark.kind == "unlabelled" and "4 images in test_private, test_private_mixed" in str(
+        remark
+    )
+    (truth / "000_overexposed_mask.png").rename(truth / "001_overexposed_mask.png")
+    problems = check_category(tmp_path, "vial").problems
+    assert problems == [
+        "test_public/bad/000_overexposed.png: has no mask "
+        "test_public/ground_truth/bad/000_overexposed_mask.png",
+        "ground_truth/bad/001_overexposed_mask.png: is a mask without an image "
+        "test_public/bad/001_overexposed.*",
+    ]
+
+
+def test_btad_calls_good_ok_and_has_files_of_several_kinds(tmp_path, fill, write, marked):
+    place = tmp_path / "01"
+    fill(place, *names("train/ok/{:04}.bmp", 3), "test/ok/0000.BMP", "test/ko/0000.bmp")
+    write(place / "ground_truth/ko/0000.png", marked((0, 2), (0, 2)))
+    category = load_category(tmp_path, "01", image_size=(24, 32))
+    assert category.test.types.tolist() == ["ko", "good"]
+    assert category.test.labels.tolist() == [1, 0]
+    assert category.test.names.tolist() == ["test/ko/0000.bmp", "test/ok/0000.BMP"]
+    assert category.test.masks.sum(axis=(1, 2)).tolist() == [4, 0]
+    check = check_category(tmp_path, "01")
+    assert (check.layout, check.problems, check.remarks) == ("BTAD", [], ())
+    shutil.rmtree(place / "test/ok")
+    assert "put good images into test/ok" in check_category(tmp_path, "01").problems[0]
