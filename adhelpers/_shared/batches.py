@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
+
+from .large_arrays import allocated
 
 
 class Batched:
@@ -45,16 +46,19 @@ class Batched:
         import tensorflow as tf
 
         compiled, size = self._compiled_for(arrays), size or self.size
-        parts = [
-            compiled(*(tf.constant(array[start : start + size]) for array in arrays))
-            for start in range(0, len(arrays[0]), size)
-        ]
-        if isinstance(parts[0], tuple):
-            return tuple(
-                np.concatenate([one.numpy() for one in column])
-                for column in zip(*parts, strict=True)
-            )
-        return np.concatenate([part.numpy() for part in parts])
+        count, results, several = len(arrays[0]), list[NDArray[Any]](), False
+        for start in range(0, count, size):
+            found = compiled(*(tf.constant(array[start : start + size]) for array in arrays))
+            several = isinstance(found, tuple)
+            parts = [one.numpy() for one in (found if several else (found,))]
+            if len(parts[0]) == count:
+                results = parts
+                break
+            if not results:
+                results = [allocated((count, *one.shape[1:]), one.dtype) for one in parts]
+            for result, part in zip(results, parts, strict=True):
+                result[start : start + size] = part
+        return tuple(results) if several else results[0]
 
     def _compiled_for(self, arrays: tuple[NDArray[Any], ...]) -> Callable[..., Any]:
         import tensorflow as tf

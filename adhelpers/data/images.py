@@ -11,6 +11,7 @@ import numpy as np
 
 from adhelpers._shared.arrays import Images, Integers, Masks
 from adhelpers._shared.checks import check_choice
+from adhelpers._shared.large_arrays import allocated
 from adhelpers._shared.progress import progress
 from adhelpers._shared.threads import in_threads
 
@@ -223,9 +224,9 @@ def _load_all(
 ) -> tuple[Images, Masks | None, list[Loaded]]:
     """Images and masks of all entries, each written to its place, and how each was loaded."""
     shape = (len(entries), *frames.size)
-    images = np.empty((*shape, frames.channels), np.float32)
+    images = allocated((*shape, frames.channels), np.float32)
     has_masks = any(entry.masks for entry in entries)
-    masks = np.zeros(shape, bool) if has_masks else None
+    masks = allocated(shape, bool) if has_masks else None
 
     def load(index: int) -> Loaded | str:
         # A bad file must not hide the next one, so all are read before the error is raised.
