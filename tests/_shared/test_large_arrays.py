@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def test_no_file_is_left(limit, tmp_path):
     assert is_mapped(array) and not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads Linux's /proc")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
 def test_mapped_arrays_are_no_private_memory(tmp_path):
     child = (
         "from adhelpers._shared.large_arrays import allocated\n"

@@ -1,27 +1,33 @@
 """What detectors on a pretrained network's features share."""
 
+import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from adhelpers._shared.arrays import Floats, Images, Maps, Scores
 from adhelpers._shared.batches import Batched
 from adhelpers._shared.checks import checked_images
+from adhelpers._shared.large_arrays import allocated, gathered
+from adhelpers._shared.progress import progress
 
 from ..base import Detector
 from ..manifest import StoredModelError
 from ..residuals import smooth
 from .backbones import Backbone, BackboneSettings
 from .neighbours import NeighbourSearch
-from .patches import FeatureSettings, compute_features
+from .patches import FeatureSettings, batch_of, compute_features
 
-# Images whose features are in memory at once.
-BATCH = 16
+# Bytes of features that are in memory at once while a detector is fitted.
+_BLOCK = 2**29
+# How many good images an image's counterpart is chosen from, and bytes that they take.
+_GOOD, _GOOD_BYTES = 1000, 2**29
 
 
 def cells_to_map(cells: tf.Tensor, image_shape: Sequence[int], smoothing: float) -> tf.Tensor:
@@ -45,6 +51,31 @@ def cells_to_map(cells: tf.Tensor, image_shape: Sequence[int], smoothing: float)
     TensorShape([1, 32, 16])
     """
     return smooth(tf.image.resize(cells[..., None], image_shape[:2])[..., 0], smoothing)
+
+
+def kept_images(images: Images, seed: int) -> NDArray[np.int64]:
+    """Which good images a model keeps, to choose counterparts from: all, or a random 1000 of them.
+
+    Fewer where they would take more than 512 MiB. So neither a model nor the search for a
+    counterpart grows with the number of training images.
+
+    Examples
+    --------
+    >>> kept_images(np.zeros((3, 8, 8, 1)), seed=0).tolist()
+    [0, 1, 2]
+    """
+    most = max(1, min(_GOOD, _GOOD_BYTES // (2 * images[0].size)))
+    if len(images) <= most:
+        return np.arange(len(images))
+    return np.sort(np.random.default_rng(seed).choice(len(images), most, replace=False))
+
+
+def half_precision(images: Images, chosen: NDArray[np.int64]) -> Floats:
+    """Chosen images as float16: a sixteenth of a grey level, for what is only shown or pasted."""
+    half = allocated((len(chosen), *images.shape[1:]), np.float16)
+    for row, index in enumerate(chosen):
+        half[row] = images[index]
+    return half
 
 
 def check_neighbours(wanted: int, available: int) -> None:
@@ -155,19 +186,38 @@ class FeatureDetector(Detector):
         """Keep the good images, of which the nearest is an image's counterpart."""
         self._good, self._nearest_good = images, NeighbourSearch(keys)
 
-    def _features_of(self, images: Images, show_progress: bool = False) -> Floats:
-        return compute_features(self.network, self.features, images, show_progress=show_progress)
+    def _features_of(self, images: Images, bar: Any = None) -> Floats:
+        return compute_features(self.network, self.features, images, bar=bar)
 
-    def _in_batches(self, function: Callable[[tf.Tensor], tf.Tensor], images: Images) -> Floats:
-        """A function of the features, for images in batches, compiled once."""
+    def _blocks(self, images: Images, show_progress: bool) -> Iterator[tuple[slice, Floats]]:
+        """The features of images in blocks of 512 MiB, each with the images that it is of."""
+        shape = self.features.shape(self.network.channels(), self.network.image_shape)
+        count = max(1, _BLOCK // (2 * math.prod(shape)))
+        with progress(description="features", total=len(images), enabled=show_progress) as bar:
+            for start in range(0, len(images), count):
+                block = slice(start, min(start + count, len(images)))
+                yield block, self._features_of(images[block], bar)
+
+    @property
+    def _batch(self) -> int:
+        """Images whose features are in memory at once while images are scored."""
+        return batch_of(self.network.image_shape)
+
+    def _parts(self, images: Images) -> Iterator[Images]:
+        """Checked images in batches."""
         self._require_fitted()
         images = checked_images(images, self.image_shape)
-        batched = self._batched.setdefault(function.__name__, Batched(function, BATCH))
-        return np.concatenate(
-            [
-                batched(self._features_of(images[start : start + BATCH]).astype(np.float32))
-                for start in range(0, len(images), BATCH)
-            ]
+        return (images[start : start + self._batch] for start in range(0, len(images), self._batch))
+
+    def _compiled(self, function: Callable[[tf.Tensor], tf.Tensor]) -> Batched:
+        """A function of the features, compiled once."""
+        return self._batched.setdefault(function.__name__, Batched(function, self._batch))
+
+    def _in_batches(self, function: Callable[[tf.Tensor], tf.Tensor], images: Images) -> Floats:
+        """A function of the features, for images in batches."""
+        parts, compiled = self._parts(images), self._compiled(function)
+        return gathered(
+            (compiled(self._features_of(part).astype(np.float32)) for part in parts), len(images)
         )
 
     @abstractmethod
@@ -191,14 +241,13 @@ class FeatureDetector(Detector):
         return self._in_batches(self._score_of_features, images)
 
     def counterpart(self, images: Images) -> Images:
-        """The nearest good image of those that were trained on: float32 (n, h, w, c) in [0, 1]."""
-        self._require_fitted()
-        images = checked_images(images, self.image_shape)
-        nearest = [
-            self._nearest_good.find(self._keys(images[start : start + BATCH]))[1][:, 0]
-            for start in range(0, len(images), BATCH)
-        ]
-        return self._good[np.concatenate(nearest)].astype(np.float32)
+        """The nearest good image of those that were kept: float32 (n, h, w, c) in [0, 1]."""
+        nearest = (self._nearest_to(self._keys(part)) for part in self._parts(images))
+        return gathered((self._good[one].astype(np.float32) for one in nearest), len(images))
+
+    def _nearest_to(self, keys: Floats) -> NDArray[np.int64]:
+        """Which of the good images that are kept is the nearest."""
+        return self._nearest_good.find(keys)[1][:, 0]
 
     def forward(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """What gradient explainers need, recorded by an open gradient tape.

@@ -1,5 +1,6 @@
 """A memory of good patches: what is far from all of them is anomalous (PatchCore)."""
 
+import math
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,19 +10,21 @@ from numpy.typing import NDArray
 from sklearn.random_projection import GaussianRandomProjection
 
 from adhelpers._shared.arrays import Floats, Images, Maps, Scores
-from adhelpers._shared.batches import Batched
-from adhelpers._shared.checks import checked_images
+from adhelpers._shared.large_arrays import allocated
 
 from ..manifest import StoredFiles
 from ..registry import register
 from ..weights import load_arrays
 from .backbones import BackboneSettings
-from .detector import BATCH, FeatureDetector, check_neighbours
-from .neighbours import NeighbourSearch, greedy_coreset, neighbour_distances
+from .coreset import StreamedCoreset
+from .detector import FeatureDetector, check_neighbours, half_precision, kept_images
+from .neighbours import NeighbourSearch, neighbour_distances
 from .patches import FeatureSettings, rounded
 
 _FILE = "bank.npz"
-_SAMPLE = 20_000
+# The scale of features follows from so many patches, of so many images where not all of them are in
+# memory.
+_SAMPLE, _SCALE_IMAGES = 20_000, 128
 _KEY_DIMENSIONS = 32
 
 
@@ -69,9 +72,11 @@ class MemoryBank(FeatureDetector):
     """PatchCore: how far each patch is from the patches of good images, in a network's features.
 
     Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022 (arXiv
-    2106.08265). Nothing is trained: patches of good images are kept, thinned to a coreset. The
-    anomaly map is the distance of each patch, interpolated and smoothed; the score is its maximum.
-    The counterpart is the training image whose features at the same places are nearest.
+    2106.08265). Nothing is trained: patches of good images are kept, thinned to a coreset
+    (`StreamedCoreset`, so that features need not be in memory all at once). The anomaly map is the
+    distance of each patch, interpolated and smoothed; the score is its maximum. The counterpart is
+    the training image, of those that are kept (`kept_images`), whose features at the same places
+    are nearest.
 
     Parameters
     ----------
@@ -81,6 +86,9 @@ class MemoryBank(FeatureDetector):
     backbone : BackboneSettings, optional
     coreset : float
         Share of the good patches that is kept, in (0, 1]; 1 keeps all.
+    bank_limit : int or None
+        Maximum number of patches that are kept, whatever the share: the time that an image takes
+        does not grow with the number of training images. None sets no bound.
     projection : int or None
         Dimensions of the random projection (Johnson and Lindenstrauss) in which the coreset is
         chosen; None chooses in all.
@@ -121,6 +129,7 @@ class MemoryBank(FeatureDetector):
         backbone: BackboneSettings | None = None,
         *,
         coreset: float = 0.1,
+        bank_limit: int | None = 10_000,
         projection: int | None = 128,
         neighbours: int = 3,
         smoothing: float = 4.0,
@@ -134,11 +143,13 @@ class MemoryBank(FeatureDetector):
             raise ValueError('features: a memory bank needs FeatureSettings("patch")')
         if not 0 < coreset <= 1:
             raise ValueError(f"coreset must be a share in (0, 1], not {coreset}")
+        if bank_limit is not None and bank_limit < 1:
+            raise ValueError(f"bank_limit must be None or 1 patch or more, not {bank_limit}")
         if neighbours < 1:
             raise ValueError(f"neighbours must be 1 or more, not {neighbours}")
         if projection is not None and projection < 1:
             raise ValueError(f"projection must be None or 1 dimension or more, not {projection}")
-        self.coreset, self.projection = coreset, projection
+        self.coreset, self.bank_limit, self.projection = coreset, bank_limit, projection
         self.neighbours, self.memory_limit = neighbours, memory_limit
 
     @property
@@ -149,31 +160,42 @@ class MemoryBank(FeatureDetector):
 
     def _learn(self, train: Images, show_progress: bool) -> None:
         check_neighbours(self.neighbours, len(train))
-        features = self._features_of(train, show_progress)
-        patches = features.reshape(-1, features.shape[-1])
-        random = np.random.default_rng(self.seed)
-        sample = patches[np.sort(random.permutation(len(patches))[:_SAMPLE])].astype(np.float32)
-        scale = self.features.scale(sample, self.network.channels())
-        bank = patches
-        if self.coreset < 1:
-            bank = patches[self._chosen(patches, scale, show_progress)]
-        # Half precision is a sixteenth of a grey level, and these are only shown or pasted.
+        kept, keys, scale = kept_images(train, self.seed), list[Floats](), None
+        coreset = StreamedCoreset(self._wanted(train), seed=self.seed)
+        for block, features in self._blocks(train, show_progress):
+            if scale is None:
+                scale = self._scale_of(train, features)
+            patches = features.reshape(-1, features.shape[-1])
+            points = random_projection(patches, scale, self.projection, self.seed)
+            coreset.add(points, patches, show_progress=show_progress)
+            for index in kept[(kept >= block.start) & (kept < block.stop)] - block.start:
+                keys.append(rounded(self._image_keys(features[index : index + 1], scale)[0]))
         self._set(
             {
-                "bank": bank,
+                "bank": coreset.chosen(show_progress=show_progress),
                 "scale": scale,
-                "images": train.astype(np.float16),
-                "keys": rounded(self._image_keys(features, scale)),
+                "images": half_precision(train, kept),
+                "keys": np.stack(keys),
             }
         )
 
-    def _chosen(
-        self, patches: Floats, scale: NDArray[np.float32], show_progress: bool
-    ) -> NDArray[np.int64]:
-        """Indices of the patches to keep, at least as many as there are neighbours."""
-        wanted = min(len(patches), max(self.neighbours, round(self.coreset * len(patches))))
-        points = random_projection(patches, scale, self.projection, self.seed)
-        return np.sort(greedy_coreset(points, wanted, seed=self.seed, show_progress=show_progress))
+    def _wanted(self, train: Images) -> int:
+        """Number of patches to keep, at least as many as there are neighbours."""
+        patches = len(train) * math.prod(self.features.grid(self.network.image_shape))
+        wanted = round(self.coreset * patches)
+        if self.bank_limit is not None:
+            wanted = min(wanted, self.bank_limit)
+        return min(patches, max(self.neighbours, wanted))
+
+    def _scale_of(self, train: Images, features: Floats) -> NDArray[np.float32]:
+        """The scale of features, from those of all images or of some from the whole set."""
+        if len(features) < len(train):
+            spread = np.linspace(0, len(train) - 1, min(len(features), _SCALE_IMAGES))
+            features = self._features_of(train[spread.astype(int)])
+        patches = features.reshape(-1, features.shape[-1])
+        random = np.random.default_rng(self.seed)
+        sample = patches[np.sort(random.permutation(len(patches))[:_SAMPLE])].astype(np.float32)
+        return self.features.scale(sample, self.network.channels())
 
     def _set(self, arrays: dict[str, Any]) -> None:
         self._arrays = arrays
@@ -183,7 +205,7 @@ class MemoryBank(FeatureDetector):
         if self.neighbours > len(bank):
             raise ValueError(
                 f"neighbours: {self.neighbours} nearest good patches were asked for, but the bank "
-                f"holds {len(bank)}; ask for fewer, or keep more with a larger coreset"
+                f"holds {len(bank)}; ask for fewer, or for a larger coreset or bank_limit"
             )
 
     def _keys(self, images: Images) -> Floats:
@@ -191,19 +213,19 @@ class MemoryBank(FeatureDetector):
 
     def score_map_counterpart(self, images: Images) -> tuple[Scores, Maps, Images]:
         """What `score`, `anomaly_map` and `counterpart` return, from features computed once."""
-        self._require_fitted()
-        images = checked_images(images, self.image_shape)
-        maps, nearest = [], []
-        function = self._map_of_features
-        to_map = self._batched.setdefault(function.__name__, Batched(function, BATCH))
-        for start in range(0, len(images), BATCH):
-            features = self._features_of(images[start : start + BATCH])
-            maps.append(to_map(features.astype(np.float32)))
+        to_map, scores, start = self._compiled(self._map_of_features), list[Scores](), 0
+        parts = self._parts(images)
+        maps = allocated((len(images), *self.network.image_shape[:2]))
+        counterparts = allocated((len(images), *self.network.image_shape))
+        for part in parts:
+            features = self._features_of(part)
+            block = slice(start, start + len(part))
+            maps[block] = to_map(features.astype(np.float32))
             keys = self._image_keys(features, self._arrays["scale"])
-            nearest.append(self._nearest_good.find(keys)[1][:, 0])
-        whole = np.concatenate(maps)
-        counterparts = self._good[np.concatenate(nearest)].astype(np.float32)
-        return whole.max(axis=(1, 2)), whole, counterparts
+            counterparts[block] = self._good[self._nearest_to(keys)]
+            scores.append(maps[block].max(axis=(1, 2)))
+            start = block.stop
+        return np.concatenate(scores), maps, counterparts
 
     def _image_keys(self, features: Floats, scale: NDArray[np.float32]) -> NDArray[np.float32]:
         """Short vectors of images whose distances are nearly those of their patches, by place."""

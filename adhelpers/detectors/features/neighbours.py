@@ -1,15 +1,12 @@
-"""Nearest neighbours within a bound of memory, and the coreset: few points that represent many."""
+"""Nearest neighbours within a bound of memory."""
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from adhelpers._shared.arrays import Floats, Integers
-from adhelpers._shared.progress import progress
 
 _MEBIBYTE = 2**20
-# Largest number of candidates in one round of the greedy choice.
-_CANDIDATES = 1024
 
 Points = NDArray[np.float32]
 
@@ -152,97 +149,3 @@ def neighbour_distances(queries: tf.Tensor, search: NeighbourSearch, count: int 
         return tf.ensure_shape(distances, (points.shape[0], count)), gradient
 
     return distances_of(tf.convert_to_tensor(queries))
-
-
-def greedy_coreset(
-    points: Floats, count: int, *, seed: int = 0, show_progress: bool = False
-) -> NDArray[np.int64]:
-    """Choose points such that every point has a chosen one near it: greedy k-centre.
-
-    One point after the other is chosen, each the farthest from all those before it; no point is
-    then farther from a chosen one than twice the best possible (Gonzalez, "Clustering to minimize
-    the maximum intercluster distance", 1985; as the coreset of a memory bank: arXiv 2106.08265).
-    The plain algorithm passes over all points for each choice. Here a round takes the farthest
-    points as candidates and goes on among them for as long as none outside can be farther, since
-    distances to the chosen only shrink; then all points are updated at once by one matrix product.
-    The choice is the same.
-
-    Parameters
-    ----------
-    points : ndarray of float32, shape (n, d)
-    count : int
-        Points to choose, 1 to n.
-    seed : int
-        For the first point.
-    show_progress : bool
-
-    Returns
-    -------
-    ndarray of int64, shape (count,)
-        Indices in the order in which they were chosen.
-
-    Raises
-    ------
-    ValueError
-        For a count that is not between 1 and n.
-
-    Examples
-    --------
-    >>> greedy_coreset(np.float32([[0], [1], [9], [10]]), 2, seed=3).tolist()
-    [3, 0]
-    """
-    centred = np.ascontiguousarray(points, dtype=np.float32)
-    if not 1 <= count <= len(centred):
-        raise ValueError(f"coreset: {count} points were asked for of {len(centred)}")
-    centred = centred - centred.mean(axis=0)
-    lengths = (centred**2).sum(axis=1)
-    chosen = [int(np.random.default_rng(seed).integers(len(centred)))]
-    nearest = _squared_distances(centred, lengths, centred[chosen], lengths[chosen])[:, 0]
-    nearest[chosen] = -1
-    with progress(description="coreset", total=count, enabled=show_progress) as bar:
-        bar.update(1)
-        while len(chosen) < count:
-            new = _round(centred, lengths, nearest, count - len(chosen))
-            for start in range(0, len(centred), 65536):
-                part = slice(start, start + 65536)
-                distances = _squared_distances(
-                    centred[part], lengths[part], centred[new], lengths[new]
-                )
-                np.minimum(nearest[part], distances.min(axis=1), out=nearest[part])
-            nearest[new] = -1
-            chosen += new
-            bar.update(len(new))
-    return np.array(chosen, dtype=np.int64)
-
-
-def _squared_distances(
-    points: Points, lengths: Points, others: Points, other_lengths: Points
-) -> Points:
-    values = points @ others.T
-    values *= -2
-    values += lengths[:, None]
-    values += other_lengths
-    return np.maximum(values, 0, out=values)
-
-
-def _round(points: Points, lengths: Points, nearest: Points, wanted: int) -> list[int]:
-    """Choices among the farthest points, up to where one outside could be farther."""
-    size = min(_CANDIDATES, len(points))
-    candidates, outside = np.arange(len(points)), np.float32(-1)
-    if size < len(points):
-        order = np.argpartition(nearest, len(points) - size - 1)
-        # In the order of their indices, so that of equals the first is taken as by argmax over all.
-        candidates, outside = np.sort(order[-size:]), nearest[order[-size - 1]]
-    local, chosen = nearest[candidates].copy(), list[int]()
-    while len(chosen) < wanted:
-        farthest = int(local.argmax())
-        if chosen and local[farthest] <= outside:
-            break
-        place = candidates[farthest]
-        chosen.append(int(place))
-        distances = _squared_distances(
-            points[candidates], lengths[candidates], points[[place]], lengths[[place]]
-        )[:, 0]
-        np.minimum(local, distances, out=local)
-        local[farthest] = -1
-    return chosen

@@ -1,6 +1,8 @@
 """A one-class SVM, or another outlier estimator, on a pretrained network's features."""
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -22,7 +24,7 @@ from ..registry import register
 from ..residuals import smooth
 from ..weights import load_arrays, load_estimator, save_estimator
 from .backbones import BackboneSettings
-from .detector import FeatureDetector, check_neighbours
+from .detector import FeatureDetector, check_neighbours, half_precision, kept_images
 from .estimators import TRUSTED, check_estimator, describe, fit_in_two, rebuild, steps_of, takes
 from .patches import FeatureSettings
 from .pipelines import has_gradient, has_logarithm, pipeline_score
@@ -31,10 +33,32 @@ from .svm_selection import Score, SVMSelection, choose_nu_and_gamma
 _OUTPUTS = ("auto", "decision", "log")
 _CENTRES = ("all", "place")
 _MODEL, _ARRAYS = "model.skops", "good.npz"
-_SELECTION_PATCHES = 3000
+# Images and patches that nu and gamma are chosen on.
+_SELECTION = 3000
 _KEY_SIDE = 32
+# Images that are made small together.
+_AT_ONCE = 64
 
 Tensors = list[tf.Tensor]
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Features that a model is fitted on.
+
+    Attributes
+    ----------
+    points : ndarray, shape (m, d)
+        What the estimator is fitted on.
+    sample : ndarray, shape (n, k, d)
+        What nu and gamma are chosen on: a few vectors of each image.
+    centre : ndarray of float32, shape (rows, columns, d), or None
+        The mean that was subtracted at each place.
+    """
+
+    points: Floats
+    sample: Floats
+    centre: Floats | None = None
 
 
 @register
@@ -77,7 +101,8 @@ class FeatureSVM(FeatureDetector):
         that of the image. The order is the same, and 0 is the boundary, but far outside the first
         comes near to a constant and the second goes on rising.
     patches : int
-        Maximum number of patches that the estimator is fitted on, drawn from all good images.
+        Maximum number of vectors (of patches, or of whole images) that the estimator is fitted on,
+        drawn from all good images.
     smoothing : float
         Standard deviation of the Gaussian over the map, in pixels.
     seed : int
@@ -164,20 +189,49 @@ class FeatureSVM(FeatureDetector):
         model = steps_of(self.estimator)[-1][1]
         if takes(model, "n_neighbors"):
             check_neighbours(model.n_neighbors, len(train))
-        features = self._features_of(train, show_progress)
-        arrays: dict[str, Any] = {"images": train.astype(np.float16)}
-        if self.centre == "place":
-            arrays["centre"] = features.mean(axis=0, dtype=np.float32)
-            features = features - arrays["centre"]
-        points = features.reshape(-1, features.shape[-1])
-        random = np.random.default_rng(self.seed)
-        if self.features.level == "patch":
-            points = points[np.sort(random.permutation(len(points))[: self.patches])]
-        nu, gamma, self.trials = self._selected(features, random, show_progress)
-        self._set(self._prepared(points)(nu, gamma), arrays)
+        random, kept = np.random.default_rng(self.seed), kept_images(train, self.seed)
+        drawn = self._drawn(train, random, show_progress)
+        arrays: dict[str, Any] = {"images": half_precision(train, kept)}
+        if drawn.centre is not None:
+            arrays["centre"] = drawn.centre
+        nu, gamma, self.trials = self._selected(drawn.sample, show_progress)
+        self._set(self._prepared(drawn.points)(nu, gamma), arrays)
+
+    def _drawn(self, train: Images, random: np.random.Generator, show_progress: bool) -> _Drawn:
+        """Draw the vectors that are fitted on before they are computed, block by block."""
+        shape = self.features.shape(self.network.channels(), self.network.image_shape)
+        each = math.prod(shape[:-1])
+        chosen = np.arange(len(train) * each)
+        if self.features.level == "patch" or len(chosen) > self.patches:
+            chosen = np.sort(random.permutation(len(chosen))[: self.patches])
+        images, places = np.arange(len(train)), [np.arange(1)] * len(train)
+        if len(images) > _SELECTION:
+            images = np.sort(random.permutation(len(images))[:_SELECTION])
+        if self.features.level == "patch" and self.selection is not None:
+            most = max(1, min(each, _SELECTION // len(images)))
+            places = [random.permutation(each)[:most] for _ in train]
+        points, sample, total = list[Floats](), list[Floats](), np.float32(0)
+        for block, features in self._blocks(train, show_progress):
+            flat = features.reshape(len(features), each, shape[-1])
+            here = chosen[(chosen >= block.start * each) & (chosen < block.stop * each)]
+            points.append(flat.reshape(-1, shape[-1])[here - block.start * each])
+            for index in images[(images >= block.start) & (images < block.stop)]:
+                sample.append(flat[index - block.start, places[index]])
+            if self.centre == "place":
+                total = total + features.sum(axis=0, dtype=np.float32)
+        drawn = _Drawn(np.concatenate(points), np.stack(sample))
+        if self.centre == "all":
+            return drawn
+        centre = total / np.float32(len(train))
+        flat = centre.reshape(each, shape[-1])
+        return _Drawn(
+            drawn.points - flat[chosen % each],
+            drawn.sample - np.stack([flat[places[index]] for index in images]),
+            centre,
+        )
 
     def _selected(
-        self, features: Floats, random: np.random.Generator, show_progress: bool
+        self, sample: Floats, show_progress: bool
     ) -> tuple[float | None, float | None, list[dict[str, Any]]]:
         """Nu and gamma for the estimator, None where its own are taken, and what was tried."""
         if self.selection is None:
@@ -185,12 +239,12 @@ class FeatureSVM(FeatureDetector):
         selection = self.selection
         if not takes(self.estimator, "gamma"):
             selection = SVMSelection(selection.nu, 1.0, selection.folds)
-        if self.features.level == "patch":
-            flat = features.reshape(len(features), -1, features.shape[-1])
-            each = max(1, min(flat.shape[1], _SELECTION_PATCHES // len(flat)))
-            features = np.stack([one[random.permutation(len(one))[:each]] for one in flat])
         return choose_nu_and_gamma(
-            features, self._trial, selection, seed=self.seed, show_progress=show_progress
+            sample if self.features.level == "patch" else sample[:, 0],
+            self._trial,
+            selection,
+            seed=self.seed,
+            show_progress=show_progress,
         )
 
     def _prepared(self, points: Floats) -> Callable[[float | None, float | None], Pipeline]:
@@ -307,10 +361,15 @@ class FeatureSVM(FeatureDetector):
         return [tf.reshape(tf.stack(blocks, axis=1), (-1, side, side))]
 
     def _keys(self, images: Floats) -> Floats:
-        small = tf.image.resize(
-            np.asarray(images, np.float32), (_KEY_SIDE, _KEY_SIDE), antialias=True
-        )
-        return small.numpy().reshape(len(images), -1)
+        parts = [
+            tf.image.resize(
+                np.asarray(images[start : start + _AT_ONCE], np.float32),
+                (_KEY_SIDE, _KEY_SIDE),
+                antialias=True,
+            ).numpy()
+            for start in range(0, len(images), _AT_ONCE)
+        ]
+        return np.concatenate(parts).reshape(len(images), -1)
 
     def _write(self, folder: Path) -> dict[str, Any]:
         save_estimator(self.pipeline, folder / _MODEL)

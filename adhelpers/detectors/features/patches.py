@@ -17,7 +17,6 @@ from adhelpers._shared.array_files import read_arrays, write_arrays
 from adhelpers._shared.arrays import Floats, Images
 from adhelpers._shared.batches import Batched
 from adhelpers._shared.checks import check_choice
-from adhelpers._shared.progress import progress
 
 from .backbones import Backbone
 
@@ -260,8 +259,8 @@ def compute_features(
     settings: FeatureSettings,
     images: Images,
     *,
-    batch_size: int = _BATCH,
-    show_progress: bool = False,
+    batch_size: int | None = None,
+    bar: Any = None,
 ) -> Floats:
     """Features of images, in batches, through the `feature_cache` where one is open.
 
@@ -270,8 +269,10 @@ def compute_features(
     backbone : Backbone
     settings : FeatureSettings
     images : ndarray of float32, shape (n, h, w, c)
-    batch_size : int
-    show_progress : bool
+    batch_size : int, optional
+        By default 16, or fewer where images have more than 256 x 256 pixels (`batch_of`).
+    bar : progress bar, optional
+        Told of each image (`adhelpers._shared.progress`).
 
     Returns
     -------
@@ -303,31 +304,54 @@ def compute_features(
         settings.identity(),
         Batched(lambda part: settings.of_maps(backbone.maps(part), part.shape[1:]), _BATCH),
     )
+    size = batch_size or batch_of(backbone.image_shape)
     files = _files(backbone, settings, images)
     shape = settings.shape(backbone.channels(), backbone.image_shape)
-    parts: dict[int, Floats] = {}
+    features = np.zeros((len(images), *shape), np.float16 if settings.level == "patch" else "f4")
     # Equal images share one file and one pass.
     missing: dict[Path | int, list[int]] = {}
     for index, file in enumerate(files):
         found = _read(file, settings, shape)
         if found is None:
             missing.setdefault(file or index, []).append(index)
-        else:
-            parts[index] = found
+            continue
+        features = _put(features, [index], found)
+        if bar is not None:
+            bar.update(1)
     groups = list(missing.values())
-    with progress(description="features", total=len(groups), enabled=show_progress) as bar:
-        for start in range(0, len(groups), batch_size):
-            batch = groups[start : start + batch_size]
-            values = function(images[[group[0] for group in batch]], size=batch_size)
-            for group, value in zip(batch, values, strict=True):
-                value = rounded(value) if settings.level == "patch" else value
-                file = files[group[0]]
-                if file is not None:
-                    write_arrays(file, {_NAME: value})
-                for index in group:
-                    parts[index] = value
-            bar.update(len(batch))
-    return np.stack([parts[index] for index in range(len(images))])
+    for start in range(0, len(groups), size):
+        batch = groups[start : start + size]
+        values = function(images[[group[0] for group in batch]], size=size)
+        for group, value in zip(batch, values, strict=True):
+            value = rounded(value) if settings.level == "patch" else value
+            file = files[group[0]]
+            if file is not None:
+                write_arrays(file, {_NAME: value})
+            features = _put(features, group, value)
+        if bar is not None:
+            bar.update(sum(map(len, batch)))
+    return features
+
+
+def batch_of(image_shape: Sequence[int]) -> int:
+    """Images that a network looks at together: 16, fewer of those beyond 256 x 256 pixels.
+
+    A layer's output of one image of 512 x 512 takes 64 MB.
+
+    Examples
+    --------
+    >>> batch_of((128, 64, 1)), batch_of((512, 512, 1)), batch_of((2048, 2048, 3))
+    (16, 4, 1)
+    """
+    return max(1, min(_BATCH, _BATCH * 256**2 // (image_shape[0] * image_shape[1])))
+
+
+def _put(features: Floats, places: list[int], value: Floats) -> Floats:
+    """The features with those of some images filled in, in the wider of both precisions."""
+    if value.dtype.itemsize > features.dtype.itemsize:
+        features = features.astype(value.dtype)
+    features[places] = value
+    return features
 
 
 def rounded(values: NDArray[np.float32]) -> Floats:

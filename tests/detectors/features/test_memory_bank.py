@@ -7,7 +7,9 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist, pdist
 
 from adhelpers.detectors import FeatureSettings, MemoryBank, feature_cache
+from adhelpers.detectors.features import detector as detector_module
 from adhelpers.detectors.features import patches as features_module
+from adhelpers.detectors.features.detector import kept_images
 from adhelpers.detectors.features.memory_bank import random_projection
 
 SIZE = 64
@@ -114,6 +116,36 @@ def test_a_coreset_keeps_its_share_and_stays_near_the_whole_bank(whole, projecti
     assert np.corrcoef(small.score(images), whole.score(images))[0, 1] > 0.98
 
 
+def test_a_bank_has_a_bound_whatever_the_share():
+    assert fitted(coreset=0.5, bank_limit=100).bank_size == 100
+    assert fitted(coreset=0.1, bank_limit=100).bank_size == round(0.1 * 384)
+    assert fitted(bank_limit=2, neighbours=3).bank_size == 3
+    assert fitted(bank_limit=None).bank_size == 384
+
+
+def test_features_in_blocks_give_nearly_the_same_bank(monkeypatch):
+    images, once = np.concatenate([stripes(3, seed=7), scratched(3)]), fitted(coreset=0.25)
+    # Two images of 64 patches, 768 values and two bytes.
+    monkeypatch.setattr(detector_module, "_BLOCK", 2 * 64 * 768 * 2)
+    monkeypatch.setattr(detector_module, "_GOOD", 4)
+    blocks, seen, before = MemoryBank(smoothing=2.0, coreset=0.25), [], MemoryBank._features_of
+
+    def counted(self, part, bar=None):
+        seen.append(len(part))
+        return before(self, part, bar)
+
+    monkeypatch.setattr(MemoryBank, "_features_of", counted)
+    blocks.fit(stripes(6), stripes(2, seed=5), show_progress=False)
+    # One more for the scale, of images from the whole set.
+    assert seen == [2, 2, 2, 2]
+    assert (
+        blocks.bank_size == once.bank_size and len(blocks._good) == len(blocks._nearest_good) == 4
+    )
+    np.testing.assert_allclose(blocks.score(images), once.score(images), rtol=0.05)
+    kept = stripes(6)[kept_images(stripes(6), blocks.seed)]
+    np.testing.assert_allclose(blocks.counterpart(kept), kept, atol=3e-4)
+
+
 def test_the_counterpart_of_a_good_image_is_itself(whole):
     good = stripes(6)
     np.testing.assert_allclose(whole.counterpart(good), good, atol=3e-4)
@@ -181,6 +213,7 @@ def test_an_interrupted_feature_pass_goes_on_where_it_stopped(tmp_path, monkeypa
     "parameters, message",
     [
         ({"coreset": 0}, r"coreset must be a share in \(0, 1\]"),
+        ({"bank_limit": 0}, "bank_limit must be None or 1 patch or more, not 0"),
         ({"neighbours": 0}, "neighbours must be 1"),
         ({"projection": 0}, "projection"),
         ({"smoothing": -1}, "smoothing"),

@@ -1,17 +1,11 @@
-"""Neighbours against all distances, the coreset against the plain greedy loop."""
+"""Neighbours against all distances."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from adhelpers.detectors.features.neighbours import (
-    NeighbourSearch,
-    greedy_coreset,
-    neighbour_distances,
-)
+from adhelpers.detectors.features.neighbours import NeighbourSearch, neighbour_distances
 
 
 def cloud(count, dimensions, seed=0):
@@ -32,45 +26,6 @@ def test_distances_equal_those_to_all_points(count, memory_limit):
     assert indices.dtype == np.int64 and all(len(set(row)) == count for row in indices)
 
 
-def plain_greedy(points, count, first):
-    chosen = [first]
-    nearest = ((points - points[first]) ** 2).sum(axis=1)
-    while len(chosen) < count:
-        nearest[chosen] = -1
-        chosen.append(int(nearest.argmax()))
-        nearest = np.minimum(nearest, ((points - points[chosen[-1]]) ** 2).sum(axis=1))
-    return chosen
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(2, 60), st.integers(1, 5), st.integers(0, 1000))
-def test_the_exact_coreset_is_that_of_the_plain_loop(count, dimensions, seed):
-    points = cloud(count, dimensions, seed)
-    wanted = 1 + count // 2
-    ours = greedy_coreset(points, wanted, seed=seed)
-    assert ours.tolist() == plain_greedy(points.astype(float), wanted, int(ours[0]))
-
-
-def test_rounds_with_fewer_candidates_than_points_choose_the_same():
-    points = cloud(4000, 8)
-    ours = greedy_coreset(points, 300)
-    assert ours.tolist() == plain_greedy(points.astype(float), 300, int(ours[0]))
-
-
-def test_a_coreset_covers_better_than_chance():
-    points = cloud(2000, 4)
-    drawn = np.random.default_rng(0).permutation(2000)[:50]
-    radius, by_chance = (
-        cdist(points, points[chosen]).min(axis=1).max()
-        for chosen in (greedy_coreset(points, 50), drawn)
-    )
-    assert radius < 0.9 * by_chance
-
-
-def test_equal_points_are_all_chosen_once():
-    assert sorted(greedy_coreset(np.zeros((5, 2), np.float32), 5)) == [0, 1, 2, 3, 4]
-
-
 @pytest.mark.parametrize(
     "call, message",
     [
@@ -79,7 +34,6 @@ def test_equal_points_are_all_chosen_once():
             "neighbours: 4 nearest points.*the bank holds 3",
         ),
         (lambda: NeighbourSearch(cloud(3, 2), memory_limit=0), "memory_limit"),
-        (lambda: greedy_coreset(cloud(3, 2), 4), "coreset: 4 points were asked for of 3"),
     ],
 )
 def test_bad_input_is_named(call, message):

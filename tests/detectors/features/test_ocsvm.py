@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import OneClassSVM
 
 from adhelpers.detectors import BackboneSettings, FeatureSettings, FeatureSVM, SVMSelection
+from adhelpers.detectors.features import detector as detector_module
 from adhelpers.detectors.features.patches import compute_features
 from adhelpers.detectors.features.pipelines import pipeline_score
 
@@ -185,6 +186,23 @@ def test_the_counterpart_is_the_nearest_good_image():
     for level in ("image", "patch"):
         detector = fitted(MODELS["gaussian"], level)
         np.testing.assert_allclose(detector.counterpart(good[3:6]), good[3:6], atol=3e-4)
+
+
+@pytest.mark.parametrize("level, centre", [("image", "all"), ("patch", "all"), ("patch", "place")])
+def test_features_in_blocks_give_the_same_model(monkeypatch, level, centre):
+    choice = SVMSelection(nu=0.1, folds=2)
+    parameters = {"level": level, "centre": centre, "patches": 30, "selection": choice}
+    once, images = fitted(svm(4), **parameters), scratched(3)
+    monkeypatch.setattr(detector_module, "_BLOCK", 1)
+    blocks = fitted(svm(4), **parameters)
+    assert (blocks.nu, blocks.trials[0]["nu"]) == (once.nu, once.trials[0]["nu"])
+    assert blocks.gamma == pytest.approx(once.gamma, rel=1e-3)
+    np.testing.assert_allclose(blocks.score(images), once.score(images), rtol=0.02, atol=0.02)
+
+
+def test_more_images_than_the_estimator_takes_are_drawn():
+    detector = fitted(NearestNeighbors(n_neighbors=2), patches=7)
+    assert len(detector.pipeline[-1]._fit_X) == 7 and len(detector._good) == 12
 
 
 def test_more_good_images_are_outside_with_a_larger_nu():
