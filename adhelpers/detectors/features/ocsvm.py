@@ -210,7 +210,8 @@ class FeatureSVM(FeatureDetector):
         if self.features.level == "patch" and self.selection is not None:
             most = max(1, min(each, _SELECTION // len(images)))
             places = [random.permutation(each)[:most] for _ in train]
-        points, sample, total = list[Floats](), list[Floats](), np.float32(0)
+        points, sample = list[Floats](), list[Floats]()
+        total: Any = np.float32(0)
         for block, features in self._blocks(train, show_progress):
             flat = features.reshape(len(features), each, shape[-1])
             here = chosen[(chosen >= block.start * each) & (chosen < block.stop * each)]
@@ -222,11 +223,11 @@ class FeatureSVM(FeatureDetector):
         drawn = _Drawn(np.concatenate(points), np.stack(sample))
         if self.centre == "all":
             return drawn
-        centre = total / np.float32(len(train))
-        flat = centre.reshape(each, shape[-1])
+        centre: Floats = total / np.float32(len(train))
+        by_place = centre.reshape(each, shape[-1])
         return _Drawn(
-            drawn.points - flat[chosen % each],
-            drawn.sample - np.stack([flat[places[index]] for index in images]),
+            drawn.points - by_place[chosen % each],
+            drawn.sample - np.stack([by_place[places[index]] for index in images]),
             centre,
         )
 
