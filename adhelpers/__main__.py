@@ -13,12 +13,18 @@ from adhelpers._shared.files import error_sentence
 from adhelpers._shared.text import escaped
 from adhelpers.runner import (
     Ended,
+    Request,
+    Sweep,
     UsageError,
     answer_lines,
     default_folder,
     ended_by_signals,
     find_notebooks,
+    open_engine,
+    prepare_folders,
+    read_grid,
     run_notebooks,
+    spread_inside,
     start,
 )
 
@@ -29,6 +35,7 @@ _EPILOG = """examples:
   python -m adhelpers run                                    all notebooks on rendered images
   python -m adhelpers run 01 --data DATA/part                notebook 01 on your own images
   python -m adhelpers run 01_screw -p category hazelnut -p seed 3
+  python -m adhelpers run 01 05 --sweep category=screw,hazelnut seed=0,1,2
   python -m adhelpers audit DATA/part --onnx model.onnx      somebody else's detector
   python -m adhelpers data check DATA/part                   what can be used, and what is wrong
   python -m adhelpers export MODEL part.onnx                 a stored detector as an ONNX file
@@ -49,17 +56,25 @@ _RENDERING = {
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    outcomes = run_notebooks(
+    request = Request(
         arguments.notebooks,
-        preset=arguments.preset,
-        given=[tuple(pair) for pair in arguments.parameter],
-        data=arguments.data,
-        results=arguments.results,
-        models=arguments.models,
-        jobs=arguments.jobs,
-        folder=arguments.folder,
-        name=arguments.name,
+        arguments.preset,
+        [tuple(pair) for pair in arguments.parameter],
+        arguments.data,
+        arguments.results,
+        arguments.models,
+        arguments.folder,
+        arguments.name,
     )
+    if arguments.sweep is not None:
+        return _sweep(request, arguments)
+    if arguments.slurm is not None:
+        raise UsageError("--slurm goes with --sweep, whose runs become jobs")
+    if arguments.dry_run:
+        print("\n".join(Sweep.of_new(request.plan()).lines()))
+        return 0
+    with spread_inside(arguments.dask):
+        outcomes = run_notebooks(**vars(request), jobs=arguments.jobs)
     width = max(len(outcome.notebook) for outcome in outcomes)
     for outcome in outcomes:
         state = "ok    " if outcome.problem is None else "FAILED"
@@ -73,6 +88,25 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     print(f"index: {escaped(str(outcomes[0].folder.parents[1] / 'index.html'))}")
     return int(any(outcome.problem is not None for outcome in outcomes))
+
+
+def _sweep(request: Request, arguments: argparse.Namespace) -> int:
+    plans = request.plan(read_grid(arguments.sweep))
+    sweep, results = Sweep.of(plans), plans[0].results
+    if arguments.dry_run:
+        print("\n".join([*sweep.lines(), sweep.headline()]))
+        return 0
+    prepare_folders(plans)
+    log = arguments.log or results / "sweep.log"
+    if sweep.waiting:
+        where = (arguments.jobs, arguments.dask, arguments.slurm)
+        with open_engine(*where, count=len(sweep.waiting)) as engine:
+            sweep.run(engine, log)
+    for run in sweep.failed:
+        print(f"FAILED  {escaped(run.title)}  {escaped(str(run.plan.folder))}")
+    print(f"{sweep.result()}; log: {escaped(str(log))}")
+    print(f"index: {escaped(str(results / 'index.html'))}")
+    return int(bool(sweep.failed))
 
 
 def _audit(arguments: argparse.Namespace) -> int:
@@ -340,6 +374,25 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         metavar="N",
         help="notebooks at once; default: auto, as many as there are cores and memory for",
     )
+    run.add_argument(
+        "--dry-run", action="store_true", help="list what would run and check it; run nothing"
+    )
+    _add_sweep(run.add_argument_group("sweeps, see docs/sweeps.md"))
+
+
+def _add_sweep(group: "argparse._ArgumentGroup") -> None:
+    """Many runs, and where they are executed."""
+    text = "run every combination; finished ones are skipped. Or a YAML file of such lists"
+    group.add_argument("--sweep", nargs="+", metavar="NAME=VALUE,VALUE", help=text)
+    where = group.add_mutually_exclusive_group()
+    text = "local:N workers here, or the address of a scheduler; without --sweep the parallel parts"
+    where.add_argument(
+        "--dask", metavar="local:N|ADDRESS", help=f"{text} of each notebook are computed there"
+    )
+    text = "a job of Slurm for each worker, --jobs of them; YAML file of SLURMCluster's options"
+    where.add_argument("--slurm", nargs="?", const="", metavar="FILE", help=text)
+    text = "events of the sweep, added to what it holds; default: sweep.log in the results"
+    group.add_argument("--log", type=_path, metavar="FILE", help=text)
 
 
 def _add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -1,22 +1,32 @@
 """Finds, runs and watches notebooks; inside a notebook, the folder and the files of a run."""
 
+from .engines import open_engine, spread_inside
+from .grids import read_grid
 from .jobs import wait_for_other_runs
 from .notebooks import default_folder, find_notebooks
 from .parameters import UsageError
+from .planning import Request, prepare_folders
 from .run import Run, start_run
 from .signals import Ended, ended_by_signals
 from .start import answer_lines, start
 from .suite import run_notebooks
+from .sweeps import Sweep
 
 __all__ = [
     "Ended",
+    "Request",
     "Run",
+    "Sweep",
     "UsageError",
     "answer_lines",
     "default_folder",
     "ended_by_signals",
     "find_notebooks",
+    "open_engine",
+    "prepare_folders",
+    "read_grid",
     "run_notebooks",
+    "spread_inside",
     "start",
     "start_run",
     "wait_for_other_runs",

@@ -22,12 +22,12 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from nbclient.exceptions import DeadKernelError
 from nbconvert.filters import strip_ansi
 
-from adhelpers._shared.files import check_space, error_sentence, replacing_folder
+from adhelpers._shared.files import check_space, error_sentence, replacing_folder, write_json
 from adhelpers._shared.leftovers import SCRATCH, owned_prefix
 from adhelpers.reports import notebook_to_html
 
-from .notebooks import NotebookFile, run_folder
 from .own_files import keep_foreign_files, list_files
+from .planning import KEY_FILE, PlannedRun, recorded
 from .run import FOLDER_VARIABLE, NAME_VARIABLE
 
 _KERNEL = "python3"
@@ -74,10 +74,17 @@ class _ThisPython(KernelSpecManager):
 
 
 class Execution:
-    """A notebook to be run once with `run`, usually in a thread.
+    """A planned run to be run once with `run`, usually in a thread.
+
+    Parameters
+    ----------
+    plan : PlannedRun
+    environment : dict of str to str, optional
+        Variables for the kernel besides those of this process.
 
     Attributes
     ----------
+    plan : PlannedRun
     notebook : NotebookFile
     category : str
     results, folder : Path
@@ -87,20 +94,12 @@ class Execution:
     started, finished : bool
     """
 
-    def __init__(
-        self,
-        notebook: NotebookFile,
-        values: dict[str, Any],
-        category: str,
-        results: Path,
-        name: str | None = None,
-        environment: Mapping[str, str] | None = None,
-    ) -> None:
-        self.notebook, self.category, self.results = notebook, category, results
+    def __init__(self, plan: PlannedRun, environment: Mapping[str, str] | None = None) -> None:
+        self.plan, self.notebook, self.category = plan, plan.notebook, plan.category
+        self.results, self.folder, self._name = plan.results, plan.folder, plan.name
         self._environment = environment or {}
-        self.folder, self._name = results / notebook.name / run_folder(category, name), name
         self.cell, self.cells, self.started, self.finished = 0, 0, False, False
-        self._values, self._heading = values, notebook.title
+        self._values, self._heading = plan.values, plan.notebook.title
         self._current: nbformat.NotebookNode | None = None
         self._manager: KernelManager | None = None
         self._stopped, self._lock = False, threading.Lock()
@@ -108,16 +107,13 @@ class Execution:
 
     @property
     def reads_others(self) -> bool:
-        """Whether its parameter ``other_runs`` says that it reads other notebooks' results."""
-        return bool((self.notebook.defaults() | self._values).get("other_runs", False))
+        """Whether it reads other notebooks' results."""
+        return self.plan.reads_others
 
     def earlier_seconds(self) -> float:
         """How long the run took whose results lie in its folder; infinite where none are known."""
-        try:
-            seconds = (_summary(self.folder) or {})["seconds"]
-            return float(sum(seconds.values()))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            return math.inf
+        seconds = recorded(self.folder).get("seconds")
+        return float(seconds) if isinstance(seconds, (int, float)) else math.inf
 
     @property
     def status(self) -> str:
@@ -157,6 +153,8 @@ class Execution:
                         remarks=_data_remarks(staged),
                         summary=_summary(staged),
                     )
+                    seconds = round(time.perf_counter() - start, 1)
+                    write_json(staged / KEY_FILE, {"key": self.plan.key, "seconds": seconds})
                     list_files(staged)
                     renamed = keep_foreign_files(self.folder, staged, self.notebook.name)
                 except Exception:
@@ -196,7 +194,8 @@ class Execution:
 
     def _execute(self, executed: Path, staged: Path, scratch: str) -> None:
         """Run all cells in a kernel of their own."""
-        node = nbformat.read(self.notebook.path, as_version=4)
+        # As it was planned: a file that is edited meanwhile is for the next time.
+        node = nbformat.reads(self.plan.text, as_version=4)
         environment = {
             **os.environ,
             **self._environment,

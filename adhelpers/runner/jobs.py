@@ -16,7 +16,7 @@ _MEMORY = 3 * 2**30
 # More kernels than this wait for the disk and for each other.
 _MOST = 4
 # Numerical libraries read how many threads they may use from these.
-_THREAD_VARIABLES = (
+THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -86,7 +86,7 @@ def thread_bounds(jobs: int) -> dict[str, str]:
     if jobs == 1:
         return {}
     threads = str(max(1, available_cores() // jobs))
-    return {name: threads for name in _THREAD_VARIABLES if name not in os.environ}
+    return {name: threads for name in THREAD_VARIABLES if name not in os.environ}
 
 
 class Unfinished:

@@ -13,7 +13,7 @@ import adhelpers
 from .parameters import Parameter, UsageError, nearest, parameters_of, shortened
 
 # Of the name of a run in characters.
-_LONGEST_NAME = 60
+LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -205,9 +205,9 @@ def run_folder(category: str, name: str | None) -> str:
     """
     if name is None:
         return category
-    if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII) or len(name) > _LONGEST_NAME:
+    if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII) or len(name) > LONGEST_NAME:
         raise ValueError(
-            f"name must be at most {_LONGEST_NAME} letters, digits, dots, hyphens and underscores, "
+            f"name must be at most {LONGEST_NAME} letters, digits, dots, hyphens and underscores, "
             f"such as seed-1; got {shortened(name)}"
         )
     return f"{category}@{name}"

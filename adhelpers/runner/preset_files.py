@@ -38,20 +38,7 @@ def read_sections(path: Path) -> Sections:
     UsageError
         If it is too large, no YAML, or not of this form; the message names the file and line.
     """
-    with path.open("rb") as file:
-        content = file.read(_LARGEST + 1)
-    if len(content) > _LARGEST:
-        raise UsageError(
-            f"{path} has more than {_LARGEST:,} bytes: a preset maps names to parameters and is "
-            "small"
-        )
-    try:
-        sections = _Reader(path, content.decode("utf-8-sig")).document()
-    except UsageError:
-        raise
-    # Wrong escapes and version numbers come through the parser as other errors of value.
-    except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    sections = _document(path, "a preset")
     if sections == "":
         return {}
     if not isinstance(sections, dict) or not all(
@@ -61,6 +48,59 @@ def read_sections(path: Path) -> Sections:
             f"{path} must map a notebook's name (or 'all') to parameters and their values"
         )
     return {name: part or {} for name, part in sections.items()}
+
+
+def read_lists(path: Path) -> dict[str, list[str]]:
+    """The values of each parameter in the file of a grid, all as texts.
+
+    Parameters
+    ----------
+    path : Path
+        Of a regular file that maps names to lists of values, or to a single one. A value that is a
+        list itself, such as ``[8, 16]``, becomes the text of it.
+
+    Returns
+    -------
+    dict of str to list of str
+
+    Raises
+    ------
+    UsageError
+        As `read_sections`.
+    """
+    lists = _document(path, "a grid")
+    if not isinstance(lists, dict):
+        raise UsageError(f"{path} must map names of parameters to lists of their values")
+    return {name: _items(path, name, values) for name, values in lists.items()}
+
+
+def _items(path: Path, name: str, values: Any) -> list[str]:
+    """The values that a grid has for one parameter, as texts."""
+    items = [values] if isinstance(values, str) else values
+    inner = [one for item in items for one in (item if isinstance(item, list) else [item])]
+    if not isinstance(items, list) or not all(isinstance(one, str) for one in inner):
+        raise UsageError(
+            f"{path}: {shortened(name)} must have a list of values, such as [0, 1], all of them "
+            "texts, numbers or lists of these"
+        )
+    return [one if isinstance(one, str) else f"[{', '.join(one)}]" for one in items]
+
+
+def _document(path: Path, kind: str) -> Any:
+    """What a file holds, as texts, lists and dicts; an empty text where that is nothing."""
+    with path.open("rb") as file:
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise UsageError(
+            f"{path} has more than {_LARGEST:,} bytes: {kind} maps names to parameters and is small"
+        )
+    try:
+        return _Reader(path, content.decode("utf-8-sig")).document()
+    except UsageError:
+        raise
+    # Wrong escapes and version numbers come through the parser as other errors of value.
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
 
 
 class _Reader:
@@ -79,7 +119,7 @@ class _Reader:
         next(self._events)
         following = next(self._events)
         if not isinstance(following, yaml.StreamEndEvent):
-            self._refuse(following, (), "a second document begins; a preset is one")
+            self._refuse(following, (), "a second document begins; there may be one only")
         return value
 
     def _value(self, event: yaml.Event, place: tuple[str, ...]) -> Any:

@@ -1,32 +1,21 @@
 """Runs notebooks in the background with progress, their results in one place."""
 
 import contextlib
-import os
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from tqdm import tqdm
 
 from adhelpers._shared.files import error_sentence
-from adhelpers._shared.leftovers import SCRATCH, owned_prefix, sweep_folder, sweep_tree
+from adhelpers._shared.leftovers import SCRATCH, owned_prefix
 from adhelpers._shared.text import escaped
 
 from .jobs import UNFINISHED_VARIABLE, Unfinished, job_count, thread_bounds
-from .notebooks import (
-    NotebookFile,
-    default_folder,
-    find_notebooks,
-    notebooks_in,
-    run_folder,
-    run_name,
-)
-from .parameters import UsageError
-from .presets import read_preset, values_for
-from .run import NAME_VARIABLE
+from .planning import Request, prepare_folders
 
 if TYPE_CHECKING:
     from .execution import Execution, Outcome
@@ -161,52 +150,20 @@ def run_notebooks(
         Passed on after all kernels have been ended; on the command line SIGTERM and SIGHUP raise
         it too (`signals.ended_by_signals`).
     """
-    results = Path(results or default_folder("results")).resolve()
-    folders = {"data_root": data, "results": results, "models": models}
-    notebooks, chosen = find_notebooks(names, folder), read_preset(preset, folder)
-    count = job_count(jobs, len(notebooks))
-    # What a preset holds need not concern those that run now.
-    others = notebooks_in(folder) if chosen.sections else []
-    values = values_for(notebooks, chosen, given, folders, others)
-    for notebook, one in zip(notebooks, values, strict=True):
-        if "models" in notebook.parameters:
-            one["models"] = one.get("models") or str(default_folder("models"))
-    categories = [_category(*one) for one in zip(notebooks, values, strict=True)]
-    if name is None:
-        name = os.environ.get(NAME_VARIABLE) or None
-    _check_name(name)
-    stores = [Path(place) for place in {one["models"] for one in values if one.get("models")}]
-    _check_writable("results", results)
-    for place in stores:
-        _check_writable("models", place)
-    _sweep([results, *stores])
+    request = Request(names, preset, given, data, results, models, folder, name)
+    plans = request.plan()
+    count = job_count(jobs, len(plans))
+    prepare_folders(plans)
 
     # Papermill takes a second to import.
     from .execution import Execution
 
-    plans = zip(notebooks, values, categories, strict=True)
     with tempfile.TemporaryDirectory(prefix=owned_prefix(SCRATCH)) as unfinished:
         environment = {UNFINISHED_VARIABLE: unfinished, **thread_bounds(count)}
-        executions = [Execution(*plan, results, name, environment) for plan in plans]
+        executions = [Execution(plan, environment) for plan in plans]
         awaited = [one.notebook.name for one in executions if not one.reads_others]
         board = Unfinished(Path(unfinished), awaited)
         return _run_all(executions, count, board, stream or sys.stderr)
-
-
-def _check_name(name: str | None) -> None:
-    """Refuse a name that no folder can have."""
-    try:
-        run_folder("category", name)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def _category(notebook: NotebookFile, values: dict[str, Any]) -> str:
-    """The name of the folder of a run's results."""
-    try:
-        return run_name(notebook.defaults() | values)
-    except ValueError as error:
-        raise UsageError(f"{notebook.name}: {error}") from error
 
 
 def _starting_order(executions: "Sequence[Execution]", jobs: int) -> "list[Execution]":
@@ -256,22 +213,3 @@ def _rebuild_index(results: Path, watcher: _Watcher) -> None:
     except Exception as error:
         words = error_sentence(error) if isinstance(error, OSError) else str(error)
         watcher.write(f"warning: the index could not be written: {words}")
-
-
-def _sweep(folders: Iterable[Path]) -> None:
-    """Remove what runs left whose processes have been killed."""
-    sweep_folder(tempfile.gettempdir(), (SCRATCH,))
-    for folder in folders:
-        sweep_tree(folder)
-
-
-def _check_writable(name: str, folder: Path) -> None:
-    """Make the folder and try it: better to know now than after the training."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.NamedTemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise UsageError(
-            f"{name}: {folder} is no folder to write in ({error.strerror}); give another with "
-            f"--{name}"
-        ) from error

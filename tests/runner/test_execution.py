@@ -15,15 +15,17 @@ from nbclient.exceptions import DeadKernelError
 from adhelpers.runner import run_notebooks
 from adhelpers.runner.execution import Execution, _data_remarks
 from adhelpers.runner.notebooks import read_notebook
+from adhelpers.runner.planning import PlannedRun
 
 
 def test_a_good_notebook_leaves_its_files(ran):
     good = ran.both[0]
     assert (good.notebook, good.category, good.problem) == ("01_good", "screw", None)
-    assert set(ran.before) == {"01_good.ipynb", "files.json", "report.html", "samples.csv"}
-    assert json.loads(ran.before["files.json"]) == {
-        "files": ["01_good.ipynb", "report.html", "samples.csv"]
-    }
+    files = ["01_good.ipynb", "report.html", "run.json", "samples.csv"]
+    assert set(ran.before) == {*files, "files.json"}
+    assert json.loads(ran.before["files.json"]) == {"files": files}
+    record = json.loads(ran.before["run.json"])
+    assert set(record) == {"key", "seconds"} and 0 < record["seconds"] <= good.seconds + 0.1
     outputs = [
         cell.outputs
         for cell in nbformat.reads(ran.before["01_good.ipynb"].decode(), 4).cells
@@ -80,6 +82,7 @@ def test_a_rerun_keeps_what_no_run_has_written(tmp_path, write_notebook):
         "01_x.ipynb",
         "files.json",
         "report.html",
+        "run.json",
         "figures/2.png",
         "figures/notes.txt",
         "kept/figures/2.png",
@@ -126,7 +129,7 @@ def test_a_full_disk_is_not_called_want_of_memory(tmp_path, monkeypatch, full, w
         (tmp_path / name).mkdir()
     notebook = read_notebook(write_notebook(tmp_path / "01_dies.ipynb"))
     values = {"models": str(tmp_path / "models")}
-    execution = Execution(notebook, values, "screw", tmp_path / "results")
+    execution = Execution(PlannedRun(notebook, values, "screw", tmp_path / "results"))
 
     def usage(folder):
         return SimpleNamespace(free=5_000 if Path(folder).name == full else 10**9)

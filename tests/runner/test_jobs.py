@@ -49,7 +49,7 @@ def test_a_number_is_taken_as_it_is():
 
 def test_threads_are_shared_and_what_the_user_has_set_stays(monkeypatch):
     monkeypatch.setattr(jobs, "available_cores", lambda: 5)
-    for name in jobs._THREAD_VARIABLES:
+    for name in jobs.THREAD_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     assert thread_bounds(1) == {}
