@@ -1,12 +1,14 @@
 """The simplest model of good images, a linear subspace: what deeper ones are compared with."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import scipy.linalg
 import tensorflow as tf
+from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
@@ -15,6 +17,7 @@ from adhelpers._shared.arrays import Floats, Images, Scores
 from adhelpers._shared.batches import Batched
 from adhelpers._shared.checks import checked_images
 
+from .linear_regions import LinearRegionScores, compiled_composed_score
 from .manifest import StoredFiles
 from .planted import plant_patches
 from .registry import register
@@ -77,6 +80,7 @@ class Subspace(ReconstructionDetector):
         self.selection: list[dict[str, Any]] = []
         self._mean: tf.Variable = None
         self._components: tf.Variable = None
+        self._composed_score: Callable[..., tf.Tensor] | None = None
 
     def fit(
         self,
@@ -102,6 +106,7 @@ class Subspace(ReconstructionDetector):
             )
         if self.image_shape != train.shape[1:]:
             self.image_shape, self._components, self._batched = train.shape[1:], None, {}
+            self._composed_score = None
         pca = principal_components(train.reshape(len(train), -1), wanted)
         self._set(pca)
         if automatic:
@@ -174,6 +179,28 @@ class Subspace(ReconstructionDetector):
         return tf.clip_by_value(
             tf.reshape(tf.matmul(code, self._components) + self._mean, tf.shape(images)), 0.0, 1.0
         )
+
+    def region_scores(
+        self, image: NDArray[np.float32], counterpart: NDArray[np.float32]
+    ) -> LinearRegionScores:
+        """Scores of an image whose regions are replaced by its counterpart's, without a pass each.
+
+        Parameters
+        ----------
+        image, counterpart : ndarray of float32, shape (h, w, c)
+
+        Returns
+        -------
+        LinearRegionScores
+            As `explain_with_lime` and `explain_with_shap` take it.
+        """
+        self._require_fitted()
+        if self._composed_score is None:
+            self._composed_score = compiled_composed_score(self.scoring, image.shape)
+        mean, components = (
+            np.asarray(one, dtype=np.float32) for one in (self.pca.mean_, self.pca.components_)
+        )
+        return LinearRegionScores(self._composed_score, image, counterpart, mean, components)
 
     def encode(self, images: Images) -> Floats:
         """The coordinates of each image in the subspace: float32 (n, n_components)."""

@@ -2,6 +2,7 @@
 
 from .baselines import centre_prior, noise, residual_map, uniform
 from .batch import Explanations, explain_images
+from .composed import RegionScores
 from .explanation import BatchedScore, Explanation, check_pair, versioned
 from .gradcam import class_maps, explain_with_gradcam
 from .lime import Sampling, explain_with_lime
@@ -14,6 +15,7 @@ __all__ = [
     "BatchedScore",
     "Explanation",
     "Explanations",
+    "RegionScores",
     "Sampling",
     "Superpixels",
     "centre_prior",

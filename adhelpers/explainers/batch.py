@@ -26,6 +26,9 @@ Explainer: TypeAlias = Callable[..., Explanation]
 _SCORE_DIGITS = 6
 _PLAIN = (bool, int, float, str, np.generic)
 _ARRAY_PREFIX = "detail_"
+# Arguments that do not tell explanations apart: the seed is told apart for each image, and the
+# other one is only a quicker way to the same scores.
+_UNTOLD = ("seed", "region_scores")
 
 
 @dataclass(frozen=True)
@@ -192,8 +195,9 @@ def _parameters(explainer: Explainer) -> str:
     defaults = {
         name: parameter.default
         for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.default is not inspect.Parameter.empty and name != "seed"
+        if parameter.default is not inspect.Parameter.empty and name not in _UNTOLD
     }
+    settings = {name: value for name, value in settings.items() if name not in _UNTOLD}
     # Nothing that another Python would write otherwise, such as bytecode.
     name = f"{function.__module__}.{function.__qualname__}"
     identity = [name, versions_of(function), {**defaults, **settings}]

@@ -16,13 +16,16 @@ from sklearn.metrics import pairwise_distances
 from adhelpers._shared.arrays import Integers, ScoreFunction
 from adhelpers._shared.checks import check_choice
 
-from .explanation import BatchedScore, Explanation, check_pair, versioned
+from .composed import ComposedImage, RegionScoresOf
+from .explanation import Explanation, check_pair, versioned
 from .superpixels import Superpixels, segment_superpixels
 
 _DESIGNS = ("orthogonal", "random")
 # Scores that differ by less, relative to the largest, differ by float32 rounding only: there is
 # nothing to rank.
 _CONSTANT = 1e-6
+# Masks that are in memory at once.
+_BLOCK = 256
 
 _Present: TypeAlias = NDArray[np.int64]  # 1 where a segment is present, shape (samples, segments)
 _Values: TypeAlias = NDArray[np.float64]  # scores (samples,) or weights (segments,)
@@ -106,6 +109,7 @@ def explain_with_lime(
     superpixels: Superpixels = _SUPERPIXELS,
     sampling: Sampling = _SAMPLING,
     kernel_width: float = 0.25,
+    region_scores: RegionScoresOf | None = None,
     batch_size: int = 16,
     seed: int = 0,
 ) -> Explanation:
@@ -131,6 +135,10 @@ def explain_with_lime(
         Which segments are present together, and in how many images.
     kernel_width : float
         Width of the kernel ``sqrt(exp(-d² / width²))`` on the cosine distance from the whole image.
+    region_scores : callable, optional
+        ``region_scores(image, counterpart)``, where a detector offers a quicker way to the scores
+        of composed images, see `RegionScores`; ``score`` is only asked
+        for a check then.
     batch_size : int
         Largest number of images in one call of the score; on CPUs small batches stay in the cache
         and are quicker than 64.
@@ -172,10 +180,14 @@ def explain_with_lime(
         segments = superpixels.of(image, counterpart, seed)
     segments = _check_segments(segments, image.shape[:2])
     count = int(segments.max()) + 1
-    batched = BatchedScore(score, batch_size)
+    composed = ComposedImage(score, image, counterpart, batch_size, region_scores)
+    composed.add(segments == np.arange(count)[:, None, None])
 
     def scores_of(present: _Present) -> _Values:
-        return _score_perturbed(batched, present, segments, image, counterpart)
+        blocks = [present[start : start + _BLOCK] for start in range(0, len(present), _BLOCK)]
+        return np.concatenate(
+            [composed(np.take(block.astype(bool), segments, axis=1), block) for block in blocks]
+        )
 
     fit = partial(_surrogate, kernel_width=kernel_width, seed=seed)
     present, scores, agreed = _sampled(sampling, count, seed, scores_of, fit)
@@ -258,15 +270,6 @@ def _perturbations(samples: int, count: int, design: str, seed: int) -> _Present
         )
         blocks.append((np.stack([block, -block], axis=1).reshape(-1, count) + 1) // 2)
     return np.concatenate(blocks)[:samples]
-
-
-def _score_perturbed(score, present, segments, image, counterpart):
-    """Scores of the image with the segments that are not present replaced by the counterpart's."""
-    parts = []
-    for start in range(0, len(present), score.batch_size):
-        shown = np.take(present[start : start + score.batch_size].astype(bool), segments, axis=1)
-        parts.append(score(np.where(shown[..., None], image, counterpart)))
-    return np.concatenate(parts)
 
 
 def _surrogate(

@@ -97,13 +97,20 @@ def standard_explainers(
     -------
     dict of str to callable
     """
+    # Linear detectors know the scores of composed images without a pass for each.
+    region_scores = getattr(detector, "region_scores", None)
     explainers: dict[str, Callable] = {
         "LIME": partial(
             explain_with_lime,
+            region_scores=region_scores,
             sampling=Sampling(settings.lime_samples),
             superpixels=Superpixels(settings.num_segments),
         ),
-        "SHAP": partial(explain_with_shap, max_evaluations=settings.shap_evaluations),
+        "SHAP": partial(
+            explain_with_shap,
+            max_evaluations=settings.shap_evaluations,
+            region_scores=region_scores,
+        ),
         "occlusion": partial(explain_with_occlusion, window=settings.occlusion_window),
         "residual map": partial(residual_map, smoothing=settings.smoothing),
         "uniform": uniform,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import shap
 
-from adhelpers.explainers.shap import _ImageMasker, explain_with_shap
+from adhelpers.explainers import explain_with_shap
 
 
 def random_pair(shape, seed=0):
@@ -149,15 +149,60 @@ def test_finds_the_rectangle_that_the_score_looks_at(shape):
     assert heatmap[inside].mean() > 10 * np.abs(heatmap[~inside]).mean()
 
 
-def test_array_as_mask_value_is_exact():
-    image, counterpart = random_pair((5, 7, 3))
-    masker = _ImageMasker(counterpart)
-    present = np.random.default_rng(2).random(image.size) < 0.5
-    (shown,) = masker(present, image)
-    np.testing.assert_array_equal(
-        shown[0], np.where(present.reshape(image.shape), image, counterpart)
+@pytest.mark.parametrize("shape", [(7, 5, 1), (16, 12, 3), (32, 48, 1)])
+@pytest.mark.parametrize("budget", [12, 100, 300])
+def test_equals_shaps_partition_explainer(shape, budget):
+    image, counterpart = random_pair(shape)
+    explainer = shap.PartitionExplainer(
+        lambda images: curved(images.astype(np.float32)), shap.maskers.Image(counterpart)
     )
-    np.testing.assert_array_equal(masker.clustering, shap.maskers.Image(counterpart).clustering)
+    theirs = explainer(image[None], max_evals=budget, batch_size=16, silent=True)
+    ours = explain_with_shap(curved, image, counterpart, max_evaluations=budget)
+    expected = np.asarray(theirs.values).reshape(shape).sum(axis=2)
+    np.testing.assert_allclose(ours.heatmap, expected, atol=1e-6 * np.abs(expected).max())
+
+
+class Linear:
+    """Scores of compositions from those of regions, for a score that is a weighted sum."""
+
+    def __init__(self, weights, image, counterpart):
+        added = (image - counterpart) * weights
+        self.added, self.base = added.sum(axis=2), float((counterpart * weights).sum())
+        self.regions, self.asked = np.zeros((0, *image.shape[:2]), bool), 0
+
+    def add(self, regions):
+        self.regions = np.concatenate([self.regions, regions])
+
+    def __call__(self, shown, present):
+        # The numbers that are given with a composition describe it.
+        np.testing.assert_array_equal(np.tensordot(present, self.regions.astype("f"), 1), shown)
+        self.asked += len(shown)
+        return self.base + (shown * self.added).sum(axis=(1, 2))
+
+
+@pytest.mark.parametrize("shape", [(9, 7, 1), (16, 16, 3)])
+def test_scores_from_regions_take_the_place_of_the_score(shape):
+    image, counterpart = random_pair(shape)
+    weights = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    asked, made = [], []
+
+    def score(images):
+        asked.append(len(images))
+        return (images * weights).sum(axis=(1, 2, 3))
+
+    def region_scores(*pair):
+        made.append(Linear(weights, *pair))
+        return made[-1]
+
+    plain = explain_with_shap(score, image, counterpart, max_evaluations=200)
+    asked.clear()
+    quick = explain_with_shap(
+        score, image, counterpart, max_evaluations=200, region_scores=region_scores
+    )
+    np.testing.assert_allclose(quick.heatmap, plain.heatmap, atol=1e-5)
+    assert quick.details["num_evaluations"] == plain.details["num_evaluations"] == made[0].asked
+    # Only the checks: one composition, the image and the counterpart.
+    assert sum(asked) == 3
 
 
 def test_score_sees_float32_images_made_of_both_in_batches_and_shap_prints_nothing(capfd):
