@@ -35,7 +35,7 @@ from adhelpers.runner import UsageError, find_notebooks
 from adhelpers.runner.presets import read_preset, values_for
 from adhelpers.steps.all_runs import EXPLAINERS
 from adhelpers.steps.counterparts import choose_counterpart
-from adhelpers.steps.deep_sad import read_settings
+from adhelpers.steps.deep_sad_settings import read_settings
 from adhelpers.steps.given import given_functions, load_images
 from adhelpers.training import Augmentation, TrainingPlan
 

@@ -28,18 +28,10 @@ from .classifier_data import InsulatorSet, load_task
 from .classifier_decisions import decide_task, train_classifier
 from .counterparts import choose_counterpart
 from .data_settings import suggest_settings
-from .deep_sad import (
-    assess_deep_sad,
-    attribution_figure,
-    compare_baselines,
-    deep_sad_figures,
-    extreme_grids,
-    read_settings,
-    sample_figure,
-    split_facts,
-    train_deep_sad,
-    write_run,
-)
+from .deep_sad import assess_deep_sad, split_facts, train_deep_sad, write_run
+from .deep_sad_baselines import compare_baselines
+from .deep_sad_figures import attribution_figure, deep_sad_figures, extreme_grids, sample_figure
+from .deep_sad_settings import read_settings
 from .detector_report import audit_detector, write_given
 from .explain import ExplainerSettings, explain_detector
 from .export import export_detector

@@ -13,7 +13,9 @@ from adhelpers.data import LEAK
 from .assess import leaked_images
 from .classifier_audit import ExplanationAudit
 from .classifier_data import Task
-from .deep_sad import SIMPLEST, Baselines, SampleAssessment, explain_samples
+from .deep_sad import SampleAssessment
+from .deep_sad_baselines import SIMPLEST, Baselines
+from .deep_sad_figures import explain_samples
 from .findings import HasFindings, leading_findings
 from .run_answer import RunAnswer
 

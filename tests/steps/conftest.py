@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,7 +7,13 @@ import pytest
 from adhelpers.data import load_category, make_class_images, render_category
 from adhelpers.detectors import Classifier, ResidualScore, Subspace, fit_or_load
 from adhelpers.explainers import centre_prior, explain_images, residual_map, uniform
-from adhelpers.steps import assess_detector, audit_localization, decide_task
+from adhelpers.steps import (
+    assess_deep_sad,
+    assess_detector,
+    audit_localization,
+    decide_task,
+    read_settings,
+)
 from adhelpers.steps.classifier_data import Task
 from adhelpers.training import Augmentation
 
@@ -132,3 +139,72 @@ def onnx_file(stored, tmp_path_factory):
 
     path = tmp_path_factory.mktemp("onnx") / "nut.onnx"
     return export_detector(stored.detector.folder, path).path
+
+
+@pytest.fixture(scope="package")
+def digit_parameters():
+    """Parameters of notebook 07 for a short training on digits."""
+    return {
+        "dataset": "digits",
+        "data_root": "",
+        "category": "",
+        "label_column": "label",
+        "image_height": 32,
+        "image_width": 32,
+        "color": "grayscale",
+        "illumination": "none",
+        "pose": "none",
+        "crop": "none",
+        "fit": "stretch",
+        "bit_depth": 0,
+        "page": -1,
+        "normal_class": "3",
+        "known_outlier_class": "",
+        "n_known_outlier_classes": 1,
+        "ratio_known_normal": 0.05,
+        "ratio_known_outlier": 0.05,
+        "ratio_pollution": 0.05,
+        "validation_fraction": 0.1,
+        "seed": 1,
+        "network": "mlp",
+        "latent_dim": 8,
+        "eta": 1.0,
+        "epochs": 6,
+        "learning_rate": 3e-3,
+        "milestones": (4,),
+        "batch_size": 32,
+        "weight_decay": 1e-6,
+        "pretrain": True,
+        "pretrain_epochs": 6,
+        "pretrain_learning_rate": 3e-3,
+        "pretrain_milestones": (),
+        "pretrain_batch_size": 32,
+        "pretrain_weight_decay": 1e-6,
+        "rotation": 0.0,
+        "shift": 0.0,
+        "brightness": 0.0,
+        "flip": "none",
+        "smoothing": 1.0,
+        "curve_ratios": (0.0, 0.1),
+        "curve_classes": "",
+        "curve_seeds": 1,
+        "load_config": "",
+    }
+
+
+@pytest.fixture(scope="package")
+def digits(digit_parameters):
+    """Data, detector and decisions of that training."""
+    settings = read_settings(digit_parameters)
+    labelled = settings.load_samples()
+    category = settings.split_samples(labelled)
+    detector = settings.make_detector().fit(
+        category.train.images, category.validation.images, category.known, show_progress=False
+    )
+    return SimpleNamespace(
+        settings=settings,
+        labelled=labelled,
+        category=category,
+        detector=detector,
+        judged=assess_deep_sad(detector, category),
+    )
