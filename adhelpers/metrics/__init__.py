@@ -38,6 +38,7 @@ from .localization import (
     localization_table,
     optimal_jaccards,
 )
+from .ranks import FEWEST, POST_HOC, RankComparison, compare_ranks
 from .regions import pixel_report, segmentation_report
 from .thresholds import Threshold, gmean_threshold, midpoint_threshold, normal_quantile
 
@@ -50,6 +51,9 @@ __all__ = [
     "DetectionReport",
     "DriftReport",
     "Estimate",
+    "FEWEST",
+    "POST_HOC",
+    "RankComparison",
     "Threshold",
     "accuracy",
     "area_levels",
@@ -61,6 +65,7 @@ __all__ = [
     "chance_levels",
     "checked_resampling",
     "compare_aurocs",
+    "compare_ranks",
     "confusion",
     "detection_report",
     "eight_bit",

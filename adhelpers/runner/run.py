@@ -103,11 +103,18 @@ class Run:
         pyplot.close(figure)
         return figure
 
-    def samples(self, frame: "pd.DataFrame") -> "pd.DataFrame":
-        """Write ``samples.csv``, a row for each test image, and return the table."""
+    def samples(self, frame: "pd.DataFrame", file: str = "samples.csv") -> "pd.DataFrame":
+        """Write ``samples.csv``, a row for each test image, and return the table.
+
+        ``samples_<detector>.csv`` is that of another detector in the same run, as in `summary`.
+        """
         from adhelpers.reports import write_samples
 
-        write_samples(self.folder / "samples.csv", frame)
+        if not re.fullmatch(r"samples[\w-]*\.csv", file):
+            raise ValueError(
+                f"samples: file must be samples.csv or samples_<detector>.csv, got {file!r}"
+            )
+        write_samples(self.folder / file, frame)
         return frame
 
     def summary(

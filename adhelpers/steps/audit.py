@@ -199,7 +199,8 @@ class Audit:
         notes : list of str
             Sentences at the gallery's top.
         others : dict of str to Assessment, optional
-            The run's other detectors; each gets a ``summary_<name>.json``.
+            The run's other detectors; each gets a ``summary_<name>.json`` and a
+            ``samples_<name>.csv``.
         columns : dict of str to array, optional
             More columns of ``samples.csv``.
 
@@ -218,6 +219,7 @@ class Audit:
                 run.figure(figure, name)
         for name, one in others.items():
             run.summary(f"summary_{name}.json", **one.summary_parts(), **shared)
+            run.samples(one.samples(), f"samples_{name}.csv")
         every = [self.summary_parts(), *(one.summary_parts() for one in others.values())]
         folders = dict.fromkeys(folder for parts in every for folder in parts["models"] or [])
         run.summary(**every[0] | shared | own | {"models": list(folders) or None})

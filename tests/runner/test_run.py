@@ -202,6 +202,11 @@ def test_a_second_detector_gets_a_summary_of_its_own(run):
     ).exists()
     with pytest.raises(ValueError, match="file must be"):
         run.summary(file="../summary.json")
+    frame = pd.DataFrame({"name": ["a.png"], "score": [0.5]})
+    assert run.samples(frame, "samples_subspace.csv") is frame
+    assert (run.folder / "samples_subspace.csv").read_text() == "name,score\na.png,0.5\n"
+    with pytest.raises(ValueError, match=r"samples: file must be samples.csv or samples_"):
+        run.samples(frame, "../samples.csv")
 
 
 @pytest.mark.parametrize(

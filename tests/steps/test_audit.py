@@ -109,6 +109,8 @@ def test_a_run_gets_its_gallery_samples_and_summaries(assessed, audit, hazelnuts
         == json.loads((run.folder / "summary_other.json").read_text())["shortcut"]
     )
     assert sum(summary["verdicts"].values()) == 12
+    other = pd.read_csv(run.folder / "samples_other.csv")
+    assert list(other) == list(stored)[:6] and other["score"].equals(stored["score"])
 
 
 def test_without_masks_nothing_is_claimed_of_defects(bare_audit):
