@@ -40,6 +40,7 @@ _EPILOG = """examples:
   python -m adhelpers data check DATA/part                   what can be used, and what is wrong
   python -m adhelpers export MODEL part.onnx                 a stored detector as an ONNX file
   python -m adhelpers predict MODEL photos/                  its decisions on new images
+  python -m adhelpers compare results                        a leaderboard of all runs' detectors
 """
 
 _READING = {
@@ -169,6 +170,20 @@ def _index(arguments: argparse.Namespace) -> int:
     if not results.is_dir():
         raise UsageError(f"results: there is no folder {results}")
     print(escaped(str(write_index(results))))
+    return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from adhelpers.reports import compare_runs
+
+    places = arguments.runs or [default_folder("results")]
+    board = compare_runs(places, arguments.metric, arguments.post_hoc)
+    for problem in board.problems:
+        print(f"adhelpers: {problem}", file=sys.stderr)
+    for finding in board.findings():
+        print(escaped(finding))
+    for path in board.write(arguments.output):
+        print(escaped(str(path)))
     return 0
 
 
@@ -512,6 +527,38 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
 
 
+def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "compare the detectors of runs over categories; write leaderboard.html, .csv and .tex"
+    command = _command(commands, "compare", _compare, text)
+    command.add_argument(
+        "runs",
+        type=_path,
+        nargs="*",
+        metavar="RESULTS",
+        help="folders of results or of single runs, or summary.json files; default: as for run",
+    )
+    command.add_argument(
+        "--output",
+        type=_path,
+        default=Path("leaderboard.html"),
+        metavar="FILE",
+        help="the page; the others lie beside it; default: leaderboard.html",
+    )
+    command.add_argument(
+        "--metric",
+        default="image_auroc",
+        metavar="NAME",
+        help="what detectors are ranked by: image_auroc (default), pixel_auroc, aupro, aupimo, "
+        "recall or trust_adjusted_recall",
+    )
+    command.add_argument(
+        "--post-hoc",
+        default="nemenyi",
+        metavar="TEST",
+        help="how pairs are compared over categories: nemenyi (default) or wilcoxon",
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m adhelpers",
@@ -526,6 +573,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "show the notebooks with their parameters and defaults"
     _add_notebooks(_command(commands, "list", _list, text))
     _add_results(_command(commands, "index", _index, "rebuild results/index.html"))
+    _add_compare(commands)
     _add_audit(commands)
     _add_data(commands)
     _add_export(commands)

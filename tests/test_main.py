@@ -114,6 +114,8 @@ def test_start_on_nothing_is_one_clear_line(tmp_path, capsys):
         ["run", "--data", ""],
         ["list", "--notebooks", ""],
         ["index", "--results", ""],
+        ["compare", ""],
+        ["compare", "--output", ""],
         ["start"],
         ["start", ""],
         ["data", "check", ""],
@@ -140,6 +142,7 @@ def test_argparse_ends_with_code_2_too(arguments, capsys):
         ["audit", "--help"],
         ["list", "--help"],
         ["index", "--help"],
+        ["compare", "--help"],
         ["data", "--help"],
         ["data", "check", "--help"],
         ["data", "fetch", "--help"],
@@ -159,6 +162,31 @@ def test_a_damaged_notebook_is_named(notebooks, capsys):
         capsys.readouterr().err
         == f"adhelpers: {notebooks / '02_bare.ipynb'} is not a Jupyter notebook\n"
     )
+
+
+def test_compare(tmp_path, capsys, monkeypatch):
+    for name in ("screw", "nut"):
+        folder = tmp_path / "results" / "01_screw" / name
+        folder.mkdir(parents=True)
+        (folder / "summary.json").write_text(json.dumps(dict.fromkeys(SUMMARY_KEYS)))
+    (folder / "summary.json").write_text("{")
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", "results"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0] == "1 run of 1 detector on 1 category."
+    assert out.splitlines()[-3:] == ["leaderboard.html", "leaderboard.csv", "leaderboard.tex"]
+    assert err.startswith("adhelpers: 01_screw/nut/summary.json: cannot be read as a summary")
+    assert "it needs 3 detectors" in (tmp_path / "leaderboard.html").read_text()
+    monkeypatch.setenv("ADHELPERS_RESULTS", str(tmp_path / "results"))
+    assert main(["compare", "--output", "other/board.html", "--metric", "aupro"]) == 0
+    assert (tmp_path / "other" / "board.csv").exists() and "AUPRO" in capsys.readouterr().out
+    for arguments, words in (
+        (["nowhere"], "there is no folder nowhere"),
+        (["--metric", "auroc"], "metric must be one of image_auroc"),
+        (["--post-hoc", "t"], "post_hoc must be one of nemenyi, wilcoxon"),
+        (["--output", "board.pdf"], "output must be a file .html"),
+    ):
+        assert main(["compare", *arguments]) == 1 and words in capsys.readouterr().err
 
 
 def test_index(tmp_path, capsys):

@@ -27,6 +27,7 @@ from .figures import (
 )
 from .gallery import Card, write_gallery
 from .index import write_index
+from .leaderboard import compare_runs
 from .maps import MapScale, map_scale
 from .notebook_html import notebook_to_html
 from .predictions import (
@@ -52,6 +53,7 @@ __all__ = [
     "Sample",
     "area_tuning_curves",
     "as_picture",
+    "compare_runs",
     "contest_figure",
     "counterparts_grid",
     "csv_row",

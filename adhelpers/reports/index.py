@@ -17,9 +17,8 @@ from adhelpers._shared.text import escaped
 from adhelpers.metrics import share_estimate
 
 from ._pages import ANSWER_KINDS, page_script, page_template, png_uri
-from .figures import VERDICT_COLORS
+from ._verdict_bars import verdict_bar, verdict_legend
 
-_OTHER = "#444444"
 # The best answer comes first where the rows are sorted by it.
 _RANKS = {kind: rank for rank, kind in enumerate(("use", "simpler", "not", "few"))}
 # Pictures that stand for a run where its answer names none, the best first.
@@ -65,11 +64,8 @@ def write_index(results: str | Path) -> Path:
 def _page(rows: Sequence[Mapping[str, Any]]) -> str:
     """The page; only its own script may run."""
     template = page_template("index.html", data_uri=png_uri)
-    given = {name for row in rows for name, *_ in row.get("verdicts", ())}
-    legend = {name: color for name, color in VERDICT_COLORS.items() if name in given}
-    if given - set(VERDICT_COLORS):
-        legend["other"] = _OTHER
-    return template.render(rows=rows, legend=legend, **page_script("index.js"))
+    legend = verdict_legend(name for row in rows for name, *_ in row.get("verdicts", ()))
+    return template.render(rows=rows, legend=legend, **page_script("sort.js"))
 
 
 def _rows_of_folder(folder: Path) -> list[dict[str, Any]]:
@@ -196,21 +192,9 @@ def _figures_of_run(path: Path) -> dict[str, Any]:
         "main": path.name == "summary.json",
         **_shortcut(shortcut),
         "shortcut_found": bool(shortcut.get("significant")),
-        "verdicts": _bar(summary["verdicts"] or {}),
+        "verdicts": verdict_bar(summary["verdicts"] or {}),
         **_answer(summary.get("answer") or {}),
     }
-
-
-def _bar(counts: dict[str, int]) -> list[tuple[str, str, str, str]]:
-    """Each verdict that was given, its text, its share of the bar in percent, and its colour."""
-    if any(count < 0 for count in counts.values()):
-        raise ValueError(f"{counts} are no counts")
-    total = sum(counts.values())
-    return [
-        (name, f"{count:d} {name}", f"{100 * count / total:.2f}", VERDICT_COLORS.get(name, _OTHER))
-        for name, count in counts.items()
-        if count
-    ]
 
 
 def _answer(answer: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from .images import (
     reconstruction_grid,
 )
 from .localization import explainer_against_explainer, score_against_jaccard
+from .ranks import rank_figure
 from .repair import deletion_insertion_curves
 from .scores import score_separation
 from .shortcuts import shortcut_figure
@@ -37,6 +38,7 @@ __all__ = [
     "label_curve",
     "learning_rate_curve",
     "overlay_grid",
+    "rank_figure",
     "reconstruction_grid",
     "review_figure",
     "sample_film",
