@@ -18,6 +18,7 @@ from adhelpers.runner import (
     UsageError,
     answer_lines,
     default_folder,
+    described_images,
     ended_by_signals,
     find_notebooks,
     open_engine,
@@ -61,7 +62,7 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.notebooks,
         arguments.preset,
         [tuple(pair) for pair in arguments.parameter],
-        arguments.data,
+        _images(arguments, arguments.data),
         arguments.results,
         arguments.models,
         arguments.folder,
@@ -119,7 +120,7 @@ def _audit(arguments: argparse.Namespace) -> int:
     [outcome] = run_notebooks(
         ["08_your_detector"],
         given=[*((name, str(value)) for name, value in texts.items()), *given],
-        data=arguments.data,
+        data=_images(arguments, arguments.data),
         results=arguments.results,
         models=arguments.models,
         name=arguments.name,
@@ -129,7 +130,7 @@ def _audit(arguments: argparse.Namespace) -> int:
 
 def _start(arguments: argparse.Namespace) -> int:
     outcome = start(
-        arguments.folder,
+        _images(arguments, arguments.folder),
         [tuple(pair) for pair in arguments.parameter],
         results=arguments.results,
         models=arguments.models,
@@ -191,7 +192,7 @@ def _check(arguments: argparse.Namespace) -> int:
     from adhelpers.data import categories_in, check_category, is_category, subfolders
 
     # resolve() gives "." and "screw/" a name too.
-    folder = arguments.folder.resolve()
+    folder = _images(arguments, arguments.folder).resolve()
     if folder.is_file():
         raise UsageError(
             f"{folder} is a file; give the folder of a category, or one that holds categories"
@@ -213,6 +214,13 @@ def _check(arguments: argparse.Namespace) -> int:
     for name, result in results.items():
         print(f"{name}: {result}")
     return int(failed)
+
+
+def _sources(arguments: argparse.Namespace) -> int:
+    from adhelpers.data import source_lines
+
+    print("\n".join(source_lines()))
+    return 0
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
@@ -267,6 +275,22 @@ def _predict(arguments: argparse.Namespace) -> int:
         print(escaped(finding))
     print(escaped(str(prediction.folder / "predictions.html")))
     return prediction.exit_code(arguments.fail_on_flag)
+
+
+# Which images are good and which are not, where the shape of their folder does not say it.
+_PATTERNS = {
+    "good": "good images, such as 'ok/*.png'; in a list the label of good ones",
+    "defect": "defective images, such as 'nok/*/*.png'",
+    "masks": "their masks, such as 'masks/*_mask.png'",
+    "test-good": "good images to test on; default: every fifth good one",
+}
+
+
+def _images(arguments: argparse.Namespace, place: Path | None) -> Any:
+    """The folder of the images, or one that stands for them where their layout is given."""
+    names = [name.replace("-", "_") for name in _PATTERNS]
+    given = {name: getattr(arguments, name) for name in names}
+    return described_images(place, arguments.layout, given)
 
 
 def _path(text: str) -> Path:
@@ -354,6 +378,15 @@ def _add_parameters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", type=_path, metavar="DIR", help=text)
 
 
+def _add_layout(parser: argparse.ArgumentParser) -> None:
+    """How images lie where their shape does not say it."""
+    group = parser.add_argument_group("layout of the images, see docs/datasets.md")
+    text = "mvtec, loco, mvtec2, visa, btad, ksdd2, folders, csv, coco; default: found by its shape"
+    group.add_argument("--layout", metavar="NAME", help=text)
+    for name, text in _PATTERNS.items():
+        group.add_argument(f"--{name}", action="append", metavar="PATTERN", help=text)
+
+
 def _add_start(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     text = "say what your own images need, fit two simple detectors, audit the better one"
     command = _command(commands, "start", _start, text)
@@ -361,8 +394,9 @@ def _add_start(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "folder",
         type=_path,
         metavar="FOLDER",
-        help="a category (train/good and test/<type>), or good images and nothing else",
+        help="a category (train/good and test/<type>), good images and nothing else, or a list",
     )
+    _add_layout(command)
     _add_parameters(command)
 
 
@@ -382,6 +416,7 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         metavar="FOLDER",
         help="a category of images, or the folder that holds categories; default: rendered images",
     )
+    _add_layout(run)
     _add_parameters(run)
     run.add_argument(
         "--jobs",
@@ -422,6 +457,7 @@ def _add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         audit.add_argument(option, dest=name, type=kind, metavar=metavar, help=text)
     text = "the model takes blue, green, red"
     audit.add_argument("--bgr", action="store_true", help=text)
+    _add_layout(audit)
     _add_parameters(audit)
 
 
@@ -437,10 +473,13 @@ def _add_data(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "folder",
         type=_path,
         metavar="FOLDER",
-        help="a category (train/good and test/<type>), or the folder that holds categories",
+        help="a category (train/good and test/<type>), the folder that holds categories, or a list",
     )
     for name, text in _READING.items():
         check.add_argument(f"--{name}", type=int, metavar="N", help=text)
+    _add_layout(check)
+    text = "print the published data sets whose layouts are read: licence, page, how they are got"
+    _command(actions, "list", _sources, text)
     text = "download a category of MVTec AD from its publisher"
     fetch = _command(actions, "fetch", _fetch, text)
     fetch.add_argument("category", metavar="CATEGORY", help="such as screw or hazelnut")

@@ -298,6 +298,39 @@ def test_check_takes_the_folder_of_all_categories(tmp_path, capsys):
     assert "no folder" in capsys.readouterr().err
 
 
+def test_check_takes_a_layout_patterns_and_a_list(tmp_path, capsys):
+    write_category(tmp_path, "nut")
+    place = tmp_path / "nut"
+    assert main(["data", "check", str(place), "--layout", "mvtec"]) == 0
+    assert "layout: MVTec AD" in capsys.readouterr().out
+    patterns = [
+        "--good",
+        "train/good/*.png",
+        "--test-good",
+        "test/good/*",
+        "--defect",
+        "test/cr*/*",
+    ]
+    assert main(["data", "check", str(place), *patterns]) == 0
+    out = capsys.readouterr().out
+    assert "layout: plain folders" in out and "crack" in out
+    rows = [*(f"train/good/{index}.png,ok" for index in range(3)), "test/good/0.png,ok"]
+    (place / "list.csv").write_text("\n".join(["path,label", *rows, "test/crack/0.png,1"]))
+    assert main(["data", "check", str(place / "list.csv")]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("category list\nlayout: CSV list list.csv") and "defect" in out
+    assert main(["data", "check", str(place), "--layout", "vsia"]) == 2
+    assert "did you mean 'visa'?" in capsys.readouterr().err
+    assert main(["run", "01", "--good", "*.png"]) == 2
+    assert "--good: give the images with --data" in capsys.readouterr().err
+
+
+def test_the_published_data_sets_are_listed(capsys):
+    assert main(["data", "list"]) == 0
+    out = capsys.readouterr().out
+    assert "VisA: 10,821 images" in out and "  licence  CC BY 4.0\n" in out
+
+
 def test_names_do_not_act_on_the_terminal(tmp_path, capsys):
     folder = tmp_path / "a\x1b[2Jb"
     write_category(folder, "nut\x07", test=["crack/0"])

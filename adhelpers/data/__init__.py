@@ -11,7 +11,7 @@ from .image_files import find_images, watch_images
 from .image_set import Category, ImageSet
 from .images import load_category, suggested_size
 from .labelled import LabelledSamples, load_labelled
-from .layouts import LAYOUTS, described_category, is_category, is_data, one_form
+from .layouts import described_category, is_category, is_data, one_form
 from .new_images import ImageReader, NewImage
 from .normalize import Corrections, resize_image
 from .objects import object_mask
@@ -23,6 +23,7 @@ from .rendered.folders import root_name, root_path
 from .rendered.insulators import insulators_root
 from .roots import categories_in, check_listing, subfolders, training_files
 from .semi_supervised import SemiSupervisedCategory, check_split, semi_supervised
+from .sources import source_lines
 
 __all__ = [
     "Category",
@@ -32,7 +33,6 @@ __all__ = [
     "Corrections",
     "ImageReader",
     "ImageSet",
-    "LAYOUTS",
     "LEAK",
     "LabelledSamples",
     "NewImage",
@@ -69,6 +69,7 @@ __all__ = [
     "root_name",
     "root_path",
     "semi_supervised",
+    "source_lines",
     "split_remarks",
     "subfolders",
     "suggested_size",

@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
-from .layouts import folders_in, is_category, list_category, one_form
+from .layouts import SPLIT_FOLDER, folders_in, is_category, list_category, one_form
 from .reading import CategoryError
 
 
 def subfolders(folder: str | Path) -> list[str]:
-    """Names of the folders within a folder, without those that hold no data (``.git``)."""
-    return [one_form(path.name) for path in folders_in(Path(folder))]
+    """Names of the folders within a folder that may be categories.
+
+    Not those that hold no data (``.git``), and not VisA's folder of splits.
+    """
+    names = [one_form(path.name) for path in folders_in(Path(folder))]
+    return [name for name in names if name != SPLIT_FOLDER]
 
 
 def categories_in(root: str | Path) -> list[str]:

@@ -1,5 +1,6 @@
 """Finds, runs and watches notebooks; inside a notebook, the folder and the files of a run."""
 
+from .described_images import described_images
 from .engines import open_engine, spread_inside
 from .grids import read_grid
 from .jobs import wait_for_other_runs
@@ -20,6 +21,7 @@ __all__ = [
     "UsageError",
     "answer_lines",
     "default_folder",
+    "described_images",
     "ended_by_signals",
     "find_notebooks",
     "open_engine",

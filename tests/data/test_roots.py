@@ -21,6 +21,7 @@ def test_a_category_is_known_by_its_parts(tmp_path):
     make(tmp_path / "tested", "test/good/0.png")
     make(tmp_path / "notes", "a.txt")
     make(tmp_path / ".git", *WHOLE)
+    make(tmp_path / "split_csv", "1cls.csv")
     make(tmp_path / "__MACOSX", *WHOLE)
     make(tmp_path, "test")
     (tmp_path / "empty").mkdir()

@@ -4,12 +4,12 @@ from .base import LEAST_GOOD, TEST, TRAIN, VALIDATION, unused_remarks
 from .described import described_category
 from .finding import is_category, list_category
 from .names import folders_in, is_data, is_document, is_image, one_form
-from .registry import LAYOUTS
 from .split_folders import image_name, mask_name, missing_folder
+from .visa import SPLIT_FOLDER
 
 __all__ = [
-    "LAYOUTS",
     "LEAST_GOOD",
+    "SPLIT_FOLDER",
     "TEST",
     "TRAIN",
     "VALIDATION",

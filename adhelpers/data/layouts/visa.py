@@ -9,7 +9,8 @@ from .base import OPEN, SPLITS, Layout, Listing, listing, unused_remarks
 from .names import images_in, is_data, is_document, name_within, one_form
 
 _NORMAL, _ANOMALY, _MASKS = "Data/Images/Normal", "Data/Images/Anomaly", "Data/Masks/Anomaly"
-_TYPES, _SPLIT = "image_anno.csv", "split_csv/1cls.csv"
+SPLIT_FOLDER = "split_csv"
+_TYPES, _SPLIT = "image_anno.csv", f"{SPLIT_FOLDER}/1cls.csv"
 _ANOMALOUS = "anomaly"
 # Several kinds of defect in one image are one type of their own.
 _TOGETHER = " and "
