@@ -53,6 +53,18 @@ def start_process():
     return start
 
 
+@pytest.fixture
+def in_processes(monkeypatch):
+    """The parallel parts of a run are computed in two processes."""
+    from adhelpers._shared.engine import ENGINE_VARIABLE, _executor
+
+    monkeypatch.setenv(ENGINE_VARIABLE, "processes:2")
+    yield
+    if _executor.cache_info().currsize:
+        _executor("processes:2", os.getpid())[0].shutdown()
+        _executor.cache_clear()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
     """Two processes for the whole suite; one file, or what has ``-n``, runs as it says."""

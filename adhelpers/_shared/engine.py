@@ -6,13 +6,17 @@ the address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``.
 
 import atexit
 import functools
+import io
 import itertools
 import multiprocessing
 import os
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import Any, TypeVar
+
+from .threads import THREAD_VARIABLES, available_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,16 +26,28 @@ _SERIAL = "serial"
 _PROCESSES = "processes:"
 # Tasks that are sent ahead for each worker; all at once would hold every image in memory twice.
 _AHEAD = 4
+# Functions with their detectors that a worker keeps.
+_KEPT = 4
 _CONNECT_SECONDS = 20
+
+
+class _Pickler(pickle.Pickler):
+    """Lets objects say what is sent in their place, see `spread`."""
+
+    def reducer_override(self, value: Any) -> Any:
+        sent_as = getattr(type(value), "sent_as", None)
+        return NotImplemented if sent_as is None else sent_as(value)
 
 
 def spread(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """The results of a function for all items, in their order.
 
     Elsewhere than here, function and items must be such as can be sent: functions of modules,
-    `functools.partial`, arrays, and stored detectors, which travel as the folder that they lie in.
-    A function that cannot be sent is called here. The results are those of a loop, bit for bit
-    where the machines and their numbers of threads are the same.
+    `functools.partial`, arrays. An object with a method ``sent_as`` travels as what that returns: a
+    callable and its arguments, as ``__reduce__`` does for pickling. A stored detector is loaded
+    from its folder in this way, once in each worker. A function that cannot be sent is called here.
+    The results are those of a loop, bit for bit where the machines and their numbers of threads are
+    the same.
 
     Parameters
     ----------
@@ -57,16 +73,17 @@ def spread(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterato
     [1, 2]
     """
     chosen = os.environ.get(ENGINE_VARIABLE) or _SERIAL
-    if chosen == _SERIAL or not _can_be_sent(function):
+    packed = None if chosen == _SERIAL else _packed(function)
+    if packed is None:
         yield from map(function, items)
         return
     executor, workers = _executor(chosen, os.getpid())
     iterator, pending = iter(items), deque[Future[Result]]()
     try:
         while True:
-            wanted = max(1, workers()) * _AHEAD - len(pending)
+            wanted = max(0, max(1, workers()) * _AHEAD - len(pending))
             pending.extend(
-                executor.submit(function, item) for item in itertools.islice(iterator, wanted)
+                executor.submit(_call, packed, item) for item in itertools.islice(iterator, wanted)
             )
             if not pending:
                 return
@@ -76,15 +93,28 @@ def spread(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterato
             future.cancel()
 
 
-def _can_be_sent(function: Callable[..., Any]) -> bool:
-    """Whether a function can be pickled; a detector that is not stored cannot."""
-    import pickle
-
+def _packed(function: Callable[..., Any]) -> bytes | None:
+    """A function as it is sent; None where it cannot be."""
+    buffer = io.BytesIO()
     try:
-        pickle.dumps(function)
+        _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(function)
     except Exception:
-        return False
-    return True
+        # Whatever its parts raise: pickle knows no common error.
+        return None
+    return buffer.getvalue()
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _unpacked(packed: bytes) -> Callable[..., Any]:
+    """The function that was sent, in a worker; a detector is loaded once, not for each image."""
+    function: Callable[..., Any] = pickle.loads(packed)
+    return function
+
+
+def _call(packed: bytes, item: Any) -> Any:
+    """In a worker: one result. What it computes is not spread once more."""
+    os.environ[ENGINE_VARIABLE] = _SERIAL
+    return _unpacked(packed)(item)
 
 
 @functools.cache
@@ -95,7 +125,8 @@ def _executor(chosen: str, process: int) -> tuple[Executor, Callable[[], int]]:
         if not count.isdecimal() or int(count) < 1:
             raise _unknown(chosen)
         # A fork of a process with TensorFlow's threads hangs.
-        pool = ProcessPoolExecutor(int(count), multiprocessing.get_context("spawn"), _be_serial)
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(int(count), context, _bound_threads, (int(count),))
         atexit.register(pool.shutdown, wait=False, cancel_futures=True)
         return pool, lambda: int(count)
     if "://" not in chosen:
@@ -105,9 +136,10 @@ def _executor(chosen: str, process: int) -> tuple[Executor, Callable[[], int]]:
     return client.get_executor(pure=False), lambda: sum(client.nthreads().values())
 
 
-def _be_serial() -> None:
-    """In a worker: what it computes is not spread once more."""
-    os.environ[ENGINE_VARIABLE] = _SERIAL
+def _bound_threads(processes: int) -> None:
+    """In a new process: its libraries use its share of the cores, unless the environment says."""
+    for name in THREAD_VARIABLES:
+        os.environ.setdefault(name, str(max(1, available_cores() // processes)))
 
 
 def _unknown(chosen: str) -> ValueError:

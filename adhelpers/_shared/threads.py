@@ -10,8 +10,25 @@ from threadpoolctl import threadpool_limits
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+# Numerical libraries read how many threads they may use from these.
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
 # Each of them holds a whole file in memory.
 _MOST = 4
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
 
 
 def thread_count() -> int:
@@ -19,10 +36,7 @@ def thread_count() -> int:
 
     Where ``OMP_NUM_THREADS`` bounds the threads of libraries, it bounds these too.
     """
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:
-        cores = os.cpu_count() or 1
+    cores = available_cores()
     bound = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(_MOST, cores, int(bound) if bound.isdecimal() else cores))
 

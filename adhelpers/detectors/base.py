@@ -1,6 +1,8 @@
 """What every model and every detector can do, and how it is stored."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -100,6 +102,19 @@ class Model(ABC):
         with replacing_folder(folder) as temporary:
             write_manifest(temporary, self, **self._write(temporary))
         self.folder = Path(folder)
+
+    def sent_as(self) -> tuple[Callable[..., Self], tuple[Any, ...]]:
+        """How a worker process comes to this model: it loads it (see `_shared.engine.spread`).
+
+        Raises
+        ------
+        TypeError
+            If it is not stored.
+        """
+        if self.folder is None:
+            raise TypeError(f"this {type(self).__name__} is not stored, so it cannot be sent")
+        load = partial(type(self).load, **self.scoring_arguments())
+        return load, (str(self.folder.resolve()),)
 
     @classmethod
     def load(cls, folder: str | Path, **scoring: Any) -> Self:

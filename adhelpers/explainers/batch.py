@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from adhelpers._shared.array_files import KINDS, read_arrays, write_arrays
 from adhelpers._shared.arrays import Maps, ScoreFunction
+from adhelpers._shared.engine import spread
 from adhelpers._shared.progress import progress
 from adhelpers._shared.stages import stage
 
@@ -145,27 +146,16 @@ def explain_images(
     errors: dict[int, str] = {}
     first_error = None
     parameters = None if store is None else _parameters(explainer)
+    explain = partial(_explain, explainer, score, seed, store, parameters)
     bar = progress(description=description, total=len(images), enabled=show_progress)
     with stage(f"explanations: {description}"), bar:
-        for index, (image, counterpart) in enumerate(zip(images, counterparts, strict=True)):
-            file = content = None
-            try:
-                if store is not None:
-                    file = (
-                        Path(store) / f"{_key(parameters, seed, score, image, counterpart)}.arrays"
-                    )
-                explanation = None if file is None else _read(file, image.shape[:2])
-                if explanation is None:
-                    explanation = explainer(score, image, counterpart, seed=seed)
-                    _check_heatmap(explanation, image.shape[:2])
-                    content = None if file is None else _content(explanation)
-            except Exception as error:  # one bad image must not cost the others their explanation
-                errors[index] = f"{type(error).__name__}: {error}"
-                first_error = first_error or error
+        pairs = zip(images, counterparts, strict=True)
+        for index, explanation in enumerate(spread(explain, pairs)):
+            if isinstance(explanation, Exception):
+                errors[index] = f"{type(explanation).__name__}: {explanation}"
+                first_error = first_error or explanation
                 bar.set_postfix_str(f"{len(errors)} failed")
             else:
-                if file is not None and content is not None:
-                    _write(file, content)
                 heatmaps[index], details[index] = explanation.heatmap, explanation.details
             bar.update(1)
     if len(errors) == len(images) > 0:
@@ -173,6 +163,33 @@ def explain_images(
             f"none of the {len(images)} images could be explained; the first error was {errors[0]}"
         ) from first_error
     return Explanations(heatmaps, details, errors, time.perf_counter() - started)
+
+
+def _explain(
+    explainer: Explainer,
+    score: ScoreFunction | None,
+    seed: int,
+    store: str | Path | None,
+    parameters: str | None,
+    pair: tuple[NDArray[Any], NDArray[Any]],
+) -> Explanation | Exception:
+    """One image's explanation, from the store where it is there, or why there is none."""
+    image, counterpart = pair
+    file = None
+    try:
+        if store is not None:
+            file = Path(store) / f"{_key(parameters, seed, score, image, counterpart)}.arrays"
+        stored = None if file is None else _read(file, image.shape[:2])
+        if stored is not None:
+            return stored
+        explanation = explainer(score, image, counterpart, seed=seed)
+        _check_heatmap(explanation, image.shape[:2])
+        content = None if file is None else _content(explanation)
+    except Exception as error:  # one bad image must not cost the others their explanation
+        return error
+    if file is not None and content is not None:
+        _write(file, content)
+    return explanation
 
 
 def _parameters(explainer: Explainer) -> str:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from adhelpers._shared.engine import ENGINE_VARIABLE, connect, import_distributed
+from adhelpers._shared.threads import THREAD_VARIABLES
 
-from .jobs import THREAD_VARIABLES, job_count, thread_bounds
+from .jobs import job_count, thread_bounds
 from .parameters import UsageError, shortened
 from .planning import PlannedRun
 

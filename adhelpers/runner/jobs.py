@@ -9,32 +9,17 @@ from urllib.parse import quote, unquote
 
 import psutil
 
+from adhelpers._shared.threads import THREAD_VARIABLES, available_cores
+
 from .parameters import UsageError
 
 # In bytes: what a notebook with TensorFlow and its images may need.
 _MEMORY = 3 * 2**30
 # More kernels than this wait for the disk and for each other.
 _MOST = 4
-# Numerical libraries read how many threads they may use from these.
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-)
 # The folder in which each unfinished notebook of the same command has a file.
 UNFINISHED_VARIABLE = "ADHELPERS_UNFINISHED"
 _LOOK_EVERY = 0.2
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 def job_count(jobs: int | str, count: int) -> int:

@@ -6,16 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from adhelpers._shared.engine import ENGINE_VARIABLE, _executor, spread
-
-
-@pytest.fixture
-def processes(monkeypatch):
-    monkeypatch.setenv(ENGINE_VARIABLE, "processes:2")
-    yield
-    if _executor.cache_info().currsize:
-        _executor("processes:2", os.getpid())[0].shutdown()
-        _executor.cache_clear()
+from adhelpers._shared.engine import ENGINE_VARIABLE, spread
 
 
 def test_serial_is_a_loop_that_takes_one_item_at_a_time(monkeypatch):
@@ -26,7 +17,7 @@ def test_serial_is_a_loop_that_takes_one_item_at_a_time(monkeypatch):
     assert list(results) == [2, 3]
 
 
-def test_processes_give_the_same_in_the_same_order(processes):
+def test_processes_give_the_same_in_the_same_order(in_processes):
     items = [np.random.default_rng(seed).normal(size=100) for seed in range(30)]
     function = functools.partial(np.quantile, q=0.3)
     assert list(spread(function, items)) == [function(one) for one in items]
@@ -37,14 +28,14 @@ def test_processes_give_the_same_in_the_same_order(processes):
     assert list(spread(abs, [])) == []
 
 
-def test_an_error_comes_at_its_item_and_no_sooner(processes):
+def test_an_error_comes_at_its_item_and_no_sooner(in_processes):
     results = spread(int, ["1", "2", "x", "4"])
     assert [next(results), next(results)] == [1, 2]
     with pytest.raises(ValueError, match="invalid literal"):
         next(results)
 
 
-def test_what_cannot_be_sent_is_computed_here(processes):
+def test_what_cannot_be_sent_is_computed_here(in_processes):
     here = os.getpid()
     assert list(spread(lambda _: os.getpid(), [1, 2])) == [here, here]
 

@@ -1,6 +1,9 @@
+import pickle
+
 import numpy as np
 import pytest
 
+from adhelpers._shared.engine import _packed as spread_pack
 from adhelpers.detectors import VAEGAN, ResidualScore, Subspace
 
 
@@ -32,3 +35,17 @@ def test_other_scoring_is_taken_where_training_does_not_depend_on_it(stored):
         Subspace.load(stored, scoring=ResidualScore("max"))
     assert Subspace(3).scoring_arguments() == {}
     assert VAEGAN().scoring_arguments() == {"scoring": ResidualScore()}
+
+
+def test_workers_get_a_stored_detector_as_its_folder_and_score_to_the_bit(stored):
+    images = np.random.default_rng(1).uniform(size=(5, 32, 32, 1)).astype("float32")
+    detector = Subspace.load(stored)
+    assert spread_pack(detector.score) is not None
+    assert len(spread_pack(detector.score)) < 500
+    again = pickle.loads(spread_pack(detector.score))
+    assert again.__self__ is not detector and (again(images) == detector.score(images)).all()
+    # What is not stored, such as a detector of another package, stays here.
+    loose = Subspace(n_components=2).fit(images[:3], images[3:])
+    with pytest.raises(TypeError, match="is not stored"):
+        loose.sent_as()
+    assert spread_pack(loose.score) is None

@@ -10,6 +10,7 @@ import pytest
 
 from adhelpers._shared.array_files import read_arrays, write_arrays
 from adhelpers._shared.stages import forget_stages, stage_seconds
+from adhelpers.detectors import Subspace
 from adhelpers.explainers import (
     Explanation,
     Sampling,
@@ -17,6 +18,7 @@ from adhelpers.explainers import (
     batch,
     explain_images,
     explain_with_lime,
+    explain_with_repair,
     explain_with_shap,
     noise,
     residual_map,
@@ -491,3 +493,41 @@ def test_killed_run_goes_on_and_equals_an_uninterrupted_one(tmp_path):
         images[::-1],
     )
     np.testing.assert_array_equal(np.load(tmp_path / "resumed.npy"), whole.heatmaps)
+
+
+def test_processes_explain_to_the_bit_what_a_loop_explains(tmp_path, monkeypatch, in_processes):
+    """With a detector that workers load, an image that fails, and a store that both share."""
+    random = np.random.default_rng(3)
+    images = random.uniform(size=(9, 24, 24, 1)).astype(np.float32)
+    detector = Subspace(n_components=2).fit(images[:5], images[5:7])
+    detector.save(tmp_path / "detector")
+    shown = images[:7].copy()
+    shown[::2, 8:14, 8:14] = 1.0
+    counterparts = detector.counterpart(shown)
+    shown[3, 0, 0] = np.nan
+    passes = float(np.median(detector.score(images)))
+    explainers = {
+        "LIME": partial(explain_with_lime, sampling=Sampling(33), superpixels=Superpixels(9)),
+        "repair": partial(
+            explain_with_repair, passes=passes, normal=passes, anomaly_map=detector.anomaly_map
+        ),
+        "one that cannot be sent": versioned(1)(
+            lambda score, image, counterpart, seed: noise(score, image, counterpart, seed=seed)
+        ),
+    }
+    for name, explainer in explainers.items():
+        left = {}
+        for engine in ("serial", "processes:2"):
+            monkeypatch.setenv("ADHELPERS_ENGINE", engine)
+            store = tmp_path / engine.partition(":")[0] if name == "LIME" else None
+            left[engine] = explain_images(
+                explainer, detector.score, shown, counterparts, show_progress=False, store=store
+            )
+        one, other = left.values()
+        assert one.heatmaps.tobytes() == other.heatmaps.tobytes(), name
+        assert list(one.errors) == [3] and one.errors == other.errors
+        assert repr(one.details) == repr(other.details)
+    names = [
+        sorted(path.name for path in (tmp_path / one).iterdir()) for one in ("serial", "processes")
+    ]
+    assert names[0] == names[1] and len(names[0]) == 6
