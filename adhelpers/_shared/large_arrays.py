@@ -138,20 +138,25 @@ def is_mapped(array: NDArray[Any]) -> bool:
 
 
 def concatenated(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """`numpy.concatenate` along the first axis, into an array as `allocated` makes it.
+    """`numpy.concatenate` along the first axis, into a new array as `allocated` makes it.
 
     Examples
     --------
     >>> concatenated([np.float32([1]), np.float32([2, 3])])
     array([1., 2., 3.], dtype=float32)
     """
-    return gathered(arrays, sum(map(len, arrays)))
+    count, first = sum(map(len, arrays)), arrays[0]
+    whole, start = allocated((count, *first.shape[1:]), first.dtype), 0
+    for array in arrays:
+        whole[start : start + len(array)] = array
+        start += len(array)
+    return whole
 
 
 def gathered(parts: Iterable[NDArray[Any]], count: int) -> NDArray[Any]:
     """Parts one after the other, of ``count`` rows in all, as `allocated` makes an array.
 
-    No two parts need to be in memory at once.
+    No two parts need to be in memory at once. A part that is all of it is returned as it is.
 
     Raises
     ------

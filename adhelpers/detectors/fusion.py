@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from adhelpers._shared.arrays import Floats, Images, Maps, Scores
 from adhelpers._shared.checks import checked_images
+from adhelpers._shared.large_arrays import allocated
 from adhelpers.training import remove_checkpoint
 
 from .base import Detector
@@ -136,10 +137,14 @@ class Fusion(Detector):
         Where the members' maps have their maxima as scores and at the same place, its maximum is
         the score; else it is lower.
         """
-        maps = [
-            (one.anomaly_map(images) - mean) / deviation for one, mean, deviation in self._scaled()
-        ]
-        return np.mean(maps, axis=0)
+        images = checked_images(images, self.image_shape)
+        total = allocated(images.shape[:3])
+        for one, mean, deviation in self._scaled():
+            maps = one.anomaly_map(images)
+            for row, single in zip(total, maps, strict=True):
+                row += (single - mean) / deviation
+        total /= len(self.members)
+        return total
 
     def counterpart(self, images: Images) -> Images:
         """The counterpart of the first member."""

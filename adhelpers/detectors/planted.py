@@ -4,6 +4,7 @@ import numpy as np
 
 from adhelpers._shared.arrays import Images
 from adhelpers._shared.checks import checked_images
+from adhelpers._shared.large_arrays import concatenated
 from adhelpers.data import plant_patch
 
 from .base import Detector
@@ -32,7 +33,7 @@ def plant_patches(images: Images, seed: int, draws: int = 2) -> Images:
     (4, 32, 32, 1)
     """
     random = np.random.default_rng(seed)
-    planted = np.tile(images, (draws, 1, 1, 1))
+    planted = concatenated([images] * draws)
     for image in planted:
         plant_patch(image, images, random)
     return planted

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from adhelpers._shared.arrays import Floats, Images, Scores
 from adhelpers._shared.batches import Batched
 from adhelpers._shared.checks import checked_images
+from adhelpers._shared.large_arrays import concatenated
 
 from .linear_regions import LinearRegionScores, compiled_composed_score
 from .manifest import StoredFiles
@@ -28,6 +30,10 @@ _FILE = "pca.skops"
 _CANDIDATES = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 250, 300, 400)
 # Pixels that are in memory with double precision at once.
 _PIXELS = 2048
+# Images that are decomposed at once, and directions that go along beside those that are wanted.
+_ROWS, _MORE = 1024, 112
+# Good images, and bytes of them, that the number of components is chosen on.
+_CHOSEN_ON, _CHOSEN_BYTES = 500, 2**28
 
 
 @register
@@ -115,11 +121,14 @@ class Subspace(ReconstructionDetector):
 
     def _selected(self, validation: Images) -> int:
         """The number of components that tells good images best from planted ones."""
+        most = max(2, min(_CHOSEN_ON, _CHOSEN_BYTES // validation[0].nbytes))
+        if len(validation) > most:
+            validation = validation[np.linspace(0, len(validation) - 1, most).astype(int)]
         planted = plant_patches(validation, self.seed)
         labels = np.r_[np.zeros(len(validation)), np.ones(len(planted))]
         most = len(self.pca.components_)
         counts = sorted({min(count, most) for count in _CANDIDATES})
-        scores = self._scores_by_count(np.concatenate([validation, planted]), counts)
+        scores = self._scores_by_count(concatenated([validation, planted]), counts)
         self.selection = [
             {"n_components": count, "auroc": float(roc_auc_score(labels, column))}
             for count, column in zip(counts, scores.T, strict=True)
@@ -228,7 +237,9 @@ def principal_components(samples: Floats, count: int) -> PCA:
 
     The components follow from the eigenvectors of the samples' products with each other, a matrix
     of n rows and columns, which is many times faster than the decomposition of all samples. With
-    double precision it loses nothing that single precision holds.
+    double precision it loses nothing that single precision holds. More than 1024 samples are taken
+    in blocks (`_merged`): directions whose variance stands out are the same, of others a little may
+    be lost.
 
     Parameters
     ----------
@@ -239,7 +250,8 @@ def principal_components(samples: Floats, count: int) -> PCA:
     Returns
     -------
     PCA
-        As fitted with ``svd_solver="full"``.
+        As fitted with ``svd_solver="full"``; of more than 1024 samples ``noise_variance_`` and the
+        ratios are right, and single components nearly.
 
     Examples
     --------
@@ -251,23 +263,74 @@ def principal_components(samples: Floats, count: int) -> PCA:
     amount, values = samples.shape
     if amount >= values:
         return PCA(count, svd_solver="full").fit(samples)
-    mean = samples.mean(axis=0, dtype=np.float64)
-    blocks = [slice(start, start + _PIXELS) for start in range(0, values, _PIXELS)]
-    products = np.zeros((amount, amount))
-    components = np.empty((count, values), np.float32)
     # More threads only wait for each other here, at the cost of many times the work.
     with threadpool_limits(1, "blas"):
-        for block in blocks:
-            centred = samples[:, block] - mean[block]
-            products += centred @ centred.T
-        variances, vectors = scipy.linalg.eigh(products, driver="evd", overwrite_a=True)
-        variances = np.clip(variances[::-1], 0, None) / (amount - 1)
-        vectors = vectors[:, ::-1][:, :count]
-        for block in blocks:
-            components[:, block] = vectors.T @ (samples[:, block] - mean[block])
+        if amount > _ROWS:
+            mean, components, variances = _merged(samples, count)
+        else:
+            mean = samples.mean(axis=0, dtype=np.float64)
+            squares, components = _reduced(
+                lambda block: samples[:, block] - mean[block], amount, values, count
+            )
+            variances = squares / (amount - 1)
         # Unit vectors, also where equal or constant samples leave a direction without variance.
         components = np.ascontiguousarray(scipy.linalg.qr(components.T, mode="economic")[0].T)
     return _fitted(mean, components, variances, amount)
+
+
+def _reduced(
+    rows_of: Callable[[slice], Floats], amount: int, values: int, count: int
+) -> tuple[Floats, Floats]:
+    """The squared singular values of all rows, falling, and the first directions times them.
+
+    ``rows_of(block)`` gives a block of columns of all rows, with double precision. Directions are
+    float32, shape (count, values), each as long as its singular value.
+    """
+    blocks = [slice(start, start + _PIXELS) for start in range(0, values, _PIXELS)]
+    products = np.zeros((amount, amount))
+    for block in blocks:
+        rows = rows_of(block)
+        products += rows @ rows.T
+    squares, vectors = scipy.linalg.eigh(products, driver="evd", overwrite_a=True)
+    vectors = vectors[:, ::-1][:, :count]
+    directions = np.empty((vectors.shape[1], values), np.float32)
+    for block in blocks:
+        directions[:, block] = vectors.T @ rows_of(block)
+    return np.clip(squares[::-1], 0, None), directions
+
+
+def _merged(samples: Floats, count: int) -> tuple[Floats, Floats, Floats]:
+    """Mean, first directions and variances of many samples, in blocks: linear in their number.
+
+    Each block is decomposed together with what the earlier ones came down to, and with the step
+    between the means (Ross, Lim, Lin and Yang, "Incremental learning for robust visual tracking",
+    International Journal of Computer Vision 2008). Some more directions than are wanted go along,
+    since what is small in one block may be large in all of them.
+    """
+    values = samples.shape[1]
+    mean, done, total, kept = np.zeros(values), 0, 0.0, 0.0
+    directions: Floats = np.empty((0, values), np.float32)
+    squares: Floats = np.empty(0)
+    for start in range(0, len(samples), _ROWS):
+        part = samples[start : start + _ROWS]
+        own = part.mean(axis=0, dtype=np.float64)
+        step = (mean - own) * math.sqrt(done * len(part) / (done + len(part)))
+        rows_of = partial(_stacked, directions, part, own, step)
+        amount = len(directions) + len(part) + 1
+        squares, directions = _reduced(rows_of, amount, values, count + _MORE)
+        total += squares.sum() - kept
+        kept = squares[: len(directions)].sum()
+        mean += (own - mean) * len(part) / (done + len(part))
+        done += len(part)
+    rest = (total - squares[:count].sum()) / max(1, done - count)
+    variances = np.r_[squares[:count], np.full(done - count, max(0.0, rest))] / (done - 1)
+    return mean, directions[:count], variances
+
+
+def _stacked(directions: Floats, part: Floats, own: Floats, step: Floats, block: slice) -> Floats:
+    """A block of columns of what is decomposed together, with double precision."""
+    centred = part[:, block] - own[block]
+    return np.concatenate([directions[:, block], centred, step[None, block]])
 
 
 def _fitted(mean: Floats, components: Floats, variances: Floats, amount: int) -> PCA:

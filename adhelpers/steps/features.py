@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import OneClassSVM
 
 from adhelpers._shared.arrays import Labels, Names, Scores
+from adhelpers._shared.large_arrays import concatenated
 from adhelpers._shared.stages import stage
 from adhelpers.data import Category
 from adhelpers.detectors import (
@@ -125,7 +126,7 @@ def published_way(
     PublishedWay
     """
     test, aurocs, follows = category.test, {}, {}
-    good = np.concatenate([category.validation.images, test.images[test.labels == 0]])
+    good = concatenated([category.validation.images, test.images[test.labels == 0]])
     brightness = good.mean(axis=(1, 2, 3))
     for layer in layers:
         # scikit-learn's own defaults, none of what the detector does better.

@@ -105,6 +105,10 @@ def test_parts_are_put_together_as_numpy_does(limit, mebibytes):
     np.testing.assert_array_equal(whole, np.concatenate(parts))
     only = parts[0]
     assert gathered(iter([only]), 2) is only
+    assert is_mapped(gathered(iter(parts), 9)) == (mebibytes == 0)
+    np.testing.assert_array_equal(gathered(iter(parts), 9), whole)
+    # What is put together may be changed without a change of what it comes from.
+    assert not np.shares_memory(concatenated([only]), only)
 
 
 @pytest.mark.parametrize("count", [0, 3, 5])

@@ -3,7 +3,7 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
-from adhelpers.detectors import ResidualScore, Subspace, plant_patches
+from adhelpers.detectors import ResidualScore, Subspace, plant_patches, subspace
 from adhelpers.detectors.subspace import principal_components
 
 
@@ -128,3 +128,60 @@ def test_more_images_than_pixels_allow_one_component_for_each_pixel():
     assert Subspace().fit(good[:80], good[80:]).selection[-1]["n_components"] == 64
     with pytest.raises(ValueError, match="up to 64; asked for 70"):
         Subspace(70).fit(good[:80], good[80:])
+
+
+def decaying(amount, seed=0, size=700):
+    """Samples around a mean that wanders; each deviation is a fifth smaller than the last one."""
+    random = np.random.default_rng(seed)
+    directions = np.linalg.qr(random.normal(size=(size, 40)))[0].T
+    codes = random.normal(size=(amount, 40)) * 0.8 ** np.arange(40)
+    codes[:, 0] += np.linspace(-2, 2, amount)
+    return (0.5 + codes @ directions).astype(np.float32)
+
+
+@pytest.mark.parametrize("amount", [201, 256, 300])
+def test_components_in_blocks_are_nearly_those_of_all_samples_at_once(monkeypatch, amount):
+    samples = decaying(amount)
+    expected = PCA(6, svd_solver="full").fit(samples)
+    monkeypatch.setattr(subspace, "_ROWS", 50)
+    monkeypatch.setattr(subspace, "_MORE", 8)
+    found = principal_components(samples, 6)
+    np.testing.assert_allclose(found.mean_, expected.mean_, atol=1e-6)
+    np.testing.assert_allclose(found.components_ @ expected.components_.T, np.eye(6), atol=0.02)
+    np.testing.assert_allclose(found.components_ @ found.components_.T, np.eye(6), atol=1e-5)
+    for name in ("explained_variance_", "explained_variance_ratio_", "singular_values_"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-3)
+    assert found.noise_variance_ == pytest.approx(expected.noise_variance_, rel=0.01)
+
+
+def test_blocks_lose_nothing_where_few_directions_have_all_the_variance(monkeypatch):
+    samples = decaying(173)
+    samples = PCA(4).fit(samples).inverse_transform(PCA(4).fit_transform(samples)).astype("f4")
+    expected = PCA(4, svd_solver="full").fit(samples)
+    monkeypatch.setattr(subspace, "_ROWS", 43)
+    monkeypatch.setattr(subspace, "_MORE", 1)
+    found = principal_components(samples, 4)
+    np.testing.assert_allclose(found.components_, expected.components_, atol=1e-4)
+    np.testing.assert_allclose(found.explained_variance_, expected.explained_variance_, rtol=1e-4)
+
+
+def test_equal_images_in_blocks_leave_unit_vectors(monkeypatch):
+    monkeypatch.setattr(subspace, "_ROWS", 10)
+    found = principal_components(np.full((35, 200), 0.3, np.float32), 3)
+    np.testing.assert_allclose(found.components_ @ found.components_.T, np.eye(3), atol=1e-5)
+    assert not found.explained_variance_.any()
+
+
+def test_the_number_is_chosen_on_some_images_where_there_are_many(monkeypatch):
+    good, planted_in = blobs(60), []
+    monkeypatch.setattr(subspace, "_CHOSEN_ON", 8)
+    plant = subspace.plant_patches
+
+    def watched(images, seed):
+        planted_in.append(images)
+        return plant(images, seed)
+
+    monkeypatch.setattr(subspace, "plant_patches", watched)
+    Subspace().fit(good[:30], good[30:])
+    assert len(planted_in[0]) == 8
+    np.testing.assert_array_equal(planted_in[0][[0, -1]], good[[30, -1]])
