@@ -13,7 +13,8 @@ class Batched:
 
     It is compiled at its first call, once for all numbers of samples; a call with samples of
     another shape or type compiles it again for these. (``predict`` of Keras costs tens of
-    milliseconds a call.)
+    milliseconds a call.) Python's ``for`` and ``if`` over tensors are not translated, which would
+    be most of the time that compiling takes: loops are `tf.while_loop`.
 
     Parameters
     ----------
@@ -22,8 +23,6 @@ class Batched:
         of them. What it does with a sample must not depend on the other samples.
     size : int
         Largest number of samples in one pass.
-    autograph : bool
-        Whether Python's ``for`` and ``if`` over tensors are translated, as in ``tf.function``.
 
     Examples
     --------
@@ -33,9 +32,9 @@ class Batched:
     [4.0, 4.0, 4.0]
     """
 
-    def __init__(self, function: Callable[..., Any], size: int, *, autograph: bool = True) -> None:
+    def __init__(self, function: Callable[..., Any], size: int) -> None:
         self.size = size
-        self._function, self._autograph = function, autograph
+        self._function = function
         self._compiled: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
     def __call__(self, *arrays: NDArray[Any], size: int | None = None) -> Any:
@@ -68,6 +67,6 @@ class Batched:
             self._compiled[key] = tf.function(
                 self._function,
                 input_signature=[tf.TensorSpec((None, *shape), dtype) for shape, dtype in key],
-                autograph=self._autograph,
+                autograph=False,
             )
         return self._compiled[key]

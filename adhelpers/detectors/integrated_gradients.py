@@ -36,17 +36,20 @@ def integrated_gradients(
     >>> integrated_gradients(square, [end], [start])[0].numpy().round(4).tolist()
     [[1.0, 3.0]]
     """
-    totals = [tf.zeros_like(one) for one in ends]
-    # A loop in the graph, which would else hold the network once for each step.
-    for step in tf.range(steps):
+
+    def add(step: tf.Tensor, totals: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         share = (tf.cast(step, tf.float32) + 0.5) / steps
         here = [start + share * (end - start) for start, end in zip(starts, ends, strict=True)]
         with tf.GradientTape() as tape:
             tape.watch(here)
             scores = score_of(here)
-        totals = [
-            total + slope for total, slope in zip(totals, tape.gradient(scores, here), strict=True)
-        ]
+        slopes = tape.gradient(scores, here)
+        return step + 1, [total + slope for total, slope in zip(totals, slopes, strict=True)]
+
+    # A loop in the graph, which would else hold the network once for each step.
+    _, totals = tf.while_loop(
+        lambda step, _: step < steps, add, (tf.constant(0), [tf.zeros_like(one) for one in ends])
+    )
     return [
         total / steps * (end - start)
         for total, start, end in zip(totals, starts, ends, strict=True)

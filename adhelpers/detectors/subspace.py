@@ -167,7 +167,7 @@ class Subspace(ReconstructionDetector):
             )
             return tf.transpose(done.stack())
 
-        return Batched(scores, self._BATCH, autograph=False)(images)
+        return Batched(scores, self._BATCH)(images)
 
     def _set(self, pca: PCA) -> None:
         self.pca = pca

@@ -83,7 +83,7 @@ def class_maps_of(
             activations = tf.cast(activations, tf.float32)
             return _weighed(activations, gradients, method, None, images.shape[1:], positive)
 
-        functions[key] = Batched(maps, _AT_ONCE, autograph=False)
+        functions[key] = Batched(maps, _AT_ONCE)
     return functions[key]
 
 
@@ -175,7 +175,7 @@ def score_maps_of(forward: Callable[..., Any], method: str, reference: str) -> B
         maps = _weighed(source, gradients, method, normal, images.shape[1:], positive=False)
         return maps, scores
 
-    return Batched(explain, _AT_ONCE, autograph=False)
+    return Batched(explain, _AT_ONCE)
 
 
 def _weighed(activations, gradients, method, normal, shape, positive):

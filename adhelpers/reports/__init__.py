@@ -41,6 +41,7 @@ from .predictions import (
 )
 from .results_page import results_to_html
 from .sample import Sample
+from .saved_figures import save_figure, show_saved_figures
 from .strip_picture import sample_webp
 from .style import describe
 from .summary import SUMMARY_KEYS, versions, write_samples, write_summary
@@ -77,12 +78,14 @@ __all__ = [
     "sample_film",
     "sample_strip",
     "sample_webp",
+    "save_figure",
     "score_against_jaccard",
     "score_separation",
     "search_walk",
     "segmentation_grid",
     "shortcut_figure",
     "strip_webp",
+    "show_saved_figures",
     "training_curves",
     "verdict_figure",
     "versions",

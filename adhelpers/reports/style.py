@@ -112,8 +112,13 @@ class DescribedFigure(Figure):
     def _repr_mimebundle_(
         self, include: Any = None, exclude: Any = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
+        metadata = self.picture_metadata()
+        return {}, {"image/png": metadata} if metadata else {}
+
+    def picture_metadata(self) -> dict[str, str]:
+        """What a notebook keeps beside the picture."""
         label = str(self.get_label())
-        return {}, {"image/png": {"alt": label}} if label else {}
+        return {"alt": label} if label else {}
 
 
 def describe(figure: Figure, text: str) -> None:

@@ -93,12 +93,11 @@ class Run:
         """
         from matplotlib import pyplot
 
-        from adhelpers._shared.files import replacing
+        from adhelpers.reports import save_figure
 
         if not re.fullmatch(r"\w[\w .-]*", name):
             raise ValueError(f"figure: name must be a plain file name, got {name!r}")
-        with replacing(self.folder / "figures" / f"{name}.png") as temporary:
-            figure.savefig(temporary, dpi=130, bbox_inches="tight")
+        save_figure(figure, self.folder / "figures" / f"{name}.png")
         # A figure that pyplot still holds would be shown a second time at the end of the cell.
         pyplot.close(figure)
         return figure
@@ -277,7 +276,10 @@ def start_run(notebook: str, variables: Mapping[str, Any]) -> Run:
     """
     import pandas as pd
 
+    from adhelpers.reports import show_saved_figures
+
     pd.set_option("display.max_colwidth", None, "display.max_rows", 100)
+    show_saved_figures()
     forget_stages()
     names = [name for name in _parameter_names(notebook, variables) if name in variables]
     return Run(

@@ -178,6 +178,7 @@ def find_learning_rate(
             tf.TensorSpec((batch_size, *train_images.shape[1:]), tf.float32),
             tf.TensorSpec((2,), tf.int32),
         ),
+        autograph=False,
     )
     random = np.random.default_rng((seed, 1))
     rows: list[dict[str, float]] = []

@@ -179,9 +179,13 @@ class _Epochs:
         ]
         if labels is not None:
             signature.append(tf.TensorSpec((self._batch_size,), tf.float32))
-        self._train_step = tf.function(trainable.train_step, input_signature=signature)
+        self._train_step = tf.function(
+            trainable.train_step, input_signature=signature, autograph=False
+        )
         self._validation_step = tf.function(
-            trainable.validation_step, input_signature=(tf.TensorSpec((None, *shape), tf.float32),)
+            trainable.validation_step,
+            input_signature=(tf.TensorSpec((None, *shape), tf.float32),),
+            autograph=False,
         )
 
     def run(self, state: TrainingState) -> dict[str, Any]:

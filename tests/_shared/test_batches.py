@@ -55,13 +55,17 @@ def test_several_arrays_of_different_types_and_several_results():
     assert doubled.tolist() == [0, 4, 2, 0] and doubled.dtype == np.int32
 
 
-def test_loops_over_tensors_are_translated_unless_switched_off():
+def test_loops_are_while_loops_and_others_are_refused():
     def power(values):
-        result = values
+        return tf.while_loop(
+            lambda step, _: step < 2, lambda step, one: (step + 1, one * values), (0, values)
+        )[1]
+
+    def translated(values):
         for _ in tf.range(2):
-            result = result * values
-        return result
+            values = values * values
+        return values
 
     assert Batched(power, 2)(np.float32([1, 2, 3])).tolist() == [1, 8, 27]
     with pytest.raises(Exception, match="[Ii]terating over a symbolic"):
-        Batched(power, 2, autograph=False)(np.float32([1, 2, 3]))
+        Batched(translated, 2)(np.float32([1, 2, 3]))

@@ -192,6 +192,7 @@ class LatentSearch:
                 counts,
                 tf.TensorSpec((), tf.float32),
             ),
+            autograph=False,
         )
 
     def features(self, images: tf.Tensor) -> tf.Tensor:
