@@ -1,6 +1,7 @@
 """A figure that is saved and then shown is drawn once: a notebook shows the file's own picture."""
 
 import base64
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -46,19 +47,17 @@ def show_saved_figures() -> None:
     """Let this notebook show a saved figure's own picture, where it runs in one."""
     from IPython.core.getipython import get_ipython
 
-    shell = get_ipython()
+    shell: Any = get_ipython()
     if shell is not None:
-        shell.display_formatter.formatters["image/png"].for_type(DescribedFigure, _png)
+        pictures = shell.display_formatter.formatters["image/png"]
+        pictures.for_type(DescribedFigure, partial(_png, pictures))
 
 
-def _png(figure: DescribedFigure) -> Any:
+def _png(pictures: Any, figure: DescribedFigure) -> Any:
     """A figure's picture: the one that was saved, else drawn as plain figures are.
 
     A formatter of a class stands before those of the classes that it is derived from.
     """
     if figure in _pictures and not figure.stale:
         return base64.b64encode(_pictures[figure]).decode(), figure.picture_metadata()
-    from IPython.core.getipython import get_ipython
-
-    draw = get_ipython().display_formatter.formatters["image/png"].lookup_by_type(Figure)
-    return draw(figure)
+    return pictures.lookup_by_type(Figure)(figure)
