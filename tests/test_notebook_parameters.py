@@ -5,6 +5,7 @@ value to, on a few tiny images. A new parameter without an entry fails a test he
 """
 
 import gzip
+import json
 import re
 import shutil
 import struct
@@ -13,6 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from adhelpers import steps
 from adhelpers.data import insulators_root, load_category, render_category
@@ -66,6 +68,8 @@ class Receivers:
         insulators_root(folder, image_size=48, train_count=3, review_count=3, test_count=3)
         (self.insulators,) = folder.glob("rendered/*/insulators")
         self.idx, self.csv = folder / "idx", folder / "samples.csv"
+        self.idid = folder / "idid"
+        write_idid(self.idid)
         write_idx(self.idx)
         self.csv.write_text("a,b,label\n" + "1,2,x\n2,1,y\n" * 6)
 
@@ -174,8 +178,7 @@ class Receivers:
         if notebook.startswith("07"):
             given = self.parameters(notebook, dataset=value, data_root=root)
             return read_settings(given).load_samples()
-        if value == "folder":
-            root = self.insulators
+        root = {"folder": self.insulators, "idid": self.idid}.get(value, root)
         small = steps.InsulatorSet(2, 2, 2, tied=0.5, loose=0.5)
         options = {"image_size": (48, 48), "insulators": small, "show_progress": False}
         return steps.load_task(value, root, category="screw", **options)
@@ -203,6 +206,23 @@ def write_idx(folder):
             head = bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape)
             content = gzip.compress(head + values.tobytes())
             (folder / f"{name}-ubyte.gz").write_bytes(content)
+
+
+def write_idid(folder):
+    """IDID's list and four photographs with a shell of each state."""
+    states = ({"No issues": "No issues"}, {"shell": "Broken"}, {"glaze": "Flashover damage"})
+    said = []
+    for number in range(4):
+        file = folder / f"Images/{number}.JPG"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(file)
+        shells = [
+            {"bbox": [20 * place, 5, 12, 14], "string": 0, "conditions": state}
+            for place, state in enumerate(states)
+        ]
+        said.append({"filename": file.name, "Labels": {"objects": shells}})
+    (folder / "labels_v1.2.json").write_text(json.dumps(said))
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from .good_only import PLANTED, good_only_root, is_planted
 from .image_files import find_images, watch_images
 from .image_set import Category, ImageSet
 from .images import load_category, suggested_size
+from .insulators import load_idid
 from .labelled import LabelledSamples, load_labelled
 from .layouts import described_category, is_category, is_data, one_form
 from .new_images import ImageReader, NewImage
@@ -56,6 +57,7 @@ __all__ = [
     "is_planted",
     "load_category",
     "load_class_images",
+    "load_idid",
     "load_labelled",
     "make_class_images",
     "object_mask",

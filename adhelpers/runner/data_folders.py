@@ -15,7 +15,7 @@ from .parameters import UsageError, nearest
 # others are embedded, rendered or downloaded: the root folder of the images is not for them.
 _READ_FROM_FOLDER = ("category", "folder")
 _EMBEDDED = ("digits", "insulators")
-_OWN = ("folder", "idx", "csv")
+_OWN = ("folder", "idid", "idx", "csv")
 # What lies in the folder of a notebook that takes images by class and by what they are for.
 _PARTS = ("train", "review", "test")
 _LISTED = 12

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from adhelpers._shared.arrays import Images, Integers, Masks
 from adhelpers._shared.checks import check_choice
@@ -23,6 +23,7 @@ from adhelpers.data import (
     insulators_root,
     load_category,
     load_class_images,
+    load_idid,
     load_labelled,
     make_class_images,
     rendered_root,
@@ -33,8 +34,11 @@ from adhelpers.reports import explanation_grid
 
 from .objects import reading_options
 
-DATASETS = ("insulators", "category", "digits", "mnist", "fashion_mnist", "folder")
+DATASETS = ("insulators", "idid", "category", "digits", "mnist", "fashion_mnist", "folder")
 SPLITS = ("train", "review", "test")
+
+# The parts in which photographs are divided: two to train with, one to review, one to test.
+_QUARTERS = 4
 
 _Size: TypeAlias = tuple[int, int]
 
@@ -207,8 +211,10 @@ def load_task(
 
     Parameters
     ----------
-    dataset : {"insulators", "category", "digits", "mnist", "fashion_mnist", "folder"}
-        ``"insulators"``: rendered, with a planted shortcut. ``"category"``: good against defective
+    dataset : {"insulators", "idid", "category", "digits", "mnist", "fashion_mnist", "folder"}
+        ``"insulators"``: rendered, with a planted shortcut. ``"idid"``: the shells of real ones,
+        see `adhelpers.data.load_idid`; half to train with, a quarter to review and to test, and the
+        shells of a photograph together. ``"category"``: good against defective
         objects in the MVTec layout, half of each type to train with, a quarter to review and to
         test; light and pose are corrected where possible. ``"digits"``, ``"mnist"``,
         ``"fashion_mnist"``: see `adhelpers.data.load_labelled`; a quarter of what can be trained
@@ -244,6 +250,7 @@ def load_task(
     size, reading = (height, width or height), reading_options(bit_depth=bit_depth, page=page)
     loaders: dict[str, Callable[[], Task]] = {
         "insulators": lambda: _insulators(size, insulators or InsulatorSet(), seed, show_progress),
+        "idid": lambda: _idid(data_root, size, seed, show_progress),
         "category": lambda: _category(data_root, category, size, seed, show_progress, reading),
         "folder": lambda: _folder(data_root, (height, width), show_progress, reading),
     }
@@ -261,6 +268,26 @@ def _insulators(size: _Size, wanted: InsulatorSet, seed: int, show_progress: boo
     )
     parts = {split: load_class_images(root, split) for split in SPLITS}
     return Task("insulators", **parts, root=root, remarks=split_remarks(root, parts))
+
+
+def _idid(root: str | Path, size: _Size, seed: int, show_progress: bool) -> Task:
+    """Shells of real insulators; those of one photograph are in one part."""
+    height, width = size
+    if height != width:
+        raise ValueError(f"image_size: shells are square, not {height} x {width} pixels")
+    if not root:
+        raise ValueError("dataset 'idid' needs data_root, the folder with labels_v1.2.json")
+    shells = load_idid(root, image_size=height, show_progress=show_progress)
+    photographs = [str(name).rsplit("/", 1)[0] for name in shells.names]
+    if len(set(photographs)) < _QUARTERS:
+        raise ValueError(
+            f"data_root: {len(set(photographs))} photographs with shells; at least {_QUARTERS} are "
+            "needed, because those of one photograph stay together"
+        )
+    folds = StratifiedGroupKFold(_QUARTERS, shuffle=True, random_state=seed)
+    quarters = [part for _, part in folds.split(shells.images, shells.labels, photographs)]
+    task = _divided("idid", shells, np.concatenate(quarters[2:]), quarters[1], quarters[0])
+    return replace(task, root=Path(root), remarks=shells.remarks)
 
 
 def _folder(root: str | Path, size: _Size, show_progress: bool, reading: dict[str, Any]) -> Task:

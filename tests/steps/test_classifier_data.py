@@ -1,5 +1,6 @@
 """Images to classify: what each data set gives, and that its parts know nothing of each other."""
 
+import json
 import shutil
 
 import numpy as np
@@ -95,11 +96,40 @@ def test_a_folder_keeps_its_proportions_where_no_width_is_given(tmp_path):
         load_task("folder", tmp_path, page=-2, show_progress=False)
 
 
+def test_shells_of_one_photograph_are_in_one_part(tmp_path):
+    states = ({"No issues": "No issues"}, {"shell": "Broken"}, {"glaze": "Flashover damage"})
+    said = []
+    for number in range(12):
+        file = tmp_path / f"Images/{number:02}.JPG"
+        file.parent.mkdir(exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (30, 60, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(file)
+        objects = [
+            {"bbox": [15 * place, 4, 10, 10], "string": 0, "conditions": states[place % 3]}
+            for place in range(4)
+        ]
+        said.append({"filename": file.name, "Labels": {"objects": objects}})
+    (tmp_path / "labels_v1.2.json").write_text(json.dumps(said))
+    task = load_task("idid", tmp_path, image_size=16, show_progress=False)
+    parts = [{name.split("/")[0] for name in part.names} for part in task.parts.values()]
+    assert [len(part) for part in parts] == [6, 3, 3] and len(set.union(*parts)) == 12
+    assert task.counts["test"] == {"good": 6, "broken": 3, "flashover": 3}
+    assert task.train.class_names == ("good", "broken", "flashover")
+    again = load_task("idid", tmp_path, image_size=16, show_progress=False)
+    other = load_task("idid", tmp_path, image_size=16, seed=1, show_progress=False)
+    assert again.fingerprint == task.fingerprint != other.fingerprint
+    (tmp_path / "labels_v1.2.json").write_text(json.dumps(said[:3]))
+    with pytest.raises(ValueError, match="3 photographs with shells; at least 4 are needed"):
+        load_task("idid", tmp_path, show_progress=False)
+
+
 @pytest.mark.parametrize(
     "dataset, options, message",
     [
-        ("insulator", {}, "dataset must be one of insulators, category"),
+        ("insulator", {}, "dataset must be one of insulators, idid, category"),
         ("folder", {}, "needs data_root"),
+        ("idid", {}, "needs data_root, the folder with labels_v1.2.json"),
+        ("idid", {"image_size": (64, 48)}, "shells are square, not 64 x 48 pixels"),
         ("insulators", {"image_size": (64, 48)}, "insulators are square, not 64 x 48 pixels"),
     ],
 )
