@@ -11,6 +11,7 @@ from PIL import Image
 from adhelpers.reports import (
     SUMMARY_KEYS,
     Card,
+    compare_runs,
     image_grid,
     write_gallery,
     write_index,
@@ -229,6 +230,36 @@ def test_a_click_on_a_columns_name_sorts_the_index(index, open_page):
         assert order()[:3] == expected[::-1] and set(order()[3:]) == {"a", "none"}
         assert page.locator("th[aria-sort=descending]").inner_text().startswith(name)
     assert page.locator("th[aria-sort]").count() == 1 and trouble == []
+
+
+def test_a_click_sorts_one_table_of_the_leaderboard_and_leaves_the_others(tmp_path, open_page):
+    for name, figures in {"b": (0.9, 0.6), "a": (0.75, 0.8), "none": (None, 0.7)}.items():
+        for category, auroc in zip(("nut", "bolt"), figures, strict=True):
+            folder = tmp_path / name / category
+            folder.mkdir(parents=True)
+            summary = dict.fromkeys(SUMMARY_KEYS) | {
+                "detector": name,
+                "category": category,
+                "data": {"fingerprint": category},
+                "image_auroc": {"value": auroc, "low": None, "high": None},
+            }
+            (folder / "summary.json").write_text(json.dumps(summary))
+    open_file, trouble = open_page
+    page = open_file(compare_runs([tmp_path]).write(tmp_path / "board.html")[0])
+
+    def order(table):
+        cells = page.locator("table").nth(table).locator("td[data-column=detector]")
+        return [text.strip() for text in cells.all_inner_texts()]
+
+    before = order(-1)
+    head = page.locator("table").first.get_by_role("button", name="nut")
+    head.click()
+    assert order(0) == ["a", "b", "none"]
+    head.click()
+    assert order(0) == ["b", "a", "none"] and order(-1) == before
+    page.locator("table").first.get_by_role("button", name="bolt").click()
+    assert order(0) == ["b", "none", "a"]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth") and trouble == []
 
 
 @pytest.mark.parametrize("width", [400, 1280])

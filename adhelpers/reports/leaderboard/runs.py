@@ -12,6 +12,11 @@ from adhelpers._shared.text import escaped
 
 # Of a summary in bytes; those of runs have some ten thousand.
 _LARGEST = 20_000_000
+# Why a file stands for a run that has no summary, by its ending.
+_WITHOUT = {
+    ".ipynb": "the last run failed; this notebook shows where",
+    ".html": "there is no summary.json beside it",
+}
 # What a leaderboard compares, by its key, as people read it.
 METRICS = {
     "image_auroc": "image AUROC",
@@ -121,8 +126,8 @@ def read_runs(places: Sequence[str | Path]) -> ReadRuns:
     problems: list[str] = []
     for path in dict.fromkeys(file.resolve() for place in places for file in _files(Path(place))):
         short = escaped("/".join(path.parts[-3:]))
-        if not path.name.startswith("summary"):
-            problems.append(f"{short}: the last run failed, or has left no summary")
+        if path.suffix in _WITHOUT:
+            problems.append(f"{short}: {_WITHOUT[path.suffix]}")
             continue
         try:
             runs.append(_read(path))

@@ -117,8 +117,8 @@ def test_runs_without_a_summary_and_failed_ones_are_named(results):
     read = read_runs([results.folder])
     assert len(read.runs) == 1
     assert read.problems == [
-        "05_ocsvm/a/report.html: the last run failed, or has left no summary",
-        "05_ocsvm/b/05_ocsvm.failed.ipynb: the last run failed, or has left no summary",
+        "05_ocsvm/a/report.html: there is no summary.json beside it",
+        "05_ocsvm/b/05_ocsvm.failed.ipynb: the last run failed; this notebook shows where",
     ]
 
 
