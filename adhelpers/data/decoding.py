@@ -360,7 +360,8 @@ def _by_pillow(data: bytes, page: int | None = None) -> _Samples:
 def _plain(picture: Image.Image) -> Image.Image:
     """A Pillow image as L, LA, RGB, RGBA or CMYK."""
     grey = picture.mode in ("1", "L", "LA")
-    if picture.mode in ("LA", "RGBA", "CMYK"):
+    whole = picture.mode in ("L", "RGB") and not picture.has_transparency_data
+    if whole or picture.mode in ("LA", "RGBA", "CMYK"):
         return picture
     if picture.has_transparency_data:
         return picture.convert("LA" if grey else "RGBA")

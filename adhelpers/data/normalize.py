@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ _LONGEST = 128
 _SHARP = 0.05
 # Rows that are smoothed with one product of matrices.
 _BLOCK = 32
+# Places of a resized image that come from one product, and columns that its weights are found for.
+_TAKEN, _IMPULSES = 8, 512
 
 
 @dataclass(frozen=True)
@@ -290,14 +293,39 @@ def resize_image(image: Images, image_size: tuple[int, int]) -> Images:
     """
     if image.shape[:2] == image_size:
         return image
-    # Pillow widens its filter with the reduction, so that no separate blur is needed.
-    channels = [
-        Image.fromarray(np.ascontiguousarray(image[..., channel])).resize(
-            image_size[::-1], Image.Resampling.BICUBIC
-        )
-        for channel in range(image.shape[-1])
-    ]
-    return np.clip(np.stack([np.asarray(channel) for channel in channels], axis=-1), 0, 1)
+    (height, width), (before, across), channels = image_size, image.shape[:2], image.shape[2]
+    down = np.empty((height, across * channels), np.float32)
+    for rows, seen, weights in _resampling(before, height):
+        np.matmul(weights, image[seen].reshape(-1, across * channels), out=down[rows])
+    lines = np.moveaxis(down.reshape(height, across, channels), -1, 1).reshape(-1, across)
+    result = np.empty((height * channels, width), np.float32)
+    for columns, seen, weights in _resampling(across, width):
+        result[:, columns] = lines[:, seen] @ weights.T
+    resized = np.moveaxis(result.reshape(height, channels, width), 1, -1)
+    return np.clip(resized, 0, 1, order="C")
+
+
+@lru_cache(maxsize=64)
+def _resampling(before: int, after: int) -> list[tuple[slice, slice, Floats]]:
+    """Pillow's bicubic filter along one axis as products of matrices, several times faster.
+
+    For each block of the ``after`` places the ones of the ``before`` that it sees, and the weights.
+    Pillow widens its filter with the reduction, so that no separate blur is needed.
+    """
+    matrix = np.empty((after, before), np.float32)
+    for start in range(0, before, _IMPULSES):
+        count = min(_IMPULSES, before - start)
+        impulses = Image.fromarray(np.eye(before, count, -start, dtype=np.float32))
+        resized = impulses.resize((count, after), Image.Resampling.BICUBIC)
+        matrix[:, start : start + count] = np.asarray(resized)
+    blocks = []
+    for start in range(0, after, _TAKEN):
+        places = slice(start, min(start + _TAKEN, after))
+        weights = matrix[places]
+        where = np.flatnonzero(weights.any(axis=0))
+        seen = slice(int(where[0]), int(where[-1]) + 1)
+        blocks.append((places, seen, np.ascontiguousarray(weights[:, seen])))
+    return blocks
 
 
 def warp_image(image: Images, matrix: Floats, image_size: tuple[int, int]) -> Images:

@@ -8,6 +8,8 @@ from skimage.filters import threshold_otsu
 
 from adhelpers._shared.arrays import Floats, Images, Masks
 
+from .duplicates import bytes_of
+
 _RING_SHARE = 0.04
 # A pose needs no more pixels than this, and small images make it fast.
 _POSE_SIDE = 512
@@ -63,7 +65,21 @@ def background_colour(image: Images) -> Floats:
         image[inner, -thickness:],
     )
     ring = np.concatenate([strip.reshape(-1, image.shape[-1]) for strip in strips])
-    return np.median(ring, axis=0, overwrite_input=True)
+    return _medians(ring)
+
+
+def _medians(colours: Floats) -> Floats:
+    """The median of each column, as of `numpy.median`.
+
+    What most files hold, whole 255ths, is counted, which is many times faster than to sort it.
+    """
+    samples = bytes_of(colours)
+    if samples is None:
+        return np.median(colours, axis=0, overwrite_input=True)
+    middle = (len(samples) - 1) // 2, len(samples) // 2
+    counts = [np.cumsum(np.bincount(column, minlength=256)) for column in samples.T]
+    levels = np.array([np.searchsorted(one, middle, side="right") for one in counts])
+    return np.mean(levels.astype(colours.dtype) / np.float32(255), axis=1, dtype=colours.dtype)
 
 
 def closed_gaps(mask: Masks, radius: int) -> Masks:

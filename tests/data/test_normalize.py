@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy import ndimage
 from skimage.draw import polygon2mask
 from skimage.transform import warp
@@ -292,3 +293,29 @@ def test_warping_equals_smoothing_and_warping_the_whole_file(shape, scale, angle
             plane, matrix, output_shape=size, order=1, mode="constant", cval=float(fill)
         )
     np.testing.assert_allclose(warp_image(image, matrix, size), expected, atol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(8, 90),
+    st.integers(8, 90),
+    st.integers(8, 60),
+    st.integers(8, 60),
+    st.sampled_from([1, 3]),
+)
+def test_resizing_is_that_of_pillow(height, width, rows, columns, channels):
+    image = np.random.default_rng(height).random((height, width, channels), np.float32)
+    found = resize_image(image, (rows, columns))
+    assert found.shape == (rows, columns, channels) and found.flags.c_contiguous
+    for channel in range(channels):
+        resized = Image.fromarray(np.ascontiguousarray(image[..., channel])).resize(
+            (columns, rows), Image.Resampling.BICUBIC
+        )
+        np.testing.assert_allclose(found[..., channel], np.clip(resized, 0, 1), atol=2e-6)
+
+
+def test_a_long_side_is_resized_in_parts_as_well():
+    image = np.random.default_rng(0).random((1300, 9, 1), np.float32)
+    resized = Image.fromarray(image[..., 0]).resize((9, 600), Image.Resampling.BICUBIC)
+    found = resize_image(image, (600, 9))[..., 0]
+    np.testing.assert_allclose(found, np.clip(resized, 0, 1), atol=2e-6)

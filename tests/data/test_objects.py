@@ -63,3 +63,18 @@ def test_object_mask_fills_the_hole_of_a_ring_and_not_a_bay():
     assert object_mask(image)[50, 50]
     image[47:54, 50:] = 0.8
     assert not object_mask(image)[50, 60]
+
+
+@pytest.mark.parametrize("shape", [(50, 50), (51, 38), (7, 9)])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("levels", [255, 1000])
+def test_a_median_that_is_counted_is_that_of_numpy(shape, channels, levels):
+    random = np.random.default_rng(sum(shape))
+    image = random.integers(0, levels + 1, (*shape, channels)) / np.float32(levels)
+    image = image.astype(np.float32)
+    thickness = max(1, round(0.04 * min(shape)))
+    ring = np.ones(shape, bool)
+    ring[thickness:-thickness, thickness:-thickness] = False
+    found, expected = background_colour(image), np.median(image[ring], axis=0)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
