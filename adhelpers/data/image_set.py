@@ -166,7 +166,7 @@ class Category:
     files : dict of str to str
         SHA-256 over the names and content of the files of ``train`` and ``test``, masks included,
         whatever the settings: what is compared must be equal in it. ``train`` holds the validation
-        images too. Empty where the images do not come from files.
+        images too. Of samples without files it is their content and which of them are normal.
     """
 
     name: str

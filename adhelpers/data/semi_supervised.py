@@ -264,6 +264,7 @@ def semi_supervised(
         test=everything.subset(np.flatnonzero(labelled.is_test)),
         settings=plan.settings,
         fingerprint=digest.hexdigest(),
+        files=_contents(labelled, plan.is_normal),
         known=known,
         counts=plan.counts,
         remarks=(
@@ -444,6 +445,12 @@ def _drawn_classes(classes: Sequence[str], count: int, random: np.random.Generat
             f"classes, not {count}"
         )
     return sorted(map(str, random.permutation(classes)[:count]))
+
+
+def _contents(labelled: LabelledSamples, is_normal: Flags) -> dict[str, str]:
+    """What `Category.files` says: the same for every seed and ratio, another for other classes."""
+    content = labelled.fingerprint.encode() + np.asarray(is_normal, bool).tobytes()
+    return dict.fromkeys(("train", "test"), hashlib.sha256(content).hexdigest())
 
 
 def _standardized(labelled: LabelledSamples, chosen: Integers) -> tuple[Images, tuple[Remark, ...]]:

@@ -156,6 +156,9 @@ def test_the_same_seed_draws_the_same_and_another_does_not():
     assert first.fingerprint == again.fingerprint != other.fingerprint and numbers(
         first.train
     ) == numbers(again.train) != numbers(other.train)
+    # Runs of other seeds are compared, those of other normal classes are not.
+    assert first.files == other.files and sorted(first.files) == ["test", "train"]
+    assert semi_supervised(source, "1", seed=0).files != first.files
     drawn = {
         semi_supervised(source, "0", ratio_known_outlier=0.1, seed=seed).settings[
             "known_outlier_class"

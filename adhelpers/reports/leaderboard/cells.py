@@ -119,9 +119,13 @@ def _mark_sentences(cells: Mapping[tuple[str, str], Cell]) -> list[str]:
     found: dict[tuple[str, str, str], dict[str, list[str]]] = {}
     for (detector, category), cell in sorted(cells.items()):
         for run, mark in zip(cell.runs, cell.marks, strict=True):
-            for problem in dict.fromkeys(mark.values()):
-                what = [METRICS[metric] for metric in METRICS if mark.get(metric) == problem]
-                said = "all figures" if len(what) == len(METRICS) else and_list(what)
+            concerned: dict[str, list[str]] = {}
+            for metric in METRICS:
+                if mark.get(metric) and not math.isnan(run.figures[metric]):
+                    concerned.setdefault(mark[metric], []).append(METRICS[metric])
+            known = sum(not math.isnan(one) for one in run.figures.values())
+            for problem, what in concerned.items():
+                said = "all figures" if 1 < len(what) == known else and_list(what)
                 where = found.setdefault((detector, problem, said), {})
                 where.setdefault(category, []).append(str(run.seed))
     sentences = []

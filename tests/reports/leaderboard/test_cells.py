@@ -161,6 +161,11 @@ def test_runs_that_do_not_say_their_data_are_not_taken_for_equal(results):
         cell.figure("image_auroc").problem == "its summary does not say which test images it had"
         for cell in cells.values()
     )
+    assert cells_of(results).remarks == [
+        f"{name} on bolt: its summary does not say which test images it had. This concerns all "
+        "figures."
+        for name in ("a", "b")
+    ]
     # Nor is one without a figure called incomparable.
     assert cells["a", "bolt"].figure("aupro") == cells["b", "bolt"].figure("aupro")
     assert cells["a", "bolt"].figure("aupro").problem == ""
