@@ -14,6 +14,7 @@ from adhelpers._shared.text import escaped
 from adhelpers.runner import (
     Ended,
     Request,
+    Shown,
     Sweep,
     UsageError,
     answer_lines,
@@ -25,6 +26,7 @@ from adhelpers.runner import (
     prepare_folders,
     read_grid,
     run_notebooks,
+    run_request,
     spread_inside,
     start,
 )
@@ -75,8 +77,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print("\n".join(Sweep.of_new(request.plan()).lines()))
         return 0
-    with spread_inside(arguments.dask):
-        outcomes = run_notebooks(**vars(request), jobs=arguments.jobs)
+    with _shown(arguments, arguments.log) as shown, spread_inside(arguments.dask):
+        outcomes = run_request(request, arguments.jobs, shown)
     width = max(len(outcome.notebook) for outcome in outcomes)
     for outcome in outcomes:
         state = "ok    " if outcome.problem is None else "FAILED"
@@ -88,7 +90,10 @@ def _run(arguments: argparse.Namespace) -> int:
         print(
             f"{outcome.notebook:<{width}}  {state}  {outcome.seconds:7.1f} s  {escaped(str(left))}"
         )
-    print(f"index: {escaped(str(outcomes[0].folder.parents[1] / 'index.html'))}")
+    reports = [one.folder / "report.html" for one in outcomes if one.problem is None]
+    index = outcomes[0].folder.parents[1] / "index.html"
+    print(f"index: {escaped(str(index))}")
+    _open(arguments, reports[0] if len(outcomes) == len(reports) == 1 else index)
     return int(any(outcome.problem is not None for outcome in outcomes))
 
 
@@ -102,13 +107,34 @@ def _sweep(request: Request, arguments: argparse.Namespace) -> int:
     log = arguments.log or results / "sweep.log"
     if sweep.waiting:
         where = (arguments.jobs, arguments.dask, arguments.slurm)
-        with open_engine(*where, count=len(sweep.waiting)) as engine:
-            sweep.run(engine, log)
+        with _shown(arguments, log) as shown:
+            with open_engine(*where, count=len(sweep.waiting)) as engine:
+                sweep.run(engine, shown)
     for run in sweep.failed:
         print(f"FAILED  {escaped(run.title)}  {escaped(str(run.plan.folder))}")
     print(f"{sweep.result()}; log: {escaped(str(log))}")
     print(f"index: {escaped(str(results / 'index.html'))}")
+    _open(arguments, results / "index.html")
     return int(bool(sweep.failed))
+
+
+def _shown(arguments: argparse.Namespace, log: Path | None) -> Shown:
+    """Where the lines on runs go."""
+    level = "quiet" if arguments.quiet else "verbose" if arguments.verbose else "normal"
+    return Shown(log=log, level=level)
+
+
+def _open(arguments: argparse.Namespace, page: Path) -> None:
+    """Show a page in the browser where ``--open`` asks for it."""
+    if not arguments.open or not page.is_file():
+        return
+    import webbrowser
+
+    if not webbrowser.open(page.resolve().as_uri()):
+        print(
+            "adhelpers: --open: there is no browser here; open the page named above",
+            file=sys.stderr,
+        )
 
 
 def _audit(arguments: argparse.Namespace) -> int:
@@ -427,6 +453,16 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     run.add_argument(
         "--dry-run", action="store_true", help="list what would run and check it; run nothing"
     )
+    level = run.add_mutually_exclusive_group()
+    level.add_argument("--quiet", action="store_true", help="while it runs, show only what fails")
+    text = "away from a terminal: say what runs every 5 seconds, not every 30"
+    level.add_argument("--verbose", action="store_true", help=text)
+    text = (
+        "add what is shown to a file, with the time; default of a sweep: sweep.log in the results"
+    )
+    run.add_argument("--log", type=_path, metavar="FILE", help=text)
+    text = "open the report in the browser, or the index of several"
+    run.add_argument("--open", action="store_true", help=text)
     _add_sweep(run.add_argument_group("sweeps, see docs/sweeps.md"))
 
 
@@ -441,8 +477,6 @@ def _add_sweep(group: "argparse._ArgumentGroup") -> None:
     )
     text = "a job of Slurm for each worker, --jobs of them; YAML file of SLURMCluster's options"
     where.add_argument("--slurm", nargs="?", const="", metavar="FILE", help=text)
-    text = "events of the sweep, added to what it holds; default: sweep.log in the results"
-    group.add_argument("--log", type=_path, metavar="FILE", help=text)
 
 
 def _add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

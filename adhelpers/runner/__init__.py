@@ -8,15 +8,17 @@ from .notebooks import default_folder, find_notebooks
 from .parameters import UsageError
 from .planning import Request, prepare_folders
 from .run import Run, start_run
+from .shown import Shown
 from .signals import Ended, ended_by_signals
 from .start import answer_lines, start
-from .suite import run_notebooks
+from .suite import run_notebooks, run_request
 from .sweeps import Sweep
 
 __all__ = [
     "Ended",
     "Request",
     "Run",
+    "Shown",
     "Sweep",
     "UsageError",
     "answer_lines",
@@ -28,6 +30,7 @@ __all__ = [
     "prepare_folders",
     "read_grid",
     "run_notebooks",
+    "run_request",
     "spread_inside",
     "start",
     "start_run",

@@ -136,7 +136,11 @@ def _stamps(path: Path) -> list[_Stamp]:
 
 def _stamp(folder: Path, file: Path) -> _Stamp:
     """Relative name, size and time of a file."""
-    stat = file.lstat()
+    try:
+        # Of what a link leads to: links are made anew for a category of patterns or lists.
+        stat = file.stat()
+    except OSError:
+        stat = file.lstat()
     return file.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns
 
 

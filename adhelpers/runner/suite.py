@@ -1,61 +1,89 @@
 """Runs notebooks in the background with progress, their results in one place."""
 
 import contextlib
-import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from math import isfinite
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, TextIO
 
 from tqdm import tqdm
 
-from adhelpers._shared.files import error_sentence
 from adhelpers._shared.leftovers import SCRATCH, owned_prefix
 from adhelpers._shared.text import escaped
 
 from .jobs import UNFINISHED_VARIABLE, Unfinished, job_count, thread_bounds
 from .planning import Request, prepare_folders
+from .shown import Shown
 
 if TYPE_CHECKING:
     from .execution import Execution, Outcome
 
 
 class _Watcher:
-    """Shows progress: a bar for each running notebook on a terminal, plain lines elsewhere.
+    """Shows progress: a bar for each running notebook on a terminal, lines now and then elsewhere.
 
-    A terminal that has been closed must not stop the runs or keep them from their end.
+    Parameters
+    ----------
+    shown : Shown
+    executions : sequence of Execution
+        All of them, also those that wait.
+    jobs : int
+        How many run at once.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream, self._interactive = stream, stream.isatty()
+    def __init__(self, shown: Shown, executions: "Sequence[Execution]", jobs: int) -> None:
+        self._shown, self._executions, self._jobs = shown, executions, jobs
         self._bars: dict[str, tqdm] = {}
-        self._announced: set[str] = set()
+        self._announced: dict[str, float] = {}
+        self._begun: dict[str, float] = {}
+        self._ended: dict[str, float] = {}
+        # Before the runs replace what says it.
+        self._expected = {one.notebook.name: one.earlier_seconds() for one in executions}
 
-    def look(self, executions: "Iterable[Execution]") -> None:
+    def look(self) -> None:
         """Show how far each notebook has come."""
         with contextlib.suppress(OSError):
-            for execution in executions:
+            for execution in self._executions:
                 if execution.started and not execution.finished:
                     self._show(execution)
 
     def _show(self, execution: "Execution") -> None:
-        name = execution.notebook.name
-        if not self._interactive:
+        name, now = execution.notebook.name, time.monotonic()
+        self._begun.setdefault(name, now)
+        title = f"{name} ({execution.category})"
+        if not self._shown.interactive:
             if name not in self._announced:
-                self._announced.add(name)
-                print(f"{name} ({execution.category}): started", file=self._stream, flush=True)
+                self._shown.write(f"{title}: started{self._which(len(self._announced) + 1)}")
+            elif now - self._announced[name] < self._shown.every:
+                return
+            else:
+                took = tqdm.format_interval(now - self._begun[name])
+                what = f"cell {execution.cell} of {execution.cells}, {execution.status}"
+                self._shown.write(f"{title}: {what.removesuffix(', ')} [{took}]")
+            self._announced[name] = now
             return
         if name not in self._bars:
             form = "{desc} cell {n_fmt}/{total_fmt} [{elapsed}]{postfix}"
-            title = f"{name} ({execution.category})"
             self._bars[name] = tqdm(
-                desc=title, bar_format=form, file=self._stream, dynamic_ncols=True, leave=False
+                desc=title,
+                bar_format=form,
+                file=self._shown.stream,
+                dynamic_ncols=True,
+                leave=False,
             )
         bar = self._bars[name]
         bar.n, bar.total = execution.cell, execution.cells or None
         bar.set_postfix_str(execution.status, refresh=False)
         bar.refresh()
+
+    def _which(self, number: int) -> str:
+        """Its number among all notebooks, where there are several."""
+        count = len(self._executions)
+        return f", notebook {number} of {count}" if count > 1 else ""
 
     def close(self) -> None:
         """Take all bars away."""
@@ -70,9 +98,10 @@ class _Watcher:
         if bar is not None:
             with contextlib.suppress(OSError):
                 bar.close()
+        self._ended[outcome.notebook] = outcome.seconds
         text = f"{outcome.notebook} ({outcome.category}): "
         if outcome.problem is None:
-            text += f"finished in {outcome.seconds:.1f} s"
+            text += f"finished in {outcome.seconds:.1f} s{self._left()}"
             if outcome.moved:
                 names = ", ".join(map(escaped, outcome.moved))
                 text += f"\n  moved to kept/ because the run has files of these names: {names}"
@@ -80,13 +109,24 @@ class _Watcher:
             text += f"failed after {outcome.seconds:.1f} s in {outcome.problem}"
             if outcome.partial is not None:
                 text += f"\n  partly executed notebook: {outcome.partial}"
-        self.write(text)
+        self._shown.write(text, problem=outcome.problem is not None)
 
-    def write(self, text: str) -> None:
-        """Write lines above the bars."""
-        with contextlib.suppress(OSError):
-            tqdm.write(text, file=self._stream)
-            self._stream.flush()
+    def _left(self) -> str:
+        """How many notebooks are done, and how long the others will take; empty where none is left.
+
+        Each takes as long as its earlier run, else as the mean of those that have ended.
+        """
+        left = {name: one for name, one in self._expected.items() if name not in self._ended}
+        if not left:
+            return ""
+        typical = fmean(self._ended.values())
+        now = time.monotonic()
+        seconds = [
+            max(0.0, (one if isfinite(one) else typical) - now + self._begun.get(name, now))
+            for name, one in left.items()
+        ]
+        until = tqdm.format_interval(max(max(seconds), sum(seconds) / self._jobs))
+        return f"; {len(self._ended)} of {len(self._expected)} done, about {until} left"
 
 
 def run_notebooks(
@@ -151,6 +191,11 @@ def run_notebooks(
         it too (`signals.ended_by_signals`).
     """
     request = Request(names, preset, given, data, results, models, folder, name)
+    return run_request(request, jobs, Shown(stream))
+
+
+def run_request(request: Request, jobs: int | str, shown: Shown) -> "list[Outcome]":
+    """Run what a request asks for, as `run_notebooks`; ``shown`` says what is shown of it."""
     plans = request.plan()
     count = job_count(jobs, len(plans))
     prepare_folders(plans)
@@ -163,7 +208,7 @@ def run_notebooks(
         executions = [Execution(plan, environment) for plan in plans]
         awaited = [one.notebook.name for one in executions if not one.reads_others]
         board = Unfinished(Path(unfinished), awaited)
-        return _run_all(executions, count, board, stream or sys.stderr)
+        return _run_all(executions, count, board, shown)
 
 
 def _starting_order(executions: "Sequence[Execution]", jobs: int) -> "list[Execution]":
@@ -174,10 +219,10 @@ def _starting_order(executions: "Sequence[Execution]", jobs: int) -> "list[Execu
 
 
 def _run_all(
-    executions: "Sequence[Execution]", jobs: int, unfinished: Unfinished, stream: TextIO
+    executions: "Sequence[Execution]", jobs: int, unfinished: Unfinished, shown: Shown
 ) -> "list[Outcome]":
     """Run them in threads and show the progress; an interruption ends all kernels."""
-    watcher = _Watcher(stream)
+    watcher = _Watcher(shown, executions, jobs)
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         try:
             # The notebooks run in threads, so that Ctrl-C arrives here, where the kernels can be
@@ -187,11 +232,11 @@ def _run_all(
             pending = set(futures.values())
             while pending:
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-                watcher.look(executions)
+                watcher.look()
                 for future in done:
                     unfinished.remove(future.result().notebook)
                     watcher.report(future.result())
-                    _rebuild_index(executions[0].results, watcher)
+                    shown.rebuild_index(executions[0].results)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for execution in executions:
@@ -202,14 +247,3 @@ def _run_all(
         finally:
             watcher.close()
     return [futures[execution].result() for execution in executions]
-
-
-def _rebuild_index(results: Path, watcher: _Watcher) -> None:
-    """Write the index; where that fails it is a warning, because the runs do not need it."""
-    from adhelpers.reports import write_index
-
-    try:
-        write_index(results)
-    except Exception as error:
-        words = error_sentence(error) if isinstance(error, OSError) else str(error)
-        watcher.write(f"warning: the index could not be written: {words}")

@@ -1,23 +1,20 @@
 """Runs every planned run that is not finished yet, however many, and shows how far it is."""
 
 import contextlib
-import logging
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from adhelpers._shared.files import error_sentence
 from adhelpers._shared.text import escaped
 
 from .engines import Engine
 from .planning import PlannedRun, recorded
+from .shown import Shown
 
 if TYPE_CHECKING:
     from .execution import Outcome
@@ -151,7 +148,7 @@ class Sweep:
         work = [means.get(run.plan.notebook.name, typical) for run in left]
         return max(sum(work) / max(1, slots), max(work, default=0.0))
 
-    def run(self, engine: Engine, log: Path, stream: TextIO | None = None) -> None:
+    def run(self, engine: Engine, shown: Shown) -> None:
         """Run what is left; a failure ends nothing else and is tried again twice.
 
         Runs that read the results of others start when the others have ended.
@@ -159,25 +156,21 @@ class Sweep:
         Parameters
         ----------
         engine : Engine
-        log : Path
-            A line for each event is added to this file.
-        stream : file, optional
-            Where progress is shown; by default standard error.
+        shown : Shown
+            Where progress is shown.
         """
-        with _Log(log) as record, _Board(self, engine, stream or sys.stderr) as board:
-            record.write(f"begin: {self.headline()}, {engine.title}")
+        with _Board(self, engine, shown) as board:
             try:
                 for phase in (False, True):
                     runs = [run for run in self.waiting if run.plan.reads_others == phase]
                     for run in _ended(runs, engine, board):
-                        record.write(_line(run))
                         board.report(run)
             except BaseException:
-                record.write("interrupted")
+                shown.record("interrupted")
                 raise
             finally:
                 board.rebuild_index()
-            record.write(f"end: {len(self.failed)} of {_runs(len(self.runs))} failed")
+            shown.record(self.result())
 
 
 def _ended(runs: Sequence[SweepRun], engine: Engine, board: "_Board") -> Iterator[SweepRun]:
@@ -209,20 +202,17 @@ def _outcome(run: SweepRun, future: "Future[Outcome]") -> "Outcome":
 
 
 class _Board:
-    """Shows a sweep: one line that changes on a terminal, a line for each ended run elsewhere.
+    """Shows a sweep: one line that changes on a terminal, a line for each ended run elsewhere."""
 
-    A terminal that has been closed must not stop the runs.
-    """
-
-    def __init__(self, sweep: Sweep, engine: Engine, stream: TextIO) -> None:
-        self._sweep, self._engine, self._stream = sweep, engine, stream
+    def __init__(self, sweep: Sweep, engine: Engine, shown: Shown) -> None:
+        self._sweep, self._engine, self._shown = sweep, engine, shown
         self._bar = tqdm(
             total=len(sweep.waiting),
             desc="sweep",
             bar_format=_FORM,
-            file=stream,
+            file=shown.stream,
             dynamic_ncols=True,
-            disable=not stream.isatty(),
+            disable=not shown.interactive,
         )
         self._indexed = time.monotonic()
         self._estimated = False
@@ -231,7 +221,7 @@ class _Board:
         if seconds is not None and sweep.waiting:
             text += f"; about {tqdm.format_interval(seconds)}, as the finished ones took"
             self._estimated = True
-        self._write(text)
+        shown.write(text)
 
     def __enter__(self) -> "_Board":
         return self
@@ -239,11 +229,6 @@ class _Board:
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):
             self._bar.close()
-
-    def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError):
-            tqdm.write(text, file=self._stream)
-            self._stream.flush()
 
     def show(self, unfinished: int) -> None:
         """Bring the line on a terminal up to date, and from time to time the index."""
@@ -261,24 +246,21 @@ class _Board:
 
     def report(self, run: SweepRun) -> None:
         """Say how an attempt ended: on a terminal only what went wrong and the first estimate."""
-        if self._bar.disable or run.problem is not None:
-            self._write(_line(run))
+        if self._shown.interactive and run.problem is None:
+            self._shown.record(_line(run))
+        else:
+            self._shown.write(_line(run), problem=run.problem is not None)
         if not self._estimated and run.problem is None:
             seconds = self._sweep.estimate(self._engine.slots())
             if seconds:
-                self._write(f"about {tqdm.format_interval(seconds)} left, as the first one took")
+                left = tqdm.format_interval(seconds)
+                self._shown.write(f"about {left} left, as the first one took")
             self._estimated = True
 
     def rebuild_index(self) -> None:
-        """Write the index; where that fails it is a warning, because the runs do not need it."""
-        from adhelpers.reports import write_index
-
+        """Write the index of all results."""
         self._indexed = time.monotonic()
-        try:
-            write_index(self._sweep.runs[0].plan.results)
-        except Exception as error:
-            words = error_sentence(error) if isinstance(error, OSError) else str(error)
-            self._write(f"warning: the index could not be written: {words}")
+        self._shown.rebuild_index(self._sweep.runs[0].plan.results)
 
 
 def _line(run: SweepRun) -> str:
@@ -292,25 +274,6 @@ def _line(run: SweepRun) -> str:
     left = _RETRIES + 1 - run.attempts
     then = "will be tried again" if left else f"given up after {run.attempts} attempts"
     return f"{title}: failed after {seconds}, {then}: {run.problem}"
-
-
-class _Log:
-    """A file to which lines with their time are added."""
-
-    def __init__(self, path: Path) -> None:
-        self._handler = logging.FileHandler(path, encoding="utf-8", delay=True)
-        self._handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-
-    def __enter__(self) -> "_Log":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._handler.close()
-
-    def write(self, text: str) -> None:
-        """Add a line; a disk that is full must not end the runs."""
-        with contextlib.suppress(OSError):
-            self._handler.emit(logging.LogRecord("sweep", logging.INFO, "", 0, text, None, None))
 
 
 def _counted(count: int, noun: str) -> str:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from adhelpers._shared.engine import ENGINE_VARIABLE, _executor, spread
-from adhelpers.runner import Request, Sweep, UsageError, open_engine, spread_inside
+from adhelpers.runner import Request, Shown, Sweep, UsageError, open_engine, spread_inside
 from adhelpers.runner.engines import local_cluster, slurm_cluster, worker_bounds
 
 # Writes who works on it, waits until it may go on, and leaves numbers that depend on the seed.
@@ -45,7 +45,7 @@ def run(request, seeds, **where):
     text = io.StringIO()
     sweep.runs[0].plan.results.mkdir(exist_ok=True)
     with open_engine(**where, count=len(sweep.waiting)) as engine:
-        sweep.run(engine, sweep.runs[0].plan.results / "sweep.log", text)
+        sweep.run(engine, Shown(text))
     assert [one.problem for one in sweep.runs] == [None] * len(seeds)
     samples = [(one.plan.folder / "samples.csv").read_bytes() for one in sweep.runs]
     return sweep, samples, text.getvalue()

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import math
 import os
 import re
 import signal
@@ -16,7 +17,8 @@ import nbformat
 import pytest
 
 from adhelpers._shared.leftovers import OLD, PARTIAL, SCRATCH, owned_prefix
-from adhelpers.runner import UsageError, run_notebooks
+from adhelpers.runner import Shown, UsageError, run_notebooks
+from adhelpers.runner.execution import Outcome
 from adhelpers.runner.suite import _Watcher
 
 
@@ -57,8 +59,12 @@ def test_a_folder_that_cannot_be_written_in_is_named_before_anything_runs(folder
 
 
 def test_progress_away_from_a_terminal_is_plain_lines(ran):
-    assert re.search(r"^01_good \(screw\): started$", ran.text, re.M)
-    assert re.search(r"^01_good \(screw\): finished in \d+\.\d s$", ran.text, re.M)
+    assert re.search(r"^01_good \(screw\): started, notebook [12] of 2$", ran.text, re.M)
+    assert re.search(
+        r"^01_good \(screw\): finished in \d+\.\d s(; 1 of 2 done, about \d\d:\d\d left)?$",
+        ran.text,
+        re.M,
+    )
     assert re.search(r"^02_bad \(default\): failed after \d+\.\d s in cell", ran.text, re.M)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", ran.text)
 
@@ -76,8 +82,8 @@ def test_a_bar_on_a_terminal_shows_cell_and_status_line():
             return True
 
     terminal = Terminal()
-    watcher = _Watcher(terminal)
     running = SimpleNamespace(
+        earlier_seconds=lambda: 9.0,
         notebook=SimpleNamespace(name="01_screw"),
         category="screw",
         started=True,
@@ -86,12 +92,50 @@ def test_a_bar_on_a_terminal_shows_cell_and_status_line():
         cells=12,
         status="LIME 57/160",
     )
-    watcher.look([running])
+    watcher = _Watcher(Shown(terminal), [running], 1)
+    watcher.look()
     running.cell, running.status = 4, "SHAP 1/160"
-    watcher.look([running])
+    watcher.look()
     watcher.close()
     assert "cell 3/12" in terminal.getvalue() and "LIME 57/160" in terminal.getvalue()
     assert terminal.getvalue().index("SHAP 1/160") > terminal.getvalue().index("LIME 57/160")
+
+
+def test_away_from_a_terminal_what_runs_is_said_now_and_then(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("adhelpers.runner.suite.time.monotonic", lambda: clock[0])
+
+    def one(name, started, seconds):
+        return SimpleNamespace(
+            notebook=SimpleNamespace(name=name),
+            category="screw",
+            started=started,
+            finished=False,
+            cell=3,
+            cells=12,
+            status="LIME 57/160",
+            earlier_seconds=lambda: seconds,
+        )
+
+    executions = [one("01_a", True, 100.0), one("02_b", False, 50.0), one("03_c", False, math.inf)]
+    texts = {level: io.StringIO() for level in ("quiet", "normal", "verbose")}
+    watchers = [_Watcher(Shown(text, level=level), executions, 1) for level, text in texts.items()]
+    for clock[0] in range(0, 61, 5):
+        for watcher in watchers:
+            watcher.look()
+    for watcher in watchers:
+        watcher.report(Outcome("01_a", "screw", Path("x"), 80.0))
+        watcher.report(Outcome("02_b", "screw", Path("x"), 40.0, problem="cell 3"))
+    assert texts["normal"].getvalue().splitlines() == [
+        "01_a (screw): started, notebook 1 of 3",
+        "01_a (screw): cell 3 of 12, LIME 57/160 [00:30]",
+        "01_a (screw): cell 3 of 12, LIME 57/160 [01:00]",
+        # 50 as before, and 80 as the one that has ended.
+        "01_a (screw): finished in 80.0 s; 1 of 3 done, about 02:10 left",
+        "02_b (screw): failed after 40.0 s in cell 3",
+    ]
+    assert texts["quiet"].getvalue() == "02_b (screw): failed after 40.0 s in cell 3\n"
+    assert texts["verbose"].getvalue().count("LIME") == 12
 
 
 def test_a_named_run_stands_beside_the_others(tmp_path, monkeypatch, write_notebook):

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 import pytest
 
 from adhelpers.__main__ import main
-from adhelpers.runner import Request, Sweep
+from adhelpers.runner import Request, Shown, Sweep
 from adhelpers.runner.engines import Engine
 from adhelpers.runner.execution import Outcome
 from adhelpers.runner.planning import KEY_FILE
@@ -64,7 +64,8 @@ def planned(tmp_path, write_notebook):
 
 def run(plans, engine, stream=None):
     sweep, stream = Sweep.of(plans), stream or io.StringIO()
-    sweep.run(engine, plans[0].results / "sweep.log", stream)
+    with Shown(stream, plans[0].results / "sweep.log") as shown:
+        sweep.run(engine, shown)
     return sweep, stream.getvalue()
 
 
@@ -102,7 +103,8 @@ def test_one_failure_ends_nothing_and_is_tried_twice_more(planned):
     assert text.count("will be tried again: the engine: RuntimeError: the worker is gone") == 2
     assert text.count("given up after 3 attempts: the engine: RuntimeError") == 1
     log = (sweep.runs[0].plan.results / "sweep.log").read_text()
-    assert re.search(r"^\d{4}-.* begin: 6 runs", log) and "end: 1 of 6 runs failed" in log
+    assert re.match(r"\d{4}-.* 6 runs of 2 notebooks", log)
+    assert log.endswith("6 runs: 0 finished before, 5 finished now, 1 failed\n")
     assert log.count("finished in 10.0 s") == 5
     # The next time it is tried again.
     again = Instant()
@@ -133,6 +135,8 @@ def test_a_terminal_shows_one_line_and_above_it_only_what_failed(planned):
     terminal = Terminal()
     _, text = run(planned(), Instant(lambda plan: "no" if plan.values["seed"] else None), terminal)
     assert "finished in" not in text and text.count("given up after 3 attempts: no") == 4
+    log = (planned()[0].results / "sweep.log").read_text()
+    assert log.count("finished in") == 2 and log.count("given up after 3 attempts: no") == 4
     assert re.search(r"6/6 .*0 running, 4 failed", text)
 
 
@@ -209,3 +213,19 @@ def test_wrong_use_is_one_clear_message_and_code_2(
     assert main(["run", *places, *options]) == 2
     out, err = capsys.readouterr()
     assert out == "" and problem in err and err.count("\n") <= 5
+
+
+def test_quiet_log_and_open(tmp_path, write_notebook, capsys, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda page: opened.append(page))
+    write_notebook(tmp_path / "notebooks" / "01_a.ipynb")
+    places = ["--notebooks", str(tmp_path / "notebooks"), "--results", str(tmp_path / "results")]
+    places += ["--models", str(tmp_path / "models"), "--log", str(tmp_path / "log"), "--quiet"]
+    assert main(["run", "01", *places, "--open"]) == 0
+    out, err = capsys.readouterr()
+    # The stand-in for the browser says that there is none.
+    assert err == "adhelpers: --open: there is no browser here; open the page named above\n"
+    assert opened == [(tmp_path / "results" / "01_a" / "screw" / "report.html").as_uri()]
+    assert re.search(r"\d 01_a \(screw\): finished in", (tmp_path / "log").read_text())
+    assert main(["run", "01", *places, "--sweep", "seed=0", "--open"]) == 0
+    assert opened[1:] == [(tmp_path / "results" / "index.html").as_uri()]
