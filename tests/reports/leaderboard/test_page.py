@@ -38,7 +38,7 @@ def test_the_page_shows_what_was_planted(planted, tmp_path, assert_self_containe
     text = re.sub(r"\s+", " ", page.text)
     for part in (
         "41 runs of 4 detectors on 5 categories.",
-        "0.963 ± 0.025",
+        "0.963± 0.025",
         "noise",
         "AUROC 0.930, whole image",
         "Friedman and Nemenyi tests, 5 %",
