@@ -340,6 +340,9 @@ _WITH_IT: dict[str, tuple[Callable[[str], object], str, str]] = {
     "mean": (str, "R,G,B", "what the model wants taken from each channel, such as 0.5,0.5,0.5"),
     "std": (str, "R,G,B", "what it wants each channel divided by"),
     "scale": (str, "NUMBER", "255 for a model that takes values from 0 to 255"),
+    "axes": (str, "NCHW|NHWC", "order of the input's axes, where its shape does not say it"),
+    "channels": (str, "N", "1 or 3, what the model takes, where its shape does not say it"),
+    "input_size": (str, "H,W", "what the model takes, where its shape leaves it open"),
     "minutes": (str, "N", "limit for explanations and audit; default: 15; 0 sets none"),
 }
 _AUDITED = (*_WAYS, *_WITH_IT, "bgr")

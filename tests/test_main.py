@@ -434,6 +434,7 @@ def test_audit_runs_notebook_08_with_what_was_given(tmp_path, monkeypatch, capsy
     monkeypatch.setattr("adhelpers.__main__.run_notebooks", run)
     monkeypatch.chdir(tmp_path)
     options = ["--mean", "0.5,0.4,0.3", "--map-output", "heat", "--bgr", "-p", "seed", "3"]
+    options += ["--axes", "NHWC", "--input-size", "32,48"]
     assert main(["audit", "data/part", "--detector", "mine:score", *options]) == 1
     assert asked["names"] == ["08_your_detector"] and asked["data"] == Path("data/part")
     assert dict(asked["given"]) == {
@@ -442,6 +443,8 @@ def test_audit_runs_notebook_08_with_what_was_given(tmp_path, monkeypatch, capsy
         "mean": "0.5,0.4,0.3",
         "map_output": "heat",
         "bgr": "True",
+        "axes": "NHWC",
+        "input_size": "32,48",
         "seed": "3",
     }
 

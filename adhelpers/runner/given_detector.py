@@ -14,10 +14,21 @@ from .parameters import UsageError, nearest
 
 # The ways in which one notebook takes a detector, and what goes with which of them.
 WAYS = ("maps", "onnx", "detector", "model")
+_OF_A_MODEL = (
+    "output",
+    "map_output",
+    "mean",
+    "std",
+    "scale",
+    "bgr",
+    "axes",
+    "channels",
+    "input_size",
+)
 _GOES_WITH = {
     "scores": ("maps",),
     "import_from": ("detector",),
-    **dict.fromkeys(("output", "map_output", "mean", "std", "scale", "bgr"), ("onnx", "detector")),
+    **dict.fromkeys(_OF_A_MODEL, ("onnx", "detector")),
 }
 _MAP_SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff")
 _MANIFEST = "manifest.json"

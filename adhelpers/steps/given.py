@@ -116,8 +116,8 @@ def open_detector(
         One of ``maps`` (a folder), ``onnx`` (a file), ``detector`` (``"package.module:object"``)
         and ``model`` (the folder of a stored detector); none of them writes the example. Beside
         these ``scores``, ``output``, ``map_output``, ``mean``, ``std``, ``scale``, ``bgr``,
-        ``import_from``, and what `loading_options` reads, with ``color="auto"`` for what the
-        detector takes.
+        ``axes`` (such as ``"NHWC"``), ``channels``, ``input_size``, ``import_from``, and what
+        `loading_options` reads, with ``color="auto"`` for what the detector takes.
     example : str or Path, optional
         Folder for the example: a small detector as an ONNX file, with its maps.
 
@@ -188,6 +188,9 @@ def _preprocessing(parameters: Mapping[str, Any]) -> Preprocessing:
         std=tuple(parameters["std"]) or None,
         scale=parameters["scale"] or None,
         bgr=parameters["bgr"] or None,
+        layout=parameters["axes"] or None,
+        channels=parameters["channels"] or None,
+        size=tuple(parameters["input_size"]) or None,
     )
 
 

@@ -200,29 +200,17 @@ def _onnx(path: Path) -> Inspector:
             f"{path} is no model: give a folder models/CATEGORY/DETECTOR/HASH or a file that ends "
             "in .onnx"
         )
-    metadata = _metadata(path)
-    detector = OnnxDetector(path, title=metadata.get(_TITLE))
-    if _RECORD in metadata:
-        record = parsed_record(metadata[_RECORD], path)
+    detector = OnnxDetector(path)
+    title = detector.texts.get(_TITLE, detector.title)
+    if _RECORD in detector.texts:
+        record = parsed_record(detector.texts[_RECORD], path)
         if "reading" in record:
-            return Inspector(detector.title, detector, *_known(record, path))
+            return Inspector(title, detector, *_known(record, path))
     facts = tuple(f"{fact.rstrip('.')}." for fact in detector.facts())
     # The adapter brings colours and size to what the model takes.
     size = getattr(detector.preprocessing, "size", None)
     settings = {"image_size": None if size is None else list(size), **_AS_GIVEN}
-    return Inspector(detector.title, detector, ImageReader(settings), None, facts=facts)
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    """An ONNX file's own texts by name; empty where it is none, which its reader says better."""
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except (DecodeError, ValueError):
-        return {}
-    return {one.key: one.value for one in model.metadata_props}
+    return Inspector(title, detector, ImageReader(settings), None, facts=facts)
 
 
 def _known(

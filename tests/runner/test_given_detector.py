@@ -64,6 +64,7 @@ def check(place, **given):
         ({"maps": "maps", "mean": [0.5]}, "mean goes with onnx or detector"),
         ({"model": "bank", "output": "score"}, "output goes with onnx or detector"),
         ({"onnx": "model.onnx", "import_from": "package"}, "import_from goes with detector"),
+        ({"maps": "maps", "axes": "NHWC"}, "axes goes with onnx or detector"),
         ({"bgr": True}, "bgr goes with onnx or detector"),
         ({"maps": "scores.csv"}, "scores.csv is a file; give the folder of the anomaly maps"),
         ({"maps": "empty"}, "empty holds no anomaly maps (.npy, .npz, .png, .tif, .tiff)"),

@@ -42,6 +42,32 @@ def test_images_have_the_size_and_colours_that_the_file_takes(hazelnuts, example
     assert smaller.model.anomaly_map(smaller.category.test.images).shape[1:] == (32, 32)
 
 
+def test_axes_and_size_are_told_where_the_shape_of_the_input_leaves_them_open(hazelnuts, tmp_path):
+    """The mean over the second axis can be computed of anything."""
+    from onnx import TensorProto, helper, save
+
+    info = helper.make_tensor_value_info
+
+    def write(name, *shape):
+        nodes = [helper.make_node("ReduceMean", ["image"], ["anomaly_map"], axes=[1], keepdims=1)]
+        goes_in = info("image", TensorProto.FLOAT, ["n", *shape])
+        comes_out = info("anomaly_map", TensorProto.FLOAT, ["n", 1, *shape[1:]])
+        graph = helper.make_graph(nodes, "mean", [goes_in], [comes_out])
+        opset = helper.make_opsetid("", 17)
+        path = tmp_path / name
+        save(helper.make_model(graph, opset_imports=[opset], ir_version=8), path)
+        return str(path)
+
+    unclear, free = write("unclear.onnx", "a", "b", "c"), write("free.onnx", 3, "h", "w")
+    with pytest.raises(ValueError, match="takes NCHW .* and N.*: say which .*--axes, --channels"):
+        open_detector(parameters(hazelnuts, onnx=unclear))
+    told = open_detector(parameters(hazelnuts, onnx=unclear, axes="NCHW", channels=3))
+    images = told.category.test.images
+    assert np.allclose(told.model.anomaly_map(images), images.mean(axis=-1), atol=1e-6)
+    sized = open_detector(parameters(hazelnuts, onnx=free, input_size=[48, 32]))
+    assert sized.category.test.images.shape[1:] == (48, 32, 3)
+
+
 def test_small_files_are_not_enlarged_and_what_is_asked_for_is_done(hazelnuts):
     assert load_images(parameters(hazelnuts)).test.images.shape[1:] == (64, 64, 3)
     one = load_images(parameters(hazelnuts, color="grayscale", image_height=48, image_width=32))

@@ -138,7 +138,9 @@ class ForwardDetector(ForeignDetector):
             ways = " and ".join(
                 f"{form.layout} with {form.channels} channels" for form, *_ in worked
             )
-            raise self._refusal(f"takes {ways}: say which with layout and channels")
+            raise self._refusal(
+                f"takes {ways}: say which with layout and channels (--axes, --channels)"
+            )
         return worked[0]
 
     def _find_outputs(self, outputs: Mapping[str, NDArray[Any]], tried: Images) -> Outputs:

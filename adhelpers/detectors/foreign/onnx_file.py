@@ -91,6 +91,7 @@ class OnnxDetector(ForwardDetector):
     ) -> None:
         file, asked = read_onnx(path), preprocessing or Preprocessing()
         self.path, self._asked = file.path, asked
+        self.texts = {one.key: one.value for one in file.model.metadata_props}
         self._session = _session(file, threads)
         self._input = self._only_input()
         self._dtype = _TYPES[self._input.type]
