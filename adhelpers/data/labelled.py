@@ -251,7 +251,7 @@ def _download(name: str) -> LabelledSamples:
 
 
 def _read_folder(root: str | Path, category: str, **options: Any) -> LabelledSamples:
-    """A category in the MVTec layout, with a share of each defect type to train with."""
+    """A category, with a share of each defect type to train with."""
     if not category:
         raise ValueError("category must name the folder of the objects in data_root")
     loaded = load_category(root, category, **options)
@@ -300,7 +300,7 @@ def load_labelled(
         ``"digits"``: scikit-learn's 1,797 digits of 8x8 pixels, embedded. ``"mnist"``,
         ``"fashion_mnist"``: from IDX files in ``data_root``, and without it downloaded through
         `keras.datasets`. ``"idx"``: other data in files of the same names. ``"folder"``:
-        ``data_root/category`` in the MVTec layout; half of each defect type can be trained with
+        ``data_root/category``, see `load_category`; half of each defect type can be trained with
         and is then not tested on. ``"csv"``: vectors, a row each, from the file ``data_root``.
     data_root : str or Path
         Folder, or CSV file. Where there are no separate test data, 40 % of each class are tested

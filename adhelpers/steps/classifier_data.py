@@ -215,7 +215,7 @@ def load_task(
         ``"insulators"``: rendered, with a planted shortcut. ``"idid"``: the shells of real ones,
         see `adhelpers.data.load_idid`; half to train with, a quarter to review and to test, and the
         shells of a photograph together. ``"category"``: good against defective
-        objects in the MVTec layout, half of each type to train with, a quarter to review and to
+        objects of a category, half of each type to train with, a quarter to review and to
         test; light and pose are corrected where possible. ``"digits"``, ``"mnist"``,
         ``"fashion_mnist"``: see `adhelpers.data.load_labelled`; a quarter of what can be trained
         with is reviewed. ``"folder"``: ``data_root/{train,review,test}/<class>/``, see

@@ -3,17 +3,19 @@
 import difflib
 from pathlib import Path
 
-from ..reading import CategoryError
-from .base import Layout, Listing
+from ..reading import GOOD, CategoryError
+from .base import TRAIN, Layout, Listing
 from .coco import Coco
 from .csv_list import CsvList
 from .described import NOTE, read_description
-from .names import folders_in, one_form
+from .names import folders_in, holds_images, is_like_good, one_form
 from .registry import CLASSES
-from .split_folders import LAYOUT, SplitFolders
+from .split_folders import LAYOUT
 
 # Lists stand for all that lies beside them, so they are asked last.
 _LISTS = (CsvList, Coco)
+# More folders than this are not shown as patterns.
+_SHOWN = 3
 
 
 def layouts_of(place: Path) -> list[Layout]:
@@ -90,13 +92,26 @@ def list_category(root: str | Path, category: str) -> Listing:
                 "--layout, or in its adhelpers.yaml"
             ],
         )
+    if not fitting and place.is_dir():
+        raise FileNotFoundError(
+            f"no folder {one_form(str(place / TRAIN / GOOD))}: {LAYOUT}; {_other_ways(place)}"
+        )
     return (fitting[0] if fitting else _expected(place)).find(place)
 
 
+def _other_ways(place: Path) -> str:
+    """How a folder whose shape is not known can be read all the same."""
+    kinds = {one_form(one.name): one for one in folders_in(place) if holds_images(one)}
+    good = [name for name in kinds if is_like_good(name)]
+    defects = [name for name in kinds if name not in good]
+    if len(good) == 1 and defects:
+        patterns = " ".join(f"--defect '{name}/*'" for name in defects[:_SHOWN])
+        return f"or give patterns, such as --good '{good[0]}/*' {patterns}"
+    return "docs/datasets.md has the other layouts, and how any folders are read"
+
+
 def _expected(place: Path) -> Layout:
-    """The layout by whose rules it is said what a place lacks."""
-    if place.is_dir():
-        return SplitFolders()
+    """The layout by whose rules it is said what a file lacks."""
     return CsvList() if place.suffix.lower() == ".csv" else Coco()
 
 

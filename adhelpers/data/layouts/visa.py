@@ -116,8 +116,9 @@ def _splits(
 
 
 def _name(path: str) -> str:
-    """An image's name within its category: both files have the category's name in front."""
-    return one_form(PurePosixPath(*PurePosixPath(path).parts[1:]).as_posix())
+    """An image's name within its category; the published files have the category's in front."""
+    parts = PurePosixPath(path).parts
+    return one_form(PurePosixPath(*parts[parts[:1] != ("Data",) :]).as_posix())
 
 
 def _types(place: Path, problems: list[str]) -> dict[str, str]:

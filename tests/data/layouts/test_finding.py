@@ -82,6 +82,10 @@ def test_what_has_no_shape_is_told_what_is_expected(tmp_path, fill):
     assert layouts_of(tmp_path / "part") == [] and not is_category(tmp_path / "part")
     with pytest.raises(FileNotFoundError, match="train/good: expected <root>/<category>/train"):
         check_category(tmp_path, "part")
+    fill(tmp_path / "shop", "OK/0.png", "Kratzer/1.png", "Delle/2.png", "notes/a/3.png", start=5)
+    text = r"; or give patterns, such as --good 'OK/\*' --defect 'Delle/\*' --defect 'Kratzer/\*'"
+    with pytest.raises(FileNotFoundError, match=text):
+        check_category(tmp_path, "shop")
     for name in ("none.csv", "none"):
-        with pytest.raises(FileNotFoundError, match=f"no category '{name}'.*there are: part"):
+        with pytest.raises(FileNotFoundError, match=f"no category '{name}'.*there are: part, shop"):
             check_category(tmp_path, name)

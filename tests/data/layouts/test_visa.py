@@ -72,6 +72,13 @@ def test_split_types_and_masks_are_the_published_ones(visa):
     assert (check.layout, check.problems, check.remarks) == ("VisA", [], ())
 
 
+def test_lists_without_the_category_in_front_are_read_too(visa):
+    for file in (visa / "split_csv/1cls.csv", visa / "candle/image_anno.csv"):
+        file.write_text(file.read_text().replace("candle/Data", "Data"))
+    check = check_category(visa, "candle")
+    assert check.problems == [] and "melded" in check.inventory["type"].tolist()
+
+
 def test_without_the_split_every_fifth_normal_image_is_tested(visa):
     shutil.rmtree(visa / "split_csv")
     category = load_category(visa, "candle", image_size=16)
