@@ -150,7 +150,9 @@ def explain_images(
     bar = progress(description=description, total=len(images), enabled=show_progress)
     with stage(f"explanations: {description}"), bar:
         pairs = zip(images, counterparts, strict=True)
-        for index, explanation in enumerate(spread(explain, pairs)):
+        # What asks for no score is done sooner than it could be sent.
+        explained = map(explain, pairs) if score is None else spread(explain, pairs)
+        for index, explanation in enumerate(explained):
             if isinstance(explanation, Exception):
                 errors[index] = f"{type(explanation).__name__}: {explanation}"
                 first_error = first_error or explanation

@@ -1,8 +1,9 @@
 """A detector in an ONNX file, run by ONNX Runtime on the CPU."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,15 @@ class OnnxDetector(ForwardDetector):
         file, asked = read_onnx(path), preprocessing or Preprocessing()
         self.path, self._asked = file.path, asked
         self.texts = {one.key: one.value for one in file.model.metadata_props}
+        self._rebuilt = partial(
+            type(self),
+            title=title,
+            output=output,
+            map_output=map_output,
+            preprocessing=preprocessing,
+            batch_size=batch_size,
+            threads=threads,
+        )
         self._session = _session(file, threads)
         self._input = self._only_input()
         self._dtype = _TYPES[self._input.type]
@@ -106,6 +116,10 @@ class OnnxDetector(ForwardDetector):
             Wanted(output, map_output, batch_size=batch_size, fixed_batch=self._shape[0]),
             fingerprint=file.fingerprint,
         )
+
+    def sent_as(self) -> tuple[Callable[..., "OnnxDetector"], tuple[str]]:
+        """How a worker process comes to its scores and maps: it reads the same file."""
+        return self._rebuilt, (str(self.path.resolve()),)
 
     def _refusal(self, reason: str) -> ValueError:
         """Why the model cannot be used, and what goes in and out of it."""

@@ -1,4 +1,5 @@
 import csv
+import pickle
 
 import numpy as np
 import onnx
@@ -7,6 +8,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from adhelpers._shared.engine import _packed
 from adhelpers.detectors import OnnxDetector, Preprocessing
 from adhelpers.detectors.foreign import onnx_file
 
@@ -36,6 +38,20 @@ def test_map_and_score_are_found(write_onnx, images):
         "The map is its output 'anomaly_map'; the score is its output 'pred_score'",
     ]
     assert detector.title == "model.onnx" and len(detector.fingerprint) == 64
+
+
+def test_a_worker_process_reads_the_same_file_with_the_same_settings(write_onnx, images):
+    asked = Preprocessing(mean=(0.1, 0.2, 0.3), scale=255)
+    outputs = {"first": ("n", 1, "h", "w"), "other": ("n", 1, "h", "w")}
+    nodes = [(*MEAN_MAP[0][:2], ["first"], MEAN_MAP[0][3]), ("Neg", ["first"], ["other"])]
+    detector = OnnxDetector(
+        write_onnx(nodes, outputs=outputs), map_output="other", preprocessing=asked, title="mine"
+    )
+    sent = _packed(detector.with_counterpart("grey", lambda one: one).score)
+    assert sent is not None and len(sent) < 1000
+    again = pickle.loads(sent)
+    assert (again(images) == detector.score(images)).all() and (again(images) < 0).all()
+    assert again.__self__.title == "mine"
 
 
 @pytest.mark.parametrize(
