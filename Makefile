@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup report lint test benchmark clean
+.PHONY: setup report times lint test benchmark clean
 
 setup: .venv/ready
 
@@ -15,6 +15,10 @@ setup: .venv/ready
 
 report: setup
 	$(BIN)/python -m adhelpers run
+
+# How long each run of the last report took; README's times come from it.
+times: setup
+	$(BIN)/python tests/benchmarks/times.py
 
 lint: setup
 	$(BIN)/ruff format --check .

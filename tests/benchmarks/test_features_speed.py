@@ -33,7 +33,7 @@ def auroc(detector, metal):
     return roc_auc_score(metal.test.labels, detector.score(metal.test.images))
 
 
-def test_cached_against_fresh_features(whole, metal, best_time, tmp_path):
+def test_cached_against_fresh_features(whole, metal, best_time, goal, tmp_path):
     images = metal.train.images
     fresh, values = best_time(lambda: whole._features_of(images), 2)
     with feature_cache(tmp_path):
@@ -44,6 +44,7 @@ def test_cached_against_fresh_features(whole, metal, best_time, tmp_path):
         f"{fresh / cached:.0f} times faster"
     )
     np.testing.assert_allclose(values.astype(np.float32), again, rtol=0.05, atol=0.5)
+    goal("cached features", "fresh ones", fresh / cached, at_least=10)
     assert fresh > 10 * cached
 
 
@@ -68,7 +69,7 @@ def by_faiss(queries, bank, count):
 
 @pytest.mark.parametrize("search", [by_partial_sort, by_faiss])
 @pytest.mark.parametrize("points, queries", [(205, 1024), (4915, 6144), (24_000, 2048)])
-def test_the_search_against_others(best_time, search, points, queries):
+def test_the_search_against_others(best_time, goal, search, points, queries):
     random = np.random.default_rng(0)
     bank, asked = (
         random.normal(size=(count, 768)).astype(np.float32) for count in (points, queries)
@@ -86,6 +87,7 @@ def test_the_search_against_others(best_time, search, points, queries):
         f"{search.__name__} takes {ratio:.2f} times as long"
     )
     np.testing.assert_allclose(found, expected, rtol=1e-3)
+    goal(f"neighbours in {points} points", search.__name__, ratio, at_least=1)
     assert ratio > 0.5
 
 
@@ -126,7 +128,7 @@ def plain_greedy(points, count):
     return chosen
 
 
-def test_the_coreset_in_rounds_against_the_plain_loop(best_time):
+def test_the_coreset_in_rounds_against_the_plain_loop(best_time, goal):
     points = np.random.default_rng(0).normal(size=(20_000, 64)).astype(np.float32)
     slow, _ = best_time(lambda: plain_greedy(points, 400), 1)
     seconds, _ = best_time(lambda: greedy_coreset(points, 400), 2)
@@ -134,6 +136,7 @@ def test_the_coreset_in_rounds_against_the_plain_loop(best_time):
         f"\n400 of 20,000 points: plain loop {slow:.1f} s, in rounds "
         f"{slow / seconds:.1f} times faster"
     )
+    goal("coreset in rounds", "a plain loop", slow / seconds, at_least=1)
     assert seconds < slow
 
 
@@ -146,7 +149,7 @@ def test_the_coreset_in_rounds_against_the_plain_loop(best_time):
     ],
     ids=["memory bank", "SVM of images", "SVM of patches"],
 )
-def test_milliseconds_an_image_and_the_backbones_share(metal, best_time, make):
+def test_milliseconds_an_image_and_the_backbones_share(metal, best_time, goal, make):
     detector = make().fit(metal.train.images, metal.validation.images, show_progress=False)
     images = metal.test.images[:16]
     forward = tf.function(detector.network.maps)
@@ -159,10 +162,11 @@ def test_milliseconds_an_image_and_the_backbones_share(metal, best_time, make):
         f"{backbone / whole:.0%} of it the backbone's forward pass"
     )
     # The backbone is the limit.
+    goal(f"{detector.name}, 128 px", "its backbone's pass", backbone / whole, at_least=0.85)
     assert backbone > 0.4 * whole
 
 
-def test_one_pass_against_three(whole, metal, best_time):
+def test_one_pass_against_three(whole, metal, best_time, goal):
     """An assessment needs scores, maps and counterparts."""
     images = metal.test.images
     one, _ = best_time(lambda: whole.score_map_counterpart(images), 2)
@@ -170,4 +174,5 @@ def test_one_pass_against_three(whole, metal, best_time):
         lambda: (whole.score(images), whole.anomaly_map(images), whole.counterpart(images)), 2
     )
     print(f"\nscores, maps and counterparts in one pass: {three / one:.2f} times faster")
+    goal("scores, maps, counterparts", "three passes", three / one, at_least=1.5)
     assert three > 1.5 * one

@@ -27,7 +27,7 @@ def usual_gradcam(network, middle, images):
 
 
 @pytest.mark.parametrize("filters", [(4, 8, 16), (12, 24, 48)])
-def test_a_thousand_images_at_once_and_one_by_one(best_time, filters):
+def test_a_thousand_images_at_once_and_one_by_one(best_time, goal, filters):
     keras.utils.set_random_seed(0)
     network = build_classifier((64, 64, 3), 3, filters=filters)
     network.layers[-1].activation = keras.activations.linear
@@ -48,4 +48,5 @@ def test_a_thousand_images_at_once_and_one_by_one(best_time, filters):
     )
     np.testing.assert_allclose(maps, single, atol=1e-4)
     np.testing.assert_allclose(maps, slow, atol=1e-3)
+    goal("GradCAM of 1000 images", "an eager loop", usual / together, at_least=5)
     assert usual > 5 * together and alone > together

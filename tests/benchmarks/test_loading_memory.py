@@ -50,7 +50,7 @@ def root(tmp_path_factory):
 
 
 @pytest.mark.parametrize("pose, crop", [("none", "none"), ("axis", "object")])
-def test_slope_of_the_highest_level(root, pose, crop):
+def test_slope_of_the_highest_level(root, goal, pose, crop):
     arrays, highest = np.transpose(
         [
             [
@@ -70,4 +70,5 @@ def test_slope_of_the_highest_level(root, pose, crop):
         f"\nLoading {SIDE}x{SIDE} grey images, pose {pose}, crop {crop}: {highest[1] / 1e6:.0f} MB "
         f"at most for {arrays[1] / 1e6:.0f} MB of images and masks, slope {slope:.2f}"
     )
+    goal(f"memory of loading, pose {pose}, crop {crop}", "the images", slope, at_most=1.3)
     assert slope <= 1.1

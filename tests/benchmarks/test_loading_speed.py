@@ -63,12 +63,13 @@ def by_pillow(root):
     )
 
 
-def test_plain_loading_beside_a_loop_of_pillow(root):
+def test_plain_loading_beside_a_loop_of_pillow(root, goal):
     ours, plain = in_turn(lambda: load_category(root, "nail", SIZE), lambda: by_pillow(root))
     print(
         f"\nan image of {SIDE} px: {ours[0]:.1f} ms ({ours[1]:.1f} of processor time), Pillow's "
         f"loop {plain[0]:.1f} ({plain[1]:.1f}), ratio {plain[0] / ours[0]:.2f}"
     )
+    goal("loading, as it lies", "a loop of Pillow", plain[0] / ours[0], at_least=0.9)
     assert plain[1] > 0.3 * ours[1]
 
 
@@ -109,7 +110,7 @@ def plainly_posed(path):
     return warp(smooth, matrix, output_shape=SIZE, order=1, cval=float(ring_median(image)))
 
 
-def test_posed_loading_beside_plain_steps(root):
+def test_posed_loading_beside_plain_steps(root, goal):
     paths = sorted((root / "nail/train/good").glob("*.png"))
     corrections = Corrections(illumination="background", pose="axis")
     ours, plain = in_turn(
@@ -125,6 +126,7 @@ def test_posed_loading_beside_plain_steps(root):
         f"\na posed image of {SIDE} px: {ours[0]:.0f} ms ({ours[1]:.0f} of processor time), "
         f"plainly {plain[1] / ours[1]:.1f} times as much"
     )
+    goal("loading, posed (processor time)", "plain steps", plain[1] / ours[1], at_least=1.3)
     assert plain[1] > 1.3 * ours[1]
 
 

@@ -29,7 +29,7 @@ def gmean_by_trying_all(scores, labels):
 
 @pytest.mark.parametrize("count", [160, 2000])
 @pytest.mark.parametrize("decimals", [6, 1], ids=["distinct", "ties"])
-def test_gmean_search(best_time, count, decimals):
+def test_gmean_search(best_time, goal, count, decimals):
     random = np.random.default_rng(0)
     labels = (random.random(count) < 0.7).astype(int)
     scores = np.round(random.normal(size=count) + labels, decimals)
@@ -41,6 +41,12 @@ def test_gmean_search(best_time, count, decimals):
         f"{plain / ours:.0f} times faster"
     )
     assert (threshold.flag(scores) == (scores > expected)).all()
+    goal(
+        f"G-mean search, {len(set(scores))} distinct of {count} scores",
+        "trying all",
+        plain / ours,
+        at_least=1000,
+    )
     assert plain / ours >= 1000
 
 
@@ -55,7 +61,7 @@ def curve_by_trying_all(heatmap, mask):
 
 @pytest.mark.parametrize("side", [128, 256])
 @pytest.mark.parametrize("segments", [100, None], ids=["superpixels", "continuous"])
-def test_jaccard_curve(best_time, side, segments):
+def test_jaccard_curve(best_time, goal, side, segments):
     random = np.random.default_rng(0)
     if segments is None:
         heatmap = np.round(random.normal(size=(side, side)), 3).astype(np.float32)
@@ -75,6 +81,8 @@ def test_jaccard_curve(best_time, side, segments):
     )
     assert curve.thresholds.tolist() == thresholds.tolist()
     assert curve.jaccards.tolist() == jaccards
+    kind = "continuous" if segments is None else "superpixels"
+    goal(f"Jaccard curve, {side} px, {kind}", "trying all", plain / ours, at_least=15)
     assert plain / ours >= 15
 
 
@@ -100,7 +108,7 @@ def heatmap_mask_and_object(side):
 
 @pytest.mark.parametrize("side", [64, 128, 256])
 @pytest.mark.parametrize("on_object", [False, True], ids=["all shifts", "on the object"])
-def test_shift_distribution(best_time, side, on_object):
+def test_shift_distribution(best_time, goal, side, on_object):
     heatmap, mask, region = heatmap_mask_and_object(side)
     region = region if on_object else None
     plain, expected = best_time(lambda: masses_by_moving_the_mask(heatmap, mask, region), 1)
@@ -117,6 +125,7 @@ def test_shift_distribution(best_time, side, on_object):
     assert chance_level(heatmap, mask, region).p_value == np.mean(
         expected[~np.isnan(expected)] >= expected[0, 0] - 1e-12
     )
+    goal(f"chance level, {side} px, {shifts}", "each shift", plain / ours, at_least=100)
     assert plain / ours >= 100
 
 

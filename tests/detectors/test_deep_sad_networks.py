@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
-from adhelpers.detectors.deep_sad_networks import build_deep_sad_networks
+from adhelpers.detectors.deep_sad_networks import BatchNormalization, build_deep_sad_networks
 
 
 def kinds(network, kind):
@@ -55,7 +56,7 @@ def test_no_layer_has_a_bias_offset_or_scale(name, shape):
             for layer in network.layers
             if isinstance(layer, (layers.Dense, layers.Conv2D))
         )
-        normalizations = kinds(network, layers.BatchNormalization)
+        normalizations = kinds(network, BatchNormalization)
         assert normalizations and all(
             not one.center and not one.scale and one.epsilon == 1e-4 for one in normalizations
         )
@@ -114,3 +115,45 @@ def test_the_network_follows_from_the_shape():
 def test_what_does_not_fit_is_refused_with_what_does(shape, name, latent_dim, message):
     with pytest.raises(ValueError, match=message):
         build_deep_sad_networks(shape, name, latent_dim)
+
+
+@pytest.mark.parametrize("shape", [(6, 5, 4, 3), (1, 2, 1, 1), (8, 7)])
+def test_batch_normalisation_is_that_of_keras(shape):
+    draws = np.random.default_rng(0)
+    batches = [tf.constant(draws.normal(3, 2, shape).astype(np.float32)) for _ in range(3)]
+    weights = draws.normal(size=shape).astype(np.float32)
+    ours = BatchNormalization(epsilon=1e-4, momentum=0.9)
+    theirs = layers.BatchNormalization(center=False, scale=False, epsilon=1e-4, momentum=0.9)
+    for batch in batches:
+        results = []
+        for layer in (ours, theirs):
+            with tf.GradientTape() as tape:
+                tape.watch(batch)
+                normalized = layer(batch, training=True)
+                value = tf.reduce_sum(weights * normalized**2)
+            results.append((normalized, tape.gradient(value, batch)))
+        for found, expected in zip(*results, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert len(ours.weights) == len(theirs.weights) == 2
+    for found, expected in zip(ours.weights, theirs.weights, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(ours(batches[0]), theirs(batches[0]), rtol=1e-5, atol=1e-6)
+    ours.trainable = False
+    before = [np.array(weight) for weight in ours.weights]
+    np.testing.assert_allclose(ours(batches[1], training=True), ours(batches[1]))
+    np.testing.assert_array_equal(before, [np.array(weight) for weight in ours.weights])
+
+
+def test_weights_stored_with_keras_own_layer_are_found(monkeypatch, tmp_path):
+    def plain(**options):
+        return layers.BatchNormalization(center=False, scale=False, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("adhelpers.detectors.deep_sad_networks.BatchNormalization", plain)
+        before, _ = build_deep_sad_networks((28, 28, 1))
+    images = np.random.default_rng(0).random((4, 28, 28, 1), dtype=np.float32)
+    before(images, training=True)
+    before.save_weights(tmp_path / "e.weights.h5")
+    after, _ = build_deep_sad_networks((28, 28, 1))
+    after.load_weights(tmp_path / "e.weights.h5")
+    np.testing.assert_allclose(after(images), before(images), atol=1e-6)
