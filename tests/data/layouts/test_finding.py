@@ -2,9 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from adhelpers.data import CategoryError, categories_in, check_category
+from adhelpers.data import CategoryError, categories_in, check_category, load_category
 from adhelpers.data.layouts import described_category, is_category
 from adhelpers.data.layouts.finding import layouts_of
 
@@ -89,3 +90,25 @@ def test_what_has_no_shape_is_told_what_is_expected(tmp_path, fill):
     for name in ("none.csv", "none"):
         with pytest.raises(FileNotFoundError, match=f"no category '{name}'.*there are: part, shop"):
             check_category(tmp_path, name)
+
+
+def test_the_same_images_are_the_same_category_in_every_layout(root):
+    """Files, images, types and masks of the fixture, read as MVTec's, by patterns and by lists."""
+    place = root / "bar"
+    rows = ["path,label,split,mask"]
+    for file in sorted(place.glob("t*/*/*.png")):
+        part, kind = file.parts[-3:-1]
+        mask = place / f"ground_truth/{kind}/{file.stem}_mask.png"
+        rows.append(f"{file},{kind},{part},{mask if mask.exists() else ''}")
+    (root / "bar.csv").write_text("\n".join(rows))
+    patterns = {"good": "train/good/*", "test_good": "test/good/*"}
+    patterns |= {"defect": ("test/cut/*", "test/hole/*"), "masks": "ground_truth/**/*_mask.png"}
+    described = described_category(place, "folders", cache=root / "cache", **patterns)
+    first = load_category(root, "bar", image_size=16)
+    for where, name in ((described.parent, "bar"), (root, "bar.csv")):
+        other = load_category(where, name, image_size=16)
+        for part in ("train", "validation", "test"):
+            one, two = (getattr(category, part) for category in (first, other))
+            order, same = np.argsort(one.files), np.argsort(two.files)
+            for field in ("files", "images", "types", "labels", "masks", "original_shapes"):
+                assert (getattr(one, field)[order] == getattr(two, field)[same]).all(), field
