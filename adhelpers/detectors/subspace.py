@@ -233,13 +233,13 @@ class Subspace(ReconstructionDetector):
 
 
 def principal_components(samples: Floats, count: int) -> PCA:
-    """Scikit-learn's PCA with the first components only, for fewer samples than values of each.
+    """Scikit-learn's PCA with the first components only, many times faster.
 
-    The components follow from the eigenvectors of the samples' products with each other, a matrix
-    of n rows and columns, which is many times faster than the decomposition of all samples. With
-    double precision it loses nothing that single precision holds. More than 1024 samples are taken
-    in blocks (`_merged`): directions whose variance stands out are the same, of others a little may
-    be lost.
+    With fewer samples than values of each the components follow from the eigenvectors of the
+    samples' products with each other, a matrix of n rows and columns. With double precision it
+    loses nothing that single precision holds. More than 1024 samples of more than 1024 values are
+    taken in blocks (`_merged`): directions whose variance stands out are the same, of others a
+    little may be lost.
 
     Parameters
     ----------
@@ -261,11 +261,12 @@ def principal_components(samples: Floats, count: int) -> PCA:
     True
     """
     amount, values = samples.shape
-    if amount >= values:
+    many = min(amount, values) > _ROWS
+    if amount >= values and not many:
         return PCA(count, svd_solver="full").fit(samples)
     # More threads only wait for each other here, at the cost of many times the work.
     with threadpool_limits(1, "blas"):
-        if amount > _ROWS:
+        if many:
             mean, components, variances = _merged(samples, count)
         else:
             mean = samples.mean(axis=0, dtype=np.float64)
@@ -322,8 +323,9 @@ def _merged(samples: Floats, count: int) -> tuple[Floats, Floats, Floats]:
         kept = squares[: len(directions)].sum()
         mean += (own - mean) * len(part) / (done + len(part))
         done += len(part)
-    rest = (total - squares[:count].sum()) / max(1, done - count)
-    variances = np.r_[squares[:count], np.full(done - count, max(0.0, rest))] / (done - 1)
+    others = min(samples.shape) - count
+    rest = (total - squares[:count].sum()) / max(1, others)
+    variances = np.r_[squares[:count], np.full(others, max(0.0, rest))] / (done - 1)
     return mean, directions[:count], variances
 
 
@@ -345,7 +347,7 @@ def _fitted(mean: Floats, components: Floats, variances: Floats, amount: int) ->
     pca.explained_variance_ = variances[:count].astype(np.float32)
     pca.explained_variance_ratio_ = (variances[:count] / (total or 1)).astype(np.float32)
     pca.singular_values_ = np.sqrt(variances[:count] * (amount - 1)).astype(np.float32)
-    pca.noise_variance_ = np.float32(variances[count:].mean() if count < amount else 0)
+    pca.noise_variance_ = np.float32(variances[count:].mean() if count < len(variances) else 0)
     return pca
 
 

@@ -139,9 +139,9 @@ def decaying(amount, seed=0, size=700):
     return (0.5 + codes @ directions).astype(np.float32)
 
 
-@pytest.mark.parametrize("amount", [201, 256, 300])
-def test_components_in_blocks_are_nearly_those_of_all_samples_at_once(monkeypatch, amount):
-    samples = decaying(amount)
+@pytest.mark.parametrize("amount, size", [(201, 700), (256, 700), (300, 120)])
+def test_components_in_blocks_are_nearly_those_of_all_samples_at_once(monkeypatch, amount, size):
+    samples = decaying(amount, size=size)
     expected = PCA(6, svd_solver="full").fit(samples)
     monkeypatch.setattr(subspace, "_ROWS", 50)
     monkeypatch.setattr(subspace, "_MORE", 8)
