@@ -174,7 +174,8 @@ def test_compare(tmp_path, capsys, monkeypatch):
     assert main(["compare", "results"]) == 0
     out, err = capsys.readouterr()
     assert out.splitlines()[0] == "1 run of 1 detector on 1 category."
-    assert out.splitlines()[-3:] == ["leaderboard.html", "leaderboard.csv", "leaderboard.tex"]
+    written = [f"leaderboard{end}" for end in (".html", ".csv", "_pairs.csv", ".tex")]
+    assert out.splitlines()[-4:] == written
     assert err.startswith("adhelpers: 01_screw/nut/summary.json: cannot be read as a summary")
     assert "it needs 3 detectors" in (tmp_path / "leaderboard.html").read_text()
     monkeypatch.setenv("ADHELPERS_RESULTS", str(tmp_path / "results"))

@@ -155,12 +155,13 @@ class Leaderboard:
         )
 
     def write(self, path: str | Path) -> list[Path]:
-        """Write the page, and beside it the table as CSV and the chosen metric as LaTeX.
+        """Write the page, and beside it both tables as CSV and the chosen metric as LaTeX.
 
         Parameters
         ----------
         path : str or Path
-            ``leaderboard.html``; the others have its name and another ending.
+            ``leaderboard.html``; beside it come ``leaderboard.csv``, ``leaderboard_pairs.csv`` and
+            ``leaderboard.tex``.
 
         Returns
         -------
@@ -187,8 +188,12 @@ class Leaderboard:
             remarks=self.cells.remarks,
             problems=self.problems,
         )
-        written = [write_leaderboard(path, page)]
-        written.append(write_samples(path.with_suffix(".csv"), self.table()))
+        pairs = path.with_name(f"{path.stem}_pairs.csv")
+        written = [
+            write_leaderboard(path, page),
+            write_samples(path.with_suffix(".csv"), self.table()),
+            write_samples(pairs, self.pairs),
+        ]
         write_text(path.with_suffix(".tex"), latex_table(matrices[0]))
         return [*written, path.with_suffix(".tex")]
 
@@ -355,6 +360,7 @@ def _csv_row(cell: Cell) -> dict[str, Any]:
     shortcut = _shortcut(cell)
     row: dict[str, Any] = {
         "detector": cell.detector,
+        "notebook": cell.runs[0].notebook,
         "category": cell.category,
         "seeds": " ".join(_seeds(cell)),
     }

@@ -121,7 +121,7 @@ def test_one_run_is_a_leaderboard_that_says_why_it_has_no_ranking(results, tmp_p
         assert board.pairs.empty
     figure = board.matrix("image_auroc").rows["only"][0]
     assert str(figure) == "0.900" and figure.spread == "[0.800, 1.000]"
-    page, _, latex = board.write(tmp_path / "board.html")
+    page, _, _, latex = board.write(tmp_path / "board.html")
     assert "it needs 3 detectors" in page.read_text() and r"\textbf{0.900}" in latex.read_text()
 
 
@@ -139,10 +139,16 @@ def test_files_that_cannot_be_read_are_named_on_the_page(planted, tmp_path):
 
 def test_page_table_and_latex_lie_side_by_side(planted, tmp_path):
     written = compare_runs([planted.folder]).write(tmp_path / "out" / "board.html")
-    assert [path.name for path in written] == ["board.html", "board.csv", "board.tex"]
+    assert [path.name for path in written] == [
+        "board.html",
+        "board.csv",
+        "board_pairs.csv",
+        "board.tex",
+    ]
     table = pd.read_csv(written[1])
+    assert len(pd.read_csv(written[2])) == 5 * 6 and set(table["notebook"]) == {"05_ocsvm"}
     assert len(table) == 20 and table["image_auroc"].max() == 0.95
-    latex = written[2].read_text()
+    latex = written[3].read_text()
     assert re.search(r"best & \\textbf{0.950} \$\\pm\$ 0.014 & .* & \\textbf{0.910} & 1.00 ", latex)
     with pytest.raises(ValueError, match=r"output must be a file \.html"):
         compare_runs([planted.folder]).write(tmp_path / "board.pdf")
