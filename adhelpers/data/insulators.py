@@ -36,6 +36,11 @@ _LABELS = "labels*.json"
 # The square around a shell is larger than its longer side by this share.
 _MARGIN = 0.1
 _LISTED = 3
+_LEFT_OUT = {
+    "two_states": "are both broken and flashed over, where a classifier gives one state,",
+    "no_state": "have no state",
+    "no_box": "have no box of left, top, width and height",
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,8 @@ def load_idid(
     """Cut the insulator shells of the labelled part of IDID out of its photographs.
 
     Each photograph is there in four orientations, of which the original is read: the others show
-    the same shells. Whole strings are left out, and shells that are both broken and flashed over.
+    the same shells. Whole strings are left out; so are, and are named, shells that are both broken
+    and flashed over and those without a state or a box.
 
     Parameters
     ----------
@@ -141,7 +147,7 @@ def _photographs(labels: Path) -> tuple[list[_Photograph], list[Remark]]:
         text = f"{labels.name}: must list images with filename and Labels: objects ({error})"
         raise CategoryError("idid", [text]) from error
     photographs, problems, left = list[_Photograph](), list[str](), list[str]()
-    unclear = list[str]()
+    unclear: dict[str, list[str]] = {"two_states": [], "no_state": [], "no_box": []}
     for name in sorted(listed):
         path = labels.parent / "Images" / name
         original = _original(Path(name), listed)
@@ -168,30 +174,32 @@ def _original(name: Path, listed: dict[str, Any]) -> str:
 
 
 def _shells(
-    name: str, objects: Any, problems: list[str], unclear: list[str]
+    name: str, objects: Any, problems: list[str], unclear: dict[str, list[str]]
 ) -> list[tuple[tuple[float, ...], str]]:
     """The boxes and states of the shells of one photograph."""
     found = list[tuple[tuple[float, ...], str]]()
     for number, one in enumerate(objects):
         conditions = one.get("conditions") or {}
-        if one.get("string") == 1 and not conditions:
+        if one.get("string") == 1:
             continue
         where = f"{name}, object {number}"
         states = {_STATES.get((str(part), str(what))) for part, what in conditions.items()}
         box = tuple(one.get("bbox") or ())
-        if None in states or not states:
+        if None in states:
             problems.append(f"{where}: has the conditions {escaped(str(conditions))}, not a state")
+        elif not states:
+            unclear["no_state"].append(where)
         elif len(box) != 4 or not np.isfinite(box).all() or min(box[2:]) <= 0:
-            problems.append(f"{where}: has no bbox of left, top, width and height")
+            unclear["no_box"].append(where)
         elif len(states - {_GOOD}) == 2:
-            unclear.append(where)
+            unclear["two_states"].append(where)
         else:
             [state] = states - {_GOOD} or {_GOOD}
             found.append((box, str(state)))
     return found
 
 
-def _remarks(left: Sequence[str], unclear: Sequence[str]) -> list[Remark]:
+def _remarks(left: Sequence[str], unclear: dict[str, list[str]]) -> list[Remark]:
     """What is said of what is left out."""
     found = []
     if left:
@@ -200,13 +208,11 @@ def _remarks(left: Sequence[str], unclear: Sequence[str]) -> list[Remark]:
             "shells are the same ones"
         )
         found.append(Remark("oriented_copies", tuple(left), sentence))
-    if unclear:
-        first = ", ".join(unclear[:_LISTED])
-        sentence = (
-            f"{len(unclear)} shells are both broken and flashed over and are not used ({first}"
-            f"{', …' * (len(unclear) > _LISTED)}): a classifier gives each shell one state"
-        )
-        found.append(Remark("two_states", tuple(unclear), sentence))
+    for kind, shells in unclear.items():
+        if shells:
+            first = ", ".join(shells[:_LISTED]) + ", …" * (len(shells) > _LISTED)
+            sentence = f"{len(shells)} shells {_LEFT_OUT[kind]} and are not used ({first})"
+            found.append(Remark(kind, tuple(shells), sentence))
     return found
 
 

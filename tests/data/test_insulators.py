@@ -73,15 +73,24 @@ def test_other_orientations_and_two_states_are_left_out_and_named(idid):
     "conditions, box, text",
     [
         ({"shell": "Cracked"}, [1, 1, 5, 5], "100.JPG, object 0: has the conditions .*Cracked"),
-        ({}, [1, 1, 5, 5], "100.JPG, object 0: has the conditions {}, not a state"),
-        (GOOD, [1, 1, 5], "100.JPG, object 0: has no bbox"),
-        (GOOD, [1, 1, 0, 5], "100.JPG, object 0: has no bbox"),
         (GOOD, [60, 1, 5, 5], "100.JPG: the bbox .* lies outside of the image"),
     ],
 )
 def test_what_is_no_shell_is_named(idid, conditions, box, text):
     with pytest.raises(CategoryError, match=text):
         load_idid(idid(p100=[shell(box, conditions)]))
+
+
+def test_shells_without_a_state_or_a_box_are_left_out_and_named(idid):
+    whole = shell([0, 0, 50, 30], GOOD, string=1)
+    listed = [shell([10, 5, 10, 10], GOOD), shell([1, 1, 5, 5], {}), whole]
+    listed += [shell([1, 1, 5], GOOD), shell([1, 1, 0, 5], BROKEN)]
+    found = load_idid(idid(p100=listed), image_size=8)
+    assert found.names.tolist() == ["100/000"]
+    assert [(one.kind, one.files) for one in found.remarks] == [
+        ("no_state", ("100.JPG, object 1",)),
+        ("no_box", ("100.JPG, object 3", "100.JPG, object 4")),
+    ]
 
 
 def test_missing_lists_and_photographs_are_named(idid, tmp_path):
