@@ -16,6 +16,8 @@ _LONG_FIRST = (
     "tests/",
 )
 
+# A parent of kernels would import TensorFlow for notebooks of two lines.
+os.environ["ADHELPERS_WARM_KERNELS"] = "0"
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Two processes on two cores: more threads only wait for each other. Before anything imports
     # NumPy; kernels inherit it.

@@ -60,4 +60,9 @@ def _png(pictures: Any, figure: DescribedFigure) -> Any:
     """
     if figure in _pictures and not figure.stale:
         return base64.b64encode(_pictures[figure]).decode(), figure.picture_metadata()
-    return pictures.lookup_by_type(Figure)(figure)
+    try:
+        draw = pictures.lookup_by_type(Figure)
+    except KeyError:
+        # Without the inline backend figures are shown as text.
+        return None
+    return draw(figure)

@@ -29,6 +29,7 @@ from adhelpers.reports import notebook_to_html
 from .own_files import keep_foreign_files, list_files
 from .planning import KEY_FILE, PlannedRun, recorded
 from .run import FOLDER_VARIABLE, NAME_VARIABLE
+from .warm_kernels import use_warm_parent
 
 _KERNEL = "python3"
 _NO_MEMORY = "the system may have ended it for want of memory"
@@ -81,6 +82,8 @@ class Execution:
     plan : PlannedRun
     environment : dict of str to str, optional
         Variables for the kernel besides those of this process.
+    warm : bool
+        Whether the kernel is forked from the parent that `warm_up` has started.
 
     Attributes
     ----------
@@ -94,10 +97,12 @@ class Execution:
     started, finished : bool
     """
 
-    def __init__(self, plan: PlannedRun, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, plan: PlannedRun, environment: Mapping[str, str] | None = None, *, warm: bool = False
+    ) -> None:
         self.plan, self.notebook, self.category = plan, plan.notebook, plan.category
         self.results, self.folder, self._name = plan.results, plan.folder, plan.name
-        self._environment = environment or {}
+        self._environment, self._warm = environment or {}, warm
         self.cell, self.cells, self.started, self.finished = 0, 0, False, False
         self._values, self._heading = plan.values, plan.notebook.title
         self._current: nbformat.NotebookNode | None = None
@@ -215,6 +220,8 @@ class Execution:
             # Unencrypted, the kernel would print a warning into the progress lines.
             transport_encryption="auto" if zmq.has("curve") else "disabled",
         )
+        if self._warm:
+            use_warm_parent(manager)
         try:
             with self._lock:
                 if self._stopped:

@@ -200,12 +200,16 @@ def run_request(request: Request, jobs: int | str, shown: Shown) -> "list[Outcom
     count = job_count(jobs, len(plans))
     prepare_folders(plans)
 
-    # Papermill takes a second to import.
+    bounds = thread_bounds(count)
+    # They import while this process does: papermill takes a second.
+    from .warm_kernels import warm_up
+
+    warm = warm_up(bounds, len(plans))
     from .execution import Execution
 
     with tempfile.TemporaryDirectory(prefix=owned_prefix(SCRATCH)) as unfinished:
-        environment = {UNFINISHED_VARIABLE: unfinished, **thread_bounds(count)}
-        executions = [Execution(plan, environment) for plan in plans]
+        environment = {UNFINISHED_VARIABLE: unfinished, **bounds}
+        executions = [Execution(plan, environment, warm=warm) for plan in plans]
         awaited = [one.notebook.name for one in executions if not one.reads_others]
         board = Unfinished(Path(unfinished), awaited)
         return _run_all(executions, count, board, shown)

@@ -74,3 +74,11 @@ def test_plain_figures_are_shown_as_ever(tmp_path, shown):
 def test_outside_of_a_notebook_nothing_is_set_up():
     InteractiveShell.clear_instance()
     show_saved_figures()
+
+
+def test_without_an_inline_backend_a_figure_is_text():
+    shell = InteractiveShell.instance()
+    show_saved_figures()
+    data, _ = shell.display_formatter.format(image_grid(np.zeros((1, 8, 8, 1))))
+    InteractiveShell.clear_instance()
+    assert "image/png" not in data and "Figure" in data["text/plain"]
