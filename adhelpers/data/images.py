@@ -346,19 +346,23 @@ def _fingerprint(
 ) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for entry, one in zip(entries, loaded, strict=True):
-        # Where the name says split and type, it stands for them.
-        named = entry.name.startswith(f"{entry.split}/{entry.type}/")
-        facts = "" if named else f" {entry.split} {entry.type}"
-        digest.update(f"{entry.name} {one.digest}{facts}\n".encode())
+        digest.update(f"{_identity(entry, one)}\n".encode())
     if len(np.unique(groups)) < len(groups):
         # Models that were trained before copies were kept together saw another split.
         digest.update(b"copies kept together\n")
     return digest.hexdigest()
 
 
+def _identity(entry: Entry, loaded: Loaded) -> str:
+    """What an image is known by: name, content, and split and type where its name has them not."""
+    named = entry.name.startswith(f"{entry.split}/{entry.type}/")
+    facts = "" if named else f" {entry.split} {entry.type}"
+    return f"{entry.name} {loaded.digest}{facts}"
+
+
 def _files_digest(entries: Sequence[Entry], loaded: Sequence[Loaded]) -> str:
     """Names and content of files, whatever order they are listed in."""
-    lines = sorted(f"{entry.name} {one.digest}" for entry, one in zip(entries, loaded, strict=True))
+    lines = sorted(_identity(entry, one) for entry, one in zip(entries, loaded, strict=True))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
