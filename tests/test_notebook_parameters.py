@@ -130,6 +130,12 @@ class Receivers:
     def search_schedule(self, notebook, name, value):
         Search(schedule=value)
 
+    def search_start(self, notebook, name, value):
+        Search(start=value)
+
+    def anomaly_map(self, notebook, name, value):
+        GanScore(map=value)
+
     def schedule(self, notebook, name, value):
         TrainingPlan(schedule=value)
 

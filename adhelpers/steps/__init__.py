@@ -8,6 +8,7 @@ from .anogan import (
     SearchGain,
     anogan_figures,
     compare_scores,
+    make_anogan,
     search_figure,
     without_search,
 )
@@ -107,6 +108,7 @@ __all__ = [
     "learn_explanations",
     "listed",
     "load_objects",
+    "make_anogan",
     "load_task",
     "loss_figure",
     "map_detector",

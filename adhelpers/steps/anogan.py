@@ -1,7 +1,8 @@
 """The steps of the notebook on AnoGAN that no other detector has: samples, search, four scores."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from adhelpers._shared.arrays import Images, Scores
 from adhelpers._shared.stages import stage
 from adhelpers.data import Category
-from adhelpers.detectors import AnoGAN, Search
+from adhelpers.detectors import AnoGAN, EncoderPlan, GanScore, GanSettings, Search
 from adhelpers.metrics import (
     DetectionReport,
     accuracy,
@@ -20,6 +21,7 @@ from adhelpers.metrics import (
     normal_quantile,
 )
 from adhelpers.reports import sample_film, search_walk
+from adhelpers.training import Augmentation, TrainingPlan
 
 from .assess import ImageAssessment
 from .training_figures import loss_figure
@@ -32,6 +34,46 @@ TITLES = {
     "discriminator": "discriminator alone",
     "smooth_max": "maximum of the map",
 }
+
+
+_GAN = (
+    *("width", "latent_dim", "discriminator_rate", "normalization", "gradient_penalty", "average"),
+    "reconstruction",
+)
+_AUGMENTATION = ("rotation", "shift", "brightness", "flip")
+
+
+def make_anogan(parameters: Mapping[str, Any]) -> AnoGAN:
+    """An AnoGAN as the notebook's parameters say, not fitted.
+
+    Parameters
+    ----------
+    parameters : dict
+        Those of the GAN (see `GanSettings`) and of the augmentation under their own names;
+        ``epochs`` and ``learning_rate``, ``encoder_epochs``; ``search_start``, ``search_steps``,
+        ``search_rate``, ``search_schedule`` and ``restarts``; ``score``, ``smoothing`` and
+        ``anomaly_map``; ``precision`` and ``seed``.
+
+    Returns
+    -------
+    AnoGAN
+    """
+    return AnoGAN(
+        gan=GanSettings(**{name: parameters[name] for name in _GAN}),
+        plan=TrainingPlan(parameters["epochs"], learning_rate=parameters["learning_rate"]),
+        encoder=EncoderPlan(parameters["encoder_epochs"]),
+        augmentation=Augmentation(*(parameters[name] for name in _AUGMENTATION)),
+        search=Search(
+            parameters["search_start"],
+            parameters["search_steps"],
+            parameters["restarts"],
+            parameters["search_rate"],
+            parameters["search_schedule"],
+        ),
+        scoring=GanScore(parameters["score"], parameters["smoothing"], parameters["anomaly_map"]),
+        precision=parameters["precision"],
+        seed=parameters["seed"],
+    )
 
 
 @dataclass(frozen=True)
@@ -248,7 +290,7 @@ def without_search(detector: AnoGAN) -> AnoGAN:
 
 @dataclass(frozen=True)
 class SearchGain:
-    """The search from a random start, and the encoder's one pass.
+    """The search, and the encoder's one pass.
 
     Attributes
     ----------

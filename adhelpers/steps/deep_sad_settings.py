@@ -35,7 +35,9 @@ _SPLIT = (
 _OWN = ("network", "latent_dim", "eta", "pretrain", "smoothing", "seed")
 _PLAN = ("epochs", "learning_rate", "milestones", "batch_size", "weight_decay")
 _AUGMENTATION = ("rotation", "shift", "brightness", "flip")
-_CURVE = ("curve_ratios", "curve_classes", "curve_seeds")
+# The parameter that holds the shares of a curve, and the one that a curve changes.
+_CURVES = {"curve_ratios": "ratio_known_outlier", "pollution_ratios": "ratio_pollution"}
+_CURVE = (*_CURVES, "curve_classes", "curve_seeds")
 _DETECTOR = (*_OWN, *_PLAN, *(f"pretrain_{name}" for name in _PLAN), *_AUGMENTATION)
 
 
@@ -54,13 +56,20 @@ class DeepSADSettings:
     detector: dict[str, Any]
     curve: dict[str, Any] = field(default_factory=dict)
 
-    def changed(self, normal_class: str, seed: int, ratio: float) -> "DeepSADSettings":
-        """The same with another normal class, seed and share of known anomalies."""
-        split = {"normal_class": normal_class, "seed": seed, "ratio_known_outlier": ratio}
+    def changed(
+        self, normal_class: str, seed: int, ratio: float, share: str = "ratio_known_outlier"
+    ) -> "DeepSADSettings":
+        """The same with another normal class, seed and share of known anomalies or of pollution."""
+        split = {"normal_class": normal_class, "seed": seed, share: ratio}
         return replace(self, split=self.split | split, detector=self.detector | {"seed": seed})
 
     def of_curve(
-        self, labelled: LabelledSamples, ratios: Sequence[float], classes: str, seeds: int
+        self,
+        labelled: LabelledSamples,
+        ratios: Sequence[float],
+        classes: str,
+        seeds: int,
+        share: str = "ratio_known_outlier",
     ) -> "list[DeepSADSettings]":
         """Those of every training of `adhelpers.steps.run_label_curve`."""
         if classes == "all":
@@ -68,7 +77,8 @@ class DeepSADSettings:
         else:
             chosen = listed(classes) or (self.split["normal_class"],)
         first = self.split["seed"]
-        return [self.changed(*one) for one in product(chosen, range(first, first + seeds), ratios)]
+        runs = product(chosen, range(first, first + seeds), ratios)
+        return [self.changed(*one, share) for one in runs]
 
     def load_samples(self) -> LabelledSamples:
         """The samples of all classes, see `adhelpers.data.load_labelled`."""
@@ -109,16 +119,17 @@ class DeepSADSettings:
 
     def _check_curve(self, labelled: LabelledSamples) -> None:
         """Refuse a curve that has a training without enough samples."""
-        ratios, classes, seeds = (self.curve[name] for name in _CURVE)
-        for one in self.of_curve(labelled, ratios, classes, seeds):
-            try:
-                check_split(labelled, **one.split)
-            except ValueError as error:
-                raise ValueError(
-                    "curve_ratios, curve_classes: a training with normal_class "
-                    f"{one.split['normal_class']!r} and ratio_known_outlier "
-                    f"{one.split['ratio_known_outlier']:g} is not possible: {error}"
-                ) from error
+        classes, seeds = self.curve["curve_classes"], self.curve["curve_seeds"]
+        for name, share in _CURVES.items():
+            for one in self.of_curve(labelled, self.curve[name], classes, seeds, share):
+                try:
+                    check_split(labelled, **one.split)
+                except ValueError as error:
+                    raise ValueError(
+                        f"{name}, curve_classes: a training with normal_class "
+                        f"{one.split['normal_class']!r} and {share} {one.split[share]:g} is not "
+                        f"possible: {error}"
+                    ) from error
 
     def make_detector(self) -> DeepSAD:
         """A Deep SAD of these settings, not fitted yet."""

@@ -186,6 +186,7 @@ def digit_parameters():
         "flip": "none",
         "smoothing": 1.0,
         "curve_ratios": (0.0, 0.1),
+        "pollution_ratios": (0.0, 0.1),
         "curve_classes": "",
         "curve_seeds": 1,
         "load_config": "",

@@ -9,6 +9,7 @@ import pytest
 from adhelpers.detectors import AnoGAN, Search
 from adhelpers.metrics import auroc_estimate, image_auroc
 from adhelpers.reports import MapScale
+from adhelpers.runner import find_notebooks
 from adhelpers.steps import anogan, reconstructions
 
 LABELS = np.array([0, 0, 0, 1, 1, 1])
@@ -54,6 +55,23 @@ class Scored:
             name: np.resize(values if len(pictures) % 6 == 0 else [0.5, 1, 1.5, 3.5], len(pictures))
             for name, values in self.values.items()
         }
+
+
+def test_an_anogan_is_what_the_parameters_say():
+    [notebook] = [one for one in find_notebooks() if one.name == "03_anogan"]
+    defaults = notebook.defaults()
+    changes = {"width": 0.5, "reconstruction": 3.0, "encoder_epochs": 7, "search_start": "random"}
+    changes |= {"search_rate": 0.3, "restarts": 2, "anomaly_map": "difference", "shift": 0.02}
+    made = anogan.make_anogan(defaults | changes)
+    assert (made.gan.width, made.gan.reconstruction, made.encoder.epochs) == (0.5, 3.0, 7)
+    assert (made.search.start, made.search.learning_rate, made.search.restarts) == (
+        "random",
+        0.3,
+        2,
+    )
+    assert made.search.steps == defaults["search_steps"] and made.augmentation.shift == 0.02
+    assert made.scoring.map == "difference" and made.scoring.smoothing == defaults["smoothing"]
+    assert made.plan.epochs == defaults["epochs"] and made.plan.learning_rate == 8e-4
 
 
 def test_every_score_is_judged_with_every_rule(category):

@@ -35,6 +35,11 @@ def few(train, test=(2, 2)):
             {"curve_ratios": (0.0, 0.3)},
             "curve_ratios.*ratio_known_outlier 0.3 asks for 3.*at most 0.222 works",
         ),
+        (
+            few((8, 1)),
+            {"pollution_ratios": (0.0, 0.3)},
+            "pollution_ratios, curve_classes.*and ratio_pollution 0.3 is not possible",
+        ),
         (few((8, 3)), {"curve_classes": "good, bod"}, "curve_classes.*no class 'bod'"),
         (few((8, 1)), {"curve_classes": "all"}, "curve_classes.*'bad'.*no samples to train"),
     ],
@@ -44,6 +49,7 @@ def test_what_a_later_step_would_lack_is_said_before_training(
 ):
     enough = {"normal_class": "good", "ratio_known_normal": 0.0, "ratio_known_outlier": 0.0}
     enough |= {"ratio_pollution": 0.0, "curve_ratios": (0.0,)}
+    enough |= {"pollution_ratios": ()}
     possible = read_settings(digit_parameters | enough).split_for_notebook(few((8, 1), (1, 1)))
     assert len(possible.test) == 2 and capsys.readouterr().out == ""
     with pytest.raises(ValueError, match=message):
@@ -52,6 +58,7 @@ def test_what_a_later_step_would_lack_is_said_before_training(
 
 def test_remarks_on_the_split_are_printed(digit_parameters, capsys):
     given = {"normal_class": "good", "ratio_known_normal": 0.0, "curve_ratios": ()}
+    given |= {"pollution_ratios": ()}
     read_settings(digit_parameters | given).split_for_notebook(few((8, 3)))
     said = "Remark on the data: ratio_known_outlier 0.05, ratio_pollution 0.05 of 7 training"
     assert capsys.readouterr().out.startswith(said)

@@ -1,4 +1,4 @@
-"""The curve over the share of known anomalies: every training once, stored, and told in words."""
+"""Curves over shares of anomalies: every training once, stored, and told in words."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from adhelpers.data import load_labelled
-from adhelpers.steps.deep_sad import DeepSADSettings
+from adhelpers.steps.deep_sad_settings import DeepSADSettings
 from adhelpers.steps.label_curve import PUBLISHED_MNIST, LabelCurve, run_label_curve
 
 
@@ -33,6 +33,30 @@ def test_the_curve_trains_every_ratio_class_and_seed_once(tmp_path):
         and {path: path.stat().st_mtime_ns for path in tmp_path.rglob("manifest.json")} == stored
     )
     np.testing.assert_allclose(again["auroc"], runs["auroc"], atol=1e-6)
+
+
+def test_the_curve_of_pollution_changes_pollution_alone(tmp_path):
+    detector = {"network": "mlp", "epochs": 1, "pretrain": False, "milestones": ()}
+    split = {"normal_class": "7", "validation_fraction": 0.1, "ratio_known_outlier": 0.05}
+    split |= {"ratio_pollution": 0.5, "seed": 4}
+    labelled, settings = load_labelled(), DeepSADSettings({}, split, detector)
+    given = {"ratios": (0.0, 0.3), "share": "ratio_pollution", "show_progress": False}
+    curve = run_label_curve(replace(labelled, name="mnist"), settings, tmp_path, **given)
+    runs = curve.runs
+    assert runs["ratio"].tolist() == [0.0, 0.3] and runs["seed"].tolist() == [4, 4]
+    assert (runs["known"] > 0).all()
+    # 3 unlabelled anomalies for every 7 normal samples; what is not whole is cut.
+    normal = settings.split_samples(labelled).counts.unlabelled_normal
+    assert runs["unlabelled_outliers"].tolist() == [0, normal * 3 // 7] == [0, 41]
+    assert curve.published is None and curve.table().index.tolist() == [
+        "0 % pollution",
+        "30 % pollution",
+    ]
+    assert curve.findings()[0].startswith("From 0 % to 30 % pollution the mean AUROC changes")
+    axes = curve.figure().axes[0]
+    assert axes.get_xlabel() == "anomalies among the unlabelled training samples"
+    with pytest.raises(ValueError, match="share must be one of ratio_known_outlier, ratio_poll"):
+        run_label_curve(labelled, settings, tmp_path, share="known")
 
 
 def test_the_curve_in_words_and_numbers():

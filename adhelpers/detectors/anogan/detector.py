@@ -47,8 +47,11 @@ _FRAMES, _FILMED, _COMPARED = 8, 8, 64
 # Measured on trainings that had and had not collapsed; see `AnoGAN.collapse`.
 _LEAST_DIVERSITY, _LEAST_NEAREST = 0.5, 0.2
 _REMEMBERED = 8192
+# A pixel at which all training images differ alike must not make every difference infinite.
+_LEAST_DEVIATION = 0.01
 _ADAM_MOMENTUM = 0.5
 _BATCH = 64
+_USUAL = "usual_difference.npz"
 # Streams of noise that follow from the seed.
 _STARTS, _FILM, _SAMPLES = 0, 1, 2
 
@@ -152,6 +155,16 @@ class AnoGAN(Detector):
                 'start="encoder" needs an encoder, and with encoder=None none is trained: give '
                 'encoder=EncoderPlan() and train again, or take start="random"'
             )
+        if self.gan.reconstruction and encoder is None:
+            raise ValueError(
+                "reconstruction needs an encoder, and with encoder=None none is trained: give "
+                "encoder=EncoderPlan(), or take reconstruction=0"
+            )
+        if self.scoring.map == "standardized" and encoder is None:
+            raise ValueError(
+                'map="standardized" needs an encoder, and with encoder=None none is trained: give '
+                'encoder=EncoderPlan() and train again, or take map="difference"'
+            )
         self.history = self.encoder_history = pd.DataFrame()
         self.film: Floats | None = None
         self.film_epochs: list[int] = []
@@ -181,6 +194,8 @@ class AnoGAN(Detector):
         self._generator = self.networks.get("average", self.networks["generator"])
         self._search = LatentSearch(self._generator, self.networks["discriminator"], self.search)
         self._batched: dict[str, Batched] = {}
+        # Mean and standard deviation of the training images' differences at each pixel.
+        self._usual = np.zeros((2, *self._shape[:2]), np.float32)
         self._found: OrderedDict[bytes, tuple[Any, ...]] = OrderedDict()
 
     @property
@@ -225,6 +240,7 @@ class AnoGAN(Detector):
             self.film, self.film_epochs = training.film.frames(), training.film.epochs
             if self.encoder is not None:
                 self._train_encoder(self.encoder, repeated, validation, checkpoint, show_progress)
+                self._usual = self._usual_difference(train_images)
         self._measure_diversity(train_images)
         if self.collapse is not None:
             warnings.warn(self.collapse, stacklevel=2)
@@ -235,15 +251,19 @@ class AnoGAN(Detector):
 
     def _gan_training(self) -> GanTraining:
         rate, gan = self.plan.learning_rate, self.gan
+        networks, rates = dict(self.networks), {"generator": rate}
+        rates["discriminator"] = gan.discriminator_rate or rate
+        if gan.reconstruction:
+            rates["encoder"] = rate
+        else:
+            networks.pop("encoder", None)
         return GanTraining(
-            {name: network for name, network in self.networks.items() if name != "encoder"},
-            {
-                "generator": self._adam("generator", rate),
-                "discriminator": self._adam("discriminator", gan.discriminator_rate or rate),
-            },
+            networks,
+            {name: self._adam(name, one) for name, one in rates.items()},
             augmentation=self.augmentation,
             penalty=gan.gradient_penalty,
             average=gan.average,
+            reconstruction=gan.reconstruction,
             film_epochs=np.unique(np.geomspace(1, self.plan.epochs, _FRAMES).round()).tolist(),
             film_noise=self._noise(_FILMED, _FILM),
         )
@@ -333,7 +353,17 @@ class AnoGAN(Detector):
 
     def _difference(self, images: tf.Tensor, counterparts: tf.Tensor) -> tf.Tensor:
         difference = tf.reduce_mean(tf.abs(images - counterparts), axis=-1)
-        return smooth(difference, self.scoring.smoothing)
+        smoothed = smooth(difference, self.scoring.smoothing)
+        if self.scoring.map == "difference":
+            return smoothed
+        mean, deviation = tf.split(smooth(tf.constant(self._usual), self.scoring.smoothing), 2)
+        return tf.nn.relu(smoothed - mean) / (deviation + _LEAST_DEVIATION)
+
+    def _usual_difference(self, train_images: Images) -> Floats:
+        """Mean and deviation of the plain difference over images, by one pass of the encoder."""
+        counterparts = self._pictures(self._in_batches(self._encoded, 2 * train_images - 1))
+        differences = np.abs(train_images - counterparts).mean(axis=-1)
+        return np.stack([differences.mean(axis=0), differences.std(axis=0)])
 
     def _starts(self, images: Images) -> Floats:
         """Starts of the searches for images in [-1, 1]: float32 (n, restarts, latent_dim)."""
@@ -416,7 +446,7 @@ class AnoGAN(Detector):
         return self._pictures(self.encode(images))
 
     def anomaly_map(self, images: Images) -> Maps:
-        """The absolute difference from the counterpart, averaged over channels and smoothed."""
+        """The smoothed difference from the counterpart, as `GanScore.map` says."""
         images = self._checked(images)
         return self._maps(images, self._find(images))
 
@@ -449,6 +479,7 @@ class AnoGAN(Detector):
         self.history.to_csv(folder / "history.csv", index=False)
         if self.encoder is not None:
             self.encoder_history.to_csv(folder / "encoder_history.csv", index=False)
+            np.savez(folder / _USUAL, difference=self._usual)
         frames = np.round(255 * np.asarray(self.film)).astype(np.uint8)
         np.savez_compressed(folder / "film.npz", frames=frames, epochs=self.film_epochs)
         return {"diversity": self.diversity, "collapse": self.collapse}
@@ -460,6 +491,7 @@ class AnoGAN(Detector):
         self.history, self.diversity = pd.read_csv(files / "history.csv"), manifest["diversity"]
         if self.encoder is not None:
             self.encoder_history = pd.read_csv(files / "encoder_history.csv")
+            self._usual = load_arrays(files / _USUAL)["difference"]
         film = load_arrays(files / "film.npz")
         self.film = film["frames"].astype(np.float32) / 255
         self.film_epochs = [int(epoch) for epoch in film["epochs"]]

@@ -16,6 +16,9 @@ from .latent_search import LatentSearch
 # The gradient penalty is measured on this share of each batch: its second derivative costs as much
 # as the rest of the step.
 _PENALISED = 4
+# Standard deviation of the noise on codes, and the weight that keeps codes near the noise vector's
+# distribution, which has the standard deviation 1.
+_CODE_NOISE, _CODE_WEIGHT = 0.2, 0.05
 
 
 @contextmanager
@@ -169,15 +172,18 @@ class GanTraining(Trainable):
     Parameters
     ----------
     networks : dict of str to keras.Model
-        ``generator``, ``discriminator`` and, for a running mean, ``average``, a second generator.
+        ``generator``, ``discriminator``, for a running mean ``average``, a second generator, and
+        for reconstructions ``encoder``.
     optimizers : dict of str to keras.optimizers.Optimizer
-        ``generator`` and ``discriminator``, built.
+        ``generator``, ``discriminator`` and, where it is trained, ``encoder``, built.
     augmentation : Augmentation
         Of the good images; the generator learns these changes.
     penalty : float
         Weight of half the `gradient_penalty`.
     average : float
         Share of itself that the running mean of the generator keeps in a step.
+    reconstruction : float
+        Weight of the difference between good images and what the generator makes of their codes.
     film_epochs : sequence of int
     film_noise : ndarray of float32, shape (n, latent_dim)
     """
@@ -190,11 +196,13 @@ class GanTraining(Trainable):
         augmentation: Augmentation,
         penalty: float,
         average: float,
+        reconstruction: float = 0.0,
         film_epochs: Sequence[int],
         film_noise: Floats,
     ) -> None:
         self.networks, self.optimizers = dict(networks), dict(optimizers)
         self._augmentation, self._penalty, self._average = augmentation, penalty, average
+        self._reconstruction = reconstruction
         self._sampler = networks.get("average", networks["generator"])
         self._latent_dim, self._noise = film_noise.shape[1], tf.constant(film_noise)
         self.film = Filmstrip(film_epochs, len(film_noise), self._sampler.output_shape[1:])
@@ -218,7 +226,12 @@ class GanTraining(Trainable):
                     lambda shown: discriminator(shown, training=False)[0], few
                 )
                 against += 0.5 * self._penalty * losses["penalty"]
-        for name, loss in (("generator", of_generator), ("discriminator", against)):
+            learned = {"generator": of_generator, "discriminator": against}
+            if self._reconstruction:
+                losses["reconstruction"], size = self._reconstructed(images, seed)
+                learned["generator"] += self._reconstruction * losses["reconstruction"]
+                learned["encoder"] = self._reconstruction * losses["reconstruction"] + size
+        for name, loss in learned.items():
             variables = self.networks[name].trainable_variables
             self.optimizers[name].apply(tape.gradient(loss, variables), variables)
         if "average" in self.networks:
@@ -229,6 +242,13 @@ class GanTraining(Trainable):
             "real": tf.reduce_mean(tf.sigmoid(real)),
             "fake": tf.reduce_mean(tf.sigmoid(fake)),
         }
+
+    def _reconstructed(self, images: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """How far images are from what is made of their noisy codes; the codes' penalty."""
+        codes = self.networks["encoder"](images, training=True)
+        noise = _normal(tf.shape(images)[0], self._latent_dim, seed, 101)
+        made = self.networks["generator"](codes + _CODE_NOISE * noise, training=True)
+        return tf.reduce_mean(tf.abs(images - made)), _CODE_WEIGHT * tf.reduce_mean(codes**2)
 
     def _move_average(self, step: tf.Tensor) -> None:
         # Early on the average must forget faster than later, or a short training would keep its
@@ -316,7 +336,7 @@ class EncoderTraining(Trainable):
         }
 
 
-def _normal(count: tf.Tensor | int, length: int, seed: tf.Tensor) -> tf.Tensor:
+def _normal(count: tf.Tensor | int, length: int, seed: tf.Tensor, stream: int = 100) -> tf.Tensor:
     """Noise for a step, another stream than that of the augmentation."""
-    folded = tf.random.experimental.stateless_fold_in(seed, 100)
+    folded = tf.random.experimental.stateless_fold_in(seed, stream)
     return tf.random.stateless_normal((count, length), folded)

@@ -1,4 +1,4 @@
-"""Figures for semi-supervised detection: how much a few labels help."""
+"""Figures for semi-supervised detection: what labels bring and what pollution costs."""
 
 import numpy as np
 import pandas as pd
@@ -26,8 +26,9 @@ def label_curve(
     runs: pd.DataFrame,
     published: pd.DataFrame | None = None,
     title: str = "How much do a few labels help?",
+    share: str = "known anomalies in the training set",
 ) -> Figure:
-    """AUROC over the share of labelled anomalies: every training, their mean and deviation.
+    """AUROC over a share of anomalies: every training, their mean and deviation.
 
     Parameters
     ----------
@@ -37,6 +38,8 @@ def label_curve(
     published
         Columns ``ratio`` and ``auroc``, drawn with them.
     title
+    share
+        What ``ratio`` is the share of.
 
     Returns
     -------
@@ -58,9 +61,7 @@ def label_curve(
         raise ValueError("runs must hold at least one row")
     figure = new_figure(7.4, 3.6, layout="constrained")
     chart_title(figure, one_line(title))
-    ax = figure.add_subplot(
-        xlabel="known anomalies in the training set", ylabel="AUROC on the test set"
-    )
+    ax = figure.add_subplot(xlabel=one_line(share), ylabel="AUROC on the test set")
     # Ratios such as 0, 1, 5 and 10 % are not evenly apart, and need not be.
     ratios = sorted({*runs["ratio"], *([] if published is None else published["ratio"])})
     place = {ratio: position for position, ratio in enumerate(ratios)}
@@ -86,7 +87,7 @@ def label_curve(
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     describe(
         figure,
-        f"{title} AUROC against the share of known anomalies: each training, mean and deviation",
+        f"{title} AUROC against the share of {share}: each training, mean and deviation",
     )
     return figure
 

@@ -131,6 +131,37 @@ def test_the_map_is_the_difference_plain_and_smoothed(tmp_path):
     assert detector.anomaly_map(good)[0, 10, 12] == pytest.approx(middle, rel=1e-4)
 
 
+def test_a_standardized_map_compares_with_the_training_images_at_each_pixel(tmp_path):
+    options = {"start": "encoder", "steps": 0, "smoothing": 0.0}
+    detector = changed(tmp_path, fitted(), map="standardized", **options)
+    plain = changed(tmp_path, fitted(), **options)
+    good, usual = images(), plain.anomaly_map(images()[:4])
+    by_hand = (plain.anomaly_map(good) - usual.mean(axis=0)) / (usual.std(axis=0) + 0.01)
+    np.testing.assert_allclose(detector.anomaly_map(good), by_hand.clip(0), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(
+        detector.all_scores(good)["smooth_max"], by_hand.max(axis=(1, 2)), rtol=1e-3
+    )
+    # What is smoothed is the difference and what is usual, not their quotient.
+    smoothed = changed(tmp_path, fitted(), **options | {"map": "standardized", "smoothing": 1.0})
+    flat = smoothed.anomaly_map(np.repeat(good[:1], 2, axis=0))
+    assert 0 < flat.max() < by_hand[0].max()
+
+
+def test_what_the_generator_never_gets_right_hides_no_faint_defect(tmp_path):
+    """Noise above, which no generator makes, and a plain grey below with a faint spot."""
+    good = np.full((20, 32, 32, 1), 0.6, np.float32)
+    good[:, :14] = images(20)[:, :14]
+    detector = trained(small(start="encoder", steps=0), good[:16], good[16:])
+    defective = good[16:].copy()
+    defective[:, 24:27, 8:11] += 0.15
+    rows = {
+        kind: np.unravel_index(one.reshape(4, -1).argmax(axis=1), (32, 32))[0]
+        for kind in ("difference", "standardized")
+        for one in [changed(tmp_path, detector, map=kind).anomaly_map(defective)]
+    }
+    assert (rows["difference"] < 14).all() and (rows["standardized"] >= 23).all()
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -210,6 +241,30 @@ def test_it_learns_good_images_and_tells_others_from_them():
     scores, of_turned = detector.all_scores(good), detector.all_scores(turned)
     for name in ("anogan", "residual", "feature", "smooth_max"):
         assert of_turned[name].min() > scores[name].max(), name
+
+
+def test_reconstructions_teach_the_generator_sooner_than_the_discriminator_alone():
+    good, few = stripes(64), TrainingPlan(epochs=6, batch_size=8, learning_rate=1e-3)
+    settings = GanSettings(width=0.1, latent_dim=8, average=0.9, normalization="none")
+    plain, taught = (
+        trained(
+            AnoGAN(
+                gan=replace(settings, reconstruction=weight),
+                plan=few,
+                encoder=EncoderPlan(epochs=3, learning_rate=2e-3),
+                search=Search(start="encoder", steps=0),
+            ),
+            good,
+            stripes(16, 1),
+        )
+        for weight in (0.0, 10.0)
+    )
+    assert "reconstruction" not in plain.history
+    falling = taught.history["reconstruction"]
+    assert falling.iloc[-1] < 0.7 * falling.iloc[0]
+    others = stripes(10, 2)
+    errors = [float(np.abs(one.counterpart(others) - others).mean()) for one in (plain, taught)]
+    assert errors[1] < 0.7 * errors[0]
 
 
 def test_the_discriminators_score_is_higher_for_what_is_no_good_image():
@@ -294,7 +349,7 @@ _KILLED = textwrap.dedent("""
     train, validation = (random.uniform(size=(n, 32, 32, 1)).astype("float32") for n in (10, 4))
     for name in sys.argv[1].split():
         detector = AnoGAN(
-            gan=GanSettings(width=0.05, latent_dim=4),
+            gan=GanSettings(width=0.05, latent_dim=4, reconstruction=5.0),
             plan=TrainingPlan(epochs=6, batch_size=4, learning_rate=4e-4, checkpoint_every=2),
             encoder=EncoderPlan(epochs=4),
             augmentation=Augmentation(rotation=20.0),
@@ -334,7 +389,7 @@ def test_killed_twice_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path):
         victim = subprocess.Popen(
             [*command, f"import sys\n{slowed}{_KILLED}", "cut", during], **alone
         )
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not (tmp_path / during).exists() and time.monotonic() < deadline:
             time.sleep(0.1)
         os.kill(victim.pid, signal.SIGKILL)
@@ -377,6 +432,7 @@ def test_stored_and_loaded_scores_are_equal(tmp_path):
     for name, values in detector.all_scores(good).items():
         np.testing.assert_array_equal(loaded.all_scores(good)[name], values)
     np.testing.assert_allclose(loaded.film, detector.film, atol=1e-6)
+    np.testing.assert_array_equal(loaded._usual, detector._usual)
     assert (
         loaded.parameters == detector.parameters
         and len(loaded.history) == 2
@@ -445,9 +501,13 @@ def test_colour_and_other_sides():
 def test_an_encoder_that_is_missing_is_told(tmp_path):
     with pytest.raises(ValueError, match='start="encoder" needs an encoder.*EncoderPlan'):
         small(start="encoder", encoder=None)
+    with pytest.raises(ValueError, match="reconstruction needs an encoder.*reconstruction=0"):
+        small(gan=replace(GAN, reconstruction=1.0), encoder=None)
     fitted(**PLAIN).save(tmp_path / "model")
     with pytest.raises(ValueError, match='start="encoder" needs an encoder'):
         AnoGAN.load(tmp_path / "model", search=Search(start="encoder"))
+    with pytest.raises(ValueError, match='map="standardized" needs an encoder.*"difference"'):
+        AnoGAN.load(tmp_path / "model", scoring=GanScore(map="standardized"))
     with pytest.raises(ValueError, match="steps=0 scores the start"):
         small(steps=0)
 

@@ -12,10 +12,12 @@ from adhelpers.detectors import EncoderPlan, GanScore, GanSettings
         (GanSettings, {"dropout": 1}),
         (GanSettings, {"average": 1}),
         (GanSettings, {"gradient_penalty": -1}),
+        (GanSettings, {"reconstruction": -1}),
         (GanSettings, {"normalization": "spectral"}),
         (EncoderPlan, {"learning_rate": 0}),
         (GanScore, {"score": "max"}),
         (GanScore, {"smoothing": -1}),
+        (GanScore, {"map": "ssim"}),
     ],
 )
 def test_wrong_values_are_named(part, wrong):
