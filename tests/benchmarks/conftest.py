@@ -1,5 +1,7 @@
 """How benchmarks take the time, and the table of goals that they print at the end."""
 
+import contextlib
+import importlib
 import time
 
 import pytest
@@ -9,8 +11,11 @@ ROWS = pytest.StashKey[list]()
 
 
 def pytest_configure(config):
-    """Goals are collected for the whole run."""
+    """Goals are collected for the whole run; PyTorch is loaded before TensorFlow, or both crash."""
     config.stash[ROWS] = []
+    for name in ("torch", "torchvision"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 @pytest.fixture
