@@ -128,7 +128,8 @@ def test_slurm_jobs_are_asked_for_and_work(tmp_path, monkeypatch, request_for):
     commands = tmp_path / "bin"
     commands.mkdir()
     scripts = {
-        "sbatch": f'cp "$1" {tmp_path}/job.sh\nsetsid bash "$1" > {tmp_path}/job.log 2>&1 &\n'
+        "sbatch": f'cp "$1" {tmp_path}/job.sh\n'
+        f"setsid bash {tmp_path}/job.sh > {tmp_path}/job.log 2>&1 &\n"
         f'echo $! > {tmp_path}/pid\necho "Submitted batch job $!"',
         "scancel": 'kill -TERM -- "-$1"',
     }
@@ -137,6 +138,8 @@ def test_slurm_jobs_are_asked_for_and_work(tmp_path, monkeypatch, request_for):
         (commands / name).chmod(stat.S_IRWXU)
     monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
     options = dict(cores=2, memory="2GB", queue="long", walltime="00:20:00", interface="lo")
+    # On a machine that does other things at the same time, the start of a worker takes a while.
+    options["death_timeout"] = 600
     (tmp_path / "slurm.yaml").write_text(yaml.safe_dump(options))
     where = dict(slurm=str(tmp_path / "slurm.yaml"), jobs=1)
     _, samples, text = run(request_for("slurm"), ["5"], **where)
