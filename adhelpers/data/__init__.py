@@ -16,7 +16,7 @@ from .layouts import described_category, is_category, is_data, one_form
 from .new_images import ImageReader, NewImage
 from .normalize import Corrections, resize_image
 from .objects import object_mask
-from .planting import plant_patch
+from .planting import DEFECT_KINDS, plant_defect
 from .reading import CategoryError, read_file, read_image, to_color
 from .remarks import Remark
 from .rendered.catalogue import RENDERED_CATEGORIES, render_category, rendered_root
@@ -32,6 +32,7 @@ __all__ = [
     "CategoryFacts",
     "ClassImages",
     "Corrections",
+    "DEFECT_KINDS",
     "ImageReader",
     "ImageSet",
     "LEAK",
@@ -62,7 +63,7 @@ __all__ = [
     "make_class_images",
     "object_mask",
     "one_form",
-    "plant_patch",
+    "plant_defect",
     "read_file",
     "read_image",
     "render_category",

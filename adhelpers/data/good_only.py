@@ -1,7 +1,7 @@
-"""Good images alone as a category: some are held out, and patches are planted into these.
+"""Good images alone as a category: some are held out, and defects are planted into these.
 
 Without defective images nobody can say what a detector finds of them. What can be measured are
-false alarms and planted patches, and for that a test set is written once into the cache.
+false alarms and planted defects, and for that a test set is written once into the cache.
 """
 
 import hashlib
@@ -23,19 +23,18 @@ from .layouts import (
     mask_name,
     one_form,
 )
-from .planting import plant_patch
+from .planting import DEFECT_KINDS, plant_defect
 from .reading import GOOD, CategoryError, FileProblem, read_decoded, read_file
 from .rendered.folders import found_or_rendered, has_note, rendering, save_picture
 from .roots import categories_in
 
-# The type of the test images with a planted patch.
+# The type of the test images with a planted defect.
 PLANTED = "planted"
 # Raise it when the pictures change: cached ones of older versions are then left alone.
-_VERSION = 2
+_VERSION = 3
 _FIRST_LINE = "Copies of good images, some with a planted patch (adhelpers.data.good_only)."
 # Two to train on, one for the threshold, one to test.
 _LEAST = 4
-_DARKER, _LIGHTER = 2 / 3, 4 / 3
 _HELD_OUT_SHARE, _MOST_HELD_OUT = 0.25, 20
 
 
@@ -53,9 +52,8 @@ def good_only_root(
     """A category made of good images alone: the root that holds it, under the folder's name.
 
     A quarter of the images, at most 20, are held out of training as good test images, unless there
-    are any in ``test/good``; a copy of each gets one planted patch (`plant_patch`), darker or
-    lighter by a third, and a mask. The files of training are copied as they are, test images are
-    written with 8 bits.
+    are any in ``test/good``; a copy of each gets one planted defect (`plant_defect`) and its mask.
+    The files of training are copied as they are, test images are written with 8 bits.
 
     Parameters
     ----------
@@ -161,7 +159,7 @@ def _bytes(file: Path, folder: Path) -> bytes:
 def _write_test(
     place: Path, files: Sequence[Path], bit_depth: int | None, page: int | None
 ) -> None:
-    """Write each held-out image as it is, and with a planted patch and its mask."""
+    """Write each held-out image as it is, and with a planted defect and its mask."""
     try:
         images = [
             read_decoded(file, escaped(file.name), bit_depth=bit_depth, page=page)[1].image
@@ -175,16 +173,14 @@ def _write_test(
     for index, (file, image) in enumerate(zip(files, images, strict=True)):
         # Two files may differ in their suffix alone.
         stem = one_form(file.name if stems.count(file.stem) > 1 else file.stem)
-        planted, mask = np.array(image), np.zeros(image.shape[:2], np.uint8)
-        # A single image is its own donor: the patch comes from elsewhere in it.
+        planted = np.array(image)
+        # A single image is its own donor: what is planted comes from elsewhere in it.
         donors = [one for other, one in enumerate(images) if other != index] or [image]
-        patch = plant_patch(planted, donors, random)
-        # On a surface a patch of another place hardly shows.
-        planted[patch] *= _DARKER if index % 2 else _LIGHTER
-        mask[patch] = 255
+        kind = DEFECT_KINDS[index % len(DEFECT_KINDS)]
+        mask = plant_defect(planted, donors, random, kind=kind)
         save_picture(place / image_name(TEST, GOOD, stem), _pixels(image))
         save_picture(place / image_name(TEST, PLANTED, stem), _pixels(planted))
-        save_picture(place / mask_name(PLANTED, stem), mask)
+        save_picture(place / mask_name(PLANTED, stem), _pixels(mask[..., None]))
 
 
 def _pixels(image: Images) -> np.ndarray:

@@ -35,7 +35,7 @@ from .foreign import (
 )
 from .fusion import Fusion
 from .onnx_export import Exported, export_onnx
-from .planted import copied_share, plant_patches
+from .planted import copied_share, plant_defects
 from .record import parsed_record, read_record, record_text, update_record
 from .registry import load_detector, register
 from .residuals import ReconstructionDetector, ResidualScore
@@ -86,7 +86,7 @@ __all__ = [
     "has_imagenet_weights",
     "load_detector",
     "parsed_record",
-    "plant_patches",
+    "plant_defects",
     "read_maps",
     "read_record",
     "record_text",

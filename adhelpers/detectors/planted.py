@@ -1,42 +1,67 @@
 """Anomalies planted in good images, to choose by and to measure with where no defect is known."""
 
+from typing import NamedTuple
+
 import numpy as np
 
-from adhelpers._shared.arrays import Images
+from adhelpers._shared.arrays import Images, Masks
 from adhelpers._shared.checks import checked_images
 from adhelpers._shared.large_arrays import concatenated
-from adhelpers.data import plant_patch
+from adhelpers.data import DEFECT_KINDS, plant_defect
 
 from .base import Detector
 
 
-def plant_patches(images: Images, seed: int, draws: int = 2) -> Images:
-    """Good images, each with one rectangle blended in from elsewhere in another good image.
+class Planted(NamedTuple):
+    """Good images with defects planted in them.
 
-    These are anomalies that need no defect. Li et al., "CutPaste", CVPR 2021, pastes patches in the
-    same spirit; here the strength is drawn as well, so that some are faint.
+    Attributes
+    ----------
+    images : ndarray of float32, shape (n, h, w, c)
+        In [0, 1].
+    masks : ndarray of bool, shape (n, h, w)
+        Exactly the pixels that differ from the good image; none is empty.
+    kinds : tuple of str
+        What was asked for in each image, of `adhelpers.data.DEFECT_KINDS`.
+    """
+
+    images: Images
+    masks: Masks
+    kinds: tuple[str, ...]
+
+
+def plant_defects(images: Images, seed: int, draws: int = 5) -> Planted:
+    """Good images with one defect each, which need no defective image (`plant_defect`).
 
     Parameters
     ----------
     images : ndarray of float32, shape (n, h, w, c)
+        In [0, 1].
     seed : int
     draws : int
-        Copies of each image, each with its own rectangle.
+        Copies of each image, each with its own defect; with five or a multiple, each image gets
+        every kind equally often.
 
     Returns
     -------
-    ndarray of float32, shape (draws * n, h, w, c)
+    Planted
+        ``draws * n`` images: first a copy of each, then the second copies, and so on.
 
     Examples
     --------
-    >>> plant_patches(np.zeros((2, 32, 32, 1), np.float32), seed=0).shape
-    (4, 32, 32, 1)
+    >>> planted = plant_defects(np.zeros((2, 32, 32, 1), np.float32), seed=0, draws=2)
+    >>> planted.images.shape, planted.kinds
+    ((4, 32, 32, 1), ('texture', 'paste', 'paste', 'scratch'))
     """
     random = np.random.default_rng(seed)
-    planted = concatenated([images] * draws)
-    for image in planted:
-        plant_patch(image, images, random)
-    return planted
+    copies = concatenated([images] * draws)
+    turns = np.arange(draws)[:, None] + np.arange(len(images))
+    kinds = tuple(DEFECT_KINDS[turn % len(DEFECT_KINDS)] for turn in turns.ravel())
+    masks = [
+        plant_defect(one, images, random, kind=kind)
+        for one, kind in zip(copies, kinds, strict=True)
+    ]
+    return Planted(copies, np.reshape(masks, copies.shape[:3]), kinds)
 
 
 def copied_share(detector: Detector, images: Images, planted: Images) -> float:
@@ -52,7 +77,7 @@ def copied_share(detector: Detector, images: Images, planted: Images) -> float:
     images : ndarray of float32, shape (n, h, w, c)
         Good images.
     planted : ndarray of float32, shape (n, h, w, c)
-        The same images with something planted in each (see `plant_patches`).
+        The same images with something planted in each (see `plant_defects`).
 
     Returns
     -------
@@ -67,10 +92,11 @@ def copied_share(detector: Detector, images: Images, planted: Images) -> float:
 
     Examples
     --------
-    >>> from adhelpers.detectors import Subspace, plant_patches
+    >>> from adhelpers.detectors import Subspace, plant_defects
     >>> good = np.random.default_rng(0).uniform(size=(12, 32, 32, 1)).astype("float32")
     >>> detector = Subspace(n_components=3).fit(good[:8], good[8:])
-    >>> bool(copied_share(detector, good[8:], plant_patches(good[8:], seed=0, draws=1)) < 0.5)
+    >>> planted = plant_defects(good[8:], seed=0, draws=1).images
+    >>> bool(copied_share(detector, good[8:], planted) < 0.5)
     True
     """
     images = checked_images(images)

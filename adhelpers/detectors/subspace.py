@@ -21,7 +21,7 @@ from adhelpers._shared.large_arrays import concatenated
 
 from .linear_regions import LinearRegionScores, compiled_composed_score
 from .manifest import StoredFiles
-from .planted import plant_patches
+from .planted import plant_defects
 from .registry import register
 from .residuals import ReconstructionDetector, ResidualScore
 from .weights import load_estimator, save_estimator
@@ -48,12 +48,12 @@ class Subspace(ReconstructionDetector):
     ----------
     n_components : int or "auto"
         ``"auto"`` takes the number with which the score best tells the validation images from the
-        same images with a patch of another good image planted in them (see `plant_patches`). No
-        defective image is needed.
+        same images with a defect planted in them (see `plant_defects`). No defective image is
+        needed.
     scoring : ResidualScore, optional
         None is the smoothed absolute difference.
     seed : int
-        For the planted patches.
+        For the planted defects.
 
     Attributes
     ----------
@@ -124,7 +124,7 @@ class Subspace(ReconstructionDetector):
         most = max(2, min(_CHOSEN_ON, _CHOSEN_BYTES // validation[0].nbytes))
         if len(validation) > most:
             validation = validation[np.linspace(0, len(validation) - 1, most).astype(int)]
-        planted = plant_patches(validation, self.seed)
+        planted = plant_defects(validation, self.seed).images
         labels = np.r_[np.zeros(len(validation)), np.ones(len(planted))]
         most = len(self.pca.components_)
         counts = sorted({min(count, most) for count in _CANDIDATES})

@@ -108,7 +108,7 @@ class AreaChoice:
     ----------
     selection : {"balanced", "normal-only"}
         ``"balanced"``: a share of the test images, the published way; it looks at their labels, and
-        the `Threshold` says so. ``"normal-only"``: good images with planted patches.
+        the `Threshold` says so. ``"normal-only"``: good images with planted defects.
     share : float
         Share of the test images of each type that ``"balanced"`` chooses with; at least one of
         each.
@@ -300,7 +300,7 @@ def tune_area(
 
     For each area the threshold is the smallest at which no validation image has a connected region
     as large above it. The best area is the one with the highest mean of true positive and true
-    negative rate on some test images or on good images with planted patches (see `AreaChoice`), the
+    negative rate on some test images or on good images with planted defects (see `AreaChoice`), the
     smallest of equals.
 
     Parameters
@@ -362,12 +362,12 @@ def tune_area(
         if planted_maps is None:
             raise ValueError(
                 "selection='normal-only' needs planted_maps: residual maps of good images with "
-                "planted patches"
+                "planted defects"
             )
         planted_maps = _checked_stack(planted_maps, "planted_maps", like=validation_maps)
         chosen = np.zeros(0 if test_maps is None else len(test_maps), dtype=bool)
         positive, negative = grid.levels(planted_maps, areas), validation_levels
-        rule += "area chosen with planted patches"
+        rule += "area chosen with planted defects"
     table = _rates(areas, thresholds, positive, negative)
     best = _best(thresholds, positive, negative)
     return AreaTuning(

@@ -9,12 +9,13 @@ import pandas as pd
 from adhelpers._shared.arrays import Floats, Integers, Labels
 from adhelpers._shared.checks import check_choice
 from adhelpers._shared.stages import stage
-from adhelpers.detectors import plant_patches
+from adhelpers.detectors import plant_defects
 from adhelpers.metrics import AurocComparison, Estimate, auroc_estimate, compare_aurocs, holm
 
 from .assess import ImageAssessment
 
-_DRAWS = 4
+# Each image gets each of the five kinds.
+_DRAWS = 5
 _SIGNIFICANCE = 0.05
 
 
@@ -29,8 +30,8 @@ class AuditedDetector:
     simpler : ImageAssessment or None
         Of the simplest detector, which the answer compares with it; None where that is audited.
     found : dict of str to Estimate
-        By title how well each detector tells good validation images with a planted patch from plain
-        ones (AUROC), the simplest first; NaN where there is a single validation image.
+        By title how well each detector tells good validation images with a planted defect from
+        plain ones (AUROC), the simplest first; NaN where there is a single validation image.
     against_simplest : dict of str to AurocComparison
         By title of all but the simplest the difference of these AUROCs to that of the simplest.
     chosen_by : str
@@ -44,11 +45,11 @@ class AuditedDetector:
     chosen_by: str
 
     def table(self) -> pd.DataFrame:
-        """A row for each detector: how well it finds planted patches, and which is audited."""
+        """A row for each detector: how well it finds planted defects, and which is audited."""
         simplest = next(iter(self.found))
         rows = {
             title: {
-                "finds planted patches (AUROC)": str(value),
+                "finds planted defects (AUROC)": str(value),
                 f"more than the {simplest}": f"{self.against_simplest[title].difference:+.3f}"
                 if title in self.against_simplest
                 else "",
@@ -64,7 +65,7 @@ class AuditedDetector:
         if self.chosen_by != "auto":
             return [f"The {title} is audited, as asked for."]
         best = max(self.found, key=lambda name: self.found[name].value)
-        said = f"finds patches planted in good validation images with AUROC {self.found[title]}"
+        said = f"finds defects planted in good validation images with AUROC {self.found[title]}"
         if title == best and self.simpler is None:
             why = f"it {said}, and no other detector finds more of them"
         elif title == best:
@@ -84,7 +85,7 @@ def choose_audited(
 ) -> AuditedDetector:
     """Choose the detector that is explained and audited, without the test set.
 
-    Patches of other good images are planted into the good validation images, several times. How
+    Defects of five kinds are planted into the good validation images (`plant_defects`). How
     well a detector tells these from the plain images is an estimate with an interval, and two
     detectors that differ by less than that are not ranked by it.
 
@@ -97,7 +98,7 @@ def choose_audited(
         test (`adhelpers.metrics.compare_aurocs`, an image and its planted copies as one group, the
         p-values corrected for the number of other detectors). Or a name.
     seed : int
-        Of the patches.
+        Of the planted defects.
 
     Returns
     -------
@@ -134,15 +135,15 @@ def _labels_and_groups(count: int) -> tuple[Labels, Integers]:
 
 
 def _scores_of_planted(one: ImageAssessment, seed: int) -> Floats:
-    """The scores of the plain good validation images, then of their copies with planted patches."""
+    """The scores of the plain good validation images, then of their copies with planted defects."""
     good = one.category.validation.images
-    with stage(f"{one.title}: planted patches"):
-        planted = one.detector.score(plant_patches(good, seed, draws=_DRAWS))
+    with stage(f"{one.title}: planted defects"):
+        planted = one.detector.score(plant_defects(good, seed, draws=_DRAWS).images)
     return np.concatenate([one.reference_scores, planted])
 
 
 def _is_beaten(title: str, scores: Mapping[str, Floats], labels: Labels, groups: Integers) -> bool:
-    """Whether another detector is shown to find more of the planted patches."""
+    """Whether another detector is shown to find more of the planted defects."""
     tests = [
         compare_aurocs(other, scores[title], labels, groups)
         for name, other in scores.items()

@@ -23,7 +23,7 @@ from adhelpers.detectors import (
     ReconstructionDetector,
     copied_share,
     fit_or_load,
-    plant_patches,
+    plant_defects,
 )
 from adhelpers.metrics import (
     PUBLISHED_STEPS,
@@ -202,7 +202,7 @@ class AreaDecision:
         """Which images chose the area, and whether they were tested on."""
         count = int(self.tuning.chosen_with.sum())
         if not count:
-            return "good validation images with planted patches"
+            return "good validation images with planted defects"
         if self.tuning.choice.strict:
             return f"{count} test images, taken out of the test set"
         return f"{count} test images, tested on as well: the figures are optimistic"
@@ -339,7 +339,7 @@ def decide_by_area(
     grid : AreaGrid, optional
         Which areas are tried. Thresholds go up in the published steps where the residual has one.
     choice : AreaChoice, optional
-        Which images choose the area. Its seed also plants patches and is that of the bootstrap.
+        Which images choose the area. Its seed also plants defects and is that of the bootstrap.
 
     Returns
     -------
@@ -363,7 +363,7 @@ def decide_by_area(
 
         maps, planted = maps_of(test.images), None
         if choice.selection == "normal-only":
-            planted = maps_of(plant_patches(validation, choice.seed))
+            planted = maps_of(plant_defects(validation, choice.seed).images)
         tuning = tune_area(
             maps_of(validation),
             maps,
@@ -463,7 +463,7 @@ class ArchitectureComparison:
     detectors : dict of str to CAE
     assessments : dict of str to ImageAssessment
     copied : dict of str to float
-        Share of a planted patch that each takes over into its reconstruction, on good validation
+        Share of a planted defect that each takes over into its reconstruction, on good validation
         images.
     """
 
@@ -485,7 +485,7 @@ class ArchitectureComparison:
                 "image AUROC": str(one.detection.auroc),
                 "pixel AUROC": or_dash((one.pixels or {}).get("pixel_auroc")),
                 "error, good validation": float(error.mean()),
-                "copies of a planted patch": f"{self.copied[name]:.0%}",
+                "copies of a planted defect": f"{self.copied[name]:.0%}",
                 "shortcuts around the code": "yes" if detector.copies_defects else "no",
             }
         return pd.DataFrame.from_dict(rows, orient="index")
@@ -506,7 +506,7 @@ class ArchitectureComparison:
         best = max(aurocs, key=lambda name: aurocs[name].value)
         return [
             *found,
-            f"At this budget {most} takes over {copied[most]:.0%} of a planted patch and {least} "
+            f"At this budget {most} takes over {copied[most]:.0%} of a planted defect and {least} "
             f"{copied[least]:.0%}: what is copied cannot be seen in the residual.",
             f"The highest image AUROC at this budget is that of {best} ({aurocs[best]}); where "
             "intervals overlap, none is shown to be better.",
@@ -551,7 +551,7 @@ def compare_architectures(
     """
     category, assessments, copied = main.category, {}, {}
     validation = category.validation.images
-    planted = plant_patches(validation, seed, draws=1)
+    planted = plant_defects(validation, seed, draws=1).images
     for name, detector in detectors.items():
         assessments[name] = assess_detector(
             name, detector, category, rule=rule, quantile=quantile, seed=seed

@@ -19,7 +19,7 @@ from adhelpers.detectors import (
     NearestGood,
     PatchBlend,
     inpainted,
-    plant_patches,
+    plant_defects,
 )
 from adhelpers.explainers import BatchedScore
 from adhelpers.metrics import share_estimate
@@ -42,9 +42,9 @@ GOOD_ENOUGH = 0.75
 _IMAGES, _FEWEST_IMAGES, _SECONDS = 24, 10, 180
 # How often an image is scored: planted, three times for each of three makers, twice inpainted.
 _SCORED = 12
-# With fewer planted patches that are seen their share says nothing.
+# With fewer planted defects that are seen their share says nothing.
 _FEWEST_SEEN = 3
-# A planted patch is seen where it raises the score by this share of the good scores' deviation.
+# A planted defect is seen where it raises the score by this share of the good scores' deviation.
 _SEEN = 0.5
 _BATCH = 32
 Fill = Callable[[Images, Flags], Images]
@@ -82,7 +82,7 @@ class CounterpartCheck:
         How many of them stay normal when replaced by their counterpart, and when a random region
         of them is repaired; ``whole`` is -1 for what only fills regions.
     seen, gone : int
-        How many planted patches raise the score noticeably, and how many of these the repair takes
+        How many planted defects raise the score noticeably, and how many of these the repair takes
         back.
     """
 
@@ -95,7 +95,7 @@ class CounterpartCheck:
 
     @property
     def shares(self) -> list[float]:
-        """The shares that count: of the images, and of the planted patches where some are seen."""
+        """The shares that count: of the images, and of the planted defects where some are seen."""
         found = [] if self.whole < 0 else [self.whole / self.images]
         found.append(self.part / self.images)
         return found + ([self.gone / self.seen] if self.seen >= _FEWEST_SEEN else [])
@@ -114,7 +114,7 @@ class CounterpartCheck:
         return {
             "whole image stays normal": "–" if self.whole < 0 else share(self.whole, self.images),
             "repaired region stays normal": share(self.part, self.images),
-            "planted patch is gone": share(self.gone, self.seen),
+            "planted defect is gone": share(self.gone, self.seen),
         }
 
 
@@ -176,9 +176,9 @@ class CounterpartChoice:
         if check.whole >= 0:
             found += f", the whole counterpart in {check.whole}"
         found += (
-            f"; {check.gone} of {check.seen} planted patches that raise the score are gone."
+            f"; {check.gone} of {check.seen} planted defects that raise the score are gone."
             if check.seen >= _FEWEST_SEEN
-            else "; too few planted patches raise the score to say whether a repair removes one."
+            else "; too few planted defects raise the score to say whether a repair removes one."
         )
         if self.verifiable:
             return [found]
@@ -200,7 +200,7 @@ def choose_counterpart(
     """Give a detector from elsewhere a normal version of each image.
 
     Candidates are made from the good training images alone and tried on good validation images: the
-    whole image replaced, a random region repaired, and a planted patch repaired. What counts is
+    whole image replaced, a random region repaired, and a planted defect repaired. What counts is
     what the detector itself says of the result. No test image has a say in this.
 
     Parameters
@@ -284,7 +284,7 @@ def _whole_fill(maker: _Maker) -> Fill:
 
 @dataclass(frozen=True)
 class _Trial:
-    """Good validation images with and without planted patches, and what the detector says."""
+    """Good validation images with and without planted defects, and what the detector says."""
 
     score: BatchedScore
     good: Images
@@ -297,14 +297,14 @@ class _Trial:
 
     @classmethod
     def on(cls, assessment: ImageAssessment, seed: int) -> "_Trial":
-        """Plant patches and draw regions in at most `_IMAGES` validation images."""
+        """Plant defects and draw regions in at most `_IMAGES` validation images."""
         good = assessment.category.validation.images
         each = assessment.seconds / max(1, len(assessment.category.test))
         affordable = int(_SECONDS / (_SCORED * each)) if each > 0 else _IMAGES
         count = min(_IMAGES, max(_FEWEST_IMAGES, affordable), len(good))
         chosen = np.unique(np.linspace(0, len(good) - 1, count).astype(int))
         good = good[chosen]
-        planted = plant_patches(good, seed, draws=1)
+        planted = plant_defects(good, seed, draws=1).images
         score = BatchedScore(assessment.detector.score, _BATCH)
         return cls(
             score,
@@ -318,7 +318,7 @@ class _Trial:
         )
 
     def check(self, name: str, fill: Fill, maker: _Maker | None) -> CounterpartCheck:
-        """Score what a counterpart makes of the good images and of the planted patches."""
+        """Score what a counterpart makes of the good images and of the planted defects."""
         # An image that was above the threshold before may stay where it was.
         limits = np.maximum(self.threshold, self.before) + _rounding(self.before)
         part = self.score(self._repaired(self.good, self.regions, fill))

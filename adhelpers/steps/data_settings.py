@@ -65,7 +65,7 @@ class DataSettings:
     chosen : dict
         Those of them that were open, with what was chosen.
     planted : bool
-        Whether the defects of the test set are planted patches, because there were good images
+        Whether the defects of the test set are planted, because there were good images
         alone.
     """
 
@@ -142,9 +142,9 @@ class DataSettings:
         if self.planted:
             count = facts.tested[PLANTED]
             found.append(
-                "There are no defective images: a patch of another good image was planted into "
+                "There are no defective images: a defect was planted into "
                 f"{'a copy of one good image' if count == 1 else f'copies of {count} good images'}"
-                ", darker or lighter by a third. False alarms are measured; how many of your "
+                ". False alarms are measured; how many of your "
                 f"defects are found is not. Put at least {needed} defective images into "
                 "test/<kind of defect>."
             )
@@ -208,9 +208,9 @@ class DataSettings:
     def ordered(self, assessments: Mapping[str, ImageAssessment]) -> dict[str, ImageAssessment]:
         """Assessments with the detector first that suits the images, for `choose_audited`.
 
-        Where planted patches cannot tell two detectors apart, the first is taken. On a surface that
+        Where planted defects cannot tell two detectors apart, the first is taken. On a surface that
         is not the linear subspace, though it is the simpler one: a patch of the same surface is
-        hardly an anomaly, so that planted patches do not show what the subspace misses there.
+        hardly an anomaly, so that planted defects do not show what the subspace misses there.
 
         Parameters
         ----------
@@ -234,7 +234,7 @@ class DataSettings:
             f"on a surface it comes first, and the {other} is not shown to find more patches "
             "planted in good validation images"
             if main == next(iter(chosen.found))
-            else "it is shown to find more patches planted in good validation images than the "
+            else "it is shown to find more defects planted in good validation images than the "
             f"{other}, which comes first on a surface"
         )
         return [
@@ -243,7 +243,7 @@ class DataSettings:
         ]
 
     def limit(self, answer: RunAnswer) -> RunAnswer:
-        """The answer without what planted patches seem to say: they are no defects.
+        """The answer without what planted defects seem to say: they are no real ones.
 
         Parameters
         ----------
@@ -257,7 +257,7 @@ class DataSettings:
         if not self.planted:
             return answer
         main = replace(answer.answer.main, defective=0, flagged=0, caused=None)
-        reason = "there are no defective test images, and planted patches do not stand for them"
+        reason = "there are no defective test images, and planted defects do not stand for them"
         return replace(answer, answer=replace(find_answer(main), reason=reason))
 
 

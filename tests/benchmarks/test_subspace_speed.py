@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
-from adhelpers.detectors import Subspace, plant_patches
+from adhelpers.detectors import Subspace, plant_defects
 from adhelpers.detectors.subspace import _CANDIDATES, _truncated
 
 SIDE = 128
@@ -33,7 +33,7 @@ def plainly_chosen(train, validation):
     """All components, and a score of all images for each number that is tried."""
     pca = PCA(len(train) - 1, svd_solver="full").fit(train.reshape(len(train), -1))
     detector = Subspace(1).fit(train[:2], validation)
-    planted = plant_patches(validation, 0)
+    planted = plant_defects(validation, 0).images
     labels = np.repeat([0, 1], [len(validation), len(planted)])
     found = {}
     for count in sorted({min(count, len(train) - 1) for count in _CANDIDATES}):

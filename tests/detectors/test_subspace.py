@@ -3,7 +3,7 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
-from adhelpers.detectors import ResidualScore, Subspace, plant_patches, subspace
+from adhelpers.detectors import ResidualScore, Subspace, plant_defects, subspace
 from adhelpers.detectors.subspace import principal_components
 
 
@@ -114,7 +114,7 @@ def test_equal_training_images_leave_unit_vectors():
 def test_each_number_tried_scores_as_a_detector_with_that_number():
     good = blobs(30)
     detector = Subspace(seed=3).fit(good[:22], good[22:])
-    planted = plant_patches(good[22:], 3)
+    planted = plant_defects(good[22:], 3).images
     labels = np.repeat([0, 1], [len(good[22:]), len(planted)])
     assert [row["n_components"] for row in detector.selection] == [1, 2, 5, 10, 20, 21]
     for row in detector.selection:
@@ -175,13 +175,13 @@ def test_equal_images_in_blocks_leave_unit_vectors(monkeypatch):
 def test_the_number_is_chosen_on_some_images_where_there_are_many(monkeypatch):
     good, planted_in = blobs(60), []
     monkeypatch.setattr(subspace, "_CHOSEN_ON", 8)
-    plant = subspace.plant_patches
+    plant = subspace.plant_defects
 
     def watched(images, seed):
         planted_in.append(images)
         return plant(images, seed)
 
-    monkeypatch.setattr(subspace, "plant_patches", watched)
+    monkeypatch.setattr(subspace, "plant_defects", watched)
     Subspace().fit(good[:30], good[30:])
     assert len(planted_in[0]) == 8
     np.testing.assert_array_equal(planted_in[0][[0, -1]], good[[30, -1]])

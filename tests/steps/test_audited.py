@@ -1,11 +1,12 @@
-"""Which detector is audited: the simplest that no other one is shown to beat on planted patches."""
+"""Which detector is audited: the simplest that no other one is shown to beat on planted defects."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from adhelpers.detectors import Detector
+from adhelpers.data import load_category
+from adhelpers.detectors import Detector, ResidualScore, Subspace
 from adhelpers.steps import assess_detector, choose_audited
 
 # Of the scores: as large as what is planted, so that the patches barely tell detectors apart.
@@ -36,7 +37,7 @@ class _Memory(Detector):
 
 
 class _Blurred(_Memory):
-    """The same, with so much noise that a few planted patches say little of it."""
+    """The same, with so much noise that a few planted defects say little of it."""
 
     def __init__(self, seed, noise=_NOISE):
         super().__init__()
@@ -52,8 +53,21 @@ def _assessed(hazelnuts, title, detector):
 
 
 @pytest.fixture(scope="module")
-def memory(hazelnuts):
-    return _assessed(hazelnuts, "memory", _Memory())
+def halved(hazelnuts):
+    """Half of the good images are held out: with fewer hardly anything is shown."""
+    return load_category(
+        hazelnuts.root, "hazelnut", image_size=64, color="rgb", validation_fraction=0.5
+    )
+
+
+@pytest.fixture(scope="module")
+def assessed(halved):
+    return _assessed(halved, "subspace", Subspace(5, scoring=ResidualScore(smoothing=1.0)))
+
+
+@pytest.fixture(scope="module")
+def memory(halved):
+    return _assessed(halved, "memory", _Memory())
 
 
 def test_a_detector_that_finds_clearly_more_is_audited(assessed, memory):

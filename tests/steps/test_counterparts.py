@@ -131,7 +131,7 @@ def check(whole, part, gone=9, seen=10):
         ({"a": check(8, 8, 8), "fill": check(-1, 10, 10)}, "a"),
         ({"a": check(7, 9, 9), "fill": check(-1, 8, 8)}, "fill"),
         ({"a": check(7, 9, 9), "fill": check(-1, 7, 10)}, "a"),
-        # Two planted patches that are seen say nothing about a third.
+        # Two planted defects that are seen say nothing about a third.
         ({"a": check(8, 8, 0, seen=2), "b": check(7, 10, 2, seen=2)}, "a"),
     ],
 )
@@ -206,5 +206,5 @@ def test_a_patch_that_nobody_sees_is_not_counted():
         assessed(lambda given: given[:, 0, 0, 0], images), show_progress=False
     )
     assert all(check.seen == 0 for check in choice.checks.values())
-    assert "too few planted patches" in choice.findings()[0]
-    assert choice.table()["planted patch is gone"].tolist() == ["none seen"] * 4
+    assert "too few planted defects" in choice.findings()[0]
+    assert choice.table()["planted defect is gone"].tolist() == ["none seen"] * 4
