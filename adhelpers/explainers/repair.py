@@ -165,7 +165,7 @@ def smallest_repair(
 
 
 # Raise the version when equal arguments give another explanation.
-@versioned(2)
+@versioned(3)
 def explain_with_repair(
     score: ScoreFunction,
     image: ArrayLike,
@@ -446,6 +446,8 @@ def _by_parts(
     highest = float(anomaly_map.max())
     same = abs(highest - trials.before) <= _EQUAL * abs(trials.before)
     floor, enough = (normal, passes) if same else (-np.inf, np.inf)
+    # A map that is high everywhere, as distances of features are, falls less towards an edge.
+    flatness = float(np.clip(np.median(anomaly_map) / highest, 0, 1)) if highest > 0 else 0.0
     region = np.zeros(difference.shape, dtype=bool)
     share = _FIRST
     for _ in range(_STEPS):
@@ -456,7 +458,7 @@ def _by_parts(
         peak = order.max()
         if not peak > 0:
             return None
-        high = order >= share * peak
+        high = order >= (share + flatness * (_LATER - share)) * peak
         seeds = (order == peak) | high & (anomaly_map > enough)
         region = _outlined(region | _touched(high, seeds))
         if trials([region])[0] <= passes:

@@ -5,6 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from adhelpers.detectors import LinearReconstruction, NearestGood, PatchBlend, inpainted
+from adhelpers.detectors.counterparts import composed
 
 MAKERS = (NearestGood, LinearReconstruction, PatchBlend)
 
@@ -100,3 +101,28 @@ def test_any_shape_of_image(maker, shape):
     good = np.random.default_rng(0).uniform(size=(4, *shape)).astype(np.float32)
     made = maker().fit(good).counterpart(good[:2])
     assert made.shape == (2, *shape) and made.min() >= 0 and made.max() <= 1
+
+
+def test_a_composed_image_takes_each_place_from_where_it_is_alike():
+    """Neither good image has both halves; a defect that no good image has is not taken over."""
+    random = np.random.default_rng(0)
+    texture = random.uniform(0.3, 0.7, (48, 48, 1)).astype(np.float32)
+    left, right = texture.copy(), texture.copy()
+    left[:, 30:] = random.uniform(0.3, 0.7, (48, 18, 1))
+    right[:, :18] = random.uniform(0.3, 0.7, (48, 18, 1))
+    image = texture.copy()
+    image[10:14, 6:10] = 1.0
+    made = composed(image, np.stack([left, right]))
+    assert made.dtype == np.float32 and made.min() >= 0 and made.max() <= 1
+    assert np.abs(made - texture)[:, :12].mean() < 0.02
+    assert np.abs(made - texture)[:, 36:].mean() < 0.02
+    assert made[10:14, 6:10].max() < 0.72
+    np.testing.assert_array_equal(composed(left, np.stack([right, left])), left)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 3), (5, 2, 1)])
+def test_tiny_and_uniform_images_are_composed(shape):
+    good = np.stack([np.full(shape, value, np.float32) for value in (0.0, 0.5)])
+    np.testing.assert_allclose(composed(good[1], good), 0.5)
+    np.testing.assert_allclose(composed(good[0], good), 0.0)
+    assert np.isfinite(composed(good[0] + 1, good)).all()

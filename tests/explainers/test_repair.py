@@ -306,6 +306,22 @@ def test_a_strong_defect_is_repaired_no_further_than_it_reaches_although_the_map
     assert (repair.region >= mask).all() and repair.region.sum() <= 1.2 * mask.sum()
 
 
+def test_where_the_map_is_high_everywhere_a_region_reaches_less_far():
+    """As distances of features are: half as anomalous as the worst is no defect there."""
+    inner = (slice(15, 25), slice(15, 25), 0.25)
+    image, counterpart, mask = planted((slice(8, 32), slice(8, 32), 0.12), inner)
+    regions = [
+        smallest_repair(
+            total, image, counterpart, passes=60.0, anomaly_map=map_of(image) + base
+        ).region
+        for base in (0.0, 0.75)
+    ]
+    np.testing.assert_array_equal(regions[0], mask)
+    core = np.zeros_like(mask)
+    core[inner[:2]] = True
+    assert (regions[1] >= core).all() and regions[1].sum() <= 1.5 * core.sum()
+
+
 def test_what_appears_only_after_the_first_repair_is_looked_for():
     """The detector's map shows the worst part alone; without looking again the other is missed."""
     image, counterpart, mask = planted(ONE, OTHER)

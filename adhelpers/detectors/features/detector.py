@@ -18,6 +18,7 @@ from adhelpers._shared.large_arrays import allocated, gathered
 from adhelpers._shared.progress import progress
 
 from ..base import Detector
+from ..counterparts import composed
 from ..manifest import StoredModelError
 from ..residuals import smooth
 from .backbones import Backbone, BackboneSettings
@@ -28,6 +29,8 @@ from .patches import FeatureSettings, batch_of, compute_features
 _BLOCK = 2**29
 # How many good images an image's counterpart is chosen from, and bytes that they take.
 _GOOD, _GOOD_BYTES = 1000, 2**29
+# Of so many similar good images a counterpart is composed.
+_COMPOSED = 8
 
 
 def cells_to_map(cells: tf.Tensor, image_shape: Sequence[int], smoothing: float) -> tf.Tensor:
@@ -130,7 +133,7 @@ class FeatureDetector(Detector):
         The network of the settings ``backbone``, once it is fitted or loaded.
     """
 
-    counterpart_name = "similar good image"
+    counterpart_name = "similar good images, composed"
 
     def __init__(
         self, features: FeatureSettings, backbone: BackboneSettings, smoothing: float, seed: int
@@ -183,7 +186,7 @@ class FeatureDetector(Detector):
         self._batched: dict[str, Batched] = {}
 
     def _set_good(self, images: Floats, keys: Floats) -> None:
-        """Keep the good images, of which the nearest is an image's counterpart."""
+        """Keep the good images, of which the nearest make up an image's counterpart."""
         self._good, self._nearest_good = images, NeighbourSearch(keys)
 
     def _features_of(self, images: Images, bar: Any = None) -> Floats:
@@ -241,13 +244,20 @@ class FeatureDetector(Detector):
         return self._in_batches(self._score_of_features, images)
 
     def counterpart(self, images: Images) -> Images:
-        """The nearest good image of those that were kept: float32 (n, h, w, c) in [0, 1]."""
-        nearest = (self._nearest_to(self._keys(part)) for part in self._parts(images))
-        return gathered((self._good[one].astype(np.float32) for one in nearest), len(images))
+        """At each place the nearest of similar good images: float32 (n, h, w, c) in [0, 1].
 
-    def _nearest_to(self, keys: Floats) -> NDArray[np.int64]:
-        """Which of the good images that are kept is the nearest."""
-        return self._nearest_good.find(keys)[1][:, 0]
+        The good images, of those that were kept, whose features are nearest, moved to lie as the
+        image does and blended by how like it they are around each place (`composed`).
+        """
+        parts = self._parts(images)
+        return gathered((self._composed(one, self._keys(one)) for one in parts), len(images))
+
+    def _composed(self, images: Images, keys: Floats) -> Images:
+        """The counterparts of images whose keys are known."""
+        nearest = self._nearest_good.find(keys, min(_COMPOSED, len(self._good)))[1]
+        return np.stack(
+            [composed(one, self._good[found]) for one, found in zip(images, nearest, strict=True)]
+        )
 
     def forward(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """What gradient explainers need, recorded by an open gradient tape.

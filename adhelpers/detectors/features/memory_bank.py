@@ -75,8 +75,8 @@ class MemoryBank(FeatureDetector):
     2106.08265). Nothing is trained: patches of good images are kept, thinned to a coreset
     (`StreamedCoreset`, so that features need not be in memory all at once). The anomaly map is the
     distance of each patch, interpolated and smoothed; the score is its maximum. The counterpart is
-    the training image, of those that are kept (`kept_images`), whose features at the same places
-    are nearest.
+    composed of the training images, of those that are kept (`kept_images`), whose features at the
+    same places are nearest.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ class MemoryBank(FeatureDetector):
             block = slice(start, start + len(part))
             maps[block] = to_map(features.astype(np.float32))
             keys = self._image_keys(features, self._arrays["scale"])
-            counterparts[block] = self._good[self._nearest_to(keys)]
+            counterparts[block] = self._composed(part, keys)
             scores.append(maps[block].max(axis=(1, 2)))
             start = block.stop
         return np.concatenate(scores), maps, counterparts

@@ -149,7 +149,7 @@ def test_features_in_blocks_give_nearly_the_same_bank(monkeypatch):
 def test_the_counterpart_of_a_good_image_is_itself(whole):
     good = stripes(6)
     np.testing.assert_allclose(whole.counterpart(good), good, atol=3e-4)
-    assert whole.counterpart_name == "similar good image"
+    assert whole.counterpart_name == "similar good images, composed"
 
 
 def test_patches_need_not_divide_the_image():
