@@ -180,7 +180,7 @@ def _write_test(
         mask = plant_defect(planted, donors, random, kind=kind)
         save_picture(place / image_name(TEST, GOOD, stem), _pixels(image))
         save_picture(place / image_name(TEST, PLANTED, stem), _pixels(planted))
-        save_picture(place / mask_name(PLANTED, stem), _pixels(mask[..., None]))
+        save_picture(place / mask_name(PLANTED, stem), _pixels(mask[..., None].astype(np.float32)))
 
 
 def _pixels(image: Images) -> np.ndarray:

@@ -111,7 +111,7 @@ def _shift(site: _Site, random: np.random.Generator) -> Floats:
     # A dark place has no room for what is darker still.
     if (level if darker else 1 - level) < site.contrast:
         darker = level > 0.5
-    tint = random.uniform(0.6, 1, site.place.shape[2])
+    tint = np.asarray(random.uniform(0.6, 1, site.place.shape[2]))
     return site.contrast * tint / tint.max() * (-1 if darker else 1)
 
 
@@ -147,7 +147,7 @@ def _scratch(site: _Site, random: np.random.Generator) -> Images:
     middle = -site.away[:, 0, 0]
     points = np.round([middle - ends, middle + bend, middle + ends]).astype(int)
     line = np.zeros((height, width), bool)
-    line[bezier_curve(*points.ravel(), weight=1, shape=line.shape)] = True
+    line[bezier_curve(*points.ravel(), 1, line.shape)] = True
     line[tuple(np.round(middle).astype(int))] = True
     half = random.uniform(0.5, max(1.0, site.diameter / 10))
     where = np.clip(half + 0.5 - distance_transform_edt(~line), 0, 1)
