@@ -146,8 +146,10 @@ def _scratch(site: _Site, random: np.random.Generator) -> Images:
     bend = random.uniform(-0.6, 0.6) * np.array([ends[1], -ends[0]])
     middle = -site.away[:, 0, 0]
     points = np.round([middle - ends, middle + bend, middle + ends]).astype(int)
+    (top, left), (row, column), (bottom, right) = points.tolist()
     line = np.zeros((height, width), bool)
-    line[bezier_curve(*points.ravel(), 1, line.shape)] = True
+    curve = bezier_curve(top, left, row, column, bottom, right, weight=1, shape=line.shape)
+    line[curve] = True
     line[tuple(np.round(middle).astype(int))] = True
     half = random.uniform(0.5, max(1.0, site.diameter / 10))
     where = np.clip(half + 0.5 - distance_transform_edt(~line), 0, 1)

@@ -140,10 +140,10 @@ def test_a_single_validation_image_cannot_rank_detectors(hazelnuts, detector):
     assert chosen.table()["more than the subspace"].tolist() == ["", ""]
 
 
-def test_the_choice_does_not_look_at_the_test_images(hazelnuts, detector, assessed):
-    test = hazelnuts.test
-    other = replace(hazelnuts, test=replace(test, labels=1 - test.labels))
-    swapped = assess_detector("subspace", detector, other)
+def test_the_choice_does_not_look_at_the_test_images(halved, assessed):
+    test = halved.test
+    other = replace(halved, test=replace(test, labels=1 - test.labels))
+    swapped = assess_detector("subspace", assessed.detector, other)
     assert choose_audited({"subspace": swapped}).found == (
         choose_audited({"subspace": assessed}).found
     )
