@@ -123,7 +123,9 @@ class ComposedImage:
     def _composed(self, shown: NDArray[np.bool_]) -> NDArray[np.float64]:
         parts, size = [], self._plain.batch_size
         for start in range(0, len(shown), size):
-            some = shown[start : start + size, ..., None]
+            # As large as the images: choosing by a value for each pixel would take longer.
+            some = np.repeat(shown[start : start + size], self._image.shape[2], axis=2)
+            some = some.reshape(-1, *self._image.shape)
             parts.append(self._plain(np.where(some, self._image, self._counterpart)))
         return np.concatenate(parts)
 
