@@ -13,13 +13,13 @@ from adhelpers._shared.checks import check_choice
 from adhelpers._shared.progress import progress
 from adhelpers._shared.stages import stage
 from adhelpers.audit import paste_region, repaired
+from adhelpers.data import plant_defect
 from adhelpers.detectors import (
     CounterpartMaker,
     LinearReconstruction,
     NearestGood,
     PatchBlend,
     inpainted,
-    plant_defects,
 )
 from adhelpers.explainers import BatchedScore
 from adhelpers.metrics import share_estimate
@@ -304,7 +304,10 @@ class _Trial:
         count = min(_IMAGES, max(_FEWEST_IMAGES, affordable), len(good))
         chosen = np.unique(np.linspace(0, len(good) - 1, count).astype(int))
         good = good[chosen]
-        planted = plant_defects(good, seed, draws=1).images
+        # What a repair is tried on comes from good images: no counterpart is pulled along by it.
+        planted, random = good.copy(), np.random.default_rng(seed)
+        for image in planted:
+            plant_defect(image, good, random, kind="paste")
         score = BatchedScore(assessment.detector.score, _BATCH)
         return cls(
             score,
