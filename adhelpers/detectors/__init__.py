@@ -17,6 +17,7 @@ from .deep_sad import DeepSAD
 from .features import (
     BackboneSettings,
     FeatureSettings,
+    FeatureSubspace,
     FeatureSVM,
     MemoryBank,
     SVMSelection,
@@ -34,6 +35,7 @@ from .foreign import (
     wrap_functions,
 )
 from .fusion import Fusion
+from .held_out import held_out_scores
 from .onnx_export import Exported, export_onnx
 from .planted import copied_share, plant_defects
 from .record import parsed_record, read_record, record_text, update_record
@@ -57,6 +59,7 @@ __all__ = [
     "Exported",
     "FeatureSVM",
     "FeatureSettings",
+    "FeatureSubspace",
     "ForeignDetector",
     "Fusion",
     "LinearReconstruction",
@@ -82,6 +85,7 @@ __all__ = [
     "fit_or_load",
     "fit_shallow",
     "import_object",
+    "held_out_scores",
     "inpainted",
     "has_imagenet_weights",
     "load_detector",

@@ -204,6 +204,24 @@ class Detector(Model):
         self
         """
 
+    def unfitted_copy(self, count: int | None = None) -> Self | None:
+        """A copy that may be fitted again on fewer images within seconds, as it was chosen.
+
+        What the detector has chosen on good images, such as a number of components, is an argument
+        of the copy.
+
+        Parameters
+        ----------
+        count : int, optional
+            Number of images that the copy will be fitted on, where an argument depends on it.
+
+        Returns
+        -------
+        Detector or None
+            None where fitting is the training of a network.
+        """
+        return None
+
     def fit_on(self, data: Any, **options: Any) -> Self:
         """Fit on ``data.train`` and ``data.validation``: arrays, or objects with ``images``."""
         train, validation = (getattr(one, "images", one) for one in (data.train, data.validation))

@@ -119,6 +119,14 @@ class Subspace(ReconstructionDetector):
             self._set(_truncated(pca, self._selected(validation)))
         return self
 
+    def unfitted_copy(self, count: int | None = None) -> Self:
+        """See `Detector.unfitted_copy`: with the number of components that was chosen."""
+        self._require_fitted()
+        components = len(self.pca.components_)
+        if count is not None:
+            components = min(components, count - 1)
+        return type(self).from_parameters(self.parameters, n_components=components)
+
     def _selected(self, validation: Images) -> int:
         """The number of components that tells good images best from planted ones."""
         most = max(2, min(_CHOSEN_ON, _CHOSEN_BYTES // validation[0].nbytes))

@@ -40,7 +40,13 @@ from .localization import (
 )
 from .ranks import FEWEST, POST_HOC, RankComparison, compare_ranks
 from .regions import pixel_report, segmentation_report
-from .thresholds import Threshold, gmean_threshold, midpoint_threshold, normal_quantile
+from .thresholds import (
+    Threshold,
+    expected_false_alarm_rate,
+    gmean_threshold,
+    midpoint_threshold,
+    normal_quantile,
+)
 
 __all__ = [
     "PUBLISHED_STEPS",
@@ -69,6 +75,7 @@ __all__ = [
     "confusion",
     "detection_report",
     "eight_bit",
+    "expected_false_alarm_rate",
     "explained_region",
     "f1_score",
     "find_drift",

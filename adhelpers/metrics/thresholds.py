@@ -70,7 +70,48 @@ class Threshold:
         return asdict(self)
 
 
-def normal_quantile(validation_scores: ArrayLike, quantile: float = 0.95) -> Threshold:
+def expected_false_alarm_rate(good_scores: ArrayLike, threshold: Threshold) -> float:
+    """The share of further good images that will be flagged, on average over such samples.
+
+    A further image is as likely to fall between any two neighbours of n exchangeable scores: above
+    the k-th lies the share ``1 - k / (n + 1)``. So five scores promise no less than a sixth.
+
+    Parameters
+    ----------
+    good_scores : ndarray of float, shape (n,)
+        Of good images, as new ones are scored: none was trained on by what scored it.
+    threshold : Threshold
+        Taken from these scores.
+
+    Returns
+    -------
+    float
+        In (0, 1].
+
+    Raises
+    ------
+    ValueError
+        If there are no scores, or one is not finite.
+
+    References
+    ----------
+    Papadopoulos et al., "Inductive confidence machines for regression", ECML 2002 (conformal
+    prediction).
+
+    Examples
+    --------
+    >>> scores = [1.0, 2.0, 3.0, 4.0]
+    >>> expected_false_alarm_rate(scores, normal_quantile(scores))
+    0.2
+    """
+    scores = checked_scores(good_scores, "good_scores")
+    passing = len(scores) - int(threshold.flag(scores).sum())
+    return 1 - passing / (len(scores) + 1)
+
+
+def normal_quantile(
+    validation_scores: ArrayLike, quantile: float = 0.95, held_out_scores: ArrayLike = ()
+) -> Threshold:
     """The default rule: a quantile of the scores of good images held out of training.
 
     It sees no defect and no test image.
@@ -82,6 +123,9 @@ def normal_quantile(validation_scores: ArrayLike, quantile: float = 0.95) -> Thr
     quantile : float
         In (0, 1]. The threshold is the smallest validation score that leaves at most the share ``1
         - quantile`` above it; an interpolated quantile would flag one of five images at 0.95.
+    held_out_scores : ndarray of float, shape (m,)
+        Scores of training images by copies of the detector that have not seen them, which count as
+        those of validation images do (see `adhelpers.detectors.held_out_scores`).
 
     Returns
     -------
@@ -102,12 +146,13 @@ def normal_quantile(validation_scores: ArrayLike, quantile: float = 0.95) -> Thr
     scores = checked_scores(validation_scores, "validation_scores")
     if not 0 < quantile <= 1:
         raise ValueError(f"quantile must lie in (0, 1], such as 0.95; got {quantile}")
+    rule = f"{quantile:g} quantile of {len(scores)} good validation scores"
+    if np.size(held_out_scores):
+        held_out = checked_scores(held_out_scores, "held_out_scores")
+        rule += f" and {len(held_out)} of training images, held out"
+        scores = np.concatenate([scores, held_out])
     value = np.quantile(scores, quantile, method="inverted_cdf")
-    return Threshold(
-        value,
-        f"{quantile:g} quantile of {len(scores)} good validation scores",
-        uses_test_labels=False,
-    )
+    return Threshold(value, rule, uses_test_labels=False)
 
 
 def gmean_threshold(scores: ArrayLike, labels: ArrayLike) -> Threshold:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ from adhelpers._shared.arrays import Flags, Images, Maps, Scores
 from adhelpers._shared.stages import stage
 from adhelpers._shared.text import or_dash
 from adhelpers.data import LEAK, Category, ImageSet
-from adhelpers.detectors import Detector
+from adhelpers.detectors import Detector, held_out_scores
 from adhelpers.metrics import (
     DetectionReport,
     Estimate,
@@ -23,6 +23,7 @@ from adhelpers.metrics import (
     auroc_difference,
     auroc_estimate,
     detection_report,
+    expected_false_alarm_rate,
     gmean_threshold,
     midpoint_threshold,
     normal_quantile,
@@ -34,6 +35,8 @@ from adhelpers.reports import MapScale, map_scale, score_separation
 from .reference import remember_reference
 
 THRESHOLD_RULES = ("normal_quantile", "gmean", "midpoint")
+# With fewer good validation images than this the training images are held out as well.
+FEWEST_REFERENCES = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,9 @@ class Assessment:
         Of the test samples.
     reference_scores : ndarray of float32, shape (m,)
         Of the samples that the threshold was taken from, usually the good validation images.
+    held_out_scores : ndarray of float32, shape (k,)
+        Of the training images, by copies of the detector that have not seen them, where the
+        threshold was taken from these as well.
     threshold : Threshold
     detection : DetectionReport
     pixels : dict of str to Estimate, or None
@@ -68,6 +74,19 @@ class Assessment:
     detection: DetectionReport
     pixels: dict[str, Estimate] | None = None
     seconds: float = 0.0
+    held_out_scores: Scores = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    @property
+    def good_scores(self) -> Scores:
+        """All scores that the threshold was taken from: float32 (m + k,)."""
+        return np.concatenate([self.reference_scores, self.held_out_scores])
+
+    @property
+    def expected_false_alarm_rate(self) -> float | None:
+        """See `adhelpers.metrics.expected_false_alarm_rate`; None where test labels were used."""
+        if self.threshold.uses_test_labels or not len(self.good_scores):
+            return None
+        return expected_false_alarm_rate(self.good_scores, self.threshold)
 
     @property
     def flags(self) -> Flags:
@@ -96,6 +115,9 @@ class Assessment:
             "false alarm rate": str(
                 share_estimate(confusion["fp"], confusion["fp"] + confusion["tn"])
             ),
+            "false alarm rate that the threshold promises": "–"
+            if (promised := self.expected_false_alarm_rate) is None
+            else f"{promised:.2f}",
             "accuracy": or_dash(detection.accuracy),
             "F1": or_dash(detection.f1),
             "G-mean": or_dash(detection.g_mean),
@@ -110,6 +132,10 @@ class Assessment:
             "was chosen with the test labels, so these counts flatter it"
             if self.threshold.uses_test_labels
             else f"comes from {len(self.reference_scores)} good validation images alone"
+            if not len(self.held_out_scores)
+            else f"comes from {len(self.reference_scores)} good validation images and "
+            f"{len(self.held_out_scores)} training images, scored by copies of the detector that "
+            "have not seen them"
         )
         found = (
             f"The {self.title} flags {confusion['tp']} of {confusion['tp'] + confusion['fn']} "
@@ -147,7 +173,7 @@ class Assessment:
             self.category.test.labels,
             self.category.test.types,
             self.threshold,
-            self.reference_scores,
+            self.good_scores,
             title=self.heading,
         )
 
@@ -241,8 +267,10 @@ def assess_detector(
         Fitted.
     category : Category
     rule : {"normal_quantile", "gmean", "midpoint"}
-        ``normal_quantile`` looks at good validation images only; the other two choose their
-        threshold with the test labels, and their `Threshold` says so.
+        ``normal_quantile`` looks at good images only: at the validation images and, where there are
+        fewer than 30 and the detector can be fitted again within seconds, at the training images,
+        each scored by a copy that has not seen it (`adhelpers.detectors.held_out_scores`). The
+        other two choose their threshold with the test labels, and their `Threshold` says so.
     quantile : float
         Share of validation images that ``normal_quantile`` lets pass.
     seed : int
@@ -265,13 +293,17 @@ def assess_detector(
     with stage(f"{title}: scores"):
         reference_scores = detector.score(category.validation.images)
         scores, maps, counterparts, seconds = _asked(detector, test.images)
+    held_out = np.zeros(0, np.float32)
     if rule == "normal_quantile":
-        threshold = normal_quantile(reference_scores, quantile)
+        if len(reference_scores) < FEWEST_REFERENCES:
+            with stage(f"{title}: held-out scores"):
+                held_out = _held_out(detector, category)
+        threshold = normal_quantile(reference_scores, quantile, held_out)
     else:
         threshold = {"gmean": gmean_threshold, "midpoint": midpoint_threshold}[rule](
             scores, test.labels
         )
-    remember_reference(detector, category, reference_scores, threshold)
+    remember_reference(detector, category, np.concatenate([reference_scores, held_out]), threshold)
     return ImageAssessment(
         title=title,
         category=category,
@@ -286,7 +318,19 @@ def assess_detector(
         counterparts=counterparts,
         # A detector from elsewhere fulfils the contract without a name for it.
         counterpart_name=getattr(detector, "counterpart_name", ImageAssessment.counterpart_name),
+        held_out_scores=held_out,
     )
+
+
+def _held_out(detector: Detector, category: Category) -> Scores:
+    """Scores of the training images by copies that have not seen them, if that takes seconds."""
+    found = None
+    # A detector from elsewhere fulfils the contract and cannot be fitted again.
+    if isinstance(detector, Detector):
+        found = held_out_scores(
+            detector, category.train.images, category.validation.images, show_progress=False
+        )
+    return np.zeros(0, np.float32) if found is None else found
 
 
 def _asked(detector: Detector, images: Images) -> tuple[Scores, Maps, Images, float]:

@@ -24,6 +24,7 @@ from adhelpers.detectors import (
     BackboneSettings,
     Detector,
     FeatureSettings,
+    FeatureSubspace,
     FeatureSVM,
     GanScore,
     GanSettings,
@@ -155,7 +156,7 @@ def feature_makers(parameters: Mapping[str, Any], backbone: BackboneSettings) ->
     parameters : dict
         ``nu`` and ``gamma`` (0 chooses on good images), ``pca`` (0 uses none) and ``pooling`` of
         the one-class SVM on images, ``stride`` of the patches, ``coreset`` and ``neighbours`` of
-        the memory bank, and ``smoothing``.
+        the memory bank, and ``smoothing``. The subspace of features chooses on good images.
     backbone : BackboneSettings
 
     Returns
@@ -177,6 +178,7 @@ def feature_makers(parameters: Mapping[str, Any], backbone: BackboneSettings) ->
         "SVM of patches": lambda seed: FeatureSVM(
             None, patches, selection=selection, seed=seed, **common
         ),
+        "subspace of features": lambda seed: FeatureSubspace(patches, seed=seed, **common),
         "memory bank": lambda seed: MemoryBank(patches, seed=seed, **bank, **common),
     }
 

@@ -75,6 +75,39 @@ def test_stored_and_loaded_scores_are_equal(tmp_path):
         Fusion.load(tmp_path / "both")
 
 
+def test_by_place_a_place_where_good_images_vary_counts_less():
+    random = np.random.default_rng(0)
+    validation = random.normal(0.3, 0.01, (40, 64, 64, 1)).astype(np.float32)
+    # The left half varies five times as much.
+    validation[:, :, :32] += random.normal(0, 0.05, (40, 64, 32, 1))
+    validation = validation.clip(0, 1)
+    fusion = Fusion([Known(1.0), Known(5.0)], "place").fit(validation, validation)
+    assert fusion.deviations.shape == fusion.means.shape == (2, 64, 64)
+    left, right = np.full((2, 1, 64, 64, 1), 0.3, np.float32)
+    left[:, 32, 8], right[:, 32, 56] = 0.5, 0.5
+    maps = fusion.anomaly_map(np.concatenate([left, right]))
+    # Both members see the same, whatever their factor.
+    each = fusion.member_scores(np.concatenate([left, right]))
+    np.testing.assert_allclose(each[0], each[1], rtol=1e-3)
+    np.testing.assert_array_equal(
+        fusion.score(np.concatenate([left, right])), maps.max(axis=(1, 2))
+    )
+    # By hand, far from the border: 0.2 over the root of the place's and of the mean variance.
+    between = (0.01**2 + (0.01**2 + 0.05**2)) / 2
+    expected = [0.2 / np.sqrt(0.05**2 + 0.01**2 + between), 0.2 / np.sqrt(0.01**2 + between)]
+    np.testing.assert_allclose(fusion.score(np.concatenate([left, right])), expected, rtol=0.15)
+    with pytest.raises(TypeError, match="maps have no gradient"):
+        fusion.score_tensor(tf.constant(left))
+
+
+def test_by_place_stored_and_loaded_scores_are_equal(tmp_path):
+    fusion = Fusion([Subspace(2), Subspace(3)], "place").fit(good(8), good(3, seed=1))
+    fusion.save(tmp_path)
+    loaded, images = Fusion.load(tmp_path), good(3, seed=2)
+    assert loaded.standardise == "place"
+    np.testing.assert_array_equal(loaded.score(images), fusion.score(images))
+
+
 def test_checkpoints_of_members_do_not_meet(tmp_path):
     class Writing(Known):
         def fit(self, train, validation, *, checkpoint=None, show_progress=True):
@@ -101,5 +134,9 @@ def test_what_cannot_be_fused_is_named():
         ValueError, match=r"Known was fitted on images of \(4, 4, 1\), not \(32, 32, 1\)"
     ):
         Fusion([Known().fit(flat(0.5), None), Known()]).fit(good(2), good(2))
+    with pytest.raises(ValueError, match="Known has the same map for all validation images"):
+        Fusion([Known(), Known()], "place").fit(flat(0.5), flat(0.1, 0.1))
+    with pytest.raises(ValueError, match="standardise must be one of score, place"):
+        Fusion([Known(), Known()], "image")
     with pytest.raises(RuntimeError, match="not fitted"):
         Fusion([Known(), Known()]).score(flat(0.1))

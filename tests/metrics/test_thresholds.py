@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
-from adhelpers.metrics import Threshold, gmean_threshold, midpoint_threshold, normal_quantile
+from adhelpers.metrics import (
+    Threshold,
+    expected_false_alarm_rate,
+    gmean_threshold,
+    midpoint_threshold,
+    normal_quantile,
+)
 
 # Few distinct values, so that ties are common.
 two_classes = st.lists(
@@ -179,3 +185,38 @@ def test_midpoint_by_hand():
 def test_rules_refuse_what_cannot_be_split(rule, scores, labels, message):
     with pytest.raises(ValueError, match=message):
         rule(scores, labels)
+
+
+@pytest.mark.parametrize(
+    "scores, quantile, expected",
+    [
+        ([3.0], 0.95, 1 / 2),
+        (range(5), 0.95, 1 / 6),
+        (range(99), 0.95, 5 / 100),
+        ([2, 2, 2], 0.5, 1 / 4),
+    ],
+)
+def test_the_expected_false_alarm_rate_by_hand(scores, quantile, expected):
+    threshold = normal_quantile(scores, quantile)
+    assert expected_false_alarm_rate(scores, threshold) == pytest.approx(expected)
+
+
+def test_a_further_score_is_above_the_threshold_as_often_as_expected():
+    random = np.random.default_rng(0)
+    above, promised = [], []
+    for _ in range(4000):
+        scores = random.gamma(2.0, size=28)
+        threshold = normal_quantile(scores[:7], 0.8, scores[7:27])
+        promised.append(expected_false_alarm_rate(scores[:27], threshold))
+        above.append(scores[27] > threshold.value)
+    assert np.mean(above) == pytest.approx(np.mean(promised), abs=0.02)
+
+
+def test_held_out_scores_count_as_validation_scores_do():
+    threshold = normal_quantile([1, 2], 0.95, [5, 3])
+    assert threshold.value == 5 and not threshold.uses_test_labels
+    assert threshold.rule == (
+        "0.95 quantile of 2 good validation scores and 2 of training images, held out"
+    )
+    with pytest.raises(ValueError, match="held_out_scores"):
+        normal_quantile([1, 2], 0.95, [np.nan])

@@ -109,10 +109,11 @@ def test_the_makers_follow_the_parameters():
         title: make(3) for title, make in feature_makers(parameters, BackboneSettings()).items()
     }
     assert {one.seed for one in made.values()} == {3}
-    images, patches, bank = made.values()
+    images, patches, subspace, bank = made.values()
     assert images.features.pooling == "max" and not hasattr(images.estimator, "steps")
     assert images.selection.nu is None and images.selection.gamma == 2.0
-    assert patches.features.stride == bank.features.stride == 16
+    assert patches.features == subspace.features == bank.features
+    assert bank.features.stride == 16 and subspace.variance == subspace.centre == "auto"
     assert bank.coreset == 0.3 and bank.neighbours == 2 and bank.smoothing == 1.0
     gan = {"gan_width": 0.5, "gan_epochs": 2, "gan_rotation": 9.0, "gan_steps": 7}
     made = gan_maker(gan | {"precision": "float32"}, "discriminator")(4)

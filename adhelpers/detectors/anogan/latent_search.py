@@ -55,7 +55,7 @@ class Search:
         always takes all steps. With a falling rate this is checked in the second half of the steps
         only, because the long first steps need not go downhill.
     feature_weight : float
-        The w of A(x) = (1 - w) sum |x - G(z)| + w sum |f(x) - f(G(z))|, in [0, 1].
+        The w of ``A(x) = (1 - w) sum |x - G(z)| + w sum |f(x) - f(G(z))|``, in [0, 1].
 
     Raises
     ------

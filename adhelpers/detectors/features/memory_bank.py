@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import tensorflow as tf
@@ -157,6 +157,11 @@ class MemoryBank(FeatureDetector):
         """Number of patches kept."""
         self._require_fitted()
         return len(self._search)
+
+    def unfitted_copy(self, count: int | None = None) -> Self:
+        """See `Detector.unfitted_copy`."""
+        neighbours = self.neighbours if count is None else min(self.neighbours, count)
+        return type(self).from_parameters(self.parameters, neighbours=neighbours)
 
     def _learn(self, train: Images, show_progress: bool) -> None:
         check_neighbours(self.neighbours, len(train))

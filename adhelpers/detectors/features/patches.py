@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -61,6 +62,23 @@ def feature_cache(folder: str | Path | None) -> Iterator[None]:
         yield
     finally:
         _cache_folder.reset(token)
+
+
+@contextmanager
+def features_kept() -> Iterator[None]:
+    """Within the ``with`` block features are computed once: in the open cache or a temporary one.
+
+    Examples
+    --------
+    >>> with features_kept():
+    ...     _cache_folder.get().is_dir()
+    True
+    """
+    if _cache_folder.get() is not None:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="adhelpers-features-") as folder, feature_cache(folder):
+        yield
 
 
 def pool_maps(maps: list[tf.Tensor], pooling: str = "average", power: float = 3.0) -> tf.Tensor:
@@ -243,9 +261,13 @@ class FeatureSettings:
         >>> settings.scale(np.float32([[0, 0, 3], [2, 4, 3]]), [2, 1]).tolist()
         [1.0, 0.5, 1.0]
         """
-        if self.scaling == "none":
-            return np.ones(features.shape[1], np.float32)
         variance = np.var(features, axis=0, dtype=np.float64)
+        return self.scale_of_variance(variance, channels)
+
+    def scale_of_variance(self, variance: Floats, channels: Sequence[int]) -> NDArray[np.float32]:
+        """The same factors from the variance of each channel: ndarray of float32, shape (d,)."""
+        if self.scaling == "none":
+            return np.ones(len(variance), np.float32)
         if self.scaling == "layer":
             parts = np.split(variance, np.cumsum(channels)[:-1])
             variance = np.concatenate([np.full(len(one), one.sum()) for one in parts])
