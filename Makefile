@@ -20,6 +20,10 @@ report: setup
 times: setup
 	$(BIN)/python tests/benchmarks/times.py
 
+# Pages with the executed notebooks of the last runs: docs/_build/html/index.html. Warnings are errors.
+docs: setup
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
