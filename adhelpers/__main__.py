@@ -3,8 +3,10 @@
 import argparse
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,11 @@ from adhelpers.runner import (
     Sweep,
     UsageError,
     answer_lines,
+    copy_notebooks,
     default_folder,
     described_images,
     ended_by_signals,
+    examine,
     find_notebooks,
     open_engine,
     prepare_folders,
@@ -188,6 +192,24 @@ def _list(arguments: argparse.Namespace) -> int:
             print("  no parameters")
         print()
     return 0
+
+
+def _lab(arguments: argparse.Namespace) -> int:
+    copied = copy_notebooks(arguments.to)
+    print(escaped(f"{len(copied)} files copied into {arguments.to}; what was there stays"))
+    if arguments.only_copy:
+        return 0
+    if find_spec("jupyterlab") is None:
+        raise UsageError("JupyterLab is not installed: pip install jupyterlab, or lab --only-copy")
+    return subprocess.run([sys.executable, "-m", "jupyter", "lab", str(arguments.to)]).returncode
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    well = True
+    for check in examine():
+        print(escaped(check.line()), flush=True)
+        well = well and (check.well or not check.required)
+    return 0 if well else 1
 
 
 def _index(arguments: argparse.Namespace) -> int:
@@ -648,6 +670,18 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     text = "show the notebooks with their parameters and defaults"
     _add_notebooks(_command(commands, "list", _list, text))
+    lab = _command(commands, "lab", _lab, "copy the notebooks and open them in JupyterLab")
+    lab.add_argument(
+        "to",
+        type=_path,
+        nargs="?",
+        default=Path("notebooks"),
+        metavar="FOLDER",
+        help="where to; files that are there stay (default: notebooks)",
+    )
+    lab.add_argument("--only-copy", action="store_true", help="do not open JupyterLab")
+    text = "say what is installed, how fast it computes, and what is missing"
+    _command(commands, "doctor", _doctor, text)
     _add_results(_command(commands, "index", _index, "rebuild results/index.html"))
     _add_compare(commands)
     _add_audit(commands)

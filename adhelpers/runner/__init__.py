@@ -1,10 +1,11 @@
 """Finds, runs and watches notebooks; inside a notebook, the folder and the files of a run."""
 
 from .described_images import described_images
+from .doctor import examine
 from .engines import open_engine, spread_inside
 from .grids import read_grid
 from .jobs import wait_for_other_runs
-from .notebooks import default_folder, find_notebooks
+from .notebooks import copy_notebooks, default_folder, find_notebooks
 from .parameters import UsageError
 from .planning import Request, prepare_folders
 from .run import Run, start_run
@@ -22,9 +23,11 @@ __all__ = [
     "Sweep",
     "UsageError",
     "answer_lines",
+    "copy_notebooks",
     "default_folder",
     "described_images",
     "ended_by_signals",
+    "examine",
     "find_notebooks",
     "open_engine",
     "prepare_folders",

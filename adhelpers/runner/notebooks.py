@@ -3,15 +3,21 @@
 import json
 import os
 import re
+import shutil
+import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import adhelpers
+from adhelpers._shared.files import replacing
 
 from .parameters import Parameter, UsageError, nearest, parameters_of, shortened
 
+# Where a wheel puts the notebooks, below the environment's folder.
+_SHARED = "share/adhelpers/notebooks"
+_NOTEBOOKS = "[0-9]*.ipynb"
 # Of the name of a run in characters.
 LONGEST_NAME = 60
 
@@ -44,7 +50,7 @@ class NotebookFile:
 
 
 def project_root() -> Path:
-    """The folder with ``notebooks/`` and the package, or the current one without such a folder."""
+    """The folder with ``notebooks/`` and the package; of an installed package the current one."""
     root = Path(adhelpers.__file__).resolve().parents[1]
     return root if (root / "notebooks").is_dir() else Path.cwd()
 
@@ -58,8 +64,57 @@ def default_folder(name: str) -> Path:
 
 
 def notebook_folder(folder: str | Path | None = None) -> Path:
-    """``folder``, by default the project's ``notebooks/``."""
-    return Path(folder) if folder else project_root() / "notebooks"
+    """``folder``, by default the project's ``notebooks/``.
+
+    An installed package has no project: the current folder's ``notebooks/`` where `copy_notebooks`
+    has put some, else those that were installed.
+    """
+    if folder:
+        return Path(folder)
+    own = project_root() / "notebooks"
+    return own if any(own.glob(_NOTEBOOKS)) else _installed_notebooks() or own
+
+
+def _installed_notebooks() -> Path | None:
+    """The folder of the notebooks in an installed package's environment."""
+    schemes = [sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user")]
+    folders = [Path(sysconfig.get_path("data", scheme)) / _SHARED for scheme in schemes]
+    return next((one for one in folders if any(one.glob(_NOTEBOOKS))), None)
+
+
+def copy_notebooks(to: str | Path, folder: str | Path | None = None) -> list[Path]:
+    """Copy notebooks and presets into a folder of one's own; files that are there stay.
+
+    Parameters
+    ----------
+    to : str or Path
+        Made where it is missing.
+    folder : str or Path, optional
+        Where the notebooks are, as in `notebook_folder`.
+
+    Returns
+    -------
+    list of Path
+        What was copied.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no notebooks to copy.
+    """
+    source, to = notebook_folder(folder), Path(to)
+    files = sorted([*source.glob(_NOTEBOOKS), *source.glob("presets/*.yaml")])
+    if not files:
+        raise FileNotFoundError(f"there are no notebooks in {source}: install adhelpers again")
+    copied = []
+    for file in files:
+        place = to / file.relative_to(source)
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(place) as temporary:
+                shutil.copyfile(file, temporary)
+            copied.append(place)
+    return copied
 
 
 def read_notebook(path: str | Path) -> NotebookFile:

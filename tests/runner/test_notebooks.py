@@ -2,7 +2,7 @@
 
 import pytest
 
-from adhelpers.runner import UsageError, find_notebooks
+from adhelpers.runner import UsageError, copy_notebooks, find_notebooks
 from adhelpers.runner.notebooks import notebooks_in, read_notebook
 
 
@@ -56,3 +56,16 @@ def test_notebooks_are_found_by_name_prefix_and_path(folder):
         find_notebooks(["0"], folder)
     with pytest.raises(UsageError, match="no notebooks"):
         find_notebooks([], folder / "empty")
+
+
+def test_notebooks_are_copied_once_and_those_that_are_there_stay(tmp_path):
+    first = copy_notebooks(tmp_path / "mine")
+    assert len([one for one in first if one.suffix == ".ipynb"]) == 9
+    assert (tmp_path / "mine" / "presets" / "full.yaml").is_file()
+    changed = tmp_path / "mine" / "01_screw.ipynb"
+    changed.write_text("changed")
+    (tmp_path / "mine" / "02_hazelnut.ipynb").unlink()
+    assert copy_notebooks(tmp_path / "mine") == [tmp_path / "mine" / "02_hazelnut.ipynb"]
+    assert changed.read_text() == "changed"
+    with pytest.raises(FileNotFoundError, match="there are no notebooks in"):
+        copy_notebooks(tmp_path / "other", tmp_path)
