@@ -26,6 +26,7 @@ class Batched:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import tensorflow as tf
     >>> distance = Batched(lambda a, b: tf.reduce_sum(tf.abs(a - b), axis=1), size=2)
     >>> distance(np.ones((3, 4), np.float32), np.zeros((3, 4), np.float32)).tolist()
