@@ -1,5 +1,6 @@
 """Finds, runs and watches notebooks; inside a notebook, the folder and the files of a run."""
 
+from .command_line import AUDITED, PATTERNS, RENDERING, build_parser
 from .described_images import described_images
 from .doctor import examine
 from .engines import open_engine, spread_inside
@@ -16,13 +17,17 @@ from .suite import run_notebooks, run_request
 from .sweeps import Sweep
 
 __all__ = [
+    "AUDITED",
     "Ended",
+    "PATTERNS",
+    "RENDERING",
     "Request",
     "Run",
     "Shown",
     "Sweep",
     "UsageError",
     "answer_lines",
+    "build_parser",
     "copy_notebooks",
     "default_folder",
     "described_images",
