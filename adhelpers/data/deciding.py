@@ -28,6 +28,8 @@ _DESCRIBED = 24
 _COLOUR, _COLOURED_SHARE = 0.02, 0.01
 # Side at which good images are compared with each other: pose counts, fine structure does not.
 _COMPARED_SIDE = 32
+# Deviation of an image that is all one grey level: far below the 1/255 between two of them.
+_ROUNDING = 1e-4
 # Correlation from which good images show the same things in the same places.
 ALIKE = 0.5
 
@@ -233,7 +235,9 @@ def _likeness(images: Sequence[Images]) -> float:
     side = (_COMPARED_SIDE, _COMPARED_SIDE)
     flat = np.stack([resize_image(to_color(one, "grayscale"), side).ravel() for one in images])
     others = (flat.sum(axis=0) - flat) / (len(flat) - 1)
-    # An image of one colour correlates with nothing.
-    with np.errstate(invalid="ignore", divide="ignore"):
-        pairs = [np.corrcoef(one, rest)[0, 1] for one, rest in zip(flat, others, strict=True)]
-    return float(np.median(np.nan_to_num(pairs)))
+    pairs = [
+        # An image of one colour correlates with nothing; what varies in it is rounding.
+        np.corrcoef(one, rest)[0, 1] if min(one.std(), rest.std()) > _ROUNDING else 0.0
+        for one, rest in zip(flat, others, strict=True)
+    ]
+    return float(np.median(pairs))

@@ -100,9 +100,9 @@ def expected_false_alarm_rate(good_scores: ArrayLike, threshold: Threshold) -> f
 
     Examples
     --------
-    >>> scores = [1.0, 2.0, 3.0, 4.0]
+    >>> scores = [1.0, 2.0, 3.0]
     >>> expected_false_alarm_rate(scores, normal_quantile(scores))
-    0.2
+    0.25
     """
     scores = checked_scores(good_scores, "good_scores")
     passing = len(scores) - int(threshold.flag(scores).sum())

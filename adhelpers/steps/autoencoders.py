@@ -284,6 +284,13 @@ class AreaDecision:
             "chose_the_area": self.tuning.chosen_with,
         }
 
+    def samples(self) -> pd.DataFrame:
+        """A row for each test image: its level as its score, and the decision by area."""
+        labels = self.assessment.category.test.labels
+        return self.assessment.samples().assign(
+            score=self.levels, flagged=self.flags, correct=self.flags == (labels == 1)
+        )
+
     def summary_parts(self) -> dict[str, Any]:
         """What ``summary_area.json`` says of it, as keywords for ``Run.summary``."""
         pixels, shared = self.pixels or {}, self.assessment.summary_parts()

@@ -15,7 +15,8 @@ def test_the_peak_stays_after_the_memory_was_freed():
     held = np.ones(8_000_000)
     during = peak_memory()
     del held
-    assert peak_memory() >= during > 64_000_000
+    # The kernel adds up what its threads report now and then: a few pages more or less.
+    assert peak_memory() >= during - 2**20 and during > 64_000_000
 
 
 def test_a_small_process_started_by_a_large_one_is_small():

@@ -126,7 +126,8 @@ def test_what_fails_once_is_well_in_the_end(planned):
 def test_a_pipe_gets_a_line_for_each_run_and_the_first_one_says_how_long_it_takes(planned):
     _, text = run(planned(), Instant())
     lines = text.splitlines()
-    assert lines[1] == "02_writes screw@seed-0: finished in 10.0 s"
+    # Two run at once, and either may be the first to end.
+    assert re.fullmatch(r"02_writes screw@seed-[01]: finished in 10.0 s", lines[1])
     assert re.fullmatch(r"about 00:(25|20) left, as the first one took", lines[2])
     assert len(lines) == 2 + 6 and "\r" not in text
 

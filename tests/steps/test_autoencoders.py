@@ -75,6 +75,10 @@ def test_decisions_tables_and_findings_agree(screws, assessed, map_type, selecti
     assert ("without any defective image" in sentences[0]) == (selection == "normal-only")
     assert f"balanced accuracy {decision.rates[2]:.3f}" in sentences[0]
     json.dumps(tuning.as_dict(), allow_nan=False)
+    samples = decision.samples()
+    np.testing.assert_array_equal(samples["flagged"], decision.flags)
+    np.testing.assert_array_equal(samples["score"], decision.levels)
+    assert list(samples.columns) == list(assessed.samples().columns)
     summary = decision.summary_parts()
     assert (
         summary["confusion"] == decision.detection.confusion
