@@ -1,5 +1,6 @@
 """What the good images say about how to load them and what to fit, without any test image."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +12,7 @@ from adhelpers.audit import AnswerCriteria, find_answer
 from adhelpers.data import PLANTED, CategoryFacts, describe_category, is_planted, rendered_root
 from adhelpers.detectors import has_imagenet_weights
 
-from .assess import ImageAssessment
+from .assess import FEWEST_REFERENCES, ImageAssessment
 from .audited import AuditedDetector
 from .objects import reading_options
 from .run_answer import RunAnswer
@@ -165,13 +166,18 @@ class DataSettings:
 
     def _threshold(self) -> str:
         """What the number of held-out images means for the threshold."""
-        held, quantile = self.held_out, self.parameters.get("quantile", 0.95)
-        first = f"The threshold rests on {held} good {'image' if held == 1 else 'images'}: "
-        if held * (1 - quantile) >= 1:
-            return f"{first}about {1 - quantile:.0%} of other good images will lie above it."
+        quantile, count = self.parameters.get("quantile", 0.95), self.held_out
+        training = self.facts.good - count
+        # Both detectors are fitted again without each of these, see `held_out_scores`.
+        if count < FEWEST_REFERENCES and training >= 3:
+            count += training
+        above = 1 - math.ceil(quantile * count) / (count + 1)
         return (
-            f"{first}of other good images about one in {held + 1} lies above the highest of so "
-            "few, whatever the detector. More good images make it sharper."
+            f"The threshold comes from the scores of {count} good "
+            f"{'image' if count == 1 else 'images'} that the detector had not seen: about one in "
+            f"{round(1 / above)} other good images will lie above it, whatever the detector."
+            + " More good images make it sharper."
+            * (count < FEWEST_REFERENCES)
         )
 
     def _decisions(self) -> list[str]:

@@ -86,7 +86,7 @@ class LocalizationAudit:
             (name for name in baselines if name in means.index), key=lambda name: means[name]
         )
         found = [
-            f"{name} reaches a mean optimal Jaccard of {means[name]:.2f}, "
+            f"{name[:1].upper()}{name[1:]} reaches a mean optimal Jaccard of {means[name]:.2f}, "
             f"{'above' if means[name] > means[best] else 'not above'} the best baseline, the "
             f"{best} ({means[best]:.2f})."
             for name in explainers

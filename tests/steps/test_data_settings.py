@@ -66,7 +66,7 @@ def test_a_coloured_surface_is_loaded_as_it_is_and_the_bank_is_said_to_suit(tmp_
     }
     assert not settings.suits_subspace
     found = settings.findings()
-    assert "1 good and 1 defective" in found[0] and "one in 8" in found[1]
+    assert "1 good and 1 defective" in found[0] and "one in 10" in found[1]
     assert "a surface" in found[2] and "hardly suits" in found[2]
     assert settings.table().loc["good images", "decided"].startswith("13 to train on, 7")
     # What was chosen is what is loaded.
@@ -98,14 +98,17 @@ def test_what_was_asked_for_stays(tmp_path):
 def test_three_images_leave_two_neighbours_and_a_warning(tmp_path):
     settings = suggest_settings(write(tmp_path, grain, train=3))
     assert settings.chosen["neighbours"] == 2 and settings.held_out == 1
-    assert "one in 2 lies above" in settings.findings()[1]
+    assert "scores of 1 good image that" in settings.findings()[1]
+    assert "about one in 2 other" in settings.findings()[1]
     assert settings.findings()[2].startswith("3 good images show little")
 
 
 def test_many_images_need_no_larger_share_and_no_warning(tmp_path):
     settings = suggest_settings(write(tmp_path, grain, train=100))
     assert settings.chosen["validation_fraction"] == 0.2
-    assert "about 5% of other" in settings.findings()[1]
+    # 20 held out and 80 to train on, of which the 95th of 100 scores is the threshold: 6 of 101.
+    assert "scores of 100 good images" in settings.findings()[1]
+    assert "about one in 17 other" in settings.findings()[1]
     assert not any("show little" in one for one in settings.findings())
 
 
