@@ -114,8 +114,8 @@ def strip_layout(sample: Sample, panels: list[Panel], *, titled: bool) -> Layout
 
 
 def _is_own_panel(name: str, sample: Sample) -> bool:
-    """Whether a heatmap is shown: held against the defect, the map need not be shown twice."""
-    return name != _MAP or sample.anomaly_map is None
+    """Whether a heatmap is shown: not the map a second time, and nothing without any region."""
+    return _tells(sample, name) and (name != _MAP or sample.anomaly_map is None)
 
 
 def _shown(values: Floats) -> Floats | None:

@@ -56,7 +56,7 @@ def test_nothing_to_show_is_none():
 @pytest.mark.parametrize("shape", [(16, 16), (64, 16), (16, 64)])
 def test_colours_are_explained_only_where_there_is_room(shape):
     def explained(count, **parts):
-        heatmaps = {f"E{number}": np.ones(shape) for number in range(count)}
+        heatmaps = {f"E{number}": np.eye(*shape) for number in range(count)}
         sample = Sample(np.zeros((*shape, 1)), heatmaps, **parts)
         layout = strip_layout(sample, panels_of(sample), titled=False)
         assert layout.width >= 1.5 and layout.width / layout.height == shape[1] / shape[0]
