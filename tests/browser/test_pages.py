@@ -51,6 +51,15 @@ def gallery(tmp_path_factory):
     )
 
 
+def becomes(page, expression, value):
+    """Wait until an expression has a value; the pages' policy forbids Playwright's own polling."""
+    for _ in range(100):
+        if page.evaluate(expression) == value:
+            return
+        page.wait_for_timeout(100)
+    assert page.evaluate(expression) == value
+
+
 def shown(page, key):
     return page.eval_on_selector_all(
         ".card:not([hidden])", f"cards => cards.map(card => card.dataset.{key})"
@@ -146,13 +155,13 @@ def test_a_strip_shows_that_it_goes_on_beyond_the_edge_until_its_end_is_reached(
     wide.wait_for_timeout(200)
     assert wide.evaluate(shaded) == 0
     page = open_file(gallery, viewport={"width": 390, "height": 844}, is_mobile=True)
-    page.wait_for_function(f"{shaded} === 12")
+    becomes(page, shaded, 12)
     first = page.locator(".card .strip").first
     # The sign lies over the visible end of the picture, and adds nothing to its length.
     sizes = first.evaluate("s => [s.scrollWidth, s.querySelector('img').clientWidth]")
     assert sizes[0] == sizes[1] > 390
     first.evaluate("s => { s.scrollLeft = s.scrollWidth }")
-    page.wait_for_function(f"{shaded} === 11")
+    becomes(page, shaded, 11)
     assert trouble == []
 
 
