@@ -15,7 +15,7 @@ from .labelled import LabelledSamples, load_labelled
 from .layouts import described_category, is_category, is_data, one_form
 from .new_images import ImageReader, NewImage
 from .normalize import Corrections, resize_image
-from .objects import object_mask
+from .objects import object_or_all
 from .planting import DEFECT_KINDS, plant_defect
 from .reading import CategoryError, read_file, read_image, to_color
 from .remarks import Remark
@@ -61,7 +61,7 @@ __all__ = [
     "load_idid",
     "load_labelled",
     "make_class_images",
-    "object_mask",
+    "object_or_all",
     "one_form",
     "plant_defect",
     "read_file",

@@ -182,6 +182,30 @@ def object_mask(image: Images) -> Masks:
     return mask
 
 
+def object_or_all(image: Images) -> Masks:
+    """Where an object lies on a plain background; everywhere where none is found.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (h, w, c), in [0, 1]
+
+    Returns
+    -------
+    ndarray of bool, shape (h, w)
+
+    Examples
+    --------
+    >>> image = np.full((40, 40, 1), 0.8)
+    >>> image[10:30, 12:28] = 0.2
+    >>> int(object_or_all(image).sum()), int(object_or_all(0 * image).sum())
+    (320, 1600)
+    """
+    try:
+        return object_mask(image)
+    except ValueError:
+        return np.ones(image.shape[:2], bool)
+
+
 def find_object(image: Images, turn: bool = True) -> ObjectPose:
     """Locate the object of an image; with ``turn`` also its axis and its wider end.
 

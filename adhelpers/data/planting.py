@@ -14,7 +14,7 @@ from skimage.draw import bezier_curve
 
 from adhelpers._shared.arrays import Flags, Floats, Images
 
-from .objects import object_mask
+from .objects import object_or_all
 
 # A pixel counts as changed, and is, where a channel moves by more than this: 2 of 255 levels.
 VISIBLE = 2 / 255
@@ -193,30 +193,6 @@ _KINDS: dict[str, Callable[[_Site, np.random.Generator], Images]] = {
     "warp": _warp,
 }
 DEFECT_KINDS = tuple(_KINDS)
-
-
-def object_or_all(image: Images) -> Flags:
-    """Where an object lies on a plain background; everywhere where none is found.
-
-    Parameters
-    ----------
-    image : ndarray of float32, shape (h, w, c), in [0, 1]
-
-    Returns
-    -------
-    ndarray of bool, shape (h, w)
-
-    Examples
-    --------
-    >>> image = np.full((40, 40, 1), 0.8)
-    >>> image[10:30, 12:28] = 0.2
-    >>> int(object_or_all(image).sum()), int(object_or_all(0 * image).sum())
-    (320, 1600)
-    """
-    try:
-        return object_mask(image)
-    except ValueError:
-        return np.ones(image.shape[:2], bool)
 
 
 def plant_defect(

@@ -33,7 +33,7 @@ from adhelpers.audit import (
     verdict_summary,
     verdicts,
 )
-from adhelpers.data import Category, ImageSet, object_mask
+from adhelpers.data import Category, ImageSet, object_or_all
 from adhelpers.explainers import Explanations
 from adhelpers.metrics import (
     Estimate,
@@ -233,13 +233,8 @@ def object_regions(category: Category) -> Masks:
 
     The whole image where no object stands out.
     """
-    test, found = category.test, []
-    for image in test.images:
-        try:
-            found.append(object_mask(image))
-        except ValueError:
-            found.append(np.ones(image.shape[:2], dtype=bool))
-    regions = np.array(found)
+    test = category.test
+    regions = np.array([object_or_all(image) for image in test.images])
     return regions if test.masks is None else regions | test.masks
 
 

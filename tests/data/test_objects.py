@@ -7,8 +7,13 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.measure import block_reduce
 
-from adhelpers.data import object_mask
-from adhelpers.data.objects import background_colour, closed_gaps, filled_holes, find_object
+from adhelpers.data.objects import (
+    background_colour,
+    closed_gaps,
+    filled_holes,
+    find_object,
+    object_mask,
+)
 
 
 def spots(seed, shape, density):

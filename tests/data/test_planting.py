@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation
 
-from adhelpers.data import DEFECT_KINDS, plant_defect
-from adhelpers.data.planting import VISIBLE, object_or_all, perlin_noise
+from adhelpers.data import DEFECT_KINDS, object_or_all, plant_defect
+from adhelpers.data.planting import VISIBLE, perlin_noise
 
 
 def textured(shape=(64, 48, 1), seed=0):
