@@ -166,6 +166,8 @@ class FeatureSubspace(FeatureDetector):
         moments, scale = self._moments(train, centres, show_progress)
         shares = _SHARES if isinstance(self.variance, str) else (self.variance,)
         fitted = {centre: _Components.of(one, scale) for centre, one in moments.items()}
+        # What an earlier fit has tried says nothing of these images.
+        self.selection = []
         centre, share = centres[0], shares[0]
         if len(centres) * len(shares) > 1:
             centre, share = self._chosen(fitted, scale, shares)
@@ -189,11 +191,13 @@ class FeatureSubspace(FeatureDetector):
     def unfitted_copy(self, count: int | None = None) -> Self:
         """See `Detector.unfitted_copy`: with the centre and the variance that were chosen."""
         self._require_fitted()
-        chosen = {"variance": self.variance, "centre": self.centre}
-        if self.selection:
-            best = max(self.selection, key=lambda row: row["auroc"])
-            chosen = {name: best[name] for name in chosen}
+        chosen = {name: self._best[name] for name in ("centre", "variance") if self.selection}
         return type(self).from_parameters(self.parameters, **chosen)
+
+    @property
+    def _best(self) -> dict[str, Any]:
+        """The row of the selection that is taken: of equals the first, the smallest subspace."""
+        return max(self.selection, key=lambda row: row["auroc"])
 
     def _moments(
         self, train: Images, centres: Sequence[str], show_progress: bool
@@ -247,20 +251,21 @@ class FeatureSubspace(FeatureDetector):
                 }
                 for share, count, column in zip(shares, counts, scores.T, strict=True)
             ]
-        # max keeps the first of equals, which is the smallest subspace.
-        best = max(self.selection, key=lambda row: row["auroc"])
-        return best["centre"], best["variance"]
+        return self._best["centre"], self._best["variance"]
 
     def _scores_by_count(
         self, features: Floats, components: "_Components", counts: Sequence[int]
     ) -> Scores:
         """The score with each of some numbers of components: float32 (n, len(counts))."""
         scores = np.empty((len(features), len(counts)), np.float32)
+        mean = components.mean.astype(np.float32)
+        matrices = [
+            tf.constant(components.matrix(count, self.distance), tf.float32) for count in counts
+        ]
         for start in range(0, len(features), _BATCH):
-            part = features[start : start + _BATCH] - components.mean.astype(np.float32)
-            for number, count in enumerate(counts):
-                matrix = components.matrix(count, self.distance).astype(np.float32)
-                cells = tf.norm(tf.tensordot(part, tf.constant(matrix), 1), axis=-1)
+            part = features[start : start + _BATCH] - mean
+            for number, matrix in enumerate(matrices):
+                cells = tf.norm(tf.tensordot(part, matrix, 1), axis=-1)
                 maps = cells_to_map(cells, self.image_shape or (), self.smoothing)
                 scores[start : start + _BATCH, number] = tf.reduce_max(maps, axis=(1, 2))
         return scores

@@ -124,6 +124,13 @@ def test_the_choice_is_the_best_that_was_tried_on_planted_patches():
     assert not same.selection
 
 
+def test_a_second_fit_chooses_anew():
+    detector = fitted(variance="auto", centre="auto")
+    first = detector.selection
+    detector.fit(stripes(18), stripes(3, seed=5), show_progress=False)
+    assert detector.selection == first and len(first) == 14
+
+
 def test_scores_have_a_gradient():
     detector, images = fitted(), tf.constant(scratched(2))
     with tf.GradientTape() as tape:
